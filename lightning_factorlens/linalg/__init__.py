@@ -1,0 +1,1 @@
+"""Tensors in, tensors out: the numerical floor of the house."""

@@ -1,0 +1,1 @@
+"""Factors, outputs or weights in, numbers out."""

@@ -1,0 +1,1 @@
+"""The only room that writes, plots or logs; it knows records, not how they were made."""

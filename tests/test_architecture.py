@@ -1,0 +1,61 @@
+"""The house's direction, read from the imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lightning_factorlens
+
+PACKAGE = Path(lightning_factorlens.__file__).parent
+MAY_IMPORT = {
+    "types": set(),
+    "linalg": {"types"},
+    "probing": {"linalg", "types"},
+    "factorization": {"linalg", "types"},
+    "metrics": {"factorization", "probing", "linalg", "types"},
+    "sinks": {"types"},
+    "lens": {"metrics", "factorization", "probing", "linalg", "types"},
+    "callback": {"lens", "sinks", "metrics", "factorization", "probing", "linalg", "types"},
+    "__init__": {"callback", "lens"},
+}
+OUTSIDE = {"lightning": {"callback"}, "matplotlib": {"sinks"}, "tensorboard": {"sinks"}}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute here"
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_follow_the_house(path):
+    room = room_of(path)
+    assert room in MAY_IMPORT, f"{room} is a new room: draw it in ARCHITECTURE.md and in this test"
+    for module in imported_modules(path):
+        parts = module.split(".")
+        if parts[0] == "lightning_factorlens" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
+            assert parts[1] == room or parts[1] in MAY_IMPORT[room], f"{path} imports {module}"
+        if parts[0] == "lightning_factorlens" and len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists():
+            assert parts[1] == room or parts[1] in MAY_IMPORT[room], f"{path} imports {module}"
+        if parts[0] in OUTSIDE:
+            assert room in OUTSIDE[parts[0]], f"{path} imports {module}"
+
+
+@pytest.mark.parametrize("module", ["lightning_factorlens", "lightning_factorlens.factorization"])
+def test_import_stays_light(module):
+    code = f"import sys, {module}; print([m for m in ('lightning', 'matplotlib', 'tensorboard') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"
