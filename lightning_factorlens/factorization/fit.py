@@ -1,0 +1,193 @@
+"""The one fit loop: stages, starts, the best iterate kept, groups that rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.factorization.evaluate import block_sse
+from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.hals import HALS
+from lightning_factorlens.factorization.precision import full_precision
+from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.sampling import sampled_problem
+from lightning_factorlens.factorization.solver import Solver, Stage, State
+from lightning_factorlens.linalg.starts import nndsvd, random_rows
+from lightning_factorlens.types import Block, Factorization
+
+#: A group rests after so many passes below tolerance.
+PATIENCE = 2
+
+
+@dataclass
+class Leg:
+    """What one stage came to: the best F of every group, its objective, the way there, and where it stopped."""
+
+    groups: Groups
+    F: Tensor
+    objective: Tensor
+    history: list[list[float]]
+    state: State
+    rested: bool
+
+    def best_restarts(self, restarts: int) -> Leg:
+        """The leg of the best restart of each rank alone."""
+        if restarts == 1:
+            return self
+        table = self.objective.view(-1, restarts)
+        keep = [i * restarts + int(j) for i, j in enumerate(table.argmin(1))]
+        index = self.groups.rows(keep).to(self.F.device)
+        groups = Groups(tuple(self.groups.sizes[k] for k in keep))
+        # A state whose groups all still move is complete and can be cut; any other is not asked for again.
+        state = self.state.select(self.groups, keep) if len(self.state.F) == len(self.F) else self.state
+        history = [self.history[k] for k in keep]
+        return Leg(groups, self.F[index], self.objective[keep], history, state, self.rested)
+
+
+def factorize(
+    blocks: Sequence[Block],
+    ranks: Sequence[int],
+    *,
+    solver: Solver | None = None,
+    weighting: Weighting = "unit",
+    start: Sequence[Tensor] | None = None,
+    seed: int = 0,
+) -> Factorization:
+    """Fits X_b ≈ W_b F with shared non-negative F at all ranks in one batch (paper 000, eq. 1).
+
+    Args:
+        blocks: Matrices that share their samples.
+        ranks: As in `fit`.
+        solver: As in `fit`.
+        weighting: See `CoupledProblem`.
+        start: As in `fit`.
+        seed: As in `fit`.
+
+    Returns:
+        Factors and errors.
+
+    Raises:
+        ValueError: What `CoupledProblem` or `fit` refuses.
+    """
+    return fit(CoupledProblem(blocks, weighting), ranks, solver=solver, start=start, seed=seed)
+
+
+def fit(
+    problem: CoupledProblem,
+    ranks: Sequence[int],
+    *,
+    solver: Solver | None = None,
+    start: Sequence[Tensor] | None = None,
+    seed: int = 0,
+) -> Factorization:
+    """`factorize` for a problem already posed.
+
+    Args:
+        problem: Blocks, their weights, and the sum over devices.
+        ranks: Each ≥ 1; sorted and freed of duplicates.
+        solver: `HALS()` unless given.
+        start: The ``F`` of an earlier result with the same ranks and samples, to go on from it.
+        seed: Of the random starts; no global random state is read or changed.
+
+    Returns:
+        Factors and errors.
+
+    Raises:
+        ValueError: Ranks below 1, or a start of another shape.
+    """
+    ranks = checked_ranks(ranks)
+    solver = solver or HALS()
+    with torch.no_grad(), full_precision():
+        F = None if start is None else _checked_start(start, ranks, problem)
+        for stage in solver.schedule(problem, warm=F is not None):
+            part = sampled_problem(problem, stage.sample) if stage.sample and problem.energy > 0 else problem
+            if F is None:
+                F = _starts(part, ranks, stage.restarts, seed)
+            groups = Groups(tuple(r for r in ranks for _ in range(stage.restarts)))
+            leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.restarts)
+            F = leg.F
+        W = solver.finish(problem, leg.groups, leg.F, leg.state)
+        sse = block_sse(problem, leg.groups, leg.F, W)
+        return _result(problem, ranks, leg, W, sse, stage)
+
+
+def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
+    """Ranks ascending and distinct.
+
+    Raises:
+        ValueError: None, or one that is not a whole number ≥ 1.
+    """
+    if not ranks or any(isinstance(r, bool) or int(r) != r or r < 1 for r in ranks):
+        raise ValueError(f"ranks: must be one or more whole numbers ≥ 1, found {ranks!r}.")
+    return tuple(sorted({int(r) for r in ranks}))
+
+
+def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: CoupledProblem) -> Tensor:
+    found, wanted = [tuple(f.shape) for f in start], [(r, problem.N) for r in ranks]
+    if found != wanted:
+        raise ValueError(f"start: found factors of shape {found}, the ranks and samples need {wanted}.")
+    return torch.cat([f.to(problem.like) for f in start])
+
+
+def _starts(problem: CoupledProblem, ranks: tuple[int, ...], restarts: int, seed: int) -> Tensor:
+    """NNDSVD first, then random rows; a rank above N is filled with random rows."""
+    generator = torch.Generator().manual_seed(seed)
+    norms_sq = problem.row_norms_sq()
+    nested = nndsvd(problem.gram(), problem.project, min(ranks[-1], problem.N))
+
+    def random(rank: int) -> Tensor:
+        return random_rows(problem.rows, norms_sq, rank, generator)
+
+    starts = []
+    for r in ranks:
+        starts.append(nested[:r] if r <= len(nested) else torch.cat([nested, random(r - len(nested))]))
+        starts += [random(r) for _ in range(restarts - 1)]
+    return torch.cat(starts)
+
+
+def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver, stage: Stage) -> Leg:
+    """Steps until every group rests or the stage's passes are used up."""
+    state, now = solver.init(problem, groups, F), groups
+    best_F, best = state.F.clone(), torch.full_like(state.objective, torch.inf)
+    history: list[list[float]] = [[] for _ in groups.sizes]
+    active, calm = list(range(len(groups))), torch.zeros_like(best, dtype=torch.long)
+    for _ in range(stage.passes):
+        before = state.objective
+        state = solver.step(problem, now, state)
+        for i, (k, f) in enumerate(zip(active, now.split(state.F))):
+            if state.objective[i] <= best[k]:
+                best[k], best_F[groups.slices[k]] = state.objective[i], f
+            history[k].append(float(best[k]))
+        still = (before - state.objective).abs() <= stage.tol * state.objective
+        calm = torch.where(still, calm + 1, 0)
+        moving = torch.nonzero(calm < PATIENCE).flatten().tolist()
+        if not moving:
+            return Leg(groups, best_F, best, history, state, rested=True)
+        if solver.freezes and len(moving) < len(active):
+            state, active, calm = state.select(now, moving), [active[i] for i in moving], calm[moving]
+            now = Groups(tuple(groups.sizes[k] for k in active))
+    return Leg(groups, best_F, best, history, state, rested=False)
+
+
+def _result(
+    problem: CoupledProblem, ranks: tuple[int, ...], leg: Leg, W: Tensor, sse: Tensor, stage: Stage
+) -> Factorization:
+    factors = []
+    for w in leg.groups.split(W):
+        factors.append(tuple((w[:, c] / (o or 1.0)).T for c, o in zip(problem.columns, problem.omega)))
+    advice = f"stopped after {stage.passes} passes with some ranks still moving; raise `passes` for more digits"
+    return Factorization(
+        ranks=ranks,
+        F=tuple(f.clone() for f in leg.groups.split(leg.F)),
+        W=tuple(factors),
+        sse=sse,
+        block_names=tuple(b.name for b in problem.blocks),
+        weights=problem.weights,
+        objective=tuple(leg.objective.tolist()),
+        history=tuple(map(tuple, leg.history)),
+        passes=max(map(len, leg.history)) + 1,
+        status="every rank came to rest" if leg.rested else advice,
+    )

@@ -1,0 +1,43 @@
+"""The batch over ranks and restarts: groups of components stacked along one axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Sizes of the groups whose components are stacked along dimension 0 of F and W."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def slices(self) -> list[slice]:
+        """Rows of each group."""
+        ends = torch.tensor(self.sizes).cumsum(0).tolist()
+        return [slice(a, b) for a, b in zip([0, *ends], ends)]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def split(self, stacked: Tensor) -> list[Tensor]:
+        """Views of each group's rows."""
+        return list(stacked.split(self.sizes))
+
+    def grams(self, stacked: Tensor) -> list[Tensor]:
+        """T Tᵀ of each group's rows."""
+        return [t @ t.T for t in self.split(stacked)]
+
+    def spread(self, per_group: Tensor) -> Tensor:
+        """A value a group, as a column with one entry a component: shape (R, 1)."""
+        sizes = torch.tensor(self.sizes, device=per_group.device)
+        return per_group.repeat_interleave(sizes)[:, None]
+
+    def rows(self, keep: Sequence[int]) -> Tensor:
+        """Indices of the components of the groups in ``keep``."""
+        slices = self.slices
+        return torch.cat([torch.arange(slices[k].start, slices[k].stop) for k in keep])

@@ -1,0 +1,223 @@
+"""FactorLens: one observation of one model. Arranges the rooms and holds what lasts between looks; no lightning here."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_factorlens.factorization import WEIGHTINGS, CoupledProblem, Solver, Weighting, checked_ranks, fit
+from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
+from lightning_factorlens.metrics.rank_curve import Scopes
+from lightning_factorlens.metrics.required_rank import required_rank
+from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra
+from lightning_factorlens.probing.guest import undisturbed
+from lightning_factorlens.probing.probe import Answer, ask, input_blocks, settled
+from lightning_factorlens.probing.selection import LayerPatterns, choose_layers, dry_pass
+from lightning_factorlens.probing.signs import SignPolicy, sign_policy
+from lightning_factorlens.types import Block, LayerChoice, LayerSpectrum, Observation
+
+#: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
+DRY = 4
+
+
+@dataclass(frozen=True)
+class LensOptions:
+    """What a lens measures. Plain types, so that a YAML file can set them.
+
+    Attributes:
+        layers: None for the automatic choice; else globs, ``"re:…"``, ``"type:…"`` or module types.
+        ranks: Ranks of the coupled factorisation, all fitted in one batch.
+        solver: An object with its options; `HALS` unless given.
+        weighting: ``"unit"``: every block has the same share; ``"raw"``: every entry, as in the papers.
+        signed_inputs: What becomes of inputs below zero: ``"shift"``, ``"rectify"``, ``"split"``, ``"semi"``, or an
+            object such as ``Unnormalize(mean, std)``.
+        signed_activations: The same for layers.
+        alpha: Whether to fit power laws to the spectra of the weights.
+        max_features: Neurons kept a layer, drawn once and corrected for; None keeps all.
+        taus: Relative errors whose rank@τ is reported.
+        shift: Pixels of the shift behind ``consistency``; None for a sixteenth of the image, 0 for none.
+        seed: Of all that is drawn.
+    """
+
+    layers: LayerPatterns = None
+    ranks: Sequence[int] = (1, 2, 4, 8, 16, 32)
+    solver: Solver | None = None
+    weighting: Weighting = "unit"
+    signed_inputs: str | SignPolicy = "shift"
+    signed_activations: str | SignPolicy = "rectify"
+    alpha: bool = True
+    max_features: int | None = 4096
+    taus: Sequence[float] = (0.3,)
+    shift: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        checked_ranks(self.ranks)
+        sign_policy("signed_inputs", self.signed_inputs)
+        sign_policy("signed_activations", self.signed_activations)
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting: found {self.weighting!r}, allowed are {', '.join(map(repr, WEIGHTINGS))}.")
+        if self.max_features is not None and not self.max_features >= 1:
+            raise ValueError(f"max_features: must be at least 1, or None for all, found {self.max_features!r}.")
+        if not all(0 < tau < 1 for tau in self.taus):
+            raise ValueError(f"taus: relative errors lie between 0 and 1, found {tuple(self.taus)!r}.")
+        if self.shift is not None and not self.shift >= 0:
+            raise ValueError(f"shift: must be a number of pixels ≥ 0, found {self.shift!r}.")
+        if self.solver is not None and not (hasattr(self.solver, "init") and hasattr(self.solver, "step")):
+            raise TypeError(f"solver: found {self.solver!r}; give an object such as HALS() or MultiplicativeUpdates().")
+
+
+class Stopwatch:
+    """Seconds by phase."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+            if self.device.type == "cuda":  # kernels are asynchronous: wait for what the phase started
+                torch.cuda.synchronize(self.device)
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    def total(self) -> dict[str, float]:
+        """The phases and their sum."""
+        return {**self.seconds, "total": sum(self.seconds.values())}
+
+
+@dataclass
+class FactorLens:
+    """Looks at a model through unlabeled images.
+
+    Example:
+        >>> lens = FactorLens(model, LensOptions(ranks=(1, 4, 16)))  # doctest: +SKIP
+        >>> lens.observe(images).curves["total"].rel_error  # doctest: +SKIP
+
+    Attributes:
+        model: The model; it is left exactly as found.
+        options: What to measure.
+        forward: How to call the model on a batch of images; the model itself unless given.
+        context: Makes the context of every forward pass (a trainer's autocast).
+    """
+
+    model: nn.Module
+    options: LensOptions = field(default_factory=LensOptions)
+    forward: Callable[[Tensor], Any] | None = None
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext
+
+    def __post_init__(self) -> None:
+        self.choices: list[LayerChoice] = []
+        self.warm: tuple[Tensor, ...] | None = None
+        self.spectra = SpectraCache()
+
+    def choose(self, images: Tensor) -> list[LayerChoice]:
+        """Finds the layers by one dry pass; `observe` does it when nobody has.
+
+        Args:
+            images: The probe, shape (N, …).
+
+        Returns:
+            The table of what is kept, what is skipped, and why.
+
+        Raises:
+            ValueError: Patterns that match nothing, or fewer images than the largest rank.
+        """
+        largest = max(self.options.ranks)
+        if len(images) < largest:
+            raise ValueError(
+                f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(images)}; "
+                "raise `probe_size` or lower the ranks."
+            )
+        with undisturbed(self.model), self.context():
+            seen = dry_pass(self.model, self._call, images[:DRY])
+        self.choices = choose_layers(seen, self.options.layers)
+        return self.choices
+
+    def observe(self, images: Tensor, epoch: int = 0, step: int = 0) -> Observation:
+        """One look.
+
+        Args:
+            images: The probe, shape (N, C, H, W), on the model's device.
+            epoch: For the record.
+            step: For the record.
+
+        Returns:
+            Everything that was measured.
+
+        Raises:
+            ValueError: As `choose`; or values that are NaN or infinite, with the layer's name.
+        """
+        if not self.choices:
+            self.choose(images)
+        o, watch = self.options, Stopwatch(images.device)
+        with watch("probe"), undisturbed(self.model), self.context():
+            answer = ask(self.model, self._call, images, self.choices, o.max_features, o.seed)
+            moved = self._consistency(images, answer)
+        with watch("factorization"):
+            problem = CoupledProblem(self._blocks(images, answer), o.weighting)
+            result = fit(problem, o.ranks, solver=o.solver, start=self._start(images), seed=o.seed)
+            self.warm = result.F
+        with watch("metrics"), torch.no_grad():
+            scopes = Scopes(problem)
+            curves, floors = scopes.curves(result), scopes.floors(result.ranks)
+            effective, rms = scopes.effective_ranks(), scopes.rms()
+        with watch("spectra"):
+            spectra = self._spectra()
+        return Observation(
+            epoch=epoch,
+            step=step,
+            curves=curves,
+            floors=floors,
+            required_ranks=tuple(required_rank(curves["total"], tau) for tau in o.taus),
+            effective_rank=effective,
+            rms=rms,
+            consistency=moved,
+            spectra=spectra,
+            alpha=alpha_summary(spectra),
+            seconds=watch.total(),
+            images=images,
+            factorization=result,
+        )
+
+    def forget(self) -> None:
+        """Starts the next factorisation cold: for a probe of other images."""
+        self.warm = None
+
+    def _start(self, images: Tensor) -> tuple[Tensor, ...] | None:
+        """The last factors, where they are of these ranks and so many images."""
+        wanted = [(r, len(images)) for r in checked_ranks(self.options.ranks)]
+        return self.warm if self.warm is not None and [tuple(f.shape) for f in self.warm] == wanted else None
+
+    def _call(self, batch: Tensor) -> Any:
+        return (self.forward or self.model)(batch)
+
+    def _consistency(self, images: Tensor, answer: Answer) -> float | None:
+        pixels = default_shift(images) if self.options.shift is None else self.options.shift
+        if not pixels or answer.logits is None:
+            return None
+        batches = [ask(self.model, self._call, moved, ()).logits for moved in shifted(images, pixels)]
+        return consistency(answer.logits, [b for b in batches if b is not None])
+
+    def _blocks(self, images: Tensor, answer: Answer) -> list[Block]:
+        o = self.options
+        raw = [*input_blocks(images, o.max_features, o.seed), *answer.layers]
+        inputs, activations = (
+            sign_policy("signed_inputs", o.signed_inputs),
+            sign_policy("signed_activations", o.signed_activations),
+        )
+        blocks = settled(raw, inputs, activations)
+        dtype = blocks[-1].samples.dtype
+        return [replace(b, samples=b.samples.to(dtype)) for b in blocks]
+
+    def _spectra(self) -> tuple[LayerSpectrum, ...]:
+        return layer_spectra(self.model, cache=self.spectra) if self.options.alpha else ()

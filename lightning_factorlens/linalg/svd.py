@@ -1,0 +1,65 @@
+"""What the N × N Gram matrix of the samples gives for nothing: the truncated SVD's error, effective rank, right vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def truncation_errors(gram: Tensor, ranks: Sequence[int]) -> list[float]:
+    """Σ_{k>r} σ_k² / ‖X‖², the squared relative error of the best rank-r approximation (Eckart and Young).
+
+    Args:
+        gram: XᵀX up to a factor, shape (N, N). Errors below its dtype's rounding are noise.
+        ranks: Ranks, each ≥ 0.
+
+    Returns:
+        One value a rank, in the order of ``ranks``; 0 for a zero matrix.
+    """
+    tail = torch.linalg.eigvalsh(gram.double()).clamp_min(0).cumsum(0)
+    N, total = len(tail), float(tail[-1])
+    return [float(tail[N - 1 - r]) / total if r < N and total > 0 else 0.0 for r in ranks]
+
+
+def effective_rank(gram: Tensor) -> float:
+    """exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
+
+    Args:
+        gram: XᵀX, shape (N, N).
+
+    Returns:
+        A number from 1 to N; 0 for a zero matrix.
+    """
+    sigma = torch.linalg.eigvalsh(gram.double()).clamp_min(0).sqrt()
+    # Eigenvalues below float rounding of the largest are noise, and their square roots would count.
+    sigma = sigma[sigma > sigma.max() * (torch.finfo(gram.dtype).eps * len(sigma)) ** 0.5]
+    if sigma.numel() == 0:
+        return 0.0
+    p = sigma / sigma.sum()
+    return float((-(p * p.log()).sum()).exp())
+
+
+def leading_eigenvectors(gram: Tensor, k: int, iterations: int = 6) -> Tensor:
+    """The k leading eigenvectors of a positive semi-definite matrix, by block subspace iteration.
+
+    Args:
+        gram: Shape (N, N).
+        k: How many; at most N.
+        iterations: Of the subspace iteration, which is skipped for a full decomposition when k is a large part of N.
+
+    Returns:
+        Orthonormal columns, shape (N, k), leading one first.
+    """
+    N = gram.shape[0]
+    width = min(N, k + 8)
+    if 3 * width >= N:
+        return torch.linalg.eigh(gram.double())[1].flip(1)[:, :k].to(gram.dtype)
+    generator = torch.Generator().manual_seed(0)
+    Q = torch.randn(N, width, generator=generator, dtype=torch.float32).to(gram)
+    Q[:, 0] = 1
+    for _ in range(iterations):
+        Q = torch.linalg.qr(gram @ Q)[0]
+    S = torch.linalg.eigh(Q.T @ gram @ Q)[1]
+    return (Q @ S.flip(1))[:, :k]

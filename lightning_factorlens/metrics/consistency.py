@@ -1,0 +1,57 @@
+"""Consistency of the predictions under small shifts of the probe: a stop signal that needs no labels.
+
+c = mean over images i and transforms T_k of −log p(ŷ_i | T_k x_i), with ŷ_i = argmax p(· | x_i). Lower is better.
+Over the runs of this project's first study it followed the test loss with a Spearman correlation of 0.85, at
+constant learning rates; under an annealed rate it misleads, and the right size of the shift is an open question.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def default_shift(images: Tensor) -> int | None:
+    """One pixel in sixteen: 1 for 28 × 28, 2 for 32 × 32; None where a shift has no meaning."""
+    if images.ndim != 4 or min(images.shape[-2:]) < 4:
+        return None
+    return max(1, min(images.shape[-2:]) // 16)
+
+
+def shifted(images: Tensor, pixels: int) -> list[Tensor]:
+    """The probe rolled along both diagonals by ±``pixels``: two tensors of the probe's shape."""
+    return [torch.roll(images, (s * pixels, s * pixels), (-2, -1)) for s in (1, -1)]
+
+
+def log_probabilities(outputs: Tensor) -> Tensor:
+    """log p from logits, log probabilities or probabilities, told apart by their rows' sums.
+
+    Args:
+        outputs: Shape (N, K).
+
+    Returns:
+        Shape (N, K), float32.
+    """
+    outputs = outputs.float()
+    sums = outputs.sum(1)
+    if bool((outputs >= 0).all()) and bool(((sums - 1).abs() < 1e-3).all()):
+        return outputs.clamp_min(torch.finfo(torch.float32).tiny).log()
+    return outputs.log_softmax(1)  # leaves log probabilities as they are
+
+
+def consistency(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
+    """Label-free cross-entropy of the transformed probe's predictions against the plain probe's choice.
+
+    Args:
+        outputs: Of the plain probe, shape (N, K).
+        transformed: Of each transformed probe, the same shape.
+
+    Returns:
+        c ≥ 0, in nats.
+    """
+    choice = outputs.argmax(1)
+    log_p = torch.stack([log_probabilities(t) for t in transformed])
+    picked = log_p.gather(2, choice.expand(len(transformed), -1)[..., None])
+    return float(-picked.double().mean())

@@ -1,0 +1,138 @@
+"""One look: the probe's images through the model, kept outputs out as blocks, logits beside them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightning_factorlens.probing.calls import Call, watched
+from lightning_factorlens.probing.signs import SignPolicy, settle_signs
+from lightning_factorlens.types import Block, LayerChoice
+
+#: Images a forward pass; results do not depend on it, memory does.
+BATCH = 128
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model answered: the captured layers, and its outputs where they are (N, K) numbers."""
+
+    layers: list[Block]
+    logits: Tensor | None
+
+
+def ask(
+    model: nn.Module,
+    forward: Callable[[Tensor], Any],
+    images: Tensor,
+    choices: Iterable[LayerChoice],
+    max_features: int | None = None,
+    seed: int = 0,
+) -> Answer:
+    """Sends the images through the model in batches and keeps the chosen outputs.
+
+    Args:
+        model: In eval mode, see `undisturbed`.
+        forward: Calls the model on a batch of images and returns its output.
+        images: Shape (N, …).
+        choices: From `choose_layers`; the kept ones are captured.
+        max_features: At most so many neurons a layer, drawn once for all by ``seed`` and the layer's name.
+        seed: Of that draw.
+
+    Returns:
+        Blocks of float32 (float64 stays), on the model's device.
+
+    Raises:
+        RuntimeError: A kept layer did not run, or ran with another shape than in the dry pass.
+    """
+    kept = {c.name: _Filling(c, max_features, seed) for c in choices if c.kept}
+    start, logits = 0, []
+
+    def keep(call: Call) -> None:
+        if call.name in kept:
+            kept[call.name].fill(call.output, start, len(images))
+
+    with watched(model, keep):
+        for batch in images.split(BATCH):
+            logits.append(_logits(forward(batch), len(batch)))
+            start += len(batch)
+    layers = [filling.block(len(images)) for filling in kept.values()]
+    return Answer(layers, None if any(x is None for x in logits) else torch.cat([x for x in logits if x is not None]))
+
+
+class _Filling:
+    """A block that fills up batch by batch."""
+
+    def __init__(self, choice: LayerChoice, max_features: int | None, seed: int) -> None:
+        self.choice = choice
+        self.features = torch.Size(choice.shape).numel()
+        self.index: Tensor | None = None
+        self.samples: Tensor | None = None
+        self.filled = 0
+        if max_features is not None and self.features > max_features:
+            generator = torch.Generator().manual_seed(seed + zlib.crc32(choice.name.encode()))
+            self.index = torch.randperm(self.features, generator=generator)[:max_features].sort().values
+
+    def fill(self, output: Tensor, start: int, N: int) -> None:
+        flat = output.detach().flatten(1)
+        if flat.shape[1] != self.features:
+            raise RuntimeError(
+                f"layer {self.choice.name!r} gave {tuple(output.shape[1:])} an image, in the dry pass {self.choice.shape}."
+            )
+        if self.index is not None:
+            self.index = self.index.to(flat.device)
+            flat = flat[:, self.index]
+        if self.samples is None:
+            dtype = flat.dtype if flat.dtype == torch.float64 else torch.float32
+            self.samples = flat.new_empty(N, flat.shape[1], dtype=dtype)
+        self.samples[start : start + len(flat)] = flat  # copied now: the next layer may write in place
+        self.filled += len(flat)
+
+    def block(self, N: int) -> Block:
+        if self.samples is None or self.filled != N:
+            raise RuntimeError(
+                f"layer {self.choice.name!r} answered for {self.filled} of {N} images: its forward pass depends on the data."
+            )
+        name, shape = self.choice.name, self.choice.shape
+        return Block(name, "activation", self.samples, shape, expansion=self.features / self.samples.shape[1])
+
+
+def _logits(output: Any, n: int) -> Tensor | None:
+    """The first (n, K ≥ 2) tensor of a model's output: bare, in a tuple, or in a dict."""
+    if isinstance(output, dict):
+        output = list(output.values())
+    for candidate in output if isinstance(output, (tuple, list)) else (output,):
+        if isinstance(candidate, Tensor) and candidate.ndim == 2 and candidate.shape[0] == n and candidate.shape[1] > 1:
+            return candidate.detach().float()
+    return None
+
+
+def input_blocks(images: Tensor, max_features: int | None = None, seed: int = 0) -> list[Block]:
+    """One block a channel (D_i of paper 000); a probe without channels is one block.
+
+    Args:
+        images: Shape (N, C, H, W), or (N, …) for anything else.
+        max_features: As in `ask`.
+        seed: As in `ask`.
+    """
+    pixels = images if images.dtype == torch.float64 else images.float()
+    channels = list(pixels.unbind(1)) if pixels.ndim == 4 else [pixels]
+    blocks = []
+    for i, channel in enumerate(channels):
+        choice = LayerChoice(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
+        filling = _Filling(choice, max_features, seed)
+        filling.fill(channel, 0, len(channel))
+        b = filling.block(len(channel))
+        blocks.append(Block(b.name, "input", b.samples, b.shape, expansion=b.expansion))
+    return blocks
+
+
+def settled(blocks: Sequence[Block], inputs: SignPolicy, activations: SignPolicy) -> list[Block]:
+    """The blocks after the sign policies of their kind."""
+    policies = {"input": inputs, "activation": activations}
+    return [out for block in blocks for out in settle_signs(block, policies[block.kind])]

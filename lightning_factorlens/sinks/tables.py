@@ -1,0 +1,89 @@
+"""Plain ASCII for any terminal: which layers are kept and why, and an epoch in a line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lightning_factorlens.types import LayerChoice, Observation
+
+#: Longest name and operation printed whole.
+NAME, OP = 40, 24
+
+
+def layer_table(choices: Sequence[LayerChoice]) -> str:
+    """Which tensors of the forward pass are factorised, which are not, and why.
+
+    Args:
+        choices: One a tensor; kept ones come first, otherwise in the order given.
+
+    Returns:
+        Aligned lines; the last counts what is kept and its features an image.
+    """
+    header = ("", "name", "op", "shape", "min", "", "reason")
+    rows = [_row(choice) for choice in sorted(choices, key=lambda choice: not choice.kept)]
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    lines = [_aligned(row, widths) for row in (header, tuple("-" * width for width in widths), *rows)]
+    kept = [choice for choice in choices if choice.kept]
+    features = sum(math.prod(choice.shape) for choice in kept)
+    return "\n".join([*lines, f"kept {len(kept)} of {len(choices)} tensors, {features:,} features an image"])
+
+
+def epoch_line(observation: Observation, ranks: Sequence[int] = (1, 8, 32)) -> str:
+    """One observation in one line.
+
+    Args:
+        observation: What the look found; what it lacks is left out.
+        ranks: Ranks whose relative error is shown; those not tried are passed over.
+
+    Returns:
+        A line such as ``epoch 3 | rel. error 0.81, 0.42 at rank 1, 8 | rank@30% 5.2 | …``.
+    """
+    curve = observation.curves["total"]
+    error = dict(zip(curve.ranks, curve.rel_error))
+    tried = [rank for rank in ranks if rank in error]
+    parts = [f"epoch {observation.epoch}"]
+    if tried:
+        errors = ", ".join(f"{error[rank]:.3f}" for rank in tried)
+        parts.append(f"rel. error {errors} at rank {', '.join(map(str, tried))}")
+    for required in observation.required_ranks:
+        rank = f"> {required.rank:g}" if required.capped else f"{required.rank:.1f}"
+        parts.append(f"rank@{100 * required.tau:.4g}% {rank}")
+    if "total" in observation.effective_rank:
+        parts.append(f"effective rank {observation.effective_rank['total']:.1f}")
+    if observation.consistency is not None:
+        parts.append(f"consistency {observation.consistency:.4f}")
+    if observation.alpha is not None:
+        parts.append(f"mean alpha {observation.alpha.mean_alpha:.2f}")
+    if "total" in observation.seconds:
+        share = "" if observation.share is None else f" ({100 * observation.share:.1f}% of the time)"
+        parts.append(f"{observation.seconds['total']:.2f} s{share}")
+    return " | ".join(parts)
+
+
+def shorten(name: str, width: int) -> str:
+    """``name`` in at most ``width`` characters, its middle left out: both ends tell layers apart."""
+    if len(name) <= width:
+        return name
+    head = (width - 3) // 2
+    return f"{name[:head]}...{name[len(name) - (width - 3 - head) :]}"
+
+
+def _row(choice: LayerChoice) -> tuple[str, ...]:
+    return (
+        "*" if choice.kept else "",
+        shorten(choice.name, NAME),
+        shorten(choice.op, OP),
+        "x".join(map(str, choice.shape)) or "scalar",
+        f"{choice.minimum:.3g}",
+        "kept" if choice.kept else "skipped",
+        choice.reason,
+    )
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    """Numbers to the right, words to the left."""
+    cells = [
+        cell.rjust(width) if k == 4 else cell.ljust(width) for k, (cell, width) in enumerate(zip(row, widths))
+    ]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,39 @@
+"""What all tests share: one thread, and matrices built from a known answer."""
+
+import pytest
+import torch
+
+from lightning_factorlens.types import Block
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def planted():
+    """Blocks that share exactly rank-r non-negative factors: ``planted(r, sizes, N, dtype)``."""
+
+    def make(r=4, sizes=(30, 200, 80), N=60, dtype=torch.float64, scales=None, seed=0, noise=0.0):
+        g = torch.Generator().manual_seed(seed)
+        F = torch.rand(r, N, generator=g, dtype=dtype) * (torch.rand(r, N, generator=g) < 0.5)
+        blocks = []
+        for i, (m, scale) in enumerate(zip(sizes, scales or [1.0] * len(sizes))):
+            W = torch.rand(m, r, generator=g, dtype=dtype) * (torch.rand(m, r, generator=g) < 0.6)
+            X = (W @ F + noise * torch.rand(m, N, generator=g, dtype=dtype)) * scale
+            blocks.append(Block(f"block{i}", "input" if i == 0 else "activation", X.T.contiguous(), (m,)))
+        return blocks
+
+    return make
+
+
+@pytest.fixture
+def stacked():
+    """The row-stacked matrix of the papers, weighted: (Σ features, N)."""
+
+    def make(blocks, weights=None):
+        weights = weights or [1.0] * len(blocks)
+        return torch.cat([w * b.samples.T for w, b in zip(weights, blocks)]).double()
+
+    return make

@@ -1,0 +1,222 @@
+"""The fit against closed forms, planted answers, scikit-learn and the SVD."""
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_factorlens.factorization import HALS, L1, L2, CoupledProblem, MultiplicativeUpdates, factorize
+from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.types import Block
+
+SOLVERS = [HALS(), HALS(momentum=0.0), HALS(sample=64), MultiplicativeUpdates()]
+RANKS = (1, 2, 3, 4, 8)
+
+
+def relative_errors(result, blocks, stacked):
+    """By brute force, from the factors themselves."""
+    X = stacked(blocks, result.weights)
+    out = []
+    for F, W in zip(result.F, result.W):
+        X_hat = torch.cat([w * (factor.double() @ F.double()) for w, factor in zip(result.weights, W)])
+        out.append(float((X - X_hat).norm() / X.norm()))
+    return out
+
+
+@pytest.mark.parametrize("weighting", ["unit", "raw"])
+def test_multiplicative_updates_follow_scikit_learn(planted, stacked, weighting):
+    from sklearn.decomposition import non_negative_factorization
+
+    blocks = planted(noise=0.3, scales=(1.0, 5.0, 0.1))
+    problem = CoupledProblem(blocks, weighting)
+    X = stacked(blocks, problem.omega).numpy()
+    rng = np.random.default_rng(0)
+    W0, H0 = rng.random((X.shape[0], 4)), rng.random((4, X.shape[1]))
+    solver, groups = MultiplicativeUpdates(), Groups((4,))
+    state = solver.init(problem, groups, torch.tensor(H0), torch.tensor(W0.T.copy()))
+    for _ in range(30):
+        state = solver.step(problem, groups, state)
+    W, H, _ = non_negative_factorization(
+        X, W=W0.copy(), H=H0.copy(), n_components=4, init="custom", solver="mu", max_iter=30, tol=0
+    )
+    assert np.allclose(state.F.numpy(), H, rtol=1e-6, atol=1e-9)
+    assert np.allclose(state.W.numpy().T, W, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_errors_are_those_of_the_factors(planted, stacked, solver, dtype):
+    blocks = planted(noise=0.2, dtype=dtype, scales=(1.0, 30.0, 0.1))
+    result = factorize(blocks, RANKS, solver=solver)
+    energy = stacked(blocks, result.weights).square().sum()
+    reported = [float(((row * torch.tensor(result.weights).double() ** 2).sum() / energy).sqrt()) for row in result.sse]
+    assert reported == pytest.approx(relative_errors(result, blocks, stacked), rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=repr)
+@pytest.mark.parametrize("penalties", [(None, None), (L2(0.01), L2(0.1)), (L1(0.01), L1(0.1)), (None, L2(1.0))])
+def test_the_objective_never_rises(planted, solver, penalties):
+    solver = type(solver)(**{**vars(solver), "penalty_W": penalties[0], "penalty_F": penalties[1]})
+    problem = CoupledProblem(planted(noise=0.5), "unit")
+    groups = Groups((2, 5))
+    F = torch.rand(7, problem.N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    state, values = solver.init(problem, groups, F), []
+    for _ in range(60):
+        state = solver.step(problem, groups, state)
+        values.append(state.objective)
+    values = torch.stack(values)
+    if getattr(solver, "momentum", 0.0) == 0:
+        assert (values.diff(dim=0) <= 1e-12).all()
+    else:  # a step ahead may overshoot: it is taken back, and what is kept never rises
+        history = factorize(planted(noise=0.5), (2, 5), solver=solver).history
+        assert all((np.diff(h) <= 0).all() for h in history)
+    assert (values[-1] < values[0]).all()
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=repr)
+def test_rank_one_is_the_rank_one_svd_and_no_error_is_below_the_svd(planted, stacked, solver):
+    blocks = planted(r=12, sizes=(40, 300), noise=0.5)
+    result = factorize(blocks, RANKS, solver=solver)
+    sigma = torch.linalg.svdvals(stacked(blocks, result.weights))
+    floor = [float((sigma[r:].square().sum() / sigma.square().sum()).sqrt()) for r in RANKS]
+    errors = relative_errors(result, blocks, stacked)
+    assert errors[0] == pytest.approx(floor[0], rel=1e-6)
+    assert all(e >= f * (1 - 1e-9) for e, f in zip(errors, floor))
+    assert all(a >= b for a, b in zip(errors, errors[1:]))
+
+
+@pytest.mark.parametrize("weighting", ["unit", "raw"])
+def test_planted_factors_are_recovered(planted, stacked, weighting):
+    blocks = planted(r=3, sizes=(50, 300), N=100, scales=(1.0, 1.0))
+    result = factorize(blocks, [3], solver=HALS(sample_passes=2000, sample_tol=1e-12), weighting=weighting)
+    assert relative_errors(result, blocks, stacked)[0] < 1e-4
+    g = torch.Generator().manual_seed(0)
+    truth = torch.rand(3, 100, generator=g, dtype=torch.float64) * (torch.rand(3, 100, generator=g) < 0.5)
+    cosine = torch.nn.functional.normalize(truth, dim=1) @ torch.nn.functional.normalize(result.F[0], dim=1).T
+    assert cosine.max(1).values.min() > 0.999
+
+
+def test_as_good_as_scikit_learn(planted, stacked):
+    from sklearn.decomposition import NMF
+
+    blocks = planted(r=10, sizes=(64, 3000, 2500), N=128, noise=0.5, dtype=torch.float32)
+    result = factorize(blocks, (4, 16), solver=HALS(sample=1024))
+    X = stacked(blocks, result.weights).numpy()
+    for rank, ours in zip(result.ranks, relative_errors(result, blocks, stacked)):
+        theirs = NMF(rank, init="nndsvda", max_iter=1000, tol=1e-4).fit(X).reconstruction_err_ / np.linalg.norm(X)
+        assert ours < 1.01 * theirs
+
+
+@pytest.mark.parametrize("solver", [HALS(), MultiplicativeUpdates()], ids=repr)
+def test_permuting_samples_permutes_f(planted, solver):
+    blocks = planted(noise=0.3)
+    order = torch.randperm(blocks[0].samples.shape[0], generator=torch.Generator().manual_seed(3))
+    shuffled = [Block(b.name, b.kind, b.samples[order], b.shape) for b in blocks]
+    start = torch.rand(4, len(order), dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+    a = factorize(blocks, [4], solver=solver, start=[start])
+    b = factorize(shuffled, [4], solver=solver, start=[start[:, order]])
+    assert torch.allclose(a.F[0][:, order], b.F[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-6, 1.0, 1e6, 1e15])
+def test_scaling_the_data_scales_the_error(planted, scale):
+    plain = planted(noise=0.3, dtype=torch.float32)
+    scaled = [Block(b.name, b.kind, b.samples * scale, b.shape) for b in plain]
+    a, b = factorize(plain, RANKS), factorize(scaled, RANKS)
+    assert torch.allclose(b.sse.sqrt() / scale, a.sse.sqrt(), rtol=1e-3)
+
+
+def test_unit_weighting_lets_no_block_drown_another(planted):
+    small_and_loud = planted(r=8, noise=0.5, scales=(1.0, 1000.0, 1.0))
+    unit = factorize(small_and_loud, [4], weighting="unit").sse[0]
+    raw = factorize(small_and_loud, [4], weighting="raw").sse[0]
+    assert unit[0] < raw[0]
+    assert unit[1] > raw[1]
+
+
+def test_signed_blocks_get_signed_factors(planted, stacked):
+    blocks = planted(r=3, sizes=(40, 200), noise=0.0)
+    mixed = [blocks[0], Block("signed", "activation", blocks[1].samples - 0.3, (200,), signed=True)]
+    for solver in (HALS(sample_passes=1000, sample_tol=1e-10), MultiplicativeUpdates(passes=500, tol=1e-9)):
+        result = factorize(mixed, [5], solver=solver)
+        assert (result.W[0][0] >= 0).all()
+        assert (result.F[0] >= 0).all()
+        assert (result.W[0][1] < 0).any()
+        assert relative_errors(result, mixed, stacked)[0] < 0.05
+        assert all((np.diff(h) <= 1e-12).all() for h in result.history)
+
+
+def test_a_sampled_block_is_corrected_for():
+    g = torch.Generator().manual_seed(0)
+    X = torch.rand(50, 4000, generator=g) * torch.rand(50, 1, generator=g)
+    whole = factorize([Block("a", "activation", X, (4000,))], [2])
+    part = factorize([Block("a", "activation", X[:, ::4].contiguous(), (4000,), expansion=4.0)], [2])
+    assert float(4 * part.sse[0]) == pytest.approx(float(whole.sse[0]), rel=0.02)
+
+
+@pytest.mark.parametrize("solver", [HALS(), HALS(sample=8), MultiplicativeUpdates()], ids=repr)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: torch.zeros(6, 40),
+        lambda: torch.ones(6, 40),
+        lambda: torch.rand(1, 40),
+        lambda: torch.rand(6, 1),
+        lambda: torch.cat([torch.rand(6, 20), torch.zeros(6, 20)], 1),
+        lambda: torch.rand(1, 40).expand(6, 40).contiguous(),
+        lambda: torch.eye(6),
+    ],
+    ids=["zero", "constant", "one-image", "one-feature", "zero-rows", "duplicates", "identity"],
+)
+def test_degenerate_blocks_give_numbers(make, solver):
+    torch.manual_seed(0)
+    blocks = [Block("a", "input", make(), ()), Block("b", "activation", make() * 3, ())]
+    result = factorize(blocks, (1, 2, 9), solver=solver)
+    assert torch.isfinite(result.sse).all()
+    assert (result.sse >= 0).all()
+    assert all(torch.isfinite(f).all() and (f >= 0).all() for f in result.F)
+
+
+def test_start_goes_on_from_the_last_result(planted):
+    blocks = planted(r=10, noise=0.5)
+    first = factorize(blocks, RANKS)
+    second = factorize(blocks, RANKS, start=first.F)
+    assert all(b <= a * (1 + 1e-6) for a, b in zip(first.objective, second.objective))
+
+
+def test_no_global_random_state_is_touched(planted):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    factorize(planted(noise=0.3), RANKS)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_reduced_precision_is_put_back(planted):
+    torch.set_float32_matmul_precision("medium")
+    try:
+        factorize(planted(dtype=torch.float32), [2])
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_bad_input_is_named(planted):
+    blocks = planted()
+    bad = Block("layer3.relu", "activation", torch.full((60, 5), torch.nan, dtype=torch.float64), (5,))
+    with pytest.raises(ValueError, match=r"layer3\.relu.*NaN"):
+        factorize([*blocks, bad], [2])
+    with pytest.raises(ValueError, match="ranks: .*found"):
+        factorize(blocks, [0])
+    with pytest.raises(ValueError, match="ranks: .*found"):
+        factorize(blocks, [])
+    with pytest.raises(ValueError, match="weighting: found 'loud'"):
+        factorize(blocks, [2], weighting="loud")
+    with pytest.raises(ValueError, match="same samples"):
+        factorize([blocks[0], Block("b", "activation", torch.rand(3, 5), ())], [2])
+    with pytest.raises(ValueError, match="start: found factors of shape"):
+        factorize(blocks, [2], start=[torch.rand(3, 60)])
+    with pytest.raises(ValueError, match="blocks: found none"):
+        factorize([], [2])
+    with pytest.raises(ValueError, match="momentum"):
+        HALS(momentum=1.5)
+    with pytest.raises(ValueError, match="weight"):
+        L2(-1.0)

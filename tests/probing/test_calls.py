@@ -1,0 +1,193 @@
+"""Capture sees what the network computes: functional and reused ReLUs, each tensor once, and leaves no hook behind."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from lightning_factorlens.probing.guest import undisturbed
+from lightning_factorlens.probing.probe import ask, input_blocks, settled
+from lightning_factorlens.probing.selection import choose_layers, dry_pass
+from lightning_factorlens.probing.signs import POLICIES, Unnormalize
+
+
+class Mixed(nn.Module):
+    """Functional, method and in-place ReLUs, one nn.ReLU called twice, a dropout that repeats its input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 5, 3)
+        self.act, self.inplace, self.drop = nn.ReLU(), nn.ReLU(inplace=True), nn.Dropout()
+        self.block = Block()
+        self.head = nn.Linear(5, 6)
+
+    def forward(self, x):
+        x = F.relu(self.conv1(x))
+        x = self.act(self.conv2(x))
+        x = self.drop(self.act(x - 0.1))
+        x = self.block(x)
+        x = self.inplace(x - 0.2)
+        return self.head(torch.relu(x.mean((2, 3)) - 0.01))
+
+
+class Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(5, 5, 1)
+
+    def forward(self, x):
+        return x + self.conv(x).relu()
+
+
+EXPECTED = ["F.relu", "act", "act-2", "block.F.relu", "inplace", "F.relu-2"]
+
+
+def kept(rows):
+    return [row.name for row in rows if row.kept]
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Mixed()
+
+
+def hooks(model):
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def test_automatic_choice_sees_every_relu_once(model):
+    x = torch.rand(4, 3, 8, 8)
+    with undisturbed(model):
+        rows = choose_layers(dry_pass(model, model, x))
+    assert kept(rows) == EXPECTED
+    assert next(r for r in rows if r.name == "drop").reason == "repeats its input"
+    assert next(r for r in rows if r.name == "conv1").reason == "signed"
+
+
+def test_captured_values_are_those_of_the_forward_pass(model):
+    x = torch.rand(300, 3, 8, 8)  # more than one batch
+    with undisturbed(model):
+        rows = choose_layers(dry_pass(model, model, x[:4]))
+        answer = ask(model, model, x, rows)
+        a = F.relu(model.conv1(x))
+        b = F.relu(model.conv2(a))
+        c = F.relu(b - 0.1)
+        d = model.block.conv(c).relu()
+        e = F.relu(c + d - 0.2)
+        f = torch.relu(e.mean((2, 3)) - 0.01)
+        logits = model(x)
+    assert [block.name for block in answer.layers] == EXPECTED
+    for block, truth in zip(answer.layers, (a, b, c, d, e, f)):
+        assert torch.allclose(block.samples, truth.flatten(1), atol=1e-6), block.name
+        assert block.shape == tuple(truth.shape[1:])
+    assert torch.allclose(answer.logits, logits, atol=1e-6)
+
+
+def test_names_are_stable_from_pass_to_pass(model):
+    x = torch.rand(4, 3, 8, 8)
+    with undisturbed(model):
+        first, second = (kept(choose_layers(dry_pass(model, model, x))) for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("layers", "names"),
+    [
+        ("act*", ["act", "act-2"]),
+        ("re:relu$", ["F.relu", "block.F.relu"]),
+        (nn.ReLU, ["act", "act-2", "inplace"]),
+        (["type:Conv2d", "block"], ["conv1", "conv2", "block.conv", "block"]),
+    ],
+)
+def test_selection_by_glob_regex_and_type(model, layers, names):
+    with undisturbed(model):
+        assert kept(choose_layers(dry_pass(model, model, torch.rand(4, 3, 8, 8)), layers)) == names
+
+
+def test_a_pattern_that_matches_nothing_lists_what_there_is(model):
+    with undisturbed(model):
+        seen = dry_pass(model, model, torch.rand(4, 3, 8, 8))
+    with pytest.raises(ValueError, match=r"layers: 'features\.\*' matches nothing; there are: .*conv1.*block\.F\.relu"):
+        choose_layers(seen, "features.*")
+    with pytest.raises(ValueError, match="not a regular expression"):
+        choose_layers(seen, "re:(")
+    with pytest.raises(ValueError, match="empty list"):
+        choose_layers(seen, [])
+    with pytest.raises(ValueError, match="found no activation"):
+        linear = nn.Linear(3, 3)
+        choose_layers(dry_pass(linear, linear, torch.rand(4, 3) - 0.5))
+
+
+@pytest.mark.parametrize("where", ["conv2", "head"])
+def test_no_hook_outlives_an_exception(model, where):
+    def explode(*_):
+        raise RuntimeError("boom")
+
+    handle = model.get_submodule(where).register_forward_hook(explode)
+    before = hooks(model)
+    model.train()
+    with pytest.raises(RuntimeError, match="boom"), undisturbed(model):
+        dry_pass(model, model, torch.rand(4, 3, 8, 8))
+    assert hooks(model) == before
+    assert all(m.training for m in model.modules())
+    handle.remove()
+
+
+def test_compiled_modules_are_watched_without_a_recompile(model):
+    compiled = torch.compile(model, backend="eager")
+    x = torch.rand(4, 3, 8, 8)
+    compiled(x)
+    with undisturbed(compiled):
+        assert kept(choose_layers(dry_pass(compiled, compiled, x))) == EXPECTED
+
+
+def test_gelu_networks_are_watched_too():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 3))
+    with undisturbed(net):
+        assert kept(choose_layers(dry_pass(net, net, torch.randn(4, 8)))) == ["1", "3"]
+
+
+def test_a_budget_keeps_the_same_neurons_and_says_how_many_each_stands_for(model):
+    x = torch.rand(10, 3, 8, 8)
+    with undisturbed(model):
+        rows = choose_layers(dry_pass(model, model, x[:4]))
+        a, b = (ask(model, model, x, rows, max_features=20).layers for _ in range(2))
+        whole = ask(model, model, x, rows).layers
+    for one, two, full in zip(a, b, whole):
+        assert torch.equal(one.samples, two.samples)
+        assert one.samples.shape[1] == min(20, full.samples.shape[1])
+        assert one.expansion == full.samples.shape[1] / one.samples.shape[1]
+        columns = {tuple(c) for c in full.samples.T.tolist()}
+        assert all(tuple(c) in columns for c in one.samples.T.tolist())
+
+
+def test_inputs_are_one_block_a_channel():
+    x = torch.randn(5, 3, 4, 6)
+    blocks = input_blocks(x)
+    assert [b.name for b in blocks] == ["input/0", "input/1", "input/2"]
+    assert torch.equal(blocks[1].samples, x[:, 1].flatten(1))
+    assert blocks[1].shape == (4, 6)
+    assert [b.name for b in input_blocks(torch.rand(5, 7))] == ["input/0"]
+
+
+def test_sign_policies_against_their_formulas():
+    x = torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    raw = input_blocks(x)
+    X = raw[0].samples
+    get = {n: settled(raw, p, POLICIES["rectify"]) for n, p in POLICIES.items()}
+    assert torch.equal(get["rectify"][0].samples, X.clamp_min(0))
+    assert torch.equal(get["split"][0].samples - get["split"][1].samples, X)
+    assert [b.name for b in get["split"]] == ["input/0/pos", "input/0/neg"]
+    assert get["semi"][0].signed
+    assert torch.equal(get["semi"][0].samples, X)
+    assert torch.equal(get["shift"][0].samples, X - X.min())
+    pixels = torch.rand(5, 3, 4, 4)
+    mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]
+    normal = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    back = settled(input_blocks(normal), Unnormalize(mean, std), POLICIES["rectify"])
+    assert torch.allclose(torch.stack([b.samples for b in back], 1).view_as(pixels), pixels, atol=1e-6)
+    with pytest.raises(ValueError, match="not the constants"):
+        settled(input_blocks(normal), Unnormalize([0.0] * 3, [0.2] * 3), POLICIES["rectify"])
+    assert settled(input_blocks(pixels), POLICIES["split"], POLICIES["rectify"])[0].name == "input/0"

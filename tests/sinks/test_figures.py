@@ -1,0 +1,175 @@
+"""What is drawn is what was found."""
+
+import math
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_factorlens.sinks.figures import evenly, rank_curve_figure
+from lightning_factorlens.sinks.latent_figure import latent_figure
+from lightning_factorlens.sinks.spectra_figure import spectra_figure
+
+
+def by_id(artists):
+    return {artist.get_gid(): artist for artist in artists if artist.get_gid()}
+
+
+def rendered(figure):
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())
+
+
+def test_rank_curve_is_the_record(observe):
+    history = [observe(epoch) for epoch in (0, 1, 5)]
+    (ax,) = rank_curve_figure(history).axes
+    lines, now = by_id(ax.lines), history[-1]
+    drawn = {"current": now.curves["total"], "floor": now.floors["total"]}
+    drawn |= {f"past/{o.epoch}": o.curves["total"] for o in history[:-1]}
+    for name, curve in drawn.items():
+        assert tuple(lines[name].get_xdata()) == curve.ranks
+        assert tuple(lines[name].get_ydata()) == curve.rel_error
+    assert lines["past/0"].get_alpha() < lines["past/1"].get_alpha() < 1
+    assert (list(lines["required"].get_xdata()), list(lines["required"].get_ydata())) == ([9.25], [0.3])
+    assert ax.get_xscale() == "log"
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "4", "8", "16", "32"]
+    words = {text.get_gid(): text.get_text() for text in ax.texts}
+    assert words == {"required/0.3": "30 % at rank 9.2", "required/0.125": "12.5 % not reached by rank 32"}
+
+
+def test_rank_curve_of_a_baseline_without_floor(observe):
+    (ax,) = rank_curve_figure([observe(0, floors={})]).axes
+    assert not {"floor", "past/0"} & set(by_id(ax.lines))
+
+
+def test_rank_curve_of_a_long_run_stays_readable(observe):
+    (ax,) = rank_curve_figure([observe(epoch) for epoch in range(40)]).axes
+    past = [name for name in by_id(ax.lines) if name.startswith("past/")]
+    assert (len(past), past[0], past[-1]) == (12, "past/0", "past/38")
+
+
+def test_rank_curve_needs_an_observation():
+    with pytest.raises(ValueError, match="history"):
+        rank_curve_figure([])
+
+
+def test_spectra_are_the_record(observe):
+    o = observe()
+    for ax, spectrum in zip(spectra_figure(o).axes, o.spectra, strict=True):
+        lines, fit = by_id(ax.lines), spectrum.fit
+        drawn = np.concatenate([lines["bulk"].get_xdata(), lines["tail"].get_xdata()])
+        positive = spectrum.eigenvalues[spectrum.eigenvalues > 0].numpy()
+        np.testing.assert_array_equal(drawn, positive)
+        share = np.concatenate([lines["bulk"].get_ydata(), lines["tail"].get_ydata()])
+        np.testing.assert_allclose(share, [(positive >= x).mean() for x in positive])
+        assert len(lines["tail"].get_xdata()) == fit.n_tail
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+        title = ax.get_title(loc="left")
+        if math.isnan(fit.alpha):
+            assert "no α" in title
+            assert ax.texts[0].get_text().replace("\n", " ") == fit.reason
+            assert "fit" not in lines
+            continue
+        (x0, x1), (y0, y1) = lines["fit"].get_data()
+        assert x0 == fit.x_min == lines["x_min"].get_xdata()[0]
+        assert y0 == pytest.approx(fit.n_tail / len(positive))
+        assert math.log(y1 / y0) / math.log(x1 / x0) == pytest.approx(1 - fit.alpha)
+        assert f"α {fit.alpha:.2f} ± {fit.sigma:.2f}, tail {fit.n_tail} of {fit.n}" in title
+
+
+def test_spectra_at_most_twelve(observe, law):
+    figure = spectra_figure(observe(spectra=tuple(law(f"features.{k}", 3.0) for k in range(30))))
+    names = [ax.get_title(loc="left").split("\n")[0] for ax in figure.axes]
+    assert (len(names), names[0], names[-1]) == (12, "features.0", "features.29")
+
+
+def test_spectra_of_nothing(observe, law):
+    assert spectra_figure(observe(spectra=())) is None
+    dead = law("dead$_layer", 2.0)
+    fit = replace(dead.fit, alpha=math.nan, x_min=math.nan, n_tail=0, reason="all eigenvalues are $0$")
+    empty = replace(dead, eigenvalues=dead.eigenvalues[:0], fit=fit)
+    rendered(spectra_figure(observe(spectra=(empty, replace(dead, fit=replace(dead.fit, reason="weak_$"))))))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6])
+def test_latent_images_are_the_factors(observe, channels):
+    o = observe(channels=channels)
+    (ax,) = latent_figure(o).axes
+    images, at = by_id(ax.images), o.factorization.ranks.index(8)
+    factors = [name for name in images if name.startswith("factor/")]
+    assert len(factors) == 8 * min(channels, 4)
+    for name in factors:
+        _, component, channel = name.split("/")
+        expected = o.factorization.W[at][int(channel)][:, int(component)].reshape(12, 12)
+        np.testing.assert_array_equal(images[name].get_array(), expected.numpy())
+
+
+def test_beside_each_factor_the_images_that_use_it_most(observe):
+    o = observe()
+    F = o.factorization.F[o.factorization.ranks.index(8)]
+    images = by_id(latent_figure(o).axes[0].images)
+    chosen = {k: {} for k in range(8)}
+    for name, image in images.items():
+        kind, component, *place = name.split("/")
+        if kind == "probe":
+            chosen[int(component)][int(place[0])] = int(place[1])
+            picture = o.images[int(place[1]), 0]
+            stretched = (picture - picture.min()) / (picture.max() - picture.min())
+            np.testing.assert_allclose(image.get_array(), stretched.numpy(), atol=1e-6)
+    for k, places in chosen.items():
+        assert [places[p] for p in range(4)] == F[k].topk(4).indices.tolist()
+
+
+def test_signed_factors_have_zero_in_the_middle_of_the_scale(observe):
+    o = observe()
+    W = tuple((blocks[0] - 0.3, *blocks[1:]) for blocks in o.factorization.W)
+    o = replace(o, factorization=replace(o.factorization, W=W))
+    image = next(
+        im for name, im in by_id(latent_figure(o).axes[0].images).items() if name.startswith("factor")
+    )
+    low, high = image.get_clim()
+    assert low == -high < 0
+
+
+def test_latent_images_are_left_out_where_they_do_not_fit(observe):
+    o = observe()
+    assert latent_figure(replace(o, images=None)) is None
+    assert latent_figure(replace(o, factorization=None)) is None
+    assert latent_figure(replace(o, images=o.images[:, :, :5])) is None
+    assert latent_figure(replace(o, images=o.images[:3])) is None
+    assert latent_figure(replace(o, images=torch.zeros(24, 144))) is None
+    names = tuple(name.replace("input/", "layer/") for name in o.factorization.block_names)
+    assert latent_figure(replace(o, factorization=replace(o.factorization, block_names=names))) is None
+
+
+def test_figures_ignore_a_dark_style_sheet(observe):
+    import matplotlib.style
+
+    o = observe()
+    draws = (lambda: rank_curve_figure([o]), lambda: spectra_figure(o), lambda: latent_figure(o))
+    plain = [rendered(draw()) for draw in draws]
+    with matplotlib.style.context("dark_background"):
+        dark = [rendered(draw()) for draw in draws]
+    for a, b in zip(plain, dark):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_figures_touch_no_global_state_and_no_pyplot():
+    code = (
+        "import matplotlib, sys; before = dict(matplotlib.rcParams)\n"
+        "import lightning_factorlens.sinks.loggers; assert 'matplotlib.figure' not in sys.modules\n"
+        "import lightning_factorlens.sinks.latent_figure, lightning_factorlens.sinks.spectra_figure\n"
+        "assert 'matplotlib.pyplot' not in sys.modules and before == dict(matplotlib.rcParams)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_evenly():
+    assert evenly(range(5), 12) == [0, 1, 2, 3, 4]
+    assert evenly(range(100), 3) == [0, 50, 99]

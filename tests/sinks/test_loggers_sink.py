@@ -1,0 +1,102 @@
+"""Every logger is written, whatever one of them does."""
+
+import csv
+from types import SimpleNamespace
+
+import pytest
+
+from lightning_factorlens.sinks.base import Sink
+from lightning_factorlens.sinks.loggers import LoggerSink
+from lightning_factorlens.sinks.tags import details, summaries
+
+
+class Recorder:
+    def __init__(self):
+        self.calls = []
+
+    def log_metrics(self, metrics, step=None):
+        self.calls.append((dict(metrics), step))
+        metrics.clear()  # as a rude logger might
+
+
+class Broken:
+    def __init__(self, message="disk full"):
+        self.message = message
+
+    def log_metrics(self, metrics, step=None):
+        raise OSError(self.message)
+
+
+class Drawing(Recorder):
+    """A logger whose writer takes pictures and counts them."""
+
+    def __init__(self):
+        super().__init__()
+        self.drawn = []
+        self.experiment = SimpleNamespace(
+            add_figure=lambda tag, *_: self.drawn.append(tag),
+            add_histogram=lambda tag, *_, **__: self.drawn.append(tag),
+        )
+
+
+def test_every_logger_gets_everything_at_the_step(observe):
+    o, a, b = observe(), Recorder(), Recorder()
+    sink = LoggerSink([a, b])
+    assert isinstance(sink, Sink)
+    sink.write(o)
+    sink.close()
+    assert a.calls == b.calls == [(summaries(o) | details(o), o.step)]
+
+
+def test_prefix_reaches_the_loggers(observe):
+    o, a = observe(), Recorder()
+    LoggerSink([a], prefix="student").write(o)
+    assert a.calls[0][0] == summaries(o, "student") | details(o, "student")
+
+
+def test_one_that_raises_keeps_no_other_from_being_written(observe):
+    a, b = Recorder(), Recorder()
+    with pytest.raises(OSError, match="disk full"):
+        LoggerSink([a, Broken(), b]).write(observe())
+    assert len(a.calls) == len(b.calls) == 1
+
+
+def test_several_that_raise_are_all_named(observe):
+    a = Recorder()
+    with pytest.raises(RuntimeError, match=r"2 of 3 loggers failed: OSError: disk full; OSError: offline"):
+        LoggerSink([Broken(), Broken("offline"), a]).write(observe())
+    assert len(a.calls) == 1
+
+
+def test_a_writer_that_cannot_draw_is_left_alone(observe):
+    logger = Drawing()  # no add_custom_scalars: not a SummaryWriter
+    LoggerSink([logger]).write(observe())
+    assert logger.drawn == []
+
+
+def test_an_experiment_that_cannot_be_had_is_an_error_like_another(observe):
+    class Offline(Recorder):
+        @property
+        def experiment(self):
+            raise ConnectionError("no server")
+
+    broken, after = Offline(), Recorder()
+    with pytest.raises(ConnectionError):
+        LoggerSink([broken, after]).write(observe())
+    assert len(after.calls) == 1
+
+
+def test_bad_prefix_is_refused_at_once():
+    with pytest.raises(ValueError, match="prefix"):
+        LoggerSink([], prefix="a/b")
+
+
+def test_lightnings_csv_logger(observe, tmp_path):
+    loggers = pytest.importorskip("lightning.pytorch.loggers")
+    logger, o = loggers.CSVLogger(tmp_path), observe()
+    LoggerSink([logger]).write(o)
+    logger.save()
+    with open(logger.experiment.metrics_file_path) as file:
+        (row,) = csv.DictReader(file)
+    assert int(row.pop("step")) == o.step
+    assert {tag: float(value) for tag, value in row.items()} == pytest.approx(summaries(o) | details(o))
