@@ -1,6 +1,6 @@
 """The demo: a small CNN on scikit-learn's handwritten digits, some labels wrong, watched and stopped without labels.
 
-    python examples/digits.py
+python examples/digits.py
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lightning_factorlens import FactorLensCallback
 
 
 def network() -> nn.Module:
-    """Two convolutions and a hidden layer for 8 × 8 pixels."""
+    """Two convolutions and a hidden layer for 16 × 16 pixels."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(),
+        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(64 * 4 * 4, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
@@ -40,6 +40,7 @@ def main() -> None:
 
     images, labels = load_digits(return_X_y=True)
     x, y = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16, torch.tensor(labels)
+    x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")  # a shift by one pixel of eight is too much
     order = torch.randperm(len(x))
     train, unlabeled, secret = order[:600], order[600:1000], order[1000:]
     y_train = y[train].clone()

@@ -57,7 +57,7 @@ class Report(Callback):
     def _line(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         m = {k.removeprefix("factorlens/"): float(v) for k, v in trainer.callback_metrics.items()}
         self.loss, self.accuracy = test(model, self.images, self.labels)
-        trainer.logger.log_metrics({"test_loss (the demo's secret)": self.loss}, step=trainer.global_step)
+        trainer.logger.log_metrics({"test_loss (the demo's secret)": self.loss}, step=max(0, trainer.global_step - 1))
         rmse = " ".join(f"{m[f'rmse/rank_{r}']:<8.4f}" for r in self.ranks)
         rank = f"{'≥' if m['rank_at_30pct_capped'] else ''}{m['rank_at_30pct']:.1f}"
         alpha = f"{m['mean_alpha']:.2f}" if "mean_alpha" in m else "–"
@@ -88,8 +88,8 @@ def say_why_it_stopped(trainer: Trainer, stop: EarlyStopping) -> None:
         )
     else:
         print(
-            f"No stop: {stop.monitor} fell to {float(stop.best_score):.4f} and was {stop.wait_count} of {stop.patience} "
-            f"epochs without a new low when max_epochs = {trainer.max_epochs} ended the run."
+            f"No stop: {stop.monitor} fell to {float(stop.best_score):.4f} and had been without a new low for "
+            f"{stop.wait_count} of {stop.patience} epochs when max_epochs = {trainer.max_epochs} ended the run."
         )
     assert trainer.logger is not None and trainer.logger.log_dir is not None
     print(f"Look at it: tensorboard --logdir {Path(trainer.logger.log_dir).parent}")

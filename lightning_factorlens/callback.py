@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,7 +19,7 @@ from lightning_factorlens.probing.selection import LayerPatterns
 from lightning_factorlens.probing.signs import SignPolicy
 from lightning_factorlens.sinks.loggers import LoggerSink
 from lightning_factorlens.sinks.tables import layer_table
-from lightning_factorlens.sinks.tags import summaries
+from lightning_factorlens.sinks.tags import checked_prefix, summaries
 from lightning_factorlens.types import LayerChoice, Observation
 
 #: Strategies whose forward pass is a collective, or whose weights lie in pieces.
@@ -57,7 +58,7 @@ class FactorLensCallback(Callback):
         seed: Of all that is drawn.
         prefix: First part of every tag; give two lenses in one Trainer two prefixes.
         layout: Whether TensorBoard gets a custom-scalars layout (it replaces one of your own).
-        figures_every: Pictures at every so many looks; 0 for none.
+        figures_every: Pictures at the first and every so many looks; 0 for none.
         verbose: Whether to print the table of layers and the closing line.
         on_error: What a failure inside the lens does during training: ``"warn"`` once and go on, or ``"raise"``.
 
@@ -86,7 +87,7 @@ class FactorLensCallback(Callback):
         seed: int = 0,
         prefix: str = "factorlens",
         layout: bool = True,
-        figures_every: int = 1,
+        figures_every: int = 5,
         verbose: bool = True,
         on_error: str = "warn",
     ) -> None:
@@ -102,6 +103,7 @@ class FactorLensCallback(Callback):
         ):
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}: must be a whole number ≥ {least}, found {value!r}.")
+        checked_prefix(prefix)
         if on_error not in ("warn", "raise"):
             raise ValueError(f"on_error: found {on_error!r}, allowed are 'warn', 'raise'.")
         self.probe, self.probe_size, self.resample = probe, probe_size, resample
@@ -136,19 +138,19 @@ class FactorLensCallback(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, chooses the layers, and looks once before the first step."""
-        rank_zero_info_table: list[LayerChoice] = []
+        table: list[LayerChoice] = []
         if trainer.is_global_zero:
             self._images = self._draw(trainer, pl_module)
             self.lens = FactorLens(
                 pl_module, self.options, _Forward(trainer, pl_module), trainer.precision_plugin.forward_context
             )
             self.lens.warm = tuple(self._warm) or None
-            rank_zero_info_table = self._choose()
+            table = self._choose()
             self._sink = LoggerSink(trainer.loggers, self.prefix, layout=self.layout, figures_every=self.figures_every)
-        if self.verbose and rank_zero_info_table:
-            rank_zero_info("FactorLens watches these layers:\n" + layer_table(rank_zero_info_table))
+        if self.verbose and table:
+            rank_zero_info("FactorLens watches these layers:\n" + layer_table(table))
         if trainer.global_step == 0:
-            self._look(trainer, pl_module, epoch=0, raises=True)
+            self._look(trainer, pl_module, epoch=0, step=_log_step(trainer, after_epoch=False))
             _check_monitors(trainer, self.prefix, self._latest)
         self._since = time.perf_counter()
 
@@ -158,20 +160,20 @@ class FactorLensCallback(Callback):
             return self.lens.choose(self._images)
         except NotImplementedError as error:
             raise MisconfigurationException(
-                f"FactorLensCallback calls your LightningModule on a batch of images: {error}. Define `forward(self, x)`."
+                f"FactorLensCallback calls your LightningModule on a batch of images: {error}. "
+                "Define `forward(self, x)`."
             ) from error
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Tensor:
-        source = self.probe
+        source: Any = self.probe
         if source is None:
-            loaders = trainer.val_dataloaders
-            source = loaders[0] if isinstance(loaders, (list, tuple)) and loaders else loaders
-            if isinstance(source, dict):
-                source = next(iter(source.values()))
-        if source is None or isinstance(source, (list, tuple)):
+            source = trainer.val_dataloaders
+            if isinstance(source, (list, tuple, dict)):  # several loaders: the first
+                source = next(iter(source.values() if isinstance(source, dict) else source), None)
+        if source is None:
             raise MisconfigurationException(
-                "FactorLensCallback: found no validation dataloader to take unlabeled images from; pass `probe=` a tensor "
-                "of images, a dataset or a DataLoader."
+                "FactorLensCallback: found no validation dataloader to take unlabeled images from; "
+                "pass `probe=` a tensor of images, a dataset or a DataLoader."
             )
         images = probe_images(source, self.probe_size, self.options.seed + (self._looks if self.resample else 0))
         return images.to(pl_module.device)
@@ -184,38 +186,35 @@ class FactorLensCallback(Callback):
         """Looks on the cadence in steps; an accumulated batch repeats its step and is not looked at twice."""
         step = trainer.global_step
         if self.every_n_steps and step % self.every_n_steps == 0 and step != self._last_step:
-            self._look(trainer, pl_module, epoch=trainer.current_epoch)
+            self._look(trainer, pl_module, trainer.current_epoch, _log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks on the cadence in epochs; in between, the last summaries are logged again for whoever monitors them."""
         epoch = trainer.current_epoch + 1
         if self.every_n_steps is None and epoch % self.every_n_epochs == 0:
-            self._look(trainer, pl_module, epoch=epoch)
+            self._look(trainer, pl_module, epoch, _log_step(trainer, after_epoch=True))
         else:
             self._tell(pl_module)
 
-    def _look(self, trainer: Trainer, pl_module: LightningModule, epoch: int, raises: bool = False) -> None:
+    def _look(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> None:
         """Rank 0 looks and writes; every rank learns the summaries and logs the same keys."""
         self._last_step = trainer.global_step
         found: dict[str, float] | None = None
         if trainer.is_global_zero:
-            if raises:
-                found = self._observe(trainer, pl_module, epoch)
-            else:
-                found = self._guarded(lambda: self._observe(trainer, pl_module, epoch))
+            found = self._guarded(lambda: self._observe(trainer, pl_module, epoch, step))
         found = trainer.strategy.broadcast(found)
         self._latest.update(found or {})
         self._tell(pl_module)
         self._since = time.perf_counter()
 
-    def _observe(self, trainer: Trainer, pl_module: LightningModule, epoch: int) -> dict[str, float]:
+    def _observe(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> dict[str, float]:
         assert self.lens is not None and self._images is not None and self._sink is not None
         start = time.perf_counter()
         if self.resample and self._looks:
             self._images = self._draw(trainer, pl_module)
             self.lens.forget()
         self._images = self._images.to(pl_module.device)
-        seen = self.lens.observe(self._images, epoch, _log_step(trainer))
+        seen = self.lens.observe(self._images, epoch, step)
         self._warm = [f.detach().cpu() for f in self.lens.warm or ()]
         self.observation = seen = _with_share(seen, start, self._since)
         self._looks += 1
@@ -230,7 +229,7 @@ class FactorLensCallback(Callback):
             pl_module.log_dict(self._latest, logger=False, on_step=False, on_epoch=True)
 
     def _guarded(self, work: Callable[[], dict[str, float]]) -> dict[str, float] | None:
-        if self.on_error == "raise":
+        if self.on_error == "raise" or not self._looks:  # the first look is before training: a mistake to be shown
             return work()
         try:
             return work()
@@ -238,8 +237,8 @@ class FactorLensCallback(Callback):
             self._failures += 1
             if self._failures == 1:
                 rank_zero_warn(
-                    f"FactorLens could not look: {type(error).__name__}: {error} Training goes on, further failures stay "
-                    "silent; pass on_error='raise' to see where it comes from."
+                    f"FactorLens could not look: {type(error).__name__}: {error} Training goes on, "
+                    "further failures stay silent; pass on_error='raise' to see where it comes from."
                 )
             return None
 
@@ -286,14 +285,15 @@ class _Forward:
         return self.pl_module(self.trainer.precision_plugin.convert_input(images))
 
 
-def _log_step(trainer: Trainer) -> int:
-    """The x at which Lightning itself logs in this hook, so that our points stand below the user's."""
-    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+def _log_step(trainer: Trainer, after_epoch: bool) -> int:
+    """The x at which Lightning itself logs in this hook, so that our points stand below the user's.
+
+    Its loop counts on before `on_train_epoch_end` and takes the last batch's step for what is logged there.
+    """
+    return max(0, int(trainer.fit_loop.epoch_loop._batches_that_stepped) - after_epoch)
 
 
 def _with_share(seen: Observation, start: float, since: float | None) -> Observation:
-    from dataclasses import replace
-
     wall = None if since is None else time.perf_counter() - since
     return replace(seen, share=None if wall is None else min(1.0, (time.perf_counter() - start) / wall))
 
@@ -304,16 +304,13 @@ def _check_monitors(trainer: Trainer, prefix: str, available: dict[str, float]) 
         monitor = getattr(callback, "monitor", None)
         if not isinstance(monitor, str) or not monitor.startswith(f"{prefix}/"):
             continue
-        name = type(callback).__name__
+        call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available:
             known = ", ".join(sorted(available))
-            raise MisconfigurationException(f"{name}(monitor={monitor!r}): FactorLens logs no such value; there are: {known}.")
-        early = getattr(callback, "_check_on_train_epoch_end", True) is False
-        if early or getattr(callback, "_save_on_train_epoch_end", True) is False:
-            flag = "check_on_train_epoch_end" if early else "save_on_train_epoch_end"
-            rank_zero_warn(
-                f"{name}(monitor={monitor!r}) acts after validation, before FactorLens looks, and sees the last look's value; "
-                f"pass {flag}=True."
-            )
-
-
+            raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
+        for flag in ("check_on_train_epoch_end", "save_on_train_epoch_end"):
+            if getattr(callback, f"_{flag}", None) is False:
+                raise MisconfigurationException(
+                    f"{call} acts after validation, FactorLens looks after that, at the end of the training epoch; "
+                    f"pass {flag}=True."
+                )

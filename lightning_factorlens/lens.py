@@ -1,4 +1,4 @@
-"""FactorLens: one observation of one model. Arranges the rooms and holds what lasts between looks; no lightning here."""
+"""FactorLens: one observation of one model. Arranges the rooms, holds what lasts between looks; no lightning here."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.factorization import WEIGHTINGS, CoupledProblem, Solver, Weighting, checked_ranks, fit
+from lightning_factorlens.factorization import (
+    WEIGHTINGS,
+    CoupledProblem,
+    Solver,
+    Weighting,
+    checked_ranks,
+    fit,
+)
 from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
@@ -82,6 +89,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
+        """Times what happens inside."""
         start = time.perf_counter()
         try:
             yield

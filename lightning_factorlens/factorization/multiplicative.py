@@ -64,8 +64,8 @@ class MultiplicativeUpdates:
         for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
             G = f @ f.T
             _multiply_(w, b, G @ w, self.penalty_W, 1.0)
-            for c in signed:
-                least_squares_(w[:, c], b[:, c], G + term(self.penalty_W, "curvature") * torch.eye(len(G)).to(G))
+            for s in signed:
+                least_squares_(w[:, s], b[:, s], G + term(self.penalty_W, "curvature") * torch.eye(len(G)).to(G))
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         for f, c, v in zip(groups.split(F), groups.split(C), V):
             if signed:

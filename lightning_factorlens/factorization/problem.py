@@ -149,7 +149,9 @@ def _check(blocks: Sequence[Block]) -> None:
         raise ValueError("blocks: found none; a coupled factorisation needs at least one input channel or layer.")
     for block in blocks:
         if block.samples.ndim != 2 or 0 in block.samples.shape:
-            raise ValueError(f"block {block.name!r}: samples must be (N, features), found {tuple(block.samples.shape)}.")
+            raise ValueError(
+                f"block {block.name!r}: samples must be (N, features), found {tuple(block.samples.shape)}."
+            )
     sizes = {block.samples.shape[0] for block in blocks}
     if len(sizes) > 1:
         raise ValueError(f"blocks: all must hold the same samples, found N = {sorted(sizes)}.")

@@ -1,4 +1,4 @@
-"""What the N × N Gram matrix of the samples gives for nothing: the truncated SVD's error, effective rank, right vectors."""
+"""What the N × N Gram matrix of the samples gives for nothing: SVD errors, effective rank, right singular vectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def truncation_errors(gram: Tensor, ranks: Sequence[int]) -> list[float]:
 
 
 def effective_rank(gram: Tensor) -> float:
-    """exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
+    """Exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
 
     Args:
         gram: XᵀX, shape (N, N).

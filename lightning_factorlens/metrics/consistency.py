@@ -26,7 +26,7 @@ def shifted(images: Tensor, pixels: int) -> list[Tensor]:
 
 
 def log_probabilities(outputs: Tensor) -> Tensor:
-    """log p from logits, log probabilities or probabilities, told apart by their rows' sums.
+    """Log p from logits, log probabilities or probabilities, told apart by their rows' sums.
 
     Args:
         outputs: Shape (N, K).

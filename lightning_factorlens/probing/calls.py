@@ -19,8 +19,31 @@ from torch.overrides import TorchFunctionMode
 
 #: Functions that end a layer the way an activation module does.
 ACTIVATION_FUNCTIONS = frozenset(
-    "relu relu6 sigmoid softplus softmax hardsigmoid hardtanh threshold clamp clamp_min "
-    "gelu silu elu selu celu leaky_relu prelu rrelu tanh hardswish mish softsign logsigmoid".split()
+    [
+        "relu",
+        "relu6",
+        "sigmoid",
+        "softplus",
+        "softmax",
+        "hardsigmoid",
+        "hardtanh",
+        "threshold",
+        "clamp",
+        "clamp_min",
+        "gelu",
+        "silu",
+        "elu",
+        "selu",
+        "celu",
+        "leaky_relu",
+        "prelu",
+        "rrelu",
+        "tanh",
+        "hardswish",
+        "mish",
+        "softsign",
+        "logsigmoid",
+    ]
 )
 
 

@@ -44,7 +44,7 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
 
 def _real(tensors: Iterator[Tensor]) -> Iterator[Tensor]:
     """Without those on the meta device or not yet initialised, which hold no values."""
-    return (t for t in tensors if not t.is_meta and not isinstance(t, nn.parameter.UninitializedTensorMixin))
+    return (t for t in tensors if not t.is_meta and not nn.parameter.is_lazy(t))
 
 
 @contextmanager

@@ -8,7 +8,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, default_collate
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 from torch.utils.data.distributed import DistributedSampler
 
 from lightning_factorlens.probing.guest import preserved_random_states
@@ -42,7 +49,9 @@ def probe_images(source: ProbeSource, size: int, seed: int = 0) -> Tensor:
         elif isinstance(source, Dataset) or hasattr(source, "__getitem__"):
             images = _from_dataset(source, None, size, seed, default_collate)
         else:
-            raise TypeError(f"probe: found {type(source).__name__}; give a tensor of images, a dataset or a DataLoader.")
+            raise TypeError(
+                f"probe: found {type(source).__name__}; give a tensor of images, a dataset or a DataLoader."
+            )
     if len(images) == 0:
         raise ValueError("probe: found no images in it.")
     return images
@@ -85,7 +94,9 @@ def _from_dataset(dataset: Any, covered: Sequence[int] | None, size: int, seed: 
         return _from_stream(dataset, size, collate)
     indices = _draw(len(dataset) if covered is None else len(covered), size, seed).tolist()
     samples = [dataset[i if covered is None else covered[i]] for i in indices]
-    return images_of(collate(samples) if collate is not None else default_collate(samples)) if samples else torch.empty(0)
+    return (
+        images_of(collate(samples) if collate is not None else default_collate(samples)) if samples else torch.empty(0)
+    )
 
 
 def _from_stream(dataset: Iterable[Any], size: int, collate: Any) -> Tensor:
@@ -115,5 +126,6 @@ def images_of(batch: Any) -> Tensor:
         elif isinstance(candidate, (tuple, list, dict)):
             return images_of(candidate)
     raise TypeError(
-        f"probe: found no tensor of images in a batch of type {type(batch).__name__}; pass `probe=` a tensor (N, C, H, W)."
+        f"probe: found no tensor of images in a batch of type {type(batch).__name__}; "
+        "pass `probe=` a tensor (N, C, H, W)."
     )

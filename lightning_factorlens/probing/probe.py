@@ -82,7 +82,8 @@ class _Filling:
         flat = output.detach().flatten(1)
         if flat.shape[1] != self.features:
             raise RuntimeError(
-                f"layer {self.choice.name!r} gave {tuple(output.shape[1:])} an image, in the dry pass {self.choice.shape}."
+                f"layer {self.choice.name!r} gave {tuple(output.shape[1:])} an image, "
+                f"in the dry pass {self.choice.shape}."
             )
         if self.index is not None:
             self.index = self.index.to(flat.device)
@@ -96,7 +97,8 @@ class _Filling:
     def block(self, N: int) -> Block:
         if self.samples is None or self.filled != N:
             raise RuntimeError(
-                f"layer {self.choice.name!r} answered for {self.filled} of {N} images: its forward pass depends on the data."
+                f"layer {self.choice.name!r} answered for {self.filled} of {N} images: "
+                "the model's forward pass depends on the data."
             )
         name, shape = self.choice.name, self.choice.shape
         return Block(name, "activation", self.samples, shape, expansion=self.features / self.samples.shape[1])

@@ -14,7 +14,17 @@ from lightning_factorlens.probing.calls import ACTIVATION_FUNCTIONS, Call, watch
 from lightning_factorlens.types import LayerChoice
 
 #: Modules whose output only repeats, thins out or reshapes their input.
-REPEATING = ("Pool", "Dropout", "Flatten", "Unflatten", "Identity", "Upsample", "PixelShuffle", "ZeroPad", "StochasticDepth")
+REPEATING = (
+    "Pool",
+    "Dropout",
+    "latten",
+    "Identity",
+    "Upsample",
+    "PixelShuffle",
+    "ZeroPad",
+    "StochasticDepth",
+    "Permute",
+)
 #: Modules whose output is a linear image of their input, signed in general.
 LINEAR = ("Conv", "Linear", "Norm", "Bilinear", "Embedding", "MultiheadAttention")
 
@@ -52,7 +62,7 @@ def dry_pass(model: nn.Module, forward: Callable[[Tensor], Any], images: Tensor)
             return
         alive.append(out)
         leaf = call.module is None or next(call.module.children(), None) is None
-        identity = (out.untyped_storage().data_ptr(), (out.storage_offset(), out.numel()))
+        identity = (out.untyped_storage().data_ptr(), (int(out.storage_offset()), out.numel()))
         shape = tuple(out.shape[1:])
         choice = LayerChoice(call.name, call.op, shape, float(out.min()), False, "")
         module_type = None if call.module is None else type(call.module)
@@ -78,7 +88,8 @@ def choose_layers(seen: Sequence[Seen], layers: LayerPatterns = None) -> list[La
         ValueError: A pattern that matches nothing, or a network in which the automatic choice finds nothing.
     """
     wanted = _automatic(seen) if layers is None else _matching(seen, layers)
-    rows, kept_as = [], {}
+    rows: list[LayerChoice] = []
+    kept_as: dict[tuple[int, tuple[int, ...]], str] = {}
     for s, (keep, reason) in zip(seen, wanted):
         twin = kept_as.get(s.identity)
         if keep and twin is not None:
@@ -108,12 +119,14 @@ def _automatic(seen: Sequence[Seen]) -> list[tuple[bool, str]]:
         elif s.choice.minimum >= 0:
             verdicts.append((True, "non-negative"))
         else:
-            verdicts.append((with_signed, "signed activation" + ("" if with_signed else ", few beside the non-negative")))
+            verdicts.append(
+                (with_signed, "signed activation" + ("" if with_signed else ", few beside the non-negative"))
+            )
     return verdicts
 
 
 def _is_activation(s: Seen) -> bool:
-    if not s.leaf or s.choice.op.startswith("Softmax") and len(s.choice.shape) > 1:
+    if not s.leaf or (s.choice.op.startswith("Softmax") and len(s.choice.shape) > 1):
         return False
     if s.module_type is None:
         plain_relu = s.choice.op in ACTIVATION_FUNCTIONS - {"clamp", "clamp_min", "softmax"}

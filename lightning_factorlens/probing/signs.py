@@ -104,10 +104,14 @@ def sign_policy(argument: str, value: str | SignPolicy) -> SignPolicy:
     if isinstance(value, str):
         if value not in POLICIES:
             allowed = ", ".join(map(repr, POLICIES))
-            raise ValueError(f"{argument}: found {value!r}, allowed are {allowed}, or an object such as Unnormalize(mean, std).")
+            raise ValueError(
+                f"{argument}: found {value!r}, allowed are {allowed}, or an object such as Unnormalize(mean, std)."
+            )
         return POLICIES[value]
     if not callable(value):
-        raise ValueError(f"{argument}: found {value!r}; give a name or an object that turns a Block into a list of Blocks.")
+        raise ValueError(
+            f"{argument}: found {value!r}; give a name or an object that turns a Block into a list of Blocks."
+        )
     return value
 
 

@@ -97,32 +97,18 @@ def _rank_axis(ax: Axes, ranks: Sequence[int]) -> None:
 def _mark_required(ax: Axes, required: RequiredRank, ranks: Sequence[int]) -> None:
     """A line at τ, in words where the curve meets it, and a diamond at the place."""
     share = f"{100 * required.tau:.4g} %"
-    words = (
-        f"{share} not reached by rank {ranks[-1]}"
-        if required.capped
-        else f"{share} at rank {required.rank:.1f}"
-    )
+    words = f"{share} not reached by rank {ranks[-1]}" if required.capped else f"{share} at rank {required.rank:.1f}"
     ax.axhline(required.tau, color=GREEN, lw=1.2, ls=":", zorder=1)
-    ax.text(
-        ranks[0], required.tau, words, color=GREEN, fontsize=9.5, va="bottom", gid=f"required/{required.tau}"
-    )
+    ax.text(ranks[0], required.tau, words, color=GREEN, fontsize=9.5, va="bottom", gid=f"required/{required.tau}")
     if not required.capped:
-        ax.plot(
-            [required.rank], [required.tau], "D", color=GREEN, ms=7, mec="white", zorder=5, gid="required"
-        )
+        ax.plot([required.rank], [required.tau], "D", color=GREEN, ms=7, mec="white", zorder=5, gid="required")
 
 
 def _rank_legend(ax: Axes, now: Observation, past: Sequence[Observation]) -> None:
     handles = [Line2D([], [], color=BLUE, lw=2.6, marker="o", label=f"NMF, epoch {now.epoch}")]
     if past:
-        epochs = (
-            f"{past[0].epoch}" if len(past) == 1 else f"{past[0].epoch} to {past[-1].epoch}, later is darker"
-        )
+        epochs = f"{past[0].epoch}" if len(past) == 1 else f"{past[0].epoch} to {past[-1].epoch}, later is darker"
         handles.append(Line2D([], [], color=BLUE, lw=1.1, alpha=0.45, label=f"epoch {epochs}"))
     if "total" in now.floors:
-        handles.append(
-            Line2D([], [], color=VERMILION, lw=1.8, ls="--", label="SVD: no factorisation passes below")
-        )
-    ax.legend(
-        handles=handles, loc="upper right", fontsize=9.5, labelcolor=INK, facecolor="white", edgecolor="none"
-    )
+        handles.append(Line2D([], [], color=VERMILION, lw=1.8, ls="--", label="SVD: no factorisation passes below"))
+    ax.legend(handles=handles, loc="upper right", fontsize=9.5, labelcolor=INK, facecolor="white", edgecolor="none")

@@ -136,6 +136,6 @@ def _headline(figure: Figure, latents: _Latents, epoch: int, size: tuple[float, 
         fontsize=12,
         color=INK,
     )
-    factor = "input factor" if channels == 1 else f"input factor in the first {channels} channels"
+    factor = "input factor" if channels == 1 else f"input factor, channels 0 to {channels - 1}"
     words = f"{some}: {factor} (own scale), then the probe images that use it most"
     figure.text(0.2 / size[0], 1 - 0.52 / size[1], words, fontsize=9, color=INK)

@@ -63,9 +63,7 @@ class LoggerSink:
             raise errors[0]
         if errors:
             failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
-            raise RuntimeError(
-                f"{len(errors)} of {len(self.loggers)} loggers failed: {failures}"
-            ) from errors[0]
+            raise RuntimeError(f"{len(errors)} of {len(self.loggers)} loggers failed: {failures}") from errors[0]
 
     def close(self) -> None:
         """Forget the history that the figures draw; the loggers are the Trainer's to close."""

@@ -83,7 +83,5 @@ def _row(choice: LayerChoice) -> tuple[str, ...]:
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     """Numbers to the right, words to the left."""
-    cells = [
-        cell.rjust(width) if k == 4 else cell.ljust(width) for k, (cell, width) in enumerate(zip(row, widths))
-    ]
+    cells = [cell.rjust(width) if k == 4 else cell.ljust(width) for k, (cell, width) in enumerate(zip(row, widths))]
     return "  ".join(cells).rstrip()

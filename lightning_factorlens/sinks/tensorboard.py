@@ -70,9 +70,7 @@ class TensorBoardExtras:
 
     def _write_layout(self, observation: Observation) -> None:
         """Once per writer, unless a tag comes late, such as an alpha that an untrained layer did not have."""
-        tags = self._tags | dict.fromkeys(
-            summaries(observation, self.prefix) | details(observation, self.prefix)
-        )
+        tags = self._tags | dict.fromkeys(summaries(observation, self.prefix) | details(observation, self.prefix))
         if len(tags) == len(self._tags):
             return
         self._tags = tags

@@ -114,9 +114,10 @@ def test_a_pattern_that_matches_nothing_lists_what_there_is(model):
         choose_layers(seen, "re:(")
     with pytest.raises(ValueError, match="empty list"):
         choose_layers(seen, [])
+    linear = nn.Linear(3, 3)
+    signed = dry_pass(linear, linear, torch.rand(4, 3) - 0.5)
     with pytest.raises(ValueError, match="found no activation"):
-        linear = nn.Linear(3, 3)
-        choose_layers(dry_pass(linear, linear, torch.rand(4, 3) - 0.5))
+        choose_layers(signed)
 
 
 @pytest.mark.parametrize("where", ["conv2", "head"])

@@ -95,6 +95,9 @@ def test_sources_that_hold_no_images_are_named():
         def __iter__(self):
             return self
 
+        def __next__(self):
+            return torch.rand(3, 4, 4)
+
     class Stream(IterableDataset):
         def __iter__(self):
             return iter([torch.rand(3, 4, 4), torch.rand(3, 4, 4)])

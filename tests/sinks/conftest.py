@@ -59,9 +59,7 @@ def factorization(channels=1, n=24, size=12):
         W.append((*inputs, *(torch.ones(5, rank) for _ in BLOCKS[1:])))
     sse, ones = torch.ones(len(RANKS), len(names), dtype=torch.float64), (1.0,) * len(names)
     objective = tuple(0.5**k for k in range(len(RANKS)))
-    return Factorization(
-        RANKS, tuple(F), tuple(W), sse, names, ones, objective, ((0.5,),) * 6, 7, "converged"
-    )
+    return Factorization(RANKS, tuple(F), tuple(W), sse, names, ones, objective, ((0.5,),) * 6, 7, "converged")
 
 
 def observation_of(epoch=3, channels=1, size=12, **changes):
@@ -79,9 +77,7 @@ def observation_of(epoch=3, channels=1, size=12, **changes):
         "epoch": epoch,
         "step": 100 * epoch + 7,
         "curves": curves,
-        "floors": {
-            s: rank_curve(0.8 * 0.99**epoch - 0.01 * k, 0.68 - 0.01 * k) for k, s in enumerate(SCOPES)
-        },
+        "floors": {s: rank_curve(0.8 * 0.99**epoch - 0.01 * k, 0.68 - 0.01 * k) for k, s in enumerate(SCOPES)},
         "required_ranks": (RequiredRank(0.3, 9.25, False), RequiredRank(0.125, 32.0, True)),
         "effective_rank": {s: 20.5 + k for k, s in enumerate(SCOPES)},
         "rms": {s: 1.25 + k for k, s in enumerate(SCOPES)},

@@ -130,9 +130,7 @@ def test_signed_factors_have_zero_in_the_middle_of_the_scale(observe):
     o = observe()
     W = tuple((blocks[0] - 0.3, *blocks[1:]) for blocks in o.factorization.W)
     o = replace(o, factorization=replace(o.factorization, W=W))
-    image = next(
-        im for name, im in by_id(latent_figure(o).axes[0].images).items() if name.startswith("factor")
-    )
+    image = next(im for name, im in by_id(latent_figure(o).axes[0].images).items() if name.startswith("factor"))
     low, high = image.get_clim()
     assert low == -high < 0
 
@@ -162,10 +160,11 @@ def test_figures_ignore_a_dark_style_sheet(observe):
 
 def test_figures_touch_no_global_state_and_no_pyplot():
     code = (
-        "import matplotlib, sys; before = dict(matplotlib.rcParams)\n"
-        "import lightning_factorlens.sinks.loggers; assert 'matplotlib.figure' not in sys.modules\n"
+        "import sys, lightning_factorlens.sinks.loggers\n"
+        "assert 'matplotlib' not in sys.modules and 'lightning' not in sys.modules\n"
+        "import matplotlib; before = matplotlib.rcParams.copy()\n"
         "import lightning_factorlens.sinks.latent_figure, lightning_factorlens.sinks.spectra_figure\n"
-        "assert 'matplotlib.pyplot' not in sys.modules and before == dict(matplotlib.rcParams)"
+        "assert 'matplotlib.pyplot' not in sys.modules and before == matplotlib.rcParams.copy()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

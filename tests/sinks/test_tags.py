@@ -47,9 +47,7 @@ def test_details_are_the_record(observe):
         for key in ("alpha", "sigma", "ks_distance", "n_tail"):
             expected[f"factorlens_spectra/{name}/{key}"] = getattr(spectrum.fit, key)
         expected[f"factorlens_spectra/{name}/lambda_max"] = spectrum.lambda_max
-    expected |= {
-        f"factorlens_cost/{phase}": o.seconds[phase] for phase in ("forward", "factorise", "metrics")
-    }
+    expected |= {f"factorlens_cost/{phase}": o.seconds[phase] for phase in ("forward", "factorise", "metrics")}
     expected["factorlens_spectra/mean_log_lambda_max"] = 0.75
     expected["factorlens_spectra/layers_fitted"] = 3
     expected["factorlens_spectra/layers_abstained"] = 1
@@ -71,9 +69,7 @@ def test_nothing_that_is_not_finite(observe):
 
 def test_baseline_without_the_optional_parts(observe):
     o = observe(consistency=None, alpha=None, share=None, spectra=(), required_ranks=(), seconds={})
-    assert set(summaries(o)) == set(curve_tags("factorlens", o.curves["total"])) | {
-        "factorlens/effective_rank"
-    }
+    assert set(summaries(o)) == set(curve_tags("factorlens", o.curves["total"])) | {"factorlens/effective_rank"}
     assert not any("spectra" in tag or "cost" in tag for tag in details(o))
 
 
@@ -108,9 +104,7 @@ def test_names_stay_distinct():
     assert tag_names(["a b", "a_b", "a$b", "", "/", "x/y"]) == ["a_b", "a_b_2", "a_b_3", "_", "__2", "x/y"]
 
 
-@pytest.mark.parametrize(
-    ("tau", "text"), [(0.3, "30"), (0.125, "12p5"), (0.07, "7"), (0.001, "0p1"), (1.0, "100")]
-)
+@pytest.mark.parametrize(("tau", "text"), [(0.3, "30"), (0.125, "12p5"), (0.07, "7"), (0.001, "0p1"), (1.0, "100")])
 def test_percent(tau, text):
     assert percent(tau) == text
 

@@ -50,9 +50,7 @@ def layouts(accumulator):
 
 
 def charts(layout):
-    return {
-        chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart
-    }
+    return {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
 
 
 def test_every_scalar_comes_back(logger, observe):

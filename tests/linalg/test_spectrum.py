@@ -1,0 +1,67 @@
+"""Gram eigenvalues against the singular values of torch and numpy."""
+
+import numpy as np
+import pytest
+import torch
+
+from lightning_factorlens.linalg.spectrum import gram_eigenvalues
+
+
+def randn(*shape):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 5, 9), (2, 9, 5), (4, 6, 6), (2, 1, 7), (2, 7, 1), (1, 1, 1), (0, 3, 2), (2, 0, 3)]
+)
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_against_svd(shape, scale):
+    X = randn(*shape) * scale
+    found = gram_eigenvalues(X)
+    expected = torch.linalg.svdvals(X).square().flip(-1)
+    assert found.shape == (shape[0], min(shape[1:]))
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-14 * scale**2)
+    if X.numel():
+        torch.testing.assert_close(
+            found[0],
+            torch.from_numpy(np.linalg.svd(X[0].numpy())[1] ** 2).flip(0),
+            rtol=1e-10,
+            atol=1e-14 * scale**2,
+        )
+
+
+def test_known_spectrum_down_to_the_threshold():
+    """Ten decades: absolute error below n·eps·λ_max, five digits at 1e-10·λ_max."""
+    n = 64
+    wanted = torch.logspace(-10, 0, n, dtype=torch.float64)
+    U, V = torch.linalg.qr(randn(n, n)).Q, torch.linalg.qr(randn(100, n)).Q
+    found = gram_eigenvalues((U * wanted.sqrt()) @ V.mT[None])[0]
+    assert (found - wanted).abs().max() < n * torch.finfo(torch.float64).eps
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_half_precision_is_read_exactly(dtype):
+    X = randn(2, 5, 7).to(dtype)
+    assert torch.equal(gram_eigenvalues(X), gram_eigenvalues(X.double()))
+
+
+def test_deficient_and_zero():
+    found = gram_eigenvalues(torch.stack([torch.zeros(6, 9), torch.ones(6, 9)]))
+    assert torch.equal(found[0], torch.zeros(6, dtype=torch.float64))
+    assert (found >= 0).all()
+    assert found[1, -1] == pytest.approx(54)
+
+
+def test_nan_stays_at_home():
+    X = randn(3, 4, 5)
+    X[1, 0, 0] = torch.inf
+    found = gram_eigenvalues(X)
+    assert found[1].isnan().all()
+    torch.testing.assert_close(found[[0, 2]], gram_eigenvalues(X[[0, 2]]))
+
+
+def test_shape_is_checked():
+    with pytest.raises(ValueError, match=r"matrices must have shape \(b, rows, columns\), found \(4, 5\)"):
+        gram_eigenvalues(randn(4, 5))
