@@ -33,7 +33,7 @@ def main() -> None:
     """Trains, reports, stops."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--wrong-labels", type=float, default=0.3, help="share of training labels that are wrong")
+    parser.add_argument("--wrong-labels", type=float, default=0.4, help="share of training labels that are wrong")
     parser.add_argument("--log-dir", default="runs")
     args = parser.parse_args()
     seed_everything(1, verbose=False)
@@ -52,12 +52,12 @@ def main() -> None:
         max_epochs=args.epochs,
         accelerator="cpu",
         logger=TensorBoardLogger(args.log_dir, name="digits"),
-        callbacks=[FactorLensCallback(), stop, Report(x[secret], y[secret])],
+        callbacks=[FactorLensCallback(), stop, Report(x[secret], y[secret], tau=30)],
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=10,
     )
-    model = Classifier(network(), partial(torch.optim.Adam, lr=1e-3))
+    model = Classifier(network(), partial(torch.optim.Adam, lr=2e-3))
     loader = DataLoader(TensorDataset(x[train], y_train), batch_size=32, shuffle=True)
     trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=100))
     say_why_it_stopped(trainer, stop)

@@ -10,6 +10,9 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
 
+#: The ranks whose rmse the report prints.
+RANKS = (1, 8, 32)
+
 
 class Classifier(LightningModule):
     """Any network, cross-entropy, any optimizer; nothing in it knows of the lens."""
@@ -40,14 +43,14 @@ class Classifier(LightningModule):
 class Report(Callback):
     """Prints a line an epoch: what the lens sees without labels, beside the test loss that only this report sees."""
 
-    def __init__(self, images: Tensor, labels: Tensor, ranks: tuple[int, int, int] = (1, 8, 32)) -> None:
-        self.images, self.labels, self.ranks = images, labels, ranks
+    def __init__(self, images: Tensor, labels: Tensor, tau: int = 50) -> None:
+        self.images, self.labels, self.tau = images, labels, tau
         self.loss, self.accuracy = float("nan"), float("nan")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The heading, and the line of the untrained network."""
-        rmse = " ".join(f"rmse@{r:<3d}" for r in self.ranks)
-        print(f"epoch  {rmse} rank@30%  mean α  consistency | test loss  accuracy")
+        rmse = " ".join(f"rmse@{r:<3d}" for r in RANKS)
+        print(f"epoch  {rmse} rank@{self.tau}%  mean α  consistency | test loss  accuracy")
         self._line(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -58,8 +61,8 @@ class Report(Callback):
         m = {k.removeprefix("factorlens/"): float(v) for k, v in trainer.callback_metrics.items()}
         self.loss, self.accuracy = test(model, self.images, self.labels)
         trainer.logger.log_metrics({"test_loss (the demo's secret)": self.loss}, step=max(0, trainer.global_step - 1))
-        rmse = " ".join(f"{m[f'rmse/rank_{r}']:<8.4f}" for r in self.ranks)
-        rank = f"{'≥' if m['rank_at_30pct_capped'] else ''}{m['rank_at_30pct']:.1f}"
+        rmse = " ".join(f"{m[f'rmse/rank_{r}']:<8.4f}" for r in RANKS)
+        rank = f"{'≥' if m[f'rank_at_{self.tau}pct_capped'] else ''}{m[f'rank_at_{self.tau}pct']:.1f}"
         alpha = f"{m['mean_alpha']:.2f}" if "mean_alpha" in m else "–"
         print(
             f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {m['consistency']:11.4f} |"

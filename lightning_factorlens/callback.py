@@ -82,7 +82,7 @@ class FactorLensCallback(Callback):
         signed_activations: str | SignPolicy = "rectify",
         alpha: bool = True,
         max_features: int | None = 4096,
-        taus: Sequence[float] = (0.3,),
+        taus: Sequence[float] = (0.5, 0.3),
         shift: int | None = None,
         seed: int = 0,
         prefix: str = "factorlens",

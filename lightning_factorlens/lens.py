@@ -60,7 +60,7 @@ class LensOptions:
     signed_activations: str | SignPolicy = "rectify"
     alpha: bool = True
     max_features: int | None = 4096
-    taus: Sequence[float] = (0.3,)
+    taus: Sequence[float] = (0.5, 0.3)
     shift: int | None = None
     seed: int = 0
 

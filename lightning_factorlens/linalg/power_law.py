@@ -129,7 +129,7 @@ def _smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[n
 
 
 def _ks(log_x: Array, below: Array, slope: Array, rows: NDArray[np.intp], points: NDArray[np.intp], n: int) -> Array:
-    """KS distance of the tail from each i in ``rows`` to its power law, over those ``points`` j that lie in it.
+    """KS distance of the tail from each i in ``rows`` to its power law, over the ``points`` in it.
 
     max_j |1 − (x_j / x_i)^(1 − α_i) − (share of tail i below x_j)|.
 

@@ -10,10 +10,10 @@ from torch import Tensor
 def gram_eigenvalues(matrices: Tensor) -> Tensor:
     """σ² of each matrix, ascending: the eigenvalues of its smaller Gram matrix, in float64.
 
-    The Gram route costs a fraction of an SVD and loses nothing that a power law is fitted to: its absolute
-    error stays below n·eps·λ_max (n = min(rows, columns), eps = 2.2e-16), so eigenvalues below that are noise,
-    and one at 1e-10·λ_max, where the fit stops by default, still has about five digits. Negative noise is
-    clamped at 0. Whoever needs smaller ones squares ``torch.linalg.svdvals``.
+    The Gram route costs a fraction of an SVD and loses nothing that a power law is fitted to. Its absolute
+    error stays below n·eps·λ_max (n = min(rows, columns), eps = 2.2e-16): eigenvalues below that are noise, and
+    one at 1e-10·λ_max, where the fit stops by default, still has five digits. Negative noise is clamped at 0.
+    Whoever needs smaller ones squares ``torch.linalg.svdvals``.
 
     Args:
         matrices: Shape (b, rows, columns), any real floating dtype (half and bfloat16 too), any device.

@@ -40,9 +40,9 @@ def channel_slices(weight: Tensor, *, transposed: bool = False) -> Tensor:
     """The ∏k matrices between channels, one a kernel tap, times √½, as weightwatcher 0.7.7 pools them.
 
     weightwatcher takes ``W[:, :, i, j]`` of every tap of a ``Conv2d`` and multiplies it by √½; a linear layer
-    is one matrix as it stands. It never looks at groups (a grouped weight's slices are d × c/groups, the groups
-    on top of each other), so there is no such argument here. It skips transposed and 3d convolutions and does
-    not slice 1d ones; here they all follow the rule for ``Conv2d``.
+    is one matrix as it stands. It never looks at groups (the slices of a grouped weight are d × c/groups), so
+    there is no such argument here. It skips transposed and 3d convolutions and does not slice 1d ones; here
+    they all follow the rule for ``Conv2d``.
 
     Args:
         weight: As for :func:`unfold_weight`.

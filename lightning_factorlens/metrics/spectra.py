@@ -161,5 +161,5 @@ def _digest(layer: WeightLayer) -> tuple[object, ...]:
     if _unreadable(weight):
         return (layer.op, "unreadable", str(weight.dtype))
     data = weight.contiguous().flatten().view(torch.uint8).cpu().numpy()
-    content = hashlib.blake2b(memoryview(data), digest_size=16).digest()
+    content = hashlib.blake2b(data.data, digest_size=16).digest()
     return (layer.op, tuple(weight.shape), weight.dtype, layer.groups, layer.transposed, content)

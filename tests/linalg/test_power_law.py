@@ -62,7 +62,7 @@ def replica(x, n_minus=0, min_tail=2):
         tail = x[i:]
         n = len(tail)
         total = sum(math.log(v / x[i]) for v in tail)
-        if n < min_tail or total <= 1e-12:
+        if n < min_tail or total <= 1e-12 or x[i - 1] == x[i]:
             continue
         alpha = 1 + (n - n_minus) / total
         distance = max(abs(1 - (v / x[i]) ** (1 - alpha) - sum(w < v for w in tail) / n) for v in tail)
@@ -88,7 +88,7 @@ def test_weightwatchers_small_samples(weightwatcher_fit, n, kind):
         x = spectrum(n, kind, seed)
         found, oracle = fit_like_weightwatcher(x), weightwatcher_fit(x[x > 1e-5])
         assert found.alpha == pytest.approx(oracle.alpha, rel=1e-9)
-        assert found.n_tail == len(oracle.data)
+        assert found.n_tail == int((x >= oracle.xmin).sum())  # its .data keeps another x_min's tail
 
 
 def test_weightwatchers_ties_and_threshold(weightwatcher_fit):
@@ -140,10 +140,12 @@ def test_min_tail(min_tail):
 
 @pytest.mark.parametrize("alpha", [2.0, 3.5, 5.0, 8.0])
 def test_known_exponents(alpha):
-    """σ speaks of one x_min; that x_min is chosen from the same values widens the error a little."""
+    """Within 2σ: measured 0.91 of the draws, since x_min is chosen from the same values; 0.96 where it is fixed."""
     fits = [fit_power_law(pareto(500, alpha, seed)) for seed in range(200)]
     inside = sum(abs(f.alpha - alpha) <= 2 * f.sigma for f in fits) / len(fits)
-    assert inside >= 0.0
+    assert inside >= 0.88
+    fixed = [fit_power_law(pareto(500, alpha, seed), min_tail=500) for seed in range(200)]
+    assert sum(abs(f.alpha - alpha) <= 2 * f.sigma for f in fixed) / len(fixed) >= 0.94
     assert np.median([f.alpha for f in fits]) == pytest.approx(alpha, rel=0.05)
 
 

@@ -1,0 +1,80 @@
+"""torchvision's ResNet-18 with the CIFAR stem on CIFAR-10, watched without labels.
+
+python examples/cifar10_resnet.py --data DIR            # torchvision's CIFAR-10, downloaded where it is missing
+python examples/cifar10_resnet.py --data cifar10.npz    # or arrays train_x, train_y, test_x, test_y in one file
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+from shared import Classifier, Report, say_why_it_stopped
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.datasets import CIFAR10
+from torchvision.models import resnet18
+
+from lightning_factorlens import FactorLensCallback
+from lightning_factorlens.probing.signs import Unnormalize
+
+MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
+
+
+def load(path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Normalised training images and labels, then the same for the test: shape (n, 3, 32, 32) each."""
+    if path.suffix == ".npz":
+        file = np.load(path)
+        arrays = [file[name] for name in ("train_x", "train_y", "test_x", "test_y")]
+    else:
+        sets = [CIFAR10(path, train=train, download=True) for train in (True, False)]
+        arrays = [array for s in sets for array in (s.data, np.array(s.targets))]
+    images = [torch.from_numpy(a).permute(0, 3, 1, 2).float() / 255 for a in arrays[::2]]
+    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
+    x, x_test = ((i - mean) / std for i in images)
+    y, y_test = (torch.from_numpy(a).long() for a in arrays[1::2])
+    return x, y, x_test, y_test
+
+
+def cifar_resnet18() -> nn.Module:
+    """A 3 × 3 stem without pooling: 32 × 32 pixels are few."""
+    net = resnet18(num_classes=10)
+    net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    net.maxpool = nn.Identity()
+    return net
+
+
+def main() -> None:
+    """Trains on a subset, reports, says why it stopped or not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("data"))
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--images", type=int, default=2000, help="training images")
+    parser.add_argument("--log-dir", default="runs")
+    args = parser.parse_args()
+    seed_everything(1, verbose=False)
+
+    x, y, x_test, y_test = load(args.data)
+    train, unlabeled = TensorDataset(x[: args.images], y[: args.images]), TensorDataset(x[-1000:], y[-1000:])
+    lens = FactorLensCallback(signed_inputs=Unnormalize(MEAN, STD))
+    stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
+    trainer = Trainer(
+        max_epochs=args.epochs,
+        logger=TensorBoardLogger(args.log_dir, name="cifar10"),
+        callbacks=[lens, stop, Report(x_test[:1000], y_test[:1000])],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    model = Classifier(cifar_resnet18(), partial(torch.optim.Adam, lr=1e-3))
+    trainer.fit(model, DataLoader(train, batch_size=64, shuffle=True), DataLoader(unlabeled, batch_size=250))
+    say_why_it_stopped(trainer, stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""A small CNN on MNIST, watched without labels.
+
+python examples/mnist.py --data-dir DIR --epochs 3
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import TensorBoardLogger
+from shared import Classifier, Report, say_why_it_stopped
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision.datasets import MNIST
+
+from lightning_factorlens import FactorLensCallback
+
+
+def load(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
+    """Pixels from 0 to 1, shape (n, 1, 28, 28), and labels; downloaded only where there are none."""
+    there = (data_dir / "MNIST" / "raw").exists()
+    data = MNIST(data_dir, train=train, download=not there)
+    return data.data[:, None].float() / 255, data.targets
+
+
+def main() -> None:
+    """Trains, reports, prints what the lens cost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data-dir", type=Path, default=Path("data"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--log-dir", default="runs")
+    args = parser.parse_args()
+    seed_everything(1, verbose=False)
+
+    x, y = load(args.data_dir, train=True)
+    train, unlabeled = TensorDataset(x[:-5000], y[:-5000]), TensorDataset(x[-5000:], y[-5000:])
+    secret = load(args.data_dir, train=False)
+    net = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
+    )  # fmt: skip
+    stop, report = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True), Report(*secret)
+    trainer = Trainer(
+        max_epochs=args.epochs,
+        logger=TensorBoardLogger(args.log_dir, name="mnist"),
+        callbacks=[FactorLensCallback(), stop, report],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    model = Classifier(net, partial(torch.optim.Adam, lr=1e-3))
+    trainer.fit(model, DataLoader(train, batch_size=128, shuffle=True), DataLoader(unlabeled, batch_size=500))
+    print(f"test accuracy {report.accuracy:.2%}")
+    say_why_it_stopped(trainer, stop)
+
+
+if __name__ == "__main__":
+    main()

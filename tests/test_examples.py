@@ -1,0 +1,43 @@
+"""The examples run as their docstrings say; those that need data skip where there is none."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(os.environ.get("FACTORLENS_DATA", ROOT.parent / "shared" / "data"))
+
+
+def run(*command, cwd):
+    done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def test_digits(tmp_path):
+    out = run(ROOT / "examples/digits.py", "--epochs", "3", cwd=tmp_path)
+    assert "No stop: factorlens/consistency" in out
+    assert "tensorboard --logdir runs/digits" in out
+    assert len([line for line in out.splitlines() if line.strip()[:1].isdigit()]) == 4
+    run(ROOT / "examples/curves.py", "runs/digits/version_0", "curves.png", cwd=tmp_path)
+    assert (tmp_path / "curves.png").stat().st_size > 20_000
+
+
+@pytest.mark.slow
+def test_mnist(tmp_path):
+    if not (DATA / "MNIST").exists():
+        pytest.skip(f"no MNIST below {DATA}: set FACTORLENS_DATA")
+    out = run(ROOT / "examples/mnist.py", "--data-dir", DATA, "--epochs", "3", cwd=tmp_path)
+    accuracy = float(out.split("test accuracy ")[1].split("%")[0])
+    assert accuracy > 97
+
+
+@pytest.mark.slow
+def test_cifar10_resnet(tmp_path):
+    if not (DATA / "cifar10.npz").exists():
+        pytest.skip(f"no cifar10.npz in {DATA}: set FACTORLENS_DATA")
+    out = run(ROOT / "examples/cifar10_resnet.py", "--data", DATA / "cifar10.npz", cwd=tmp_path)
+    assert "tensorboard --logdir" in out
