@@ -75,8 +75,8 @@ def fit_power_law(
     candidates = np.flatnonzero((remaining[start] >= min_tail) & (excess[start] > _FLAT * remaining[start]))
     if not candidates.size:
         return _no_fit(n, f"no tail of {min_tail} or more eigenvalues that differ by more than rounding")
-    # The largest value has no excess and is no candidate; its slope is never read.
-    slope = (remaining[start] - small) / np.maximum(excess[start], np.finfo(float).tiny)
+    # The floor touches no candidate; it keeps the largest values, whose slope is never read, from dividing by 0.
+    slope = (remaining[start] - small) / np.maximum(excess[start], _FLAT * remaining[start])
     best, distance = _smallest_ks(log_x[start], start.astype(float), slope, candidates, n)
 
     alpha, n_tail = 1.0 + float(slope[best]), n - int(start[best])

@@ -29,7 +29,7 @@ class SpectraCache:
 
     A digest of the weight's bytes decides. Neither the address nor PyTorch's version counter could:
     ``weight.data.copy_`` (as averaging callbacks write) changes neither, and a parametrised weight is a new
-    tensor at every reading, often at an old address. Digesting takes about a thousandth of the decomposition.
+    tensor at every reading, often at an old address. Digesting ResNet-18 takes 0.04 s, its spectra 1 s.
     """
 
     def __init__(self) -> None:

@@ -185,6 +185,14 @@ def test_nothing_to_fit(x, reason, ties):
     assert reason in found.reason
 
 
+@pytest.mark.parametrize("ties", ["distinct", "each"])
+def test_equal_largest_values_are_no_candidates(ties):
+    x = torch.cat([pareto(60, 3.0, 0), torch.full((9,), 1e4, dtype=torch.float64)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert math.isfinite(fit_power_law(x, ties=ties).alpha)
+
+
 def test_few_eigenvalues_are_weak():
     assert "weak: 19 eigenvalues" in fit_power_law(pareto(19, 3.0, 0)).reason
     assert math.isfinite(fit_power_law(pareto(19, 3.0, 0)).alpha)

@@ -71,7 +71,7 @@ def test_w1_shapes_and_eigenvalues():
     assert [s.shape for s in found.values()] == [(6, 25), (32, 54), (1, 9), (64, 32), (16, 144), (40, 64), (10, 40)]
     depthwise = model[4].weight.double().square().sum((1, 2, 3)).sort().values
     torch.testing.assert_close(found["4"].eigenvalues, depthwise)
-    singular = torch.linalg.svdvals(model[6].weight.double().view(4, 16, 144)).flatten().sort().values
+    singular = torch.linalg.svdvals(model[6].weight.detach().double().view(4, 16, 144)).flatten().sort().values
     torch.testing.assert_close(found["6"].eigenvalues, singular.square())
     assert found["6"].lambda_max == pytest.approx(float(singular[-1]) ** 2)
     assert "at least 8" in found["0"].fit.reason
