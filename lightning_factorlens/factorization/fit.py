@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens.factorization.compression import CompressedProblem, basis_width
 from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.hals import HALS
@@ -16,6 +17,7 @@ from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.sampling import sampled_problem
 from lightning_factorlens.factorization.solver import Solver, Stage, State
 from lightning_factorlens.linalg.starts import nndsvd, random_rows
+from lightning_factorlens.linalg.svd import leading_eigenvectors
 from lightning_factorlens.types import Block, Factorization
 
 #: A group rests after so many passes below tolerance.
@@ -24,13 +26,16 @@ PATIENCE = 2
 
 @dataclass
 class Leg:
-    """What one stage came to: the best F of every group, its objective, the way there, and where it stopped."""
+    """What one stage came to: the best F of every group, its objective, the way there, and where it stopped.
+
+    ``state`` is the last state where it holds every group, None where some had been left out at rest.
+    """
 
     groups: Groups
     F: Tensor
     objective: Tensor
     history: list[list[float]]
-    state: State
+    state: State | None
     rested: bool
 
     def best_restarts(self, restarts: int) -> Leg:
@@ -41,10 +46,41 @@ class Leg:
         keep = [i * restarts + int(j) for i, j in enumerate(table.argmin(1))]
         index = self.groups.rows(keep).to(self.F.device)
         groups = Groups(tuple(self.groups.sizes[k] for k in keep))
-        # A state whose groups all still move is complete and can be cut; any other is not asked for again.
-        state = self.state.select(self.groups, keep) if len(self.state.F) == len(self.F) else self.state
+        state = None if self.state is None else self.state.select(self.groups, keep)
         history = [self.history[k] for k in keep]
         return Leg(groups, self.F[index], self.objective[keep], history, state, self.rested)
+
+
+class Levels:
+    """The problems that the stages of a fit work on, from coarse to whole, each made once.
+
+    Args:
+        problem: The whole.
+        ranks: Ascending.
+    """
+
+    def __init__(self, problem: CoupledProblem, ranks: tuple[int, ...]) -> None:
+        self.problem = problem
+        self.rank = ranks[-1]
+        self.width = basis_width(self.rank, problem.N)
+        self.parts: dict[int, CoupledProblem] = {}
+        self.V: Tensor | None = None
+
+    def __call__(self, stage: Stage) -> CoupledProblem:
+        """The problem of a stage."""
+        if not stage.sample or not self.problem.energy > 0:
+            return self.problem
+        if stage.sample not in self.parts:
+            part = sampled_problem(self.problem, stage.sample)
+            compress = self.width is not None and stage.compress
+            self.parts[stage.sample] = CompressedProblem(part, self.vectors(part)) if compress else part
+        return self.parts[stage.sample]
+
+    def vectors(self, part: CoupledProblem) -> Tensor:
+        """Leading right singular vectors, of the first part that asked: they serve the finer ones as well."""
+        if self.V is None:
+            self.V = leading_eigenvectors(part.gram(), min(self.width or self.rank, part.N))
+        return self.V
 
 
 def factorize(
@@ -102,10 +138,11 @@ def fit(
     solver = solver or HALS()
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
+        level = Levels(problem, ranks)
         for stage in solver.schedule(problem, warm=F is not None):
-            part = sampled_problem(problem, stage.sample) if stage.sample and problem.energy > 0 else problem
+            part = level(stage)
             if F is None:
-                F = _starts(part, ranks, stage.restarts, seed)
+                F = _starts(part, level.vectors(part), ranks, stage.restarts, seed)
             groups = Groups(tuple(r for r in ranks for _ in range(stage.restarts)))
             leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.restarts)
             F = leg.F
@@ -132,11 +169,11 @@ def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: Cou
     return torch.cat([f.to(problem.like) for f in start])
 
 
-def _starts(problem: CoupledProblem, ranks: tuple[int, ...], restarts: int, seed: int) -> Tensor:
+def _starts(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], restarts: int, seed: int) -> Tensor:
     """NNDSVD first, then random rows; a rank above N is filled with random rows."""
     generator = torch.Generator().manual_seed(seed)
     norms_sq = problem.row_norms_sq()
-    nested = nndsvd(problem.gram(), problem.project, min(ranks[-1], problem.N))
+    nested = nndsvd(V[:, : ranks[-1]].contiguous(), problem.project)
 
     def random(rank: int) -> Tensor:
         return random_rows(problem.rows, norms_sq, rank, generator)
@@ -165,11 +202,12 @@ def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver,
         calm = torch.where(still, calm + 1, 0)
         moving = torch.nonzero(calm < PATIENCE).flatten().tolist()
         if not moving:
-            return Leg(groups, best_F, best, history, state, rested=True)
+            break
         if solver.freezes and len(moving) < len(active):
             state, active, calm = state.select(now, moving), [active[i] for i in moving], calm[moving]
             now = Groups(tuple(groups.sizes[k] for k in active))
-    return Leg(groups, best_F, best, history, state, rested=False)
+    whole = state if len(active) == len(groups) else None
+    return Leg(groups, best_F, best, history, whole, rested=not moving)
 
 
 def _result(

@@ -32,6 +32,10 @@ class Groups:
         """T Tᵀ of each group's rows."""
         return [t @ t.T for t in self.split(stacked)]
 
+    def sums(self, per_component: Tensor) -> Tensor:
+        """The sum of each group's components: shape (groups,)."""
+        return torch.stack([t.sum() for t in per_component.split(self.sizes)])
+
     def spread(self, per_group: Tensor) -> Tensor:
         """A value a group, as a column with one entry a component: shape (R, 1)."""
         sizes = torch.tensor(self.sizes, device=per_group.device)

@@ -24,23 +24,27 @@ class HALS:
     """The default solver.
 
     Attributes:
-        passes: Passes over all rows after the sampled stage.
+        passes: Passes over all rows after those over sampled rows.
         tol: A group rests when two passes in a row change its objective by less than this share.
-        restarts: Starts on the first fit: NNDSVD and ``restarts − 1`` random ones; the best goes on.
-        sample: Rows of the sampled stage; 0 works on all rows from the beginning.
-        sample_passes: At most so many passes there.
-        sample_tol: ``tol`` of the sampled stage.
+        restarts: Starts on the first fit: NNDSVD and ``restarts − 1`` random ones.
+        sample: Rows of the sampled stages; 0 works on all rows from the beginning.
+        screen_passes: Passes after which the best start of each rank goes on alone.
+        sample_passes: At most so many more passes over the sample.
+        warm_passes: At most so many when there is a last result to go on from.
+        sample_tol: ``tol`` of the sampled stages.
         momentum: First extrapolation weight; 0 switches extrapolation off, and every step then descends.
         sweeps: HALS sweeps a pass over (W, F).
         penalty_W: Penalty on every W̃_b.
         penalty_F: Penalty on F.
     """
 
-    passes: int = 3
+    passes: int = 1
     tol: float = 1e-4
-    restarts: int = 3
+    restarts: int = 4
     sample: int = 4096
+    screen_passes: int = 20
     sample_passes: int = 150
+    warm_passes: int = 10
     sample_tol: float = 1e-4
     momentum: float = 0.6
     sweeps: tuple[int, int] = (2, 4)
@@ -48,7 +52,7 @@ class HALS:
     penalty_F: Penalty | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("passes", 1), ("restarts", 1), ("sample", 0), ("sample_passes", 1)):
+        for name, least in (("passes", 1), ("restarts", 1), ("sample", 0), ("screen_passes", 1), ("sample_passes", 1), ("warm_passes", 1)):
             if not getattr(self, name) >= least:
                 raise ValueError(f"{name}: must be at least {least}, found {getattr(self, name)!r}.")
         if not 0 <= self.momentum < 1:
@@ -66,11 +70,13 @@ class HALS:
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """Sampled rows first where that pays and no penalty forbids it; restarts only on a cold start."""
-        restarts = 1 if warm else self.restarts
-        if not self.sample or problem.m <= 2 * self.sample or not self._free:
-            return [Stage(None, restarts, self.sample_passes, self.sample_tol)]
-        full = Stage(None, 1, max(1, self.passes - 1) if warm else self.passes, self.tol)
-        return [Stage(self.sample, restarts, self.sample_passes, self.sample_tol), full]
+        sampled = bool(self.sample) and problem.m > 2 * self.sample and self._free
+        sample, tol = self.sample if sampled else None, self.sample_tol
+        full = [Stage(None, 1, self.passes, self.tol)] if sampled else []
+        if warm:
+            return [Stage(sample, 1, self.warm_passes, tol, compress=False), *full]
+        screen = [Stage(sample, self.restarts, self.screen_passes, tol)] if self.restarts > 1 else []
+        return [*screen, Stage(sample, 1, self.sample_passes, tol), *full]
 
     def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
         """W at its clipped least squares, then three sweeps: from zero, rank 32 ends 5 % worse."""
@@ -87,14 +93,15 @@ class HALS:
         infinite = torch.full((K,), torch.inf, dtype=torch.float64, device=F.device)
         one, beta = torch.ones_like(infinite), torch.full_like(infinite, self.momentum)
         groups_memory = {"beta": beta, "beta_max": one, "beta_last": beta.clone()}
-        return State(F, W, infinite, {"search": F.clone()}, groups_memory, B)
+        return State(F, W, infinite, {"search": F.clone()}, groups_memory, B, fresh=True)
 
     def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
         """W at the search point, F from there, then a look ahead along the last move of F."""
         search, W = state.rows["search"], state.W
         assert state.scratch is not None
-        B = problem.project(search, out=state.scratch)
-        self._update_W(problem, groups, search, W, B, self.sweeps[0])
+        if not state.fresh:
+            B = problem.project(search, out=state.scratch)
+            self._update_W(problem, groups, search, W, B, self.sweeps[0])
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
         curvature, shift = self._on_F(problem)
@@ -106,9 +113,13 @@ class HALS:
             W.mul_(norms)
         return self._look_ahead(groups, state, F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State) -> Tensor:
-        """W is a function of F: fit it once more, carefully."""
-        return self.init(problem, groups, F).W
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
+        """W is a function of F: fit it once more, from where it stands where no group has been left out."""
+        if state is None:
+            return self.init(problem, groups, F).W
+        B = problem.project(F, out=state.scratch)
+        self._update_W(problem, groups, F, state.W, B, sweeps=3)
+        return state.W
 
     def _on_F(self, problem: CoupledProblem) -> tuple[float, float]:
         energy = problem.energy or 1.0

@@ -76,8 +76,9 @@ class MultiplicativeUpdates:
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return State(F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State) -> Tensor:
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
         """The W it walked with."""
+        assert state is not None  # no group is ever left out
         return state.W
 
 

@@ -25,6 +25,7 @@ class State:
         rows: Further tensors of a solver with one row a component.
         groups: Further tensors of a solver with one entry a group.
         scratch: Memory of W's size that a solver may overwrite.
+        fresh: Whether W was just fitted to the point from which the next step starts.
     """
 
     F: Tensor
@@ -33,6 +34,7 @@ class State:
     rows: dict[str, Tensor] = field(default_factory=dict)
     groups: dict[str, Tensor] = field(default_factory=dict)
     scratch: Tensor | None = None
+    fresh: bool = False
 
     def select(self, groups: Groups, keep: Sequence[int]) -> State:
         """The state of the groups in ``keep`` alone."""
@@ -50,12 +52,21 @@ class State:
 
 @dataclass(frozen=True)
 class Stage:
-    """One leg of a fit: on how many sampled rows (None: all), for how many passes, to which relative change."""
+    """One leg of a fit.
+
+    Attributes:
+        sample: Sampled rows to work on; None for all.
+        restarts: Starts of every rank, the best of which goes on.
+        passes: At most so many passes.
+        tol: A group rests when two passes in a row change its objective by less than this share.
+        compress: Whether products may go through a basis, see `CompressedProblem`.
+    """
 
     sample: int | None
     restarts: int
     passes: int
     tol: float
+    compress: bool = True
 
 
 class Solver(Protocol):
@@ -82,8 +93,8 @@ class Solver(Protocol):
     def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
         """One pass over the problem."""
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State) -> Tensor:
-        """The W̃ that belongs to the best F."""
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
+        """The W̃ that belongs to the best F; ``state`` is the last one where it holds every group."""
 
 
 def term(penalty: Penalty | None, name: str) -> float:
@@ -114,14 +125,13 @@ def objective(
     Returns:
         Shape (groups,).
     """
-    fit = []
-    for f, c, v in zip(groups.split(F), groups.split(C), V):
-        f64 = f.double()
-        fit.append(1 - 2 * (c.double() * f64).sum() + (v.double() * (f64 @ f64.T)).sum())
-    total = torch.stack(fit).clamp_min(0)
+    F64 = F.double()
+    rows = -2 * (C * F64).sum(1)  # float64: C is promoted as it is read
+    rows += torch.cat([((v @ f) * f).sum(1) for v, f in zip([v.double() for v in V], groups.split(F64))])
+    fit = (1 + groups.sums(rows)).clamp_min(0)
     on_W, on_F = penalties
     if on_W is not None:
-        total = total + torch.stack([w.sum() for w in groups.split(problem.reduce(on_W.value(W)))])
+        fit = fit + groups.sums(problem.reduce(on_W.value(W)))
     if on_F is not None and problem.energy > 0:
-        total = total + torch.stack([f.sum() for f in groups.split(on_F.value(F))]) / problem.energy
-    return total
+        fit = fit + groups.sums(on_F.value(F)) / problem.energy
+    return fit

@@ -7,24 +7,19 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.svd import leading_eigenvectors
 
-
-def nndsvd(gram: Tensor, project: Callable[[Tensor], Tensor], rank: int) -> Tensor:
+def nndsvd(V: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
     """Non-negative double SVD (Boutsidis and Gallopoulos 2008), nested: the first r rows start rank r.
 
-    Singular vectors of X come from its N × N Gram matrix; of each pair the positive or the negative part is
-    kept, whichever carries more.
+    Of each pair of singular vectors the positive or the negative part is kept, whichever carries more.
 
     Args:
-        gram: XᵀX, shape (N, N).
-        project: Maps (k, N) to V X ᵀ, shape (k, m): the unnormalised left vectors.
-        rank: The largest rank; at most N.
+        V: Leading right singular vectors of X, shape (N, rank).
+        project: Maps (k, N) to Vᵀ Xᵀ, shape (k, m): the left vectors, unnormalised.
 
     Returns:
         Shape (rank, N), non-negative, unit rows.
     """
-    V = leading_eigenvectors(gram, rank)
     U = project(V.T.contiguous())
     V_pos, V_neg = V.clamp_min(0), (-V).clamp_min(0)
     up = torch.linalg.vector_norm(V_pos, dim=0) * torch.linalg.vector_norm(U.clamp_min(0), dim=1)
