@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,18 +12,26 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import Tensor
 
+from lightning_factorlens.arguments import flag, one_of, whole
 from lightning_factorlens.factorization import Solver, Weighting
-from lightning_factorlens.lens import FactorLens, LensOptions
+from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.options import LensOptions
 from lightning_factorlens.probing.images import ProbeSource, probe_images
 from lightning_factorlens.probing.selection import LayerPatterns
 from lightning_factorlens.probing.signs import SignPolicy
 from lightning_factorlens.sinks.loggers import LoggerSink
 from lightning_factorlens.sinks.tables import layer_table
 from lightning_factorlens.sinks.tags import checked_prefix, summaries
-from lightning_factorlens.types import LayerChoice, Observation
-
-#: Strategies whose forward pass is a collective, or whose weights lie in pieces.
-SHARDED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
+from lightning_factorlens.trainer import (
+    Forward,
+    check_monitors,
+    hold_patience,
+    log_step,
+    refuse_what_cannot_work,
+    transfer,
+    validation_source,
+)
+from lightning_factorlens.types import Observation
 
 
 class FactorLensCallback(Callback):
@@ -95,17 +103,14 @@ class FactorLensCallback(Callback):
         self.options = LensOptions(
             layers, ranks, solver, weighting, signed_inputs, signed_activations, alpha, max_features, taus, shift, seed
         )
-        for name, value, least in (
-            ("probe_size", probe_size, 1),
-            ("every_n_epochs", every_n_epochs, 1),
-            ("every_n_steps", 1 if every_n_steps is None else every_n_steps, 1),
-            ("figures_every", figures_every, 0),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}: must be a whole number ≥ {least}, found {value!r}.")
+        whole("probe_size", probe_size, 1)
+        whole("every_n_epochs", every_n_epochs, 1)
+        whole("every_n_steps", every_n_steps, 1, or_none="looks at the end of epochs")
+        whole("figures_every", figures_every, 0)
+        for name, value in (("resample", resample), ("layout", layout), ("verbose", verbose)):
+            flag(name, value)
         checked_prefix(prefix)
-        if on_error not in ("warn", "raise"):
-            raise ValueError(f"on_error: found {on_error!r}, allowed are 'warn', 'raise'.")
+        one_of("on_error", on_error, ("warn", "raise"))
         self.probe, self.probe_size, self.resample = probe, probe_size, resample
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.prefix, self.layout, self.figures_every = prefix, layout, figures_every
@@ -114,68 +119,56 @@ class FactorLensCallback(Callback):
         self.observation: Observation | None = None
         self._images: Tensor | None = None
         self._sink: LoggerSink | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """Back to before the first look."""
         self._latest: dict[str, float] = {}
         self._warm: list[Tensor] = []
-        self._looks, self._last_step, self._failures = 0, -1, 0
+        self._looks, self._last_step, self._failures = 0, 0, 0
+        self._looked_this_epoch = False
         self._since: float | None = None
-        self._cost, self._wall = 0.0, 0.0
+        self._cost, self._wall, self._writing = 0.0, 0.0, 0.0
 
     # ---- before training: everything that can be wrong is found here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses what cannot work."""
-        if type(trainer).__module__.startswith("pytorch_lightning"):
-            raise MisconfigurationException(
-                "FactorLensCallback belongs to `lightning.pytorch`, this Trainer to `pytorch_lightning`: they are two "
-                "import trees that do not mix. Import Trainer and callbacks from `lightning.pytorch`."
-            )
-        strategy = type(trainer.strategy).__name__
-        if strategy in SHARDED:
-            raise MisconfigurationException(
-                f"FactorLensCallback does not support {strategy} yet: the model's weights lie in pieces. "
-                "Use DDP or a single device, or observe a checkpoint with FactorLens."
-            )
+        refuse_what_cannot_work(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, chooses the layers, and looks once before the first step."""
-        table: list[LayerChoice] = []
+        if trainer.global_step == 0:
+            self._forget()  # a second `fit` is another run
         if trainer.is_global_zero:
             self._images = self._draw(trainer, pl_module)
-            self.lens = FactorLens(
-                pl_module, self.options, _Forward(trainer, pl_module), trainer.precision_plugin.forward_context
-            )
+            context = trainer.precision_plugin.forward_context
+            self.lens = FactorLens(pl_module, self.options, Forward(trainer, pl_module), context)
             self.lens.warm = tuple(self._warm) or None
-            table = self._choose()
+            self._choose()
             self._sink = LoggerSink(trainer.loggers, self.prefix, layout=self.layout, figures_every=self.figures_every)
-        if self.verbose and table:
-            rank_zero_info("FactorLens watches these layers:\n" + layer_table(table))
-        if trainer.global_step == 0:
-            self._look(trainer, pl_module, epoch=0, step=_log_step(trainer, after_epoch=False))
-            _check_monitors(trainer, self.prefix, self._latest)
+        if not self._latest:
+            step = log_step(trainer, after_epoch=False)
+            self._look(trainer, pl_module, trainer.current_epoch, step, raises=True)
+        check_monitors(trainer, self.prefix, self._latest)
         self._since = time.perf_counter()
 
-    def _choose(self) -> list[LayerChoice]:
+    def _choose(self) -> None:
         assert self.lens is not None and self._images is not None
         try:
-            return self.lens.choose(self._images)
+            table = self.lens.choose(self._images)
         except NotImplementedError as error:
             raise MisconfigurationException(
                 f"FactorLensCallback calls your LightningModule on a batch of images: {error}. "
                 "Define `forward(self, x)`."
             ) from error
+        if self.verbose:
+            rank_zero_info("FactorLens watches these layers:\n" + layer_table(table))
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Tensor:
-        source: Any = self.probe
-        if source is None:
-            source = trainer.val_dataloaders
-            if isinstance(source, (list, tuple, dict)):  # several loaders: the first
-                source = next(iter(source.values() if isinstance(source, dict) else source), None)
-        if source is None:
-            raise MisconfigurationException(
-                "FactorLensCallback: found no validation dataloader to take unlabeled images from; "
-                "pass `probe=` a tensor of images, a dataset or a DataLoader."
-            )
-        images = probe_images(source, self.probe_size, self.options.seed + (self._looks if self.resample else 0))
+        source = validation_source(trainer) if self.probe is None else self.probe
+        seed = self.options.seed + (self._looks if self.resample else 0)
+        images = probe_images(source, self.probe_size, seed, lambda batch: transfer(trainer, batch))
         return images.to(pl_module.device)
 
     # ---- during training: nothing that goes wrong here may cost the run
@@ -184,31 +177,43 @@ class FactorLensCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Looks on the cadence in steps; an accumulated batch repeats its step and is not looked at twice."""
-        step = trainer.global_step
-        if self.every_n_steps and step % self.every_n_steps == 0 and step != self._last_step:
-            self._look(trainer, pl_module, trainer.current_epoch, _log_step(trainer, after_epoch=False))
+        n = self.every_n_steps
+        if n and trainer.global_step // n > self._last_step // n:  # several optimizers count several steps a batch
+            self._look(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks on the cadence in epochs; in between, the last summaries are logged again for whoever monitors them."""
         epoch = trainer.current_epoch + 1
         if self.every_n_steps is None and epoch % self.every_n_epochs == 0:
-            self._look(trainer, pl_module, epoch, _log_step(trainer, after_epoch=True))
+            news = self._look(trainer, pl_module, epoch, log_step(trainer, after_epoch=True))
         else:
+            news = self._looked_this_epoch
             self._tell(pl_module)
+        self._looked_this_epoch = False
+        if not news:
+            hold_patience(trainer, self.prefix)
 
-    def _look(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> None:
-        """Rank 0 looks and writes; every rank learns the summaries and logs the same keys."""
+    def _look(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, raises: bool = False) -> bool:
+        """Rank 0 looks and writes; every rank learns the summaries and logs the same keys. Returns whether it could."""
         self._last_step = trainer.global_step
         found: dict[str, float] | None = None
         if trainer.is_global_zero:
-            found = self._guarded(lambda: self._observe(trainer, pl_module, epoch, step))
+            try:
+                found = self._observe(trainer, pl_module, epoch, step)
+                self._write()
+            except Exception as error:
+                if raises or self.on_error == "raise":
+                    raise
+                self._warn(error)
         found = trainer.strategy.broadcast(found)
         self._latest.update(found or {})
         self._tell(pl_module)
         self._since = time.perf_counter()
+        self._looked_this_epoch = found is not None
+        return found is not None
 
     def _observe(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> dict[str, float]:
-        assert self.lens is not None and self._images is not None and self._sink is not None
+        assert self.lens is not None and self._images is not None
         start = time.perf_counter()
         if self.resample and self._looks:
             self._images = self._draw(trainer, pl_module)
@@ -216,31 +221,42 @@ class FactorLensCallback(Callback):
         self._images = self._images.to(pl_module.device)
         seen = self.lens.observe(self._images, epoch, step)
         self._warm = [f.detach().cpu() for f in self.lens.warm or ()]
-        self.observation = seen = _with_share(seen, start, self._since)
+        self.observation = self._with_cost(seen, start)
         self._looks += 1
-        self._cost += time.perf_counter() - start
-        self._wall += time.perf_counter() - (self._since or start)
-        self._sink.write(seen)
-        return summaries(seen, self.prefix)
+        return summaries(self.observation, self.prefix)
+
+    def _with_cost(self, seen: Observation, start: float) -> Observation:
+        """Adds the writing, whose own cost is known only afterwards: that of the last look stands in for it."""
+        now = time.perf_counter()
+        cost = now - start + self._writing
+        seconds = {**seen.seconds, "writing": self._writing, "total": cost}
+        wall = 0.0 if self._since is None else now - self._since
+        self._cost += now - start
+        self._wall += wall or now - start
+        return replace(seen, seconds=seconds, share=min(1.0, cost / wall) if wall else None)
+
+    def _write(self) -> None:
+        assert self._sink is not None and self.observation is not None
+        start = time.perf_counter()
+        try:
+            self._sink.write(self.observation)
+        finally:
+            self._writing = time.perf_counter() - start
+            self._cost += self._writing
+            self._wall += self._writing
 
     def _tell(self, pl_module: LightningModule) -> None:
         """To the monitors; the loggers have it from the sink, at the same x as everything else of the look."""
         if self._latest:
             pl_module.log_dict(self._latest, logger=False, on_step=False, on_epoch=True)
 
-    def _guarded(self, work: Callable[[], dict[str, float]]) -> dict[str, float] | None:
-        if self.on_error == "raise" or not self._looks:  # the first look is before training: a mistake to be shown
-            return work()
-        try:
-            return work()
-        except Exception as error:
-            self._failures += 1
-            if self._failures == 1:
-                rank_zero_warn(
-                    f"FactorLens could not look: {type(error).__name__}: {error} Training goes on, "
-                    "further failures stay silent; pass on_error='raise' to see where it comes from."
-                )
-            return None
+    def _warn(self, error: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            rank_zero_warn(
+                f"FactorLens could not look: {type(error).__name__}: {error} Training goes on, monitors keep the last "
+                "look's values, further failures stay silent; pass on_error='raise' to see where it comes from."
+            )
 
     # ---- after training
 
@@ -273,44 +289,3 @@ class FactorLensCallback(Callback):
         """Goes on where the checkpoint stopped: the same warm start, the same probe."""
         self._latest, self._warm = dict(state_dict["latest"]), list(state_dict["warm"])
         self._looks, self._last_step = state_dict["looks"], state_dict["last_step"]
-
-
-class _Forward:
-    """Calls the user's module on images the way the Trainer would."""
-
-    def __init__(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.trainer, self.pl_module = trainer, pl_module
-
-    def __call__(self, images: Tensor) -> Any:
-        return self.pl_module(self.trainer.precision_plugin.convert_input(images))
-
-
-def _log_step(trainer: Trainer, after_epoch: bool) -> int:
-    """The x at which Lightning itself logs in this hook, so that our points stand below the user's.
-
-    Its loop counts on before `on_train_epoch_end` and takes the last batch's step for what is logged there.
-    """
-    return max(0, int(trainer.fit_loop.epoch_loop._batches_that_stepped) - after_epoch)
-
-
-def _with_share(seen: Observation, start: float, since: float | None) -> Observation:
-    wall = None if since is None else time.perf_counter() - since
-    return replace(seen, share=None if wall is None else min(1.0, (time.perf_counter() - start) / wall))
-
-
-def _check_monitors(trainer: Trainer, prefix: str, available: dict[str, float]) -> None:
-    """A callback that monitors us must ask for what there is, and after the look rather than before."""
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        monitor = getattr(callback, "monitor", None)
-        if not isinstance(monitor, str) or not monitor.startswith(f"{prefix}/"):
-            continue
-        call = f"{type(callback).__name__}(monitor={monitor!r})"
-        if monitor not in available:
-            known = ", ".join(sorted(available))
-            raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
-        for flag in ("check_on_train_epoch_end", "save_on_train_epoch_end"):
-            if getattr(callback, f"_{flag}", None) is False:
-                raise MisconfigurationException(
-                    f"{call} acts after validation, FactorLens looks after that, at the end of the training epoch; "
-                    f"pass {flag}=True."
-                )

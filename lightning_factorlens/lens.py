@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,73 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.factorization import (
-    WEIGHTINGS,
-    CoupledProblem,
-    Solver,
-    Weighting,
-    checked_ranks,
-    fit,
-)
+from lightning_factorlens.factorization import CoupledProblem, checked_ranks, fit, full_precision
 from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
 from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra
+from lightning_factorlens.options import LensOptions
 from lightning_factorlens.probing.guest import undisturbed
 from lightning_factorlens.probing.probe import Answer, ask, input_blocks, settled
-from lightning_factorlens.probing.selection import LayerPatterns, choose_layers, dry_pass
-from lightning_factorlens.probing.signs import SignPolicy, sign_policy
+from lightning_factorlens.probing.selection import choose_layers, dry_pass
+from lightning_factorlens.probing.signs import sign_policy
 from lightning_factorlens.types import Block, LayerChoice, LayerSpectrum, Observation
 
 #: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
 DRY = 4
-
-
-@dataclass(frozen=True)
-class LensOptions:
-    """What a lens measures. Plain types, so that a YAML file can set them.
-
-    Attributes:
-        layers: None for the automatic choice; else globs, ``"re:…"``, ``"type:…"`` or module types.
-        ranks: Ranks of the coupled factorisation, all fitted in one batch.
-        solver: An object with its options; `HALS` unless given.
-        weighting: ``"unit"``: every block has the same share; ``"raw"``: every entry, as in the papers.
-        signed_inputs: What becomes of inputs below zero: ``"shift"``, ``"rectify"``, ``"split"``, ``"semi"``, or an
-            object such as ``Unnormalize(mean, std)``.
-        signed_activations: The same for layers.
-        alpha: Whether to fit power laws to the spectra of the weights.
-        max_features: Neurons kept a layer, drawn once and corrected for; None keeps all.
-        taus: Relative errors whose rank@τ is reported.
-        shift: Pixels of the shift behind ``consistency``; None for a sixteenth of the image, 0 for none.
-        seed: Of all that is drawn.
-    """
-
-    layers: LayerPatterns = None
-    ranks: Sequence[int] = (1, 2, 4, 8, 16, 32)
-    solver: Solver | None = None
-    weighting: Weighting = "unit"
-    signed_inputs: str | SignPolicy = "shift"
-    signed_activations: str | SignPolicy = "rectify"
-    alpha: bool = True
-    max_features: int | None = 4096
-    taus: Sequence[float] = (0.5, 0.3)
-    shift: int | None = None
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        checked_ranks(self.ranks)
-        sign_policy("signed_inputs", self.signed_inputs)
-        sign_policy("signed_activations", self.signed_activations)
-        if self.weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting: found {self.weighting!r}, allowed are {', '.join(map(repr, WEIGHTINGS))}.")
-        if self.max_features is not None and not self.max_features >= 1:
-            raise ValueError(f"max_features: must be at least 1, or None for all, found {self.max_features!r}.")
-        if not all(0 < tau < 1 for tau in self.taus):
-            raise ValueError(f"taus: relative errors lie between 0 and 1, found {tuple(self.taus)!r}.")
-        if self.shift is not None and not self.shift >= 0:
-            raise ValueError(f"shift: must be a number of pixels ≥ 0, found {self.shift!r}.")
-        if self.solver is not None and not (hasattr(self.solver, "init") and hasattr(self.solver, "step")):
-            raise TypeError(f"solver: found {self.solver!r}; give an object such as HALS() or MultiplicativeUpdates().")
 
 
 class Stopwatch:
@@ -138,8 +85,14 @@ class FactorLens:
             The table of what is kept, what is skipped, and why.
 
         Raises:
-            ValueError: Patterns that match nothing, or fewer images than the largest rank.
+            ValueError: Patterns that match nothing, fewer images than the largest rank, or a model without values.
         """
+        hollow = [n for n, p in self.model.named_parameters() if p.is_meta or nn.parameter.is_lazy(p)]
+        if hollow:
+            raise ValueError(
+                f"model: {len(hollow)} parameters have no values yet (meta device or lazy), first {hollow[0]!r}; "
+                "run one batch through the model, or materialise it, before the lens looks."
+            )
         largest = max(self.options.ranks)
         if len(images) < largest:
             raise ValueError(
@@ -175,9 +128,10 @@ class FactorLens:
             problem = CoupledProblem(self._blocks(images, answer), o.weighting)
             result = fit(problem, o.ranks, solver=o.solver, start=self._start(images), seed=o.seed)
             self.warm = result.F
-        with watch("metrics"), torch.no_grad():
+        with watch("metrics"), torch.no_grad(), full_precision():
             scopes = Scopes(problem)
-            curves, floors = scopes.curves(result), scopes.floors(result.ranks)
+            curves = scopes.curves(result)
+            floors = scopes.floors(curves)
             effective, rms = scopes.effective_ranks(), scopes.rms()
         with watch("spectra"):
             spectra = self._spectra()

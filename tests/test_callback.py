@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.factorization import HALS, MultiplicativeUpdates
+from lightning_factorlens.probing.signs import Unnormalize
 
 RANKS = (1, 2, 4, 8)
 
@@ -183,6 +184,9 @@ def test_a_stop_that_acts_too_early_is_told_so(tmp_path):
     stop = EarlyStopping("factorlens/consistency", check_on_train_epoch_end=False)
     with pytest.raises(MisconfigurationException, match="check_on_train_epoch_end=True"):
         train(tmp_path, lens(), stop)
+    keep = ModelCheckpoint(tmp_path, monitor="factorlens/consistency")
+    with pytest.raises(MisconfigurationException, match="pass save_on_train_epoch_end=True"):
+        train(tmp_path, lens(), keep, enable_checkpointing=True, check_val_every_n_epoch=2)
     keep = ModelCheckpoint(tmp_path, monitor="factorlens/consistency", save_on_train_epoch_end=False)
     with pytest.raises(MisconfigurationException, match="pass save_on_train_epoch_end=True"):
         train(tmp_path, lens(), keep, enable_checkpointing=True)
@@ -201,9 +205,19 @@ def test_a_stop_that_acts_too_early_is_told_so(tmp_path):
         ({"probe_size": 0}, "probe_size: must be a whole number ≥ 1, found 0"),
         ({"every_n_epochs": 0}, "every_n_epochs: "),
         ({"every_n_steps": -1}, "every_n_steps: "),
+        ({"ranks": 5.0}, "ranks: .*found 5.0"),
+        ({"ranks": (1, "a")}, "ranks: "),
         ({"max_features": 0}, "max_features: "),
+        ({"max_features": 2.5}, "max_features: "),
         ({"taus": (1.5,)}, "taus: "),
+        ({"taus": 0.3}, "taus: "),
         ({"shift": -1}, "shift: "),
+        ({"shift": 1.5}, "shift: "),
+        ({"seed": "x"}, "seed: "),
+        ({"layers": 3}, "layers: "),
+        ({"resample": "no"}, "resample: "),
+        ({"alpha": "yes"}, "alpha: "),
+        ({"signed_activations": Unnormalize([0.5], [0.5])}, "signed_activations: Unnormalize"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', allowed are 'warn', 'raise'"),
         ({"prefix": "a b"}, "prefix"),
     ],
@@ -217,6 +231,8 @@ def test_wrong_arguments_fail_at_once_and_are_named(options, message):
 def test_a_wrong_solver_is_named():
     with pytest.raises(TypeError, match=r"solver: found 'hals'; give an object such as HALS\(\)"):
         FactorLensCallback(solver="hals")
+    with pytest.raises(TypeError, match="solver: "):
+        FactorLensCallback(solver=HALS)
 
 
 def test_what_cannot_work_fails_before_training(tmp_path):
@@ -338,3 +354,121 @@ def test_another_import_tree_is_explained():
     Foreign.__module__ = "pytorch_lightning.trainer.trainer"
     with pytest.raises(MisconfigurationException, match="two import trees"):
         lens().setup(Foreign(), None, "fit")
+
+
+def test_patience_counts_looks_not_epochs(tmp_path):
+    def stop():
+        return EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+
+    trainer, _ = train(tmp_path / "a", lens(every_n_epochs=3), stop(), epochs=20)
+    assert trainer.current_epoch == 6  # the baseline is the first it reads, then the looks after 3 and 6
+    trainer, _ = train(tmp_path / "b", stop(), lens(every_n_steps=8), epochs=20)  # two epochs of four steps
+    assert trainer.current_epoch == 4
+
+
+def test_a_lens_that_keeps_failing_does_not_stop_the_run(tmp_path, monkeypatch):
+    callback = lens()
+    stop = EarlyStopping("factorlens/consistency", patience=2, check_on_train_epoch_end=True)
+
+    class Sabotage(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            monkeypatch.setattr(callback.lens, "observe", lambda *_: 1 / 0)
+
+    with pytest.warns(UserWarning, match="could not look"):
+        trainer, _ = train(tmp_path, callback, Sabotage(), stop, epochs=8)
+    assert trainer.current_epoch == 8
+
+
+def test_logging_in_the_users_forward_does_not_see_the_probe(tmp_path):
+    class Logs(Net):
+        def forward(self, x):
+            y = super().forward(x)
+            self.log("mean", y.mean(), on_step=True, on_epoch=True)
+            return y
+
+    alone, watched, module = Snapshot(), Snapshot(), Logs()
+    train(tmp_path / "a", alone, module=copy.deepcopy(module))
+    train(tmp_path / "b", lens(), watched, module=module)
+    assert all(torch.equal(v, watched.user[k]) for k, v in alone.user.items())
+
+
+def test_the_probe_passes_the_users_batch_transfer_hooks(tmp_path):
+    class Bytes(Net):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            return batch[0].float() / 255, batch[1]
+
+    g = torch.Generator().manual_seed(0)
+    data = TensorDataset(torch.randint(0, 256, (64, 1, 10, 10), generator=g).byte(), torch.randint(0, 3, (64,)))
+    callback = lens()
+    train(tmp_path, callback, module=Bytes(), data=(DataLoader(data, 16), DataLoader(data, 16)), epochs=1)
+    images = callback.observation.images
+    assert images.is_floating_point()
+    assert 0 <= images.min() < 0.1 < 0.9 < images.max() <= 1
+
+
+def test_validation_loaders_that_lightning_has_not_loaded_yet_are_found(tmp_path):
+    train(tmp_path, lens(), num_sanity_val_steps=0, check_val_every_n_epoch=2)
+    train(tmp_path, lens(), limit_val_batches=0)
+
+
+def test_a_checkpoint_without_a_lens_can_be_resumed_with_one(tmp_path):
+    keep = ModelCheckpoint(tmp_path / "kept", save_last=True)
+    train(tmp_path / "a", keep, epochs=2, enable_checkpointing=True)
+    stop = EarlyStopping("factorlens/consistency", patience=50, check_on_train_epoch_end=True)
+    trainer = Trainer(
+        max_epochs=4, callbacks=[lens(every_n_epochs=4), stop], logger=TensorBoardLogger(tmp_path, name="", version="b"),
+        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(Net(), *loaders(), ckpt_path=keep.last_model_path)
+    assert [s for s, _ in scalars(tmp_path / "b")["factorlens/consistency"]] == [8, 15]
+
+
+def test_modules_named_like_a_part_keep_their_curves(tmp_path):
+    class Named(Net):
+        def __init__(self):
+            super().__init__()
+            self.activations, self.total = self.relu, nn.ReLU()
+
+        def forward(self, x):
+            return self.total(super().forward(x))
+
+    callback = lens()
+    train(tmp_path, callback, module=Named(), epochs=1)
+    assert {"total", "inputs", "activations", "total-block", "relu", "relu-2"} <= set(callback.observation.curves)
+
+
+def test_models_without_values_are_refused(tmp_path):
+    class Lazy(Net):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.LazyLinear(3)
+
+    with pytest.raises(ValueError, match=r"model: .*no values yet.*head\.weight"):
+        train(tmp_path, lens(), module=Lazy(), num_sanity_val_steps=0)
+
+
+def test_the_cost_of_writing_is_counted(tmp_path):
+    callback = lens(figures_every=1)
+    train(tmp_path, callback, epochs=2)
+    assert callback.observation.seconds["writing"] > 0
+    assert (
+        callback.observation.seconds["total"]
+        > sum(v for k, v in callback.observation.seconds.items() if k != "total") * 0.9
+    )
+
+
+def test_a_second_fit_begins_anew(tmp_path):
+    callback = lens()
+    train(tmp_path / "a", callback)
+    first = callback.observation.curves["total"]
+    train(tmp_path / "b", callback)
+    assert callback.observation.curves["total"] == first
+
+
+def test_errors_are_those_of_the_factors(tmp_path):
+    callback = lens()
+    train(tmp_path, callback, epochs=1)
+    seen, result = callback.observation, callback.observation.factorization
+    sse = result.sse.sum(1)
+    rmse = (sse / sum(f.shape[0] * 32 for f in result.W[0])).sqrt()
+    assert seen.curves["total"].rmse == pytest.approx(rmse.tolist(), rel=1e-5)

@@ -4,6 +4,7 @@ from lightning_factorlens.factorization.fit import checked_ranks, factorize, fit
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.multiplicative import MultiplicativeUpdates
 from lightning_factorlens.factorization.penalties import L1, L2, Penalty
+from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver
 
@@ -20,4 +21,5 @@ __all__ = [
     "checked_ranks",
     "factorize",
     "fit",
+    "full_precision",
 ]

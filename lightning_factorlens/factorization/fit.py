@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +12,7 @@ from lightning_factorlens.factorization.compression import CompressedProblem, ba
 from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.hals import HALS
+from lightning_factorlens.factorization.nesting import nested
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.sampling import sampled_problem
@@ -148,6 +149,8 @@ def fit(
             F = leg.F
         W = solver.finish(problem, leg.groups, leg.F, leg.state)
         sse = block_sse(problem, leg.groups, leg.F, W)
+        if solver.penalty_W is None and solver.penalty_F is None:
+            sse = nested(problem, leg.groups, leg.F, W, sse)
         return _result(problem, ranks, leg, W, sse, stage)
 
 
@@ -157,9 +160,10 @@ def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
     Raises:
         ValueError: None, or one that is not a whole number ≥ 1.
     """
-    if not ranks or any(isinstance(r, bool) or int(r) != r or r < 1 for r in ranks):
+    listed = list(ranks) if isinstance(ranks, Iterable) else [ranks]
+    if not listed or any(isinstance(r, bool) or not isinstance(r, int) or r < 1 for r in listed):
         raise ValueError(f"ranks: must be one or more whole numbers ≥ 1, found {ranks!r}.")
-    return tuple(sorted({int(r) for r in ranks}))
+    return tuple(sorted(set(listed)))
 
 
 def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: CoupledProblem) -> Tensor:
@@ -197,7 +201,7 @@ def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver,
         for i, (k, f) in enumerate(zip(active, now.split(state.F))):
             if state.objective[i] <= best[k]:
                 best[k], best_F[groups.slices[k]] = state.objective[i], f
-            history[k].append(float(best[k]))
+            history[k].append(float(state.objective[i]))
         still = (before - state.objective).abs() <= stage.tol * state.objective
         calm = torch.where(still, calm + 1, 0)
         moving = torch.nonzero(calm < PATIENCE).flatten().tolist()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens.arguments import whole
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
@@ -52,9 +53,9 @@ class HALS:
     penalty_F: Penalty | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("passes", 1), ("restarts", 1), ("sample", 0), ("screen_passes", 1), ("sample_passes", 1), ("warm_passes", 1)):
-            if not getattr(self, name) >= least:
-                raise ValueError(f"{name}: must be at least {least}, found {getattr(self, name)!r}.")
+        for name in ("passes", "restarts", "screen_passes", "sample_passes", "warm_passes"):
+            whole(name, getattr(self, name), 1)
+        whole("sample", self.sample, 0)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: must lie in [0, 1), found {self.momentum!r}.")
 

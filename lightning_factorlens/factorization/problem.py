@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightning_factorlens.arguments import one_of
 from lightning_factorlens.types import Block
 
 Weighting = Literal["unit", "raw"]
@@ -47,8 +48,7 @@ class CoupledProblem:
         weighting: Weighting = "unit",
         reduce: Callable[[Tensor], Tensor] = identity,
     ) -> None:
-        if weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting: found {weighting!r}, allowed are {', '.join(map(repr, WEIGHTINGS))}.")
+        one_of("weighting", weighting, WEIGHTINGS)
         _check(blocks)
         self.blocks = tuple(blocks)
         self.reduce = reduce

@@ -8,33 +8,33 @@ import torch
 from torch import Tensor
 
 
-def truncation_errors(gram: Tensor, ranks: Sequence[int]) -> list[float]:
+def truncation_errors(eigenvalues: Tensor, ranks: Sequence[int]) -> list[float]:
     """Σ_{k>r} σ_k² / ‖X‖², the squared relative error of the best rank-r approximation (Eckart and Young).
 
     Args:
-        gram: XᵀX up to a factor, shape (N, N). Errors below its dtype's rounding are noise.
+        eigenvalues: Of XᵀX up to a factor, ascending, shape (N,). Errors below their dtype's rounding are noise.
         ranks: Ranks, each ≥ 0.
 
     Returns:
         One value a rank, in the order of ``ranks``; 0 for a zero matrix.
     """
-    tail = torch.linalg.eigvalsh(gram.double()).clamp_min(0).cumsum(0)
+    tail = eigenvalues.double().clamp_min(0).cumsum(0)
     N, total = len(tail), float(tail[-1])
     return [float(tail[N - 1 - r]) / total if r < N and total > 0 else 0.0 for r in ranks]
 
 
-def effective_rank(gram: Tensor) -> float:
+def effective_rank(eigenvalues: Tensor) -> float:
     """Exp of the entropy of the normalised singular values (Roy and Vetterli 2007; RankMe, Garrido et al. 2023).
 
     Args:
-        gram: XᵀX, shape (N, N).
+        eigenvalues: Of XᵀX up to a factor, ascending, shape (N,).
 
     Returns:
         A number from 1 to N; 0 for a zero matrix.
     """
-    sigma = torch.linalg.eigvalsh(gram.double()).clamp_min(0).sqrt()
-    # Eigenvalues below float rounding of the largest are noise, and their square roots would count.
-    sigma = sigma[sigma > sigma.max() * (torch.finfo(gram.dtype).eps * len(sigma)) ** 0.5]
+    sigma = eigenvalues.double().clamp_min(0).sqrt()
+    # Eigenvalues below rounding of the largest are noise, and their square roots would count.
+    sigma = sigma[sigma > sigma.max() * (torch.finfo(eigenvalues.dtype).eps * len(sigma)) ** 0.5]
     if sigma.numel() == 0:
         return 0.0
     p = sigma / sigma.sum()

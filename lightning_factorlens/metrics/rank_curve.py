@@ -6,7 +6,8 @@ The papers plot an "RMSE" that they do not define; their published code computes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,25 +16,24 @@ from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.linalg.svd import effective_rank, truncation_errors
 from lightning_factorlens.types import Factorization, RankCurve
 
+#: Names of the parts that are no blocks; a block of such a name gets a suffix.
+RESERVED = ("total", "inputs", "activations")
+#: Squared relative errors below this are within the rounding of a float32 Gram matrix.
+ROUNDING = 1e-5
 
-def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], rms: float) -> RankCurve:
-    """The three errors from the squared relative one.
 
-    Args:
-        ranks: Ascending.
-        rel_sq_error: ‖X − X̂‖² / ‖X‖² at each.
-        rms: Root mean square of the entries of X: rmse = rel_error · rms.
-    """
+def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_error: Sequence[float]) -> RankCurve:
+    """The three errors from the squared relative one and the mean squared one, each at every rank."""
     square = tuple(max(float(e), 0.0) for e in rel_sq_error)
-    relative = tuple(map(math.sqrt, square))
-    return RankCurve(tuple(ranks), tuple(rms * e for e in relative), relative, square)
+    rmse = tuple(math.sqrt(max(float(e), 0.0)) for e in mean_sq_error)
+    return RankCurve(tuple(ranks), rmse, tuple(map(math.sqrt, square)), square)
 
 
 class Scopes:
     """The parts of a problem that have a curve of their own: all, inputs, activations, every block.
 
-    A part of several blocks is weighted as the problem is, so its relative error is that of the matrix which is
-    factorised; its rms is that of the entries as captured.
+    The relative error of several blocks is weighted as the problem is: it is that of the matrix which is factorised.
+    Their rmse is that of the entries as captured, unweighted.
 
     Args:
         problem: The blocks and their weights.
@@ -47,51 +47,69 @@ class Scopes:
             "total": everything,
             "inputs": [b for b in everything if kinds[b] == "input"],
             "activations": [b for b in everything if kinds[b] == "activation"],
-            **{block.name: [b] for b, block in enumerate(problem.blocks)},
+            **{f"{n}-block" if n in RESERVED else n: [b] for b, n in enumerate(block.name for block in problem.blocks)},
         }
         self.members = {scope: blocks for scope, blocks in members.items() if blocks}
-        self._grams: dict[str, Tensor] | None = None
 
-    def _weighted(self, scope: str, values: Sequence[float]) -> float:
-        return math.fsum(self.problem.weights[b] ** 2 * values[b] for b in self.members[scope])
+    def _sum(self, scope: str, values: Sequence[float], weighted: bool) -> float:
+        weights = self.problem.weights
+        return math.fsum((weights[b] ** 2 if weighted else 1.0) * values[b] for b in self.members[scope])
 
-    def _relative(self, scope: str, sse: Sequence[float]) -> float:
-        """SSE over energy, both weighted; 0 where there was nothing to explain."""
-        energy = self._weighted(scope, self.problem.block_energy)
-        expanded = [e * block.expansion for e, block in zip(sse, self.problem.blocks)]
-        return self._weighted(scope, expanded) / energy if energy > 0 else 0.0
+    def _entries(self, scope: str) -> float:
+        """Entries of a part, the neurons that a budget left out included."""
+        blocks = [self.problem.blocks[b] for b in self.members[scope]]
+        return sum(block.samples.numel() * block.expansion for block in blocks)
 
     def rms(self) -> dict[str, float]:
-        """Root mean square of the entries of every part, the neurons that a budget left out included."""
-        blocks, energy = self.problem.blocks, self.problem.block_energy
-        return {
-            scope: math.sqrt(
-                math.fsum(energy[b] for b in members)
-                / sum(blocks[b].samples.numel() * blocks[b].expansion for b in members)
-            )
-            for scope, members in self.members.items()
-        }
+        """Root mean square of the entries of every part."""
+        energy = self.problem.block_energy
+        return {s: math.sqrt(self._sum(s, energy, False) / self._entries(s)) for s in self.members}
 
     def curves(self, result: Factorization) -> dict[str, RankCurve]:
         """Errors of a coupled factorisation of the problem's blocks."""
-        table, rms = result.sse.tolist(), self.rms()
-        return {s: rank_curve(result.ranks, [self._relative(s, row) for row in table], rms[s]) for s in self.members}
+        expansion = torch.tensor([block.expansion for block in self.problem.blocks], dtype=torch.float64)
+        table, curves = (result.sse * expansion).tolist(), {}
+        for scope in self.members:
+            energy = self._sum(scope, self.problem.block_energy, True) or 1.0
+            relative = [self._sum(scope, row, True) / energy for row in table]
+            mean = [self._sum(scope, row, False) / self._entries(scope) for row in table]
+            curves[scope] = rank_curve(result.ranks, relative, mean)
+        return curves
 
-    def floors(self, ranks: tuple[int, ...]) -> dict[str, RankCurve]:
-        """Errors of the truncated SVD: below these no factorisation of the part can get."""
-        rms = self.rms()
-        return {s: rank_curve(ranks, truncation_errors(gram, ranks), rms[s]) for s, gram in self.grams().items()}
+    def floors(self, curves: Mapping[str, RankCurve]) -> dict[str, RankCurve]:
+        """Errors of the truncated SVD at the ranks of ``curves``: below these no factorisation of the part can get.
+
+        Where blocks are weighted, a part's two errors have two floors, of two matrices.
+        """
+        rms, floors = self.rms(), {}
+        for scope, curve in curves.items():
+            weighted = truncation_errors(self._spectra[scope, True], curve.ranks)
+            plain = truncation_errors(self._spectra[scope, False], curve.ranks)
+            relative = [_below(f, e) for f, e in zip(weighted, curve.rel_sq_error)]
+            power = rms[scope] ** 2
+            mean = [_below(f, e * e / power) * power if power else 0.0 for f, e in zip(plain, curve.rmse)]
+            floors[scope] = rank_curve(curve.ranks, relative, mean)
+        return floors
 
     def effective_ranks(self) -> dict[str, float]:
         """RankMe of every part."""
-        return {scope: effective_rank(gram) for scope, gram in self.grams().items()}
+        return {scope: effective_rank(self._spectra[scope, True]) for scope in self.members}
 
-    def grams(self) -> dict[str, Tensor]:
-        """XᵀX of every part, up to scale, shape (N, N) each; one product a block."""
-        if self._grams is None:
-            single = [self.problem.reduce(self.problem.gram_block(b)) for b in range(len(self.problem.blocks))]
-            self._grams = {
-                scope: single[members[0]] if len(members) == 1 else torch.stack([single[b] for b in members]).sum(0)
-                for scope, members in self.members.items()
-            }
-        return self._grams
+    @cached_property
+    def _spectra(self) -> dict[tuple[str, bool], Tensor]:
+        """Eigenvalues of XᵀX of every part, up to a factor, weighted and not; one product a block."""
+        problem = self.problem
+        grams = torch.stack([problem.reduce(problem.gram_block(b)) for b in range(len(problem.blocks))])
+        plain = torch.tensor([w**-2 if w else 1.0 for w in problem.weights]).to(grams)[:, None, None] * grams
+        single = torch.linalg.eigvalsh(grams)
+        spectra = {}
+        for scope, members in self.members.items():
+            for weighted, part in ((True, grams), (False, plain)):
+                alone = len(members) == 1
+                spectra[scope, weighted] = single[members[0]] if alone else torch.linalg.eigvalsh(part[members].sum(0))
+        return spectra
+
+
+def _below(floor: float, error: float) -> float:
+    """The floor, where rounding has lifted it above the error that it bounds."""
+    return min(floor, error) if floor < ROUNDING else floor

@@ -112,9 +112,10 @@ class _Watch:
         return hook
 
     def functional(self, op: str, output: Tensor) -> None:
-        """A function called by a module of torch's own is that module's business."""
+        """A function called by a leaf module of torch's own (nn.ReLU calls F.relu) is that module's business."""
         owner, module = self.running[-1] if self.running else ("", None)
-        if module is None or not type(module).__module__.startswith("torch.nn.modules"):
+        own = module is not None and type(module).__module__.startswith("torch.nn.modules")
+        if module is None or not own or next(module.children(), None) is not None:
             self.report(f"{owner}.F.{op}".lstrip("."), op, None, output)
 
     def report(self, name: str, op: str, module: nn.Module | None, output: Tensor) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
@@ -17,13 +17,19 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in eval mode without gradients and runs eagerly; outside, nothing has happened.
 
     Put back: every module's own training flag (one flag on the root would thaw frozen batch norms), every buffer
-    that was written, and all random states.
+    that was written or replaced, and all random states. A forward pass that writes into parameters, or into
+    attributes that are no buffers, is beyond a guest's reach.
 
     Args:
         model: Any module, compiled or not.
     """
     flags = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer._version, buffer.detach().clone()) for buffer in _real(model.buffers())]
+    buffers = [
+        (module, name, buffer, buffer.detach().clone())
+        for module in model.modules()
+        for name, buffer in module._buffers.items()
+        if buffer is not None and not buffer.is_meta and not nn.parameter.is_lazy(buffer)
+    ]
     with ExitStack() as stack:
         stack.enter_context(preserved_random_states(model))
         stack.enter_context(torch.no_grad())
@@ -37,14 +43,10 @@ def undisturbed(model: nn.Module) -> Iterator[None]:
         finally:
             for module, flag in flags:
                 module.training = flag
-            for buffer, version, value in buffers:
-                if buffer._version != version:
+            for module, name, buffer, value in buffers:
+                module._buffers[name] = buffer  # the same object: others may hold it
+                if not torch.equal(buffer, value):  # by value: `.data` writes past the version counter
                     buffer.copy_(value)
-
-
-def _real(tensors: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Without those on the meta device or not yet initialised, which hold no values."""
-    return (t for t in tensors if not t.is_meta and not nn.parameter.is_lazy(t))
 
 
 @contextmanager

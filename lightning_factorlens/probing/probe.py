@@ -105,9 +105,9 @@ class _Filling:
 
 
 def _logits(output: Any, n: int) -> Tensor | None:
-    """The first (n, K ≥ 2) tensor of a model's output: bare, in a tuple, or in a dict."""
+    """The first (n, K ≥ 2) tensor of a model's output: bare, in a tuple, or in a dict, there ``"logits"`` first."""
     if isinstance(output, dict):
-        output = list(output.values())
+        output = [output[key] for key in sorted(output, key=lambda k: k != "logits")]
     for candidate in output if isinstance(output, (tuple, list)) else (output,):
         if isinstance(candidate, Tensor) and candidate.ndim == 2 and candidate.shape[0] == n and candidate.shape[1] > 1:
             return candidate.detach().float()

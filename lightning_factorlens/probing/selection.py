@@ -144,14 +144,29 @@ def _why_not(s: Seen) -> str:
     return "attention weights" if "oftmax" in s.choice.op else "linear"
 
 
+def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
+    """The patterns as a list.
+
+    Raises:
+        ValueError: Something that is neither a string nor a module type, or an empty list.
+    """
+    patterns = [layers] if isinstance(layers, (str, type)) else layers
+    if patterns is None:
+        return []
+    if not isinstance(patterns, (list, tuple)) or not patterns or not all(isinstance(p, (str, type)) for p in patterns):
+        raise ValueError(f"layers: must be a pattern, a module type, or a non-empty list of them, found {layers!r}.")
+    return list(patterns)
+
+
 def _matching(seen: Sequence[Seen], layers: LayerPatterns) -> list[tuple[bool, str]]:
-    patterns = [layers] if isinstance(layers, (str, type)) else list(layers or ())
-    if not patterns:
-        raise ValueError(f"layers: found an empty list; name at least one of {_names(seen)}, or leave it out.")
+    patterns = check_patterns(layers)
     hits = [[_matches(s, p) for s in seen] for p in patterns]
     for pattern, hit in zip(patterns, hits):
         if not any(hit):
-            raise ValueError(f"layers: {pattern!r} matches nothing; there are: {_names(seen)}.")
+            raise ValueError(
+                f"layers: {pattern!r} matches nothing; there are: {_names(seen)}. "
+                "Globs match whole names; write 're:…' for a regular expression, 'type:ReLU' for a type."
+            )
     chosen = [any(column) for column in zip(*hits)]
     return [(c, "asked for" if c else "not asked for") for c in chosen]
 

@@ -108,7 +108,9 @@ def sign_policy(argument: str, value: str | SignPolicy) -> SignPolicy:
                 f"{argument}: found {value!r}, allowed are {allowed}, or an object such as Unnormalize(mean, std)."
             )
         return POLICIES[value]
-    if not callable(value):
+    if isinstance(value, Unnormalize) and argument != "signed_inputs":
+        raise ValueError(f"{argument}: Unnormalize undoes the normalisation of inputs; layers have none.")
+    if not callable(value) or isinstance(value, type):
         raise ValueError(
             f"{argument}: found {value!r}; give a name or an object that turns a Block into a list of Blocks."
         )

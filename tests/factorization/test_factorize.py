@@ -1,5 +1,8 @@
 """The fit against closed forms, planted answers, scikit-learn and the SVD."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -67,8 +70,8 @@ def test_the_objective_never_rises(planted, solver, penalties):
     if getattr(solver, "momentum", 0.0) == 0:
         assert (values.diff(dim=0) <= 1e-12).all()
     else:  # a step ahead may overshoot: it is taken back, and what is kept never rises
-        history = factorize(planted(noise=0.5), (2, 5), solver=solver).history
-        assert all((np.diff(h) <= 0).all() for h in history)
+        result = factorize(planted(noise=0.5), (2, 5), solver=solver)
+        assert result.objective == tuple(map(min, result.history))
     assert (values[-1] < values[0]).all()
 
 
@@ -136,7 +139,10 @@ def test_unit_weighting_lets_no_block_drown_another(planted):
 def test_signed_blocks_get_signed_factors(planted, stacked):
     blocks = planted(r=3, sizes=(40, 200), noise=0.0)
     mixed = [blocks[0], Block("signed", "activation", blocks[1].samples - 0.3, (200,), signed=True)]
-    for solver in (HALS(sample_passes=1000, sample_tol=1e-10), MultiplicativeUpdates(passes=500, tol=1e-9)):
+    for solver in (
+        HALS(sample_passes=1000, sample_tol=1e-10, momentum=0.0),
+        MultiplicativeUpdates(passes=500, tol=1e-9),
+    ):
         result = factorize(mixed, [5], solver=solver)
         assert (result.W[0][0] >= 0).all()
         assert (result.F[0] >= 0).all()
@@ -190,13 +196,24 @@ def test_no_global_random_state_is_touched(planted):
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_reduced_precision_is_put_back(planted):
-    torch.set_float32_matmul_precision("medium")
-    try:
-        factorize(planted(dtype=torch.float32), [2])
-        assert torch.get_float32_matmul_precision() == "medium"
-    finally:
-        torch.set_float32_matmul_precision("highest")
+@pytest.mark.parametrize(
+    "setting", ["torch.set_float32_matmul_precision('medium')", "torch.backends.cuda.matmul.fp32_precision = 'tf32'"]
+)
+def test_reduced_precision_is_put_back(setting):
+    """In a process of its own: the two interfaces to the setting do not mix."""
+    if "fp32" in setting and not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("this torch has the older interface alone")
+    read = "getattr(torch.backends.cuda.matmul, 'fp32_precision', 0) or torch.get_float32_matmul_precision()"
+    code = f"""
+import torch
+from lightning_factorlens.factorization import factorize
+from lightning_factorlens.types import Block
+{setting}
+before = {read}
+factorize([Block("a", "input", torch.rand(9, 20), (20,))], [2])
+assert {read} == before, ({read}, before)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
 
 
 def test_bad_input_is_named(planted):
@@ -220,3 +237,14 @@ def test_bad_input_is_named(planted):
         HALS(momentum=1.5)
     with pytest.raises(ValueError, match="weight"):
         L2(-1.0)
+
+
+@pytest.mark.parametrize("solver", [HALS(), HALS(sample=64), MultiplicativeUpdates(passes=50)], ids=repr)
+def test_the_error_never_rises_with_the_rank_even_on_data_of_low_rank(planted, solver):
+    g = torch.Generator().manual_seed(0)
+    three = torch.rand(3, 400, generator=g)[torch.randint(0, 3, (64,), generator=g)]
+    noisy = planted(r=3, sizes=(40, 300), N=80, noise=0.03, dtype=torch.float32)
+    for blocks in ([Block("a", "activation", three, (400,))], noisy):
+        result = factorize(blocks, (1, 2, 3, 4, 8, 16, 32), solver=solver)
+        total = (result.sse * torch.tensor(result.weights).double() ** 2).sum(1)
+        assert (total.diff() <= 1e-10 * total[0]).all(), total

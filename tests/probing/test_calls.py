@@ -112,7 +112,7 @@ def test_a_pattern_that_matches_nothing_lists_what_there_is(model):
         choose_layers(seen, "features.*")
     with pytest.raises(ValueError, match="not a regular expression"):
         choose_layers(seen, "re:(")
-    with pytest.raises(ValueError, match="empty list"):
+    with pytest.raises(ValueError, match="non-empty list"):
         choose_layers(seen, [])
     linear = nn.Linear(3, 3)
     signed = dry_pass(linear, linear, torch.rand(4, 3) - 0.5)
@@ -192,3 +192,10 @@ def test_sign_policies_against_their_formulas():
     with pytest.raises(ValueError, match="not the constants"):
         settled(input_blocks(normal), Unnormalize([0.0] * 3, [0.2] * 3), POLICIES["rectify"])
     assert settled(input_blocks(pixels), POLICIES["split"], POLICIES["rectify"])[0].name == "input/0"
+
+
+def test_a_transformer_layers_own_functional_activation_is_seen():
+    torch.manual_seed(0)
+    net = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    with undisturbed(net):
+        assert kept(choose_layers(dry_pass(net, net, torch.randn(4, 5, 8)))) == ["F.relu"]

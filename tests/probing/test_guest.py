@@ -18,10 +18,14 @@ class Careless(nn.Module):
     def __init__(self):
         super().__init__()
         self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("rebound", torch.zeros(()))
         self.norm, self.frozen = nn.BatchNorm1d(3), nn.BatchNorm1d(3).eval()
 
     def forward(self, x):
         self.calls += 1
+        self.rebound = self.rebound + 1
+        self.rebound.data.add_(1)
+        self.norm.running_var.data.mul_(2)
         random.random()
         np.random.rand()
         return self.frozen(self.norm(x + torch.randn_like(x)))
@@ -74,6 +78,21 @@ def test_a_loader_is_read_through_its_dataset_and_sampler():
     assert torch.equal(generator.get_state(), state)
     validation = DataLoader(TensorDataset(x), sampler=SubsetRandomSampler(range(60, 80)))
     assert set(probe_images(validation, 50)[:, 0].tolist()) == set(map(float, range(60, 80)))
+    batches = DataLoader(TensorDataset(x), batch_sampler=[[7, 8], [9]])
+    assert probe_images(batches, 50)[:, 0].tolist() == [7.0, 8.0, 9.0]
+
+
+def test_a_sampler_that_a_trainer_wrapped_for_many_devices_still_counts():
+    from lightning.fabric.utilities.distributed import DistributedSamplerWrapper
+
+    x = torch.arange(100.0).view(-1, 1).expand(-1, 4).contiguous()
+    wrapped = DistributedSamplerWrapper(SubsetRandomSampler(range(60, 80)), num_replicas=2, rank=0)
+    assert probe_images(DataLoader(TensorDataset(x), sampler=wrapped), 50)[:, 0].min() >= 60
+
+
+def test_the_draw_leaves_the_accelerators_seed_alone(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("an accelerator was seeded"))
+    probe_images(torch.rand(40, 1, 8, 8), 8)
 
 
 def test_random_transforms_of_the_dataset_stay_inside():
@@ -102,8 +121,10 @@ def test_sources_that_hold_no_images_are_named():
         def __iter__(self):
             return iter([torch.rand(3, 4, 4), torch.rand(3, 4, 4)])
 
-    with pytest.raises(TypeError, match="probe: this IterableDataset is its own iterator"):
-        probe_images(OneShot(), 4)
+    for source in (OneShot(), DataLoader(OneShot(), batch_size=2)):
+        with pytest.raises(TypeError, match="probe: this IterableDataset is its own iterator"):
+            probe_images(source, 4)
+    assert probe_images(DataLoader(Stream(), batch_size=2), 4).shape == (2, 3, 4, 4)
     assert probe_images(Stream(), 4).shape == (2, 3, 4, 4)
     with pytest.raises(TypeError, match="probe: found int"):
         probe_images(3, 4)
@@ -112,3 +133,5 @@ def test_sources_that_hold_no_images_are_named():
     with pytest.raises(ValueError, match="found no images"):
         probe_images(torch.rand(0, 3, 4, 4), 4)
     assert images_of(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
+    assert images_of({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)
+    assert images_of({"target": torch.rand(2, 3, 4, 4), "img": torch.zeros(2, 3, 4, 4)}).sum() == 0

@@ -1,0 +1,141 @@
+"""What the callback needs of Lightning's Trainer: how a batch reaches the model, where a point stands, who monitors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+
+from lightning_factorlens.probing.guest import preserved_random_states
+
+#: Strategies whose forward pass is a collective, or whose weights lie in pieces.
+SHARDED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
+
+
+def refuse_what_cannot_work(trainer: Trainer) -> None:
+    """Foreign Trainers and sharded models.
+
+    Raises:
+        MisconfigurationException: With what to do instead.
+    """
+    if type(trainer).__module__.startswith("pytorch_lightning"):
+        raise MisconfigurationException(
+            "FactorLensCallback belongs to `lightning.pytorch`, this Trainer to `pytorch_lightning`: they are two "
+            "import trees that do not mix. Import Trainer and callbacks from `lightning.pytorch`."
+        )
+    if any(kind.__name__ in SHARDED for kind in type(trainer.strategy).__mro__):
+        raise MisconfigurationException(
+            f"FactorLensCallback does not support {type(trainer.strategy).__name__} yet: the model's weights lie in "
+            "pieces. Use DDP or a single device, or observe a checkpoint with FactorLens."
+        )
+
+
+class Forward:
+    """Calls the user's module on images the way the Trainer would, without its logging.
+
+    Picklable; one object serves a whole run.
+    """
+
+    def __init__(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.trainer, self.pl_module = trainer, pl_module
+
+    def __call__(self, images: Tensor) -> Any:
+        """The module's output on a batch of images."""
+        with silent(self.pl_module):
+            return self.pl_module(self.trainer.precision_plugin.convert_input(images))
+
+
+@contextmanager
+def silent(pl_module: LightningModule) -> Iterator[None]:
+    """`self.log` in the user's `forward` must not see our batch: inside, it does nothing."""
+    names = ("log", "log_dict")
+    own = {name: pl_module.__dict__[name] for name in names if name in pl_module.__dict__}
+    pl_module.__dict__.update(dict.fromkeys(names, _nothing))
+    try:
+        yield
+    finally:
+        for name in names:
+            del pl_module.__dict__[name]
+        pl_module.__dict__.update(own)
+
+
+def _nothing(*_: Any, **__: Any) -> None:
+    """Stands in for `log`."""
+
+
+def transfer(trainer: Trainer, batch: Any) -> Any:
+    """A collated batch after the user's batch-transfer hooks, on the model's device."""
+    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+
+
+def validation_source(trainer: Trainer) -> Any:
+    """The first validation loader, also where Lightning has not loaded it yet.
+
+    Raises:
+        MisconfigurationException: There is none.
+    """
+    source: Any = trainer.val_dataloaders
+    if source is None:
+        planned = trainer.fit_loop.epoch_loop.val_loop._data_source
+        if planned.is_defined():
+            with preserved_random_states():  # the user's `val_dataloader` may draw a split
+                source = planned.dataloader()
+    if isinstance(source, (list, tuple, dict)):
+        source = next(iter(source.values() if isinstance(source, dict) else source), None)
+    if source is None:
+        raise MisconfigurationException(
+            "FactorLensCallback: found no validation dataloader to take unlabeled images from; "
+            "pass `probe=` a tensor of images, a dataset or a DataLoader."
+        )
+    return source
+
+
+def log_step(trainer: Trainer, after_epoch: bool) -> int:
+    """The x at which Lightning itself logs in this hook, so that our points stand below the user's.
+
+    Its loop counts on before `on_train_epoch_end` and takes the last batch's step for what is logged there.
+    """
+    return max(0, int(trainer.fit_loop.epoch_loop._batches_that_stepped) - after_epoch)
+
+
+def _monitors(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith(f"{prefix}/"):
+            yield callback, monitor
+
+
+def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
+    """A callback that monitors us must ask for what there is, and act after the look rather than before.
+
+    Raises:
+        MisconfigurationException: Naming the callback and the argument to change.
+    """
+    for callback, monitor in _monitors(trainer, prefix):
+        call = f"{type(callback).__name__}(monitor={monitor!r})"
+        if monitor not in available:
+            known = ", ".join(sorted(available))
+            raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
+        saves = getattr(callback, "_should_save_on_train_epoch_end", None)
+        late = getattr(callback, "_check_on_train_epoch_end", True) if saves is None else saves(trainer)
+        if late is False:
+            flag = "check_on_train_epoch_end" if saves is None else "save_on_train_epoch_end"
+            raise MisconfigurationException(
+                f"{call} acts after validation, FactorLens looks after that, at the end of the training epoch; "
+                f"pass {flag}=True."
+            )
+
+
+def hold_patience(trainer: Trainer, prefix: str) -> None:
+    """A value that is logged again is no new evidence: patience counts looks, not epochs.
+
+    EarlyStopping will read the old value and count one up; this takes that one back in advance.
+    """
+    for callback, _ in _monitors(trainer, prefix):
+        if isinstance(callback, EarlyStopping):
+            callback.wait_count -= 1
