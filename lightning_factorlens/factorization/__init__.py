@@ -3,7 +3,8 @@
 from lightning_factorlens.factorization.fit import checked_ranks, factorize, fit
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.multiplicative import MultiplicativeUpdates
-from lightning_factorlens.factorization.penalties import L1, L2, Penalty
+from lightning_factorlens.factorization.normalize import unit_columns
+from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Penalty
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver
@@ -14,6 +15,7 @@ __all__ = [
     "L2",
     "WEIGHTINGS",
     "CoupledProblem",
+    "GroupLasso",
     "MultiplicativeUpdates",
     "Penalty",
     "Solver",
@@ -22,4 +24,5 @@ __all__ = [
     "factorize",
     "fit",
     "full_precision",
+    "unit_columns",
 ]

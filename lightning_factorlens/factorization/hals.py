@@ -16,7 +16,7 @@ from lightning_factorlens.arguments import whole
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Stage, State, objective, term
+from lightning_factorlens.factorization.solver import Stage, State, objective, prox_of, ridge_of
 from lightning_factorlens.linalg.nnls import hals_sweeps_, least_squares_
 
 
@@ -105,9 +105,9 @@ class HALS:
             self._update_W(problem, groups, search, W, B, self.sweeps[0])
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
-        curvature, shift = self._on_F(problem)
+        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
         for f, c, v in zip(groups.split(F), groups.split(C), V):
-            hals_sweeps_(f, c - shift, v + curvature * torch.eye(len(v)).to(v), self.sweeps[1])
+            hals_sweeps_(f, c, v, self.sweeps[1], prox_)
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         if self._free:
             norms = _unit_rows_(F)
@@ -122,20 +122,15 @@ class HALS:
         self._update_W(problem, groups, F, state.W, B, sweeps=3)
         return state.W
 
-    def _on_F(self, problem: CoupledProblem) -> tuple[float, float]:
-        energy = problem.energy or 1.0
-        return term(self.penalty_F, "curvature") / energy, term(self.penalty_F, "shift") / energy
-
     def _update_W(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, B: Tensor, sweeps: int) -> None:
         """W in place for fixed F: sweeps where W must be non-negative, the exact solution where it is free."""
-        curvature, shift = term(self.penalty_W, "curvature"), term(self.penalty_W, "shift")
-        signed = problem.signed_columns()
+        signed, ridge = problem.signed_columns(), ridge_of(self.penalty_W)
         for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
-            G = f @ f.T + curvature * torch.eye(len(f)).to(f)
+            G = f @ f.T
             for c in signed:
-                least_squares_(w[:, c], b[:, c], G)
+                least_squares_(w[:, c], b[:, c], G + ridge * torch.eye(len(f)).to(f))
             kept = [w[:, c].clone() for c in signed]
-            hals_sweeps_(w, b - shift if shift else b, G, sweeps)
+            hals_sweeps_(w, b, G, sweeps, prox_of(self.penalty_W))
             for c, w_c in zip(signed, kept):
                 w[:, c] = w_c
 

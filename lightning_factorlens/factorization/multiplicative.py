@@ -14,7 +14,7 @@ from torch import Tensor
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Stage, State, objective, term
+from lightning_factorlens.factorization.solver import Stage, State, objective, ridge_of
 from lightning_factorlens.linalg.nnls import least_squares_
 
 
@@ -60,12 +60,12 @@ class MultiplicativeUpdates:
         """W ← W ∗ B / (G W + λ W), then F ← F ∗ C / (V F + λ F)."""
         F, W = state.F.clone(), state.W
         B = problem.project(F)
-        signed = problem.signed_columns()
+        signed, ridge = problem.signed_columns(), ridge_of(self.penalty_W)
         for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
             G = f @ f.T
             _multiply_(w, b, G @ w, self.penalty_W, 1.0)
             for s in signed:
-                least_squares_(w[:, s], b[:, s], G + term(self.penalty_W, "curvature") * torch.eye(len(G)).to(G))
+                least_squares_(w[:, s], b[:, s], G + ridge * torch.eye(len(G)).to(G))
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         for f, c, v in zip(groups.split(F), groups.split(C), V):
             if signed:
@@ -85,7 +85,7 @@ class MultiplicativeUpdates:
 def _multiply_(T: Tensor, up: Tensor, down: Tensor, penalty: Penalty | None, unit: float, root: bool = False) -> None:
     """T ← T ∗ up / down in place; a denominator of zero is replaced by the smallest step above it."""
     if penalty is not None:
-        down = down + unit * (penalty.curvature * T + penalty.shift)
+        down = down + unit * penalty.half_gradient(T)
     down = torch.where(down == 0, torch.finfo(torch.float32).eps, down)
     ratio = up / down
     T.mul_(ratio.sqrt() if root else ratio)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.groups import Groups
-from lightning_factorlens.factorization.penalties import Penalty
+from lightning_factorlens.factorization.penalties import L2, Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 
 
@@ -97,9 +97,16 @@ class Solver(Protocol):
         """The W̃ that belongs to the best F; ``state`` is the last one where it holds every group."""
 
 
-def term(penalty: Penalty | None, name: str) -> float:
-    """``curvature`` or ``shift`` of a penalty that may be absent."""
-    return 0.0 if penalty is None else float(getattr(penalty, name))
+def prox_of(penalty: Penalty | None, unit: float = 1.0) -> Callable[[Tensor, float], Tensor] | None:
+    """The proximal step of ``unit`` times a penalty that may be absent."""
+    if penalty is None:
+        return None
+    return lambda t, v: penalty.prox_(t, v / unit)  # v‖t‖² + unit·p(t) and (v/unit)‖t‖² + p(t) have one minimum
+
+
+def ridge_of(penalty: Penalty | None) -> float:
+    """The ridge that a penalty on W is to a block with a signed factor; only L2 is one, others pass such blocks by."""
+    return penalty.weight if isinstance(penalty, L2) else 0.0
 
 
 def objective(
@@ -131,6 +138,10 @@ def objective(
     fit = (1 + groups.sums(rows)).clamp_min(0)
     on_W, on_F = penalties
     if on_W is not None:
+        if not isinstance(on_W, L2) and problem.signed_columns():  # which it passes by, see `ridge_of`
+            W = W.clone()
+            for c in problem.signed_columns():
+                W[:, c] = 0
         fit = fit + groups.sums(problem.reduce(on_W.value(W)))
     if on_F is not None and problem.energy > 0:
         fit = fit + groups.sums(on_F.value(F)) / problem.energy

@@ -6,6 +6,8 @@ coordinate descent on ½ tr(Wᵀ G W) − ⟨B, W⟩ one component (row of W) at
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,9 @@ from torch import Tensor
 CHUNK = 8192
 
 
-def hals_sweeps_(W: Tensor, B: Tensor, G: Tensor, sweeps: int) -> Tensor:
+def hals_sweeps_(
+    W: Tensor, B: Tensor, G: Tensor, sweeps: int, prox_: Callable[[Tensor, float], Tensor] | None = None
+) -> Tensor:
     """Improves W ≥ 0 in place towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩; the objective never rises.
 
     Args:
@@ -22,6 +26,8 @@ def hals_sweeps_(W: Tensor, B: Tensor, G: Tensor, sweeps: int) -> Tensor:
         G: Gram matrix, shape (r, r), symmetric positive semi-definite. A component whose diagonal entry
             vanishes beside the largest carries no information and is left as it is.
         sweeps: How often every component is updated.
+        prox_: Applied in place to every new component with its diagonal entry of G: a penalty's proximal step. A
+            component is then handled whole, not in chunks.
 
     Returns:
         W itself.
@@ -29,19 +35,22 @@ def hals_sweeps_(W: Tensor, B: Tensor, G: Tensor, sweeps: int) -> Tensor:
     diagonal = G.diagonal()
     scale = diagonal.clamp_min(torch.finfo(G.dtype).tiny)
     live = torch.nonzero(diagonal > 1e-12 * diagonal.max()).flatten().tolist()
-    if len(live) == 1 and G.shape[0] == 1:
+    if len(live) == 1 and G.shape[0] == 1 and prox_ is None:
         return torch.clamp(B / scale, min=0, out=W)
     # t = b_j/g_jj − Σ_{k≠j} g_jk/g_jj w_k is the new row before clipping: one matrix–vector product each.
     off = (G / scale[:, None]).fill_diagonal_(0)
-    off_rows, inverse = off.unbind(0), (1 / scale).tolist()
-    for a in range(0, W.shape[1], CHUNK):
-        w, b = W[:, a : a + CHUNK], B[:, a : a + CHUNK]
+    off_rows, inverse, curvature = off.unbind(0), (1 / scale).tolist(), diagonal.tolist()
+    chunk = CHUNK if prox_ is None else W.shape[1]
+    for a in range(0, W.shape[1], chunk):
+        w, b = W[:, a : a + chunk], B[:, a : a + chunk]
         w_t, w_rows, b_rows = w.T, w.unbind(0), b.unbind(0)  # views once: indexing is a fifth of the time
         t = torch.empty_like(w_rows[0])
         for _ in range(sweeps):
             for j in live:
                 torch.addmv(b_rows[j], w_t, off_rows[j], beta=inverse[j], alpha=-1, out=t)
                 torch.clamp(t, min=0, out=w_rows[j])
+                if prox_ is not None:
+                    prox_(w_rows[j], curvature[j])
     return W
 
 
@@ -60,6 +69,7 @@ def least_squares_(W: Tensor, B: Tensor, G: Tensor, ridge: float = 1e-6) -> Tens
         W itself.
     """
     G64 = G.double()
-    mean = G64.diagonal().mean().clamp_min(torch.finfo(torch.float64).tiny)
+    mean = G64.diagonal().mean()
+    mean = torch.where(mean > 1e-200, mean, 1.0)  # a Gram matrix of zeros gives W of zeros
     inverse = torch.linalg.inv(G64 / mean + ridge * torch.eye(G.shape[0], dtype=torch.float64, device=G.device))
     return torch.mm((inverse / mean).to(G.dtype), B, out=W)

@@ -7,7 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.factorization import HALS, L1, L2, CoupledProblem, MultiplicativeUpdates, factorize
+from lightning_factorlens.factorization import (
+    HALS,
+    L1,
+    L2,
+    CoupledProblem,
+    GroupLasso,
+    MultiplicativeUpdates,
+    factorize,
+    unit_columns,
+)
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.types import Block
 
@@ -56,7 +65,9 @@ def test_errors_are_those_of_the_factors(planted, stacked, solver, dtype):
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=repr)
-@pytest.mark.parametrize("penalties", [(None, None), (L2(0.01), L2(0.1)), (L1(0.01), L1(0.1)), (None, L2(1.0))])
+@pytest.mark.parametrize(
+    "penalties", [(None, None), (L2(0.01), L2(0.1)), (L1(0.01), L1(0.1)), (None, L2(1.0)), (L2(0.1), GroupLasso(0.5))]
+)
 def test_the_objective_never_rises(planted, solver, penalties):
     solver = type(solver)(**{**vars(solver), "penalty_W": penalties[0], "penalty_F": penalties[1]})
     problem = CoupledProblem(planted(noise=0.5), "unit")
@@ -248,3 +259,44 @@ def test_the_error_never_rises_with_the_rank_even_on_data_of_low_rank(planted, s
         result = factorize(blocks, (1, 2, 3, 4, 8, 16, 32), solver=solver)
         total = (result.sse * torch.tensor(result.weights).double() ** 2).sum(1)
         assert (total.diff() <= 1e-10 * total[0]).all(), total
+
+
+def test_exact_low_rank_data_are_fitted_with_unit_norm_columns(planted, stacked):
+    blocks = planted(r=3, sizes=(50, 300), N=100)
+    result = factorize(blocks, [3], solver=HALS(sample_passes=2000, sample_tol=1e-12))
+    W, scales = unit_columns(result, 3)
+    for block, w, s in zip(blocks, W, scales):
+        assert torch.allclose(w.norm(dim=0), torch.ones(3, dtype=w.dtype))
+        X = block.samples.T
+        assert float((X - w @ torch.diag(s) @ result.F[0]).norm() / X.norm()) < 1e-4
+    with pytest.raises(ValueError, match="rank: found 7, fitted are"):
+        unit_columns(result, 7)
+
+
+@pytest.mark.parametrize("penalty", [L2(0.7), L1(0.7), GroupLasso(0.7), GroupLasso(0.7, [0, 0, 1, 1, 1, 2])], ids=repr)
+def test_prox_is_the_minimum_of_its_subproblem(penalty):
+    """Against a slow projected-gradient search on v‖t‖² − 2⟨u, t⟩ + penalty(t), t ≥ 0."""
+    g = torch.Generator().manual_seed(0)
+    for v in (0.3, 2.0):
+        u = torch.randn(6, generator=g, dtype=torch.float64)
+        found = penalty.prox_(u.clamp_min(0) / v, v)
+        cost = lambda t: float(v * t.square().sum() - 2 * (u * t).sum() + penalty.value(t[None]))  # noqa: E731, B023
+        least = cost(found)
+        for _ in range(2000):
+            other = (
+                found + 0.3 * torch.randn(6, generator=g, dtype=torch.float64) * torch.rand(1, generator=g)
+            ).clamp_min(0)
+            assert cost(other) >= least - 1e-12
+
+
+def test_group_lasso_switches_components_off_as_it_grows(planted):
+    blocks = planted(r=4, noise=0.3)
+    off = []
+    for weight in (0.0, 3.0, 30.0, 300.0):
+        solver = HALS(penalty_W=L2(1e-2), penalty_F=GroupLasso(weight), sample_passes=200)
+        off.append(int((factorize(blocks, [8], solver=solver).F[0].norm(dim=1) < 1e-9).sum()))
+    assert off == sorted(off)
+    assert off[0] == 0
+    assert off[-1] > 0
+    with pytest.raises(ValueError, match="groups: found 2 numbers for 60 samples"):
+        factorize(blocks, [2], solver=HALS(penalty_F=GroupLasso(1.0, [0, 1])))

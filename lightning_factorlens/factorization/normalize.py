@@ -1,0 +1,33 @@
+"""Unit-norm columns as an exact reparametrisation (paper 001, eq. 3.1: ‖P[:, k]‖ = ‖O[:, k]‖ = 1).
+
+The published code renormalises after every update and leaves F as it was, which breaks the fit. Here the norms move
+into scales: W_b = Ŵ_b diag(s_b), the product unchanged.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.types import Factorization
+
+
+def unit_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor]:
+    """The factors of one rank with columns of unit norm, and their scales.
+
+    Args:
+        result: A factorisation.
+        rank: One of its ranks.
+
+    Returns:
+        For every block Ŵ_b, shape (features, r), and the scales s, shape (blocks, r): X_b ≈ Ŵ_b diag(s_b) F. A column
+        of zeros stays zero and has scale 0.
+
+    Raises:
+        ValueError: A rank that was not fitted.
+    """
+    if rank not in result.ranks:
+        raise ValueError(f"rank: found {rank!r}, fitted are {result.ranks}.")
+    factors = result.W[result.ranks.index(rank)]
+    scales = torch.stack([torch.linalg.vector_norm(w, dim=0) for w in factors])
+    return [w / torch.where(s > 0, s, 1) for w, s in zip(factors, scales)], scales
