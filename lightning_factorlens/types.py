@@ -6,6 +6,7 @@ layer's activations A_j), W_b its non-negative factor (P_i or O_j), F the r × N
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -48,7 +49,8 @@ class Factorization:
         block_names: Names of the blocks, in the order of ``W`` and ``sse``.
         weights: Factor w_b on block b in the objective Σ w_b² ‖X_b − W_b F‖².
         objective: Value of the (penalised) objective at each rank, as a fraction of Σ w_b² ‖X_b‖².
-        history: The same after every pass over the whole problem, one list a rank.
+        history: The objective after every pass of the last stage, one list a rank, as it was: a step ahead may rise,
+            and is then taken back.
         passes: Passes over the whole problem, the final evaluation included.
         status: What happened and what to do about it, in words.
     """
@@ -110,6 +112,13 @@ class PowerLawFit:
         n_tail: Eigenvalues in the tail.
         n: Eigenvalues there were.
         reason: Empty when the fit stands; else why it is missing or weak, in words.
+        p_value: Goodness of fit: share of draws from the law that fit it worse than the data do. NaN, as all
+            below, until asked for.
+        sigma_bootstrap: Standard error that counts the choice of x_min, which ``sigma`` takes as given.
+        lognormal_ratio: Vuong's normalised log-likelihood ratio against a lognormal; above 0 for the power law.
+        lognormal_p: Chance of such a ratio were both equally good.
+        truncated_ratio: The same against a truncated power law, which is never less likely.
+        truncated_p: Chance of such a ratio were the truncation not needed.
     """
 
     alpha: float
@@ -119,6 +128,12 @@ class PowerLawFit:
     n_tail: int
     n: int
     reason: str = ""
+    p_value: float = math.nan
+    sigma_bootstrap: float = math.nan
+    lognormal_ratio: float = math.nan
+    lognormal_p: float = math.nan
+    truncated_ratio: float = math.nan
+    truncated_p: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -127,11 +142,21 @@ class LayerSpectrum:
 
     Attributes:
         layer: Name of the module.
-        mode: Which matrix: ``"w1"`` (paper 002) or ``"slices"`` (weightwatcher's pooled k² slices).
+        mode: Which matrix: ``"w1"`` (paper 002), ``"slices"`` (weightwatcher's pooled k² slices) or ``"w2"`` (the
+            operator on whole images).
         shape: Shape of the unfolded matrix (of each of its groups or slices).
         eigenvalues: σ² of the matrix, ascending, float64, on the CPU; the groups' or slices' pooled.
         lambda_max: The largest of them; NaN when the layer abstains.
         fit: The power law.
+        log_lambda_max: log10 of ``lambda_max``; NaN, as all numbers below, when there is none.
+        alpha_weighted: α·log10 λ_max.
+        spectral_norm: √λ_max.
+        stable_rank: Σλ / λ_max.
+        entropy_rank: exp of the entropy of σ / Σσ.
+        mp_edge: Where the Marchenko–Pastur bulk ends; noise passes it once in a thousand matrices.
+        spikes: Eigenvalues above it; None when there is no edge.
+        traps: Eigenvalues outside the bulk of the shuffled weight; None until asked for.
+        foreign: What another program said of the layer, under its own names.
     """
 
     layer: str
@@ -140,6 +165,15 @@ class LayerSpectrum:
     eigenvalues: Tensor
     lambda_max: float
     fit: PowerLawFit
+    log_lambda_max: float = math.nan
+    alpha_weighted: float = math.nan
+    spectral_norm: float = math.nan
+    stable_rank: float = math.nan
+    entropy_rank: float = math.nan
+    mp_edge: float = math.nan
+    spikes: int | None = None
+    traps: int | None = None
+    foreign: Mapping[str, float | int | str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,17 @@ class Groups:
         """Views of each group's rows."""
         return list(stacked.split(self.sizes))
 
+    def bundles(self) -> list[tuple[slice, tuple[int, int]]]:
+        """Runs of groups of one size: their rows, and (how many, their size)."""
+        runs: list[tuple[slice, tuple[int, int]]] = []
+        for rows, size in zip(self.slices, self.sizes):
+            if runs and runs[-1][1][1] == size:
+                before, (count, _) = runs.pop()
+                runs.append((slice(before.start, rows.stop), (count + 1, size)))
+            else:
+                runs.append((rows, (1, size)))
+        return runs
+
     def grams(self, stacked: Tensor) -> list[Tensor]:
         """T Tᵀ of each group's rows."""
         return [t @ t.T for t in self.split(stacked)]

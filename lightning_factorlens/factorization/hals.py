@@ -7,6 +7,7 @@ and Jordan (2010) for blocks with a signed factor (semi-NMF).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Stage, State, objective, prox_of, ridge_of
-from lightning_factorlens.linalg.nnls import hals_sweeps_, least_squares_
+from lightning_factorlens.linalg.nnls import hals_sweeps_, hals_sweeps_batched_, least_squares_
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ class HALS:
         full = [Stage(None, 1, self.passes, self.tol)] if sampled else []
         if warm:
             return [Stage(sample, 1, self.warm_passes, tol, compress=False), *full]
-        screen = [Stage(sample, self.restarts, self.screen_passes, tol)] if self.restarts > 1 else []
+        half = None if sample is None else max(1, sample // 2)  # enough to tell good starts from bad
+        screen = [Stage(half, self.restarts, self.screen_passes, tol)] if self.restarts > 1 else []
         return [*screen, Stage(sample, 1, self.sample_passes, tol), *full]
 
     def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
@@ -105,9 +107,7 @@ class HALS:
             self._update_W(problem, groups, search, W, B, self.sweeps[0])
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
-        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
-        for f, c, v in zip(groups.split(F), groups.split(C), V):
-            hals_sweeps_(f, c, v, self.sweeps[1], prox_)
+        _sweep_(groups, F, C, V, self.sweeps[1], prox_of(self.penalty_F, 1 / (problem.energy or 1.0)))
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         if self._free:
             norms = _unit_rows_(F)
@@ -124,15 +124,15 @@ class HALS:
 
     def _update_W(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, B: Tensor, sweeps: int) -> None:
         """W in place for fixed F: sweeps where W must be non-negative, the exact solution where it is free."""
-        signed, ridge = problem.signed_columns(), ridge_of(self.penalty_W)
-        for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
-            G = f @ f.T
-            for c in signed:
-                least_squares_(w[:, c], b[:, c], G + ridge * torch.eye(len(f)).to(f))
-            kept = [w[:, c].clone() for c in signed]
-            hals_sweeps_(w, b, G, sweeps, prox_of(self.penalty_W))
-            for c, w_c in zip(signed, kept):
-                w[:, c] = w_c
+        G, ridge = groups.grams(F), ridge_of(self.penalty_W)
+        exact = []
+        for c in problem.signed_columns():
+            for g, w, b in zip(G, groups.split(W[:, c]), groups.split(B[:, c])):
+                least_squares_(w, b, g + ridge * torch.eye(len(g)).to(g))
+            exact.append((c, W[:, c].clone()))
+        _sweep_(groups, W, B, G, sweeps, prox_of(self.penalty_W))
+        for c, w in exact:
+            W[:, c] = w
 
     def _look_ahead(self, groups: Groups, state: State, F: Tensor, W: Tensor, value: Tensor) -> State:
         """Ang and Gillis: after a fall look further ahead next time, after a rise start from F and look less far."""
@@ -150,6 +150,27 @@ class HALS:
         if self._free:
             _unit_rows_(ahead)
         return State(F, W, value, {"search": ahead}, memory, state.scratch)
+
+
+def _sweep_(
+    groups: Groups,
+    T: Tensor,
+    B: Tensor,
+    G: list[Tensor],
+    sweeps: int,
+    prox_: Callable[[Tensor, float], Tensor] | None,
+) -> None:
+    """Sweeps over every group of a stacked factor, groups of one size together."""
+    k = 0
+    for rows, (count, size) in groups.bundles():
+        together = torch.stack(G[k : k + count])
+        alive = together.diagonal(dim1=1, dim2=2)
+        if count > 1 and prox_ is None and bool((alive > 1e-12 * alive.amax(1, keepdim=True)).all()):
+            hals_sweeps_batched_(T[rows].view(count, size, -1), B[rows].view(count, size, -1), together, sweeps)
+        else:
+            for g, t, b in zip(together, T[rows].split(size), B[rows].split(size)):
+                hals_sweeps_(t, b, g, sweeps, prox_)
+        k += count
 
 
 def _unit_rows_(F: Tensor) -> Tensor:

@@ -52,8 +52,9 @@ class CoupledProblem:
         _check(blocks)
         self.blocks = tuple(blocks)
         self.reduce = reduce
-        norms = [_norm(block) for block in blocks]
-        self.block_energy = tuple(block.expansion * n * n for block, n in zip(blocks, norms))
+        self.row_norms = [_row_norms(block) for block in blocks]
+        squares = [float(norms.square().sum()) for norms in self.row_norms]
+        self.block_energy = tuple(block.expansion * square for block, square in zip(blocks, squares))
         self.energy = math.fsum(self.block_energy)
         self.weights = tuple(self._weight(e, weighting) for e in self.block_energy)
         # Overflow and underflow stay away because every product below is of order 1.
@@ -121,8 +122,7 @@ class CoupledProblem:
 
     def row_norms_sq(self) -> Tensor:
         """Squared norm of every feature row of X̃, shape (m,)."""
-        norms = [o * torch.linalg.vector_norm(b.samples, dim=0) for o, b in zip(self.omega, self.blocks)]
-        return torch.cat(norms).square()
+        return torch.cat([(o * norms).square() for o, norms in zip(self.omega, self.row_norms)])
 
     def rows(self, index: Tensor) -> Tensor:
         """Feature rows of X̃ by their index, shape (q,) → (q, N)."""
@@ -133,15 +133,20 @@ class CoupledProblem:
         return rows
 
 
-def _norm(block: Block) -> float:
-    norm = float(torch.linalg.vector_norm(block.samples, dtype=torch.float64))
-    if not math.isfinite(norm):
+def _row_norms(block: Block) -> Tensor:
+    """Norm of every feature row, float64, shape (features,); one pass over the block, which also finds NaN."""
+    norms = torch.linalg.vector_norm(block.samples, dim=0).double()
+    total = float(norms.sum())
+    if not 1e-12 < total < 1e15:  # squares may have left float32's range
+        norms = torch.linalg.vector_norm(block.samples, dim=0, dtype=torch.float64)
+        total = float(norms.sum())
+    if not math.isfinite(total):
         bad = int((~torch.isfinite(block.samples)).sum())
         raise ValueError(
             f"block {block.name!r}: {bad} of {block.samples.numel()} values are NaN or infinite. "
             "Check the layer's outputs on the probe, or leave the layer out with `layers=`."
         )
-    return norm
+    return norms
 
 
 def _check(blocks: Sequence[Block]) -> None:

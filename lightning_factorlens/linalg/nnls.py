@@ -54,6 +54,31 @@ def hals_sweeps_(
     return W
 
 
+def hals_sweeps_batched_(W: Tensor, B: Tensor, G: Tensor, sweeps: int) -> Tensor:
+    """`hals_sweeps_` for several problems of one shape at once: where rows are short, calls are what costs.
+
+    Args:
+        W: Shape (b, r, m).
+        B: Shape (b, r, m).
+        G: Shape (b, r, r), every diagonal entry positive.
+        sweeps: How often every component is updated.
+
+    Returns:
+        W itself.
+    """
+    scale = G.diagonal(dim1=1, dim2=2)[..., None]
+    off = G / -scale
+    off.diagonal(dim1=1, dim2=2).zero_()
+    B = B / scale
+    coefficients, targets, rows = off.split(1, 1), B.split(1, 1), W.split(1, 1)
+    t = torch.empty_like(targets[0])
+    for _ in range(sweeps):
+        for g, b, w in zip(coefficients, targets, rows):
+            torch.baddbmm(b, g, W, out=t)
+            torch.clamp(t, min=0, out=w)
+    return W
+
+
 def least_squares_(W: Tensor, B: Tensor, G: Tensor, ridge: float = 1e-6) -> Tensor:
     """Writes argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ without sign constraint into W.
 

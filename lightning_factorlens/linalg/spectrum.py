@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,10 +29,43 @@ def gram_eigenvalues(matrices: Tensor) -> Tensor:
     if matrices.ndim != 3:
         raise ValueError(f"matrices must have shape (b, rows, columns), found {tuple(matrices.shape)}")
     X = (matrices.cpu() if matrices.device.type == "mps" else matrices).double()
-    finite = X.isfinite().flatten(1).all(1)
+    if X.shape[1] > X.shape[2]:
+        X = X.mT
+    if X.device.type == "cpu":
+        # numpy sees that a matrix meets its own transpose, and computes half of the product.
+        Y = X.numpy()
+        gram = torch.from_numpy(Y @ Y.swapaxes(1, 2))
+    else:
+        gram = X @ X.mT
+    # A row that holds NaN or infinity shows it in its own square.
+    finite = gram.diagonal(dim1=1, dim2=2).sum(1).isfinite()
     if not finite.all():
         # LAPACK refuses the whole batch for one NaN.
-        X = X.masked_fill(~finite[:, None, None], 0.0)
-    gram = X @ X.mT if X.shape[1] <= X.shape[2] else X.mT @ X
-    eigenvalues = torch.linalg.eigvalsh(gram).clamp_min(0)
-    return eigenvalues.masked_fill(~finite[:, None], torch.nan)
+        gram = gram.masked_fill(~finite[:, None, None], 0.0)
+    on_cpu = gram.device.type == "cpu"
+    # numpy's LAPACK comes with its BLAS: a third faster than torch's on the processors tried.
+    eigenvalues = torch.from_numpy(np.linalg.eigvalsh(gram.numpy())) if on_cpu else torch.linalg.eigvalsh(gram)
+    return eigenvalues.clamp_min(0).masked_fill(~finite[:, None], torch.nan)
+
+
+def spectral_numbers(eigenvalues: Tensor) -> tuple[float, float, float]:
+    """Spectral norm, stable rank and entropy rank.
+
+    Args:
+        eigenvalues: σ² of a matrix (or of several, pooled), any shape.
+
+    Returns:
+        √λ_max; Σλ / λ_max (Rudelson and Vershynin 2007); exp of the entropy of σ / Σσ (Roy and Vetterli 2007). All
+        NaN for an empty or non-finite spectrum, the ranks NaN for a zero matrix.
+    """
+    lam = eigenvalues.detach().double().flatten()
+    nan = float("nan")
+    if not lam.numel() or not lam.isfinite().all():
+        return nan, nan, nan
+    largest = float(lam.max())
+    if largest <= 0:
+        return 0.0, nan, nan
+    # What the Gram route cannot resolve is noise, and its square roots would count.
+    sigma = lam[lam > largest * torch.finfo(torch.float64).eps * lam.numel()].sqrt()
+    p = sigma / sigma.sum()
+    return largest**0.5, float(lam.sum()) / largest, float((-(p * p.log()).sum()).exp())

@@ -30,7 +30,7 @@ def nndsvd(V: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def random_rows(rows: Callable[[Tensor], Tensor], norms_sq: Tensor, rank: int, generator: torch.Generator) -> Tensor:
-    """Each component the mean of eight feature rows drawn ∝ their squared norm.
+    """Each component the mean of four feature rows drawn ∝ their squared norm.
 
     Args:
         rows: Maps indices (q,) to rows of X, shape (q, N).
@@ -41,7 +41,7 @@ def random_rows(rows: Callable[[Tensor], Tensor], norms_sq: Tensor, rank: int, g
     Returns:
         Shape (rank, N), non-negative, unit rows.
     """
-    q = 8
+    q = 4
     p = norms_sq.double().cpu()
     total = p.cumsum(0)
     if not total[-1] > 0:

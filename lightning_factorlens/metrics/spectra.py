@@ -2,91 +2,83 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.linalg.power_law import WEAK_BELOW, fit_power_law
-from lightning_factorlens.linalg.spectrum import gram_eigenvalues
-from lightning_factorlens.linalg.unfolding import channel_slices, unfold_weight
+from lightning_factorlens.metrics.spectra_cache import Key, SpectraCache, digest
+from lightning_factorlens.metrics.spectra_matrices import (
+    Mode,
+    Sizes,
+    input_size,
+    matrices,
+    matrix_shape,
+    operator_eigenvalues,
+    pooled_eigenvalues,
+)
+from lightning_factorlens.metrics.spectra_record import abstention, spectrum_record, unreadable
+from lightning_factorlens.metrics.spectra_weightwatcher import weightwatcher_spectra
 from lightning_factorlens.probing.weights import WeightLayer, weight_layers
 from lightning_factorlens.types import AlphaSummary, LayerSpectrum, PowerLawFit
 
-Mode = Literal["w1", "slices"]
 Fitter = Callable[[Tensor], PowerLawFit]
+Backend = Literal["factorlens", "weightwatcher"]
 
-_MODES = ("w1", "slices")
-_BATCH = 1 << 25  # entries of one eigenvalue call: 256 MiB in float64
-
-
-class SpectraCache:
-    """Remembers each layer's last spectrum, and gives it back as long as the weight is the same bit for bit.
-
-    A digest of the weight's bytes decides. Neither the address nor PyTorch's version counter could:
-    ``weight.data.copy_`` (as averaging callbacks write) changes neither, and a parametrised weight is a new
-    tensor at every reading, often at an old address. Digesting ResNet-18 takes 0.04 s, its spectra 1 s.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[tuple[str, str], tuple[tuple[object, ...], LayerSpectrum]] = {}
-
-    def find(self, layer: WeightLayer, mode: Mode, key: tuple[object, ...]) -> LayerSpectrum | None:
-        """The spectrum stored for this layer and mode, if it was stored under an equal ``key``; else None."""
-        stored, spectrum = self._entries.get((layer.name, mode), (None, None))
-        return spectrum if stored == key else None
-
-    def store(self, layer: WeightLayer, mode: Mode, key: tuple[object, ...], spectrum: LayerSpectrum) -> None:
-        """Puts the spectrum in the place of the layer's last one."""
-        self._entries[layer.name, mode] = (key, spectrum)
+_MODES = ("w1", "slices", "w2")
 
 
 @torch.no_grad()
 def layer_spectra(
-    model: nn.Module, *, mode: Mode = "w1", fit: Fitter = fit_power_law, cache: SpectraCache | None = None
+    model: nn.Module,
+    *,
+    mode: Mode = "w1",
+    fit: Fitter = fit_power_law,
+    cache: SpectraCache | None = None,
+    sizes: Sizes | None = None,
+    backend: Backend = "factorlens",
 ) -> tuple[LayerSpectrum, ...]:
-    """The spectrum of every weight of the model. α of one mode says nothing about α of the other.
+    """The spectrum of every weight of the model. α of one mode says nothing about α of another.
 
     Args:
         model: Left as found.
-        mode: ``"w1"``, the unfolding of paper 002 with one matrix a group; or ``"slices"``, the pooled
-            channel slices of weightwatcher 0.7.7.
+        mode: ``"w1"``, the unfolding of paper 002 with one matrix a group; ``"slices"``, the pooled channel slices
+            of weightwatcher 0.7.7; or ``"w2"``, the operator on whole images with circular padding, which grows
+            with the image and is for comparison. A linear layer is one and the same matrix in all three.
         fit: What makes a power law of a layer's eigenvalues.
-        cache: Kept by the caller from look to look; a layer whose weight has not changed is not computed
-            again.
+        cache: Kept by the caller from look to look; a layer whose weight has not changed is not computed again.
+        sizes: For ``"w2"``: pixels on each axis of what enters a convolution (of what leaves a transposed one), one
+            number for all or by layer name. A layer without one abstains.
+        backend: ``"weightwatcher"`` hands the weights to that package, which brings its own matrices and fit; its
+            numbers then stand under its own names in ``foreign``. The arguments between do not touch it.
 
     Returns:
         One entry a weight, in the order of ``named_modules()``; where there is no α, ``fit.reason`` says why.
 
     Raises:
-        ValueError: If ``mode`` is neither of its two words.
+        ValueError: If ``mode`` or ``backend`` is none of its words, or ``"w2"`` comes without ``sizes``.
+        ImportError: If ``backend`` is not installed.
     """
     if mode not in _MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, found {mode!r}")
+    if backend not in ("factorlens", "weightwatcher"):
+        raise ValueError(f'backend must be "factorlens" or "weightwatcher", found {backend!r}')
+    if mode == "w2" and sizes is None:
+        raise ValueError('sizes must be given with mode="w2", found None: W2 acts on images of a size, e.g. sizes=32')
     layers = weight_layers(model)
-    keys = [(fit, _digest(layer)) if cache is not None else () for layer in layers]
-    spectra: dict[int, LayerSpectrum] = {}
-    readable: dict[int, Tensor] = {}
-    for i, layer in enumerate(layers):
-        known = cache.find(layer, mode, keys[i]) if cache is not None else None
-        if known is not None:
-            spectra[i] = known
-        elif reason := _unreadable(layer.weight):
-            spectra[i] = _abstention(layer, mode, reason)
-        else:
-            readable[i] = _matrices(layer, mode)
-    for i, eigenvalues in _eigenvalues(readable):
-        lambda_max = float(eigenvalues[-1]) if eigenvalues.numel() else math.nan
-        shape = tuple(readable[i].shape[1:])
-        spectra[i] = LayerSpectrum(layers[i].name, mode, shape, eigenvalues, lambda_max, fit(eigenvalues))
-    if cache is not None:
-        for i, layer in enumerate(layers):
-            cache.store(layer, mode, keys[i], spectra[i])
-    return tuple(spectra[i] for i in range(len(layers)))
+    if backend == "weightwatcher":
+        return weightwatcher_spectra(layers)
+    keys: list[Key] = [(fit, _size(layer, mode, sizes), digest(layer)) if cache else () for layer in layers]
+    known = [cache.find(layer, mode, key) if cache else None for layer, key in zip(layers, keys)]
+    computed = _spectra({i: layer for i, layer in enumerate(layers) if known[i] is None}, mode, fit, sizes)
+    spectra = tuple(known[i] or computed[i] for i in range(len(layers)))
+    if cache:
+        for layer, key, spectrum in zip(layers, keys, spectra):
+            cache.store(layer, mode, key, spectrum)
+    return spectra
 
 
 def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = WEAK_BELOW) -> AlphaSummary | None:
@@ -119,47 +111,26 @@ def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = 
     )
 
 
-def _matrices(layer: WeightLayer, mode: Mode) -> Tensor:
-    if mode == "slices":
-        return channel_slices(layer.weight, transposed=layer.transposed)
-    return unfold_weight(layer.weight, groups=layer.groups, transposed=layer.transposed)
+def _spectra(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Sizes | None) -> dict[int, LayerSpectrum]:
+    spectra: dict[int, LayerSpectrum] = {}
+    plain: dict[int, Tensor] = {}
+    for i, layer in layers.items():
+        if reason := unreadable(layer.weight):
+            spectra[i] = abstention(layer.name, mode, matrix_shape(layer, mode), reason)
+        elif mode == "w2" and layer.stride:
+            size, reason = input_size(layer, sizes)
+            if reason:
+                spectra[i] = abstention(layer.name, mode, (), reason)
+                continue
+            shape, eigenvalues = operator_eigenvalues(layer, size)
+            spectra[i] = spectrum_record(layer.name, mode, shape, eigenvalues, fit(eigenvalues))
+        else:
+            plain[i] = matrices(layer, mode)
+    for i, eigenvalues in pooled_eigenvalues(plain):
+        shape = tuple(plain[i].shape[1:])
+        spectra[i] = spectrum_record(layers[i].name, mode, shape, eigenvalues, fit(eigenvalues))
+    return spectra
 
 
-def _eigenvalues(matrices: dict[int, Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """Yields (layer, its eigenvalues ascending on the CPU); equal shapes share a call."""
-    alike: dict[object, list[int]] = defaultdict(list)
-    for i, X in matrices.items():
-        alike[X.shape[1:], X.dtype, X.device].append(i)
-    for members in alike.values():
-        step = max(1, _BATCH // max(1, *(matrices[i].numel() for i in members)))
-        for batch in (members[at : at + step] for at in range(0, len(members), step)):
-            pooled = gram_eigenvalues(torch.cat([matrices[i] for i in batch])).cpu()
-            sizes = [matrices[i].shape[0] for i in batch]
-            yield from zip(batch, (part.flatten().sort().values for part in pooled.split(sizes)))
-
-
-def _unreadable(weight: Tensor) -> str:
-    if nn.parameter.is_lazy(weight):
-        return "the weight is not initialised yet: run one batch through the model"
-    if weight.is_meta:
-        return "the weight is on the meta device and has no values"
-    if not weight.is_floating_point():
-        return f"the weight is {weight.dtype}, not real floating point"
-    return ""
-
-
-def _abstention(layer: WeightLayer, mode: Mode, reason: str) -> LayerSpectrum:
-    nan = math.nan
-    shape = () if nn.parameter.is_lazy(layer.weight) else tuple(_matrices(layer, mode).shape[1:])
-    fit = PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=0, reason=reason)
-    return LayerSpectrum(layer.name, mode, shape, torch.empty(0, dtype=torch.float64), nan, fit)
-
-
-def _digest(layer: WeightLayer) -> tuple[object, ...]:
-    """Equal for two weights if and only if they are equal bit for bit and belong to layers of one kind."""
-    weight = layer.weight
-    if _unreadable(weight):
-        return (layer.op, "unreadable", str(weight.dtype))
-    data = weight.contiguous().flatten().view(torch.uint8).cpu().numpy()
-    content = hashlib.blake2b(data.data, digest_size=16).digest()
-    return (layer.op, tuple(weight.shape), weight.dtype, layer.groups, layer.transposed, content)
+def _size(layer: WeightLayer, mode: Mode, sizes: Sizes | None) -> object:
+    return input_size(layer, sizes) if mode == "w2" and layer.stride else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ class WeightLayer:
             device or an ``UninitializedParameter``; whoever reads it has to look.
         groups: Groups of the convolution.
         transposed: Whether the first two axes are (in, out).
+        stride: Of the convolution, an entry an axis; empty when linear.
+        dilation: Likewise.
     """
 
     name: str
@@ -30,6 +33,8 @@ class WeightLayer:
     weight: Tensor
     groups: int = 1
     transposed: bool = False
+    stride: tuple[int, ...] = ()
+    dilation: tuple[int, ...] = ()
 
 
 @torch.no_grad()
@@ -37,7 +42,8 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
     """Every convolution, transposed convolution and linear layer, and the projections of every attention.
 
     A weight that several modules share is listed once, under its first name. Parametrised weights are read as
-    the forward pass would see them, and reading them changes nothing (a spectral norm does not iterate).
+    the forward pass would see them, and reading them changes nothing (a spectral norm does not iterate). Those of
+    PyTorch's quantised modules are read dequantised.
 
     Args:
         model: Any module; wrappers of ``torch.compile`` leave no trace in the names.
@@ -58,11 +64,16 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
                     name=name + suffix,
                     op=type(module).__name__,
                     weight=weight if nn.parameter.is_lazy(weight) else weight.detach(),
-                    groups=module.groups if isinstance(module, _ConvNd) else 1,
-                    transposed=module.transposed if isinstance(module, _ConvNd) else False,
+                    **_geometry(module),
                 )
             )
     return layers
+
+
+def _geometry(module: nn.Module) -> dict[str, Any]:
+    """What a convolution, quantised or not, says of itself; nothing for other modules."""
+    kinds = {"groups": int, "transposed": bool, "stride": tuple, "dilation": tuple}
+    return {k: kind(getattr(module, k)) for k, kind in kinds.items()} if hasattr(module, "kernel_size") else {}
 
 
 def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
@@ -80,6 +91,10 @@ def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
         else:
             parts, owners = list(module.in_proj_weight.chunk(3)), [module.in_proj_weight] * 3
         yield from zip((".q", ".k", ".v"), owners, parts)
+    elif type(module).__module__.startswith("torch.ao.nn.quantized"):
+        read = getattr(module, "weight", None)
+        if callable(read):
+            yield "", module, read().dequantize()
 
 
 @contextmanager

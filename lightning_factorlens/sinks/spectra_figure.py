@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from lightning_factorlens.sinks.figures import BLUE, GREY, INK, PALE, VERMILION, blank, dress, evenly
+from lightning_factorlens.sinks.figures import BLUE, GREEN, GREY, INK, PALE, VERMILION, blank, dress, evenly
 from lightning_factorlens.sinks.tables import shorten
 from lightning_factorlens.types import LayerSpectrum, Observation, PowerLawFit
 
@@ -28,7 +28,8 @@ def spectra_figure(observation: Observation) -> Figure | None:
         observation: Of which the spectra are drawn.
 
     Returns:
-        The figure, or None without spectra. Lines carry the ids ``bulk``, ``tail``, ``fit`` and ``x_min``.
+        The figure, or None without spectra. Lines carry the ids ``bulk``, ``tail``, ``fit``, ``x_min`` and
+        ``mp_edge``.
     """
     shown = evenly(observation.spectra, MOST)
     if not shown:
@@ -47,29 +48,51 @@ def spectra_figure(observation: Observation) -> Figure | None:
     count = f", {len(shown)} of {total} layers" if len(shown) < total else ""
     words = f"Spectra, epoch {observation.epoch}{count}"
     figure.text(0.15 / width, 1 - 0.3 / height, words, fontsize=12, color=INK)
-    key = "blue: tail above x_min (dotted); line: power law"
+    key = "blue: tail above x_min (dotted); line: power law; dashed: edge of the Marchenko–Pastur bulk"
     figure.text(0.15 / width, 1 - 0.52 / height, key, fontsize=9, color=INK)
     figure.supxlabel("eigenvalue σ² of the weight", fontsize=10, color=INK, y=0.12 / height)
     figure.supylabel("share of eigenvalues ≥ x", fontsize=10, color=INK, x=0.1 / width)
     return figure
 
 
-def _panel(ax: Axes, spectrum: LayerSpectrum) -> None:
+def spectrum_figure(spectrum: LayerSpectrum) -> Figure:
+    """One layer's spectrum by itself, larger, with all that was found in words.
+
+    Args:
+        spectrum: What is drawn.
+
+    Returns:
+        The figure, with the same lines and ids as one panel of :func:`spectra_figure`.
+    """
+    figure = blank(6.4, 4.8)
+    ax = figure.add_axes((0.115, 0.235, 0.865, 0.645))
+    _panel(ax, spectrum, size=10)
+    ax.set_xlabel(f"eigenvalue σ² of the weight ({spectrum.mode})", fontsize=10, color=INK)
+    ax.set_ylabel("share of eigenvalues ≥ x", fontsize=10, color=INK)
+    handles, _ = ax.get_legend_handles_labels()
+    ax.legend(handles=handles, loc="best", fontsize=8.5, labelcolor=INK, facecolor="white", edgecolor="none")
+    figure.text(0.02, 0.02, _all_numbers(spectrum), fontsize=8.5, color=INK, linespacing=1.5)
+    return figure
+
+
+def _panel(ax: Axes, spectrum: LayerSpectrum, size: float = 8) -> None:
     fit = spectrum.fit
     values = np.sort(spectrum.eigenvalues.detach().double().cpu().numpy())
     values = values[np.isfinite(values) & (values > 0)]
     share = np.arange(len(values), 0, -1) / max(len(values), 1)
-    dress(ax, f"{shorten(spectrum.layer, 34) or '(the model)'}\n{_words(fit)}", size=8)
+    dress(ax, f"{shorten(spectrum.layer, 34) or '(the model)'}\n{_words(fit)}", size=size)
     ax.set_xscale("log")
     ax.set_yscale("log")
     bulk = len(values) - min(fit.n_tail, len(values))
-    ax.plot(values[:bulk], share[:bulk], ".", color=GREY, ms=4, gid="bulk")
-    ax.plot(values[bulk:], share[bulk:], ".", color=BLUE, ms=5, gid="tail")
+    ax.plot(values[:bulk], share[:bulk], ".", color=GREY, ms=4, gid="bulk", label="below x_min")
+    ax.plot(values[bulk:], share[bulk:], ".", color=BLUE, ms=5, gid="tail", label="tail")
     if math.isfinite(fit.alpha) and fit.x_min > 0 and bulk < len(values):
         ends = np.array([fit.x_min, values[-1]])
         law = share[bulk] * (ends / fit.x_min) ** (1 - fit.alpha)
-        ax.plot(ends, law, "-", color=VERMILION, lw=1.8, gid="fit")
-        ax.axvline(fit.x_min, color=VERMILION, lw=1, ls=":", gid="x_min")
+        ax.plot(ends, law, "-", color=VERMILION, lw=1.8, gid="fit", label="power law")
+        ax.axvline(fit.x_min, color=VERMILION, lw=1, ls=":", gid="x_min", label="x_min")
+    if math.isfinite(spectrum.mp_edge) and len(values):
+        ax.axvline(spectrum.mp_edge, color=GREEN, lw=1.2, ls="--", gid="mp_edge", label="Marchenko–Pastur edge")
     if fit.reason:
         words = "\n".join(textwrap.wrap(fit.reason, 30, max_lines=4, placeholder=" …"))
         ax.text(0.03, 0.04, words, fontsize=7.5, color=INK, transform=ax.transAxes, parse_math=False)
@@ -84,3 +107,26 @@ def _words(fit: PowerLawFit) -> str:
     if not math.isfinite(fit.alpha):
         return "no α"
     return f"α {fit.alpha:.2f} ± {fit.sigma:.2f}, tail {fit.n_tail} of {fit.n}"
+
+
+def _all_numbers(spectrum: LayerSpectrum) -> str:
+    """Three lines of what the figure itself does not show; what is not known stays out."""
+    fit = spectrum.fit
+    tail = {"x_min": fit.x_min, "KS": fit.ks_distance, "p": fit.p_value, "σ with x_min": fit.sigma_bootstrap}
+    rivals = {
+        "R against lognormal": fit.lognormal_ratio,
+        "p lognormal": fit.lognormal_p,
+        "R against truncated": fit.truncated_ratio,
+        "p truncated": fit.truncated_p,
+    }
+    matrix = {
+        "λ max": spectrum.lambda_max,
+        "stable rank": spectrum.stable_rank,
+        "entropy rank": spectrum.entropy_rank,
+        "spikes": spectrum.spikes,
+        "traps": spectrum.traps,
+    }
+    lines = []
+    for group in (tail, rivals, matrix):
+        lines.append("   ".join(f"{k} {v:.4g}" for k, v in group.items() if v is not None and math.isfinite(v)))
+    return "\n".join(line for line in lines if line)

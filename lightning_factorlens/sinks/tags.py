@@ -140,7 +140,9 @@ def _by_layer(o: Observation, p: str) -> Tagged:
         yield f"{p}/{label}/sigma", fit.sigma
         yield f"{p}/{label}/ks_distance", fit.ks_distance
         yield f"{p}/{label}/n_tail", fit.n_tail
-        yield f"{p}/{label}/lambda_max", spectrum.lambda_max
+        for name in ("lambda_max", "alpha_weighted", "stable_rank", "entropy_rank", "mp_edge"):
+            yield f"{p}/{label}/{name}", getattr(spectrum, name)
+        yield f"{p}/{label}/spikes", math.nan if spectrum.spikes is None else spectrum.spikes
     if o.alpha is not None:
         yield f"{p}/mean_log_lambda_max", o.alpha.mean_log_lambda_max
         yield f"{p}/layers_fitted", o.alpha.layers

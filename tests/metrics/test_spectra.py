@@ -205,5 +205,5 @@ def test_alpha_summary():
 
 
 def test_mode_is_checked():
-    with pytest.raises(ValueError, match="mode must be one of 'w1', 'slices', found 'w2'"):
-        layer_spectra(nn.Linear(3, 3), mode="w2")
+    with pytest.raises(ValueError, match="mode must be one of 'w1', 'slices', 'w2', found 'w3'"):
+        layer_spectra(nn.Linear(3, 3), mode="w3")

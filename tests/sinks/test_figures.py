@@ -172,3 +172,51 @@ def test_figures_touch_no_global_state_and_no_pyplot():
 def test_evenly():
     assert evenly(range(5), 12) == [0, 1, 2, 3, 4]
     assert evenly(range(100), 3) == [0, 50, 99]
+
+
+def test_spectra_show_the_bulk_edge(observe, law):
+    from lightning_factorlens.sinks.spectra_figure import spectrum_figure
+
+    with_edge = replace(law("a", 3.0), mp_edge=1.5, spikes=3, stable_rank=2.5, traps=1)
+    with_edge = replace(with_edge, fit=replace(with_edge.fit, p_value=0.42))
+    figures = spectra_figure(observe(spectra=(with_edge, law("b", 3.0)))), spectrum_figure(with_edge)
+    edges = [by_id(ax.lines).get("mp_edge") for ax in (*figures[0].axes, *figures[1].axes)]
+    assert [edge and edge.get_xdata()[0] for edge in edges] == [1.5, None, 1.5]
+    (words,) = (text.get_text() for text in figures[1].texts)
+    assert "p 0.42" in words
+    assert "spikes 3" in words
+    assert "traps 1" in words
+    assert "lognormal" not in words
+    rendered(figures[1])
+    rendered(spectrum_figure(replace(law("dead", 2.0), eigenvalues=torch.empty(0))))
+
+
+def test_alpha_over_depth_and_epochs(observe, law):
+    from lightning_factorlens.sinks.alpha_figure import alpha_figure
+
+    def at(epoch):
+        few = law("few", 9.0, n=12, n_tail=8)
+        dead = law("dead", 2.0)
+        dead = replace(dead, fit=replace(dead.fit, alpha=math.nan, n=0))
+        return observe(epoch, spectra=(law("a", 3.0 + epoch), dead, few, law("b$_1", 2.0)))
+
+    history = [at(epoch) for epoch in (0, 1, 4)]
+    depth, epochs = alpha_figure(history).axes
+    lines = by_id(depth.lines)
+    np.testing.assert_array_equal(lines["current"].get_ydata(), [7.0, math.nan, 9.0, 2.0])
+    np.testing.assert_array_equal(lines["past/1"].get_ydata(), [4.0, math.nan, 9.0, 2.0])
+    np.testing.assert_array_equal(lines["weak"].get_ydata(), [math.nan, math.nan, 9.0, math.nan])
+    assert [tick.get_text() for tick in depth.get_xticklabels()] == ["a", "dead", "few", "b$_1"]
+    lines = by_id(epochs.lines)
+    assert (list(lines["layer/a"].get_xdata()), list(lines["layer/a"].get_ydata())) == ([0, 1, 4], [3.0, 4.0, 7.0])
+    assert np.isnan(lines["layer/few"].get_ydata()).all()
+    assert list(lines["mean"].get_ydata()) == [o.alpha.mean_alpha for o in history]
+    rendered(alpha_figure(history[:1]))
+
+
+def test_alpha_of_nothing(observe):
+    from lightning_factorlens.sinks.alpha_figure import alpha_figure
+
+    assert alpha_figure([observe(spectra=())]) is None
+    with pytest.raises(ValueError, match="history"):
+        alpha_figure([])

@@ -46,7 +46,10 @@ def test_details_are_the_record(observe):
     for spectrum, name in zip(o.spectra, ("layer1", "layer10", "stem", "_")):
         for key in ("alpha", "sigma", "ks_distance", "n_tail"):
             expected[f"factorlens_spectra/{name}/{key}"] = getattr(spectrum.fit, key)
-        expected[f"factorlens_spectra/{name}/lambda_max"] = spectrum.lambda_max
+        for key in ("lambda_max", "alpha_weighted", "stable_rank", "entropy_rank", "mp_edge"):
+            expected[f"factorlens_spectra/{name}/{key}"] = getattr(spectrum, key)
+        if spectrum.spikes is not None:
+            expected[f"factorlens_spectra/{name}/spikes"] = spectrum.spikes
     expected |= {f"factorlens_cost/{phase}": o.seconds[phase] for phase in ("forward", "factorise", "metrics")}
     expected["factorlens_spectra/mean_log_lambda_max"] = 0.75
     expected["factorlens_spectra/layers_fitted"] = 3

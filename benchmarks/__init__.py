@@ -1,0 +1,1 @@
+"""Benchmarks: scripts run by hand, each with figures to reach; nothing here is installed."""

@@ -1,0 +1,104 @@
+"""W2: Fourier values against the dense circulant, the dense operator against the convolution itself."""
+
+import itertools
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lightning_factorlens.linalg.toeplitz import circular_singular_values, dense_operator
+
+
+def randn(*shape):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def dense_values(weight, size, **options):
+    values = torch.linalg.svdvals(dense_operator(weight, size, circular=True, **options))
+    return values.sort().values
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("size", [(6, 6), (12, 6)])
+def test_fourier_is_the_dense_circulant(stride, dilation, groups, size):
+    weight = randn(6, 4 // groups, 3, 2)
+    options = {"stride": stride, "dilation": dilation, "groups": groups}
+    found, dense = circular_singular_values(weight, size, **options), dense_values(weight, size, **options)
+    padding = len(dense) - len(found)  # zeros that the dense matrix has for its shape
+    assert padding >= 0
+    torch.testing.assert_close(found, dense[padding:], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((5, 3, 3), (8,)), ((3, 2, 2, 3, 2), (4, 4, 2))])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_other_dimensions(shape, size, stride):
+    weight = randn(*shape)
+    found, dense = circular_singular_values(weight, size, stride=stride), dense_values(weight, size, stride=stride)
+    torch.testing.assert_close(found, dense[len(dense) - len(found) :], rtol=1e-10, atol=1e-12)
+
+
+def test_a_kernel_larger_than_the_image_wraps_round():
+    weight = randn(3, 2, 5, 5)
+    found, dense = circular_singular_values(weight, (3, 3)), dense_values(weight, (3, 3))
+    torch.testing.assert_close(found, dense[len(dense) - len(found) :])
+
+
+def test_mixed_strides():
+    weight, size, stride = randn(3, 2, 3, 3), (6, 4), (3, 1)
+    found, dense = circular_singular_values(weight, size, stride=stride), dense_values(weight, size, stride=stride)
+    torch.testing.assert_close(found, dense[len(dense) - len(found) :])
+
+
+def test_one_by_one_is_w1_once_a_pixel():
+    weight = randn(4, 6, 1, 1)
+    expected = torch.linalg.svdvals(weight[:, :, 0, 0]).repeat(9).sort().values
+    torch.testing.assert_close(circular_singular_values(weight, (3, 3)), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dense_operator_is_the_convolution(stride, padding, groups):
+    x, weight = randn(1, 4, 6, 5), randn(6, 4 // groups, 3, 3)
+    options = {"stride": stride, "padding": padding, "groups": groups}
+    found = dense_operator(weight, (6, 5), **options) @ x.flatten()
+    torch.testing.assert_close(found, F.conv2d(x, weight, **options).flatten())
+
+
+def test_dense_circulant_entry_by_entry():
+    weight, m = randn(2, 3, 3, 3), 4
+    W = dense_operator(weight, (m, m), circular=True).view(2, m, m, 3, m, m)
+    expected = torch.zeros_like(W)
+    for i, j, a, b in itertools.product(range(m), range(m), range(3), range(3)):
+        expected[:, i, j, :, (i + a) % m, (j + b) % m] += weight[:, :, a, b]
+    torch.testing.assert_close(W, expected)
+
+
+def test_half_precision_is_read_exactly():
+    weight = randn(4, 3, 3, 3).bfloat16()
+    assert torch.equal(circular_singular_values(weight, (4, 4)), circular_singular_values(weight.double(), (4, 4)))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": (4,)}, "size must be 2 positive"),
+        ({"size": (5, 4), "stride": 2}, r"stride must divide size, found stride \[2, 2\] and size \[5, 4\]"),
+        ({"size": (4, 4), "stride": 0}, "stride must be 2 positive"),
+        ({"size": (4, 4), "groups": 5}, "groups must divide"),
+    ],
+)
+def test_arguments_are_checked(options, words):
+    with pytest.raises(ValueError, match=words):
+        circular_singular_values(randn(4, 3, 3, 3), **options)
+
+
+def test_dense_is_for_tiny_cases():
+    with pytest.raises(ValueError, match="circular_singular_values or a smaller size"):
+        dense_operator(torch.zeros(64, 64, 3, 3), (64, 64))
+    with pytest.raises(ValueError, match="padding must be 0 with circular=True"):
+        dense_operator(torch.zeros(2, 2, 3, 3), (4, 4), padding=1, circular=True)
+    with pytest.raises(ValueError, match="1 to 3 kernel axes, found 0"):
+        dense_operator(torch.zeros(2, 2), ())
