@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.factorization import CoupledProblem, checked_ranks, fit, full_precision
+from lightning_factorlens.factorization import CoupledProblem, fit, full_precision
 from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
@@ -157,7 +157,7 @@ class FactorLens:
 
     def _start(self, images: Tensor) -> tuple[Tensor, ...] | None:
         """The last factors, where they are of these ranks and so many images."""
-        wanted = [(r, len(images)) for r in checked_ranks(self.options.ranks)]
+        wanted = [(r, len(images)) for r in self.options.ranks]
         return self.warm if self.warm is not None and [tuple(f.shape) for f in self.warm] == wanted else None
 
     def _call(self, batch: Tensor) -> Any:
@@ -173,13 +173,12 @@ class FactorLens:
     def _blocks(self, images: Tensor, answer: Answer) -> list[Block]:
         o = self.options
         raw = [*input_blocks(images, o.max_features, o.seed), *answer.layers]
-        inputs, activations = (
-            sign_policy("signed_inputs", o.signed_inputs),
-            sign_policy("signed_activations", o.signed_activations),
-        )
+        inputs = sign_policy("signed_inputs", o.signed_inputs)
+        activations = sign_policy("signed_activations", o.signed_activations)
         blocks = settled(raw, inputs, activations)
-        dtype = blocks[-1].samples.dtype
-        return [replace(b, samples=b.samples.to(dtype)) for b in blocks]
+        target = blocks[-1].samples
+        device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
+        return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks]
 
     def _spectra(self) -> tuple[LayerSpectrum, ...]:
         return layer_spectra(self.model, cache=self.spectra) if self.options.alpha else ()

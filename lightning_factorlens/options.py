@@ -43,7 +43,7 @@ class LensOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        checked_ranks(self.ranks)
+        object.__setattr__(self, "ranks", checked_ranks(self.ranks))
         sign_policy("signed_inputs", self.signed_inputs)
         sign_policy("signed_activations", self.signed_activations)
         check_patterns(self.layers)

@@ -206,6 +206,7 @@ def test_a_stop_that_acts_too_early_is_told_so(tmp_path):
         ({"every_n_epochs": 0}, "every_n_epochs: "),
         ({"every_n_steps": -1}, "every_n_steps: "),
         ({"ranks": 5.0}, "ranks: .*found 5.0"),
+        ({"ranks": "8"}, "ranks: "),
         ({"ranks": (1, "a")}, "ranks: "),
         ({"max_features": 0}, "max_features: "),
         ({"max_features": 2.5}, "max_features: "),

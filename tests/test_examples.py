@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-DATA = Path(os.environ.get("FACTORLENS_DATA", ROOT.parent / "shared" / "data"))
+DATA = Path(os.environ.get("FACTORLENS_DATA", "data"))
 
 
 def run(*command, cwd):
