@@ -79,6 +79,7 @@ def main() -> None:
         payload["problems"][name]["best_lowered_later_by"] = lowered
     if "mnist" in args.problems:
         payload["jitter"] = jitter(load_snapshots("mnist", args.data_dir))
+    say("sweep")
     payload["sweep"] = sweep(args.quick)
     payload["load_average_after"] = machine()["load_average"]
     payload["wall_seconds"] = time.perf_counter() - _BEGAN
@@ -315,10 +316,11 @@ def _two_products(F: torch.Tensor, W: torch.Tensor, X: torch.Tensor) -> tuple[to
 def jitter(snapshots: Sequence[Problem]) -> dict[str, Any]:
     """Scatter of the warm rmse around the converged rmse of the same snapshot, a rank.
 
-    The converged chain goes on from the warm fit until it rests at a relative change of 1e-6, so it follows the same
-    minimum; the standard deviation over the snapshots of warm over converged, minus one, is the jitter, and its mean
-    the bias. ``around_trend`` is the scatter of log rmse around a parabola through the snapshots, which the training
-    itself moves.
+    The converged chain goes on from the warm fit until it rests at a relative change of 1e-6. The standard deviation
+    over the snapshots of warm over converged, minus one, is the jitter, and its mean the bias. ``steps`` is the scatter
+    of that excess's steps from snapshot to snapshot, over √2: the same number where every snapshot errs on its own,
+    less where the excess drifts slowly. ``around_trend`` is the scatter of log rmse around a parabola through the
+    snapshots, which the training itself moves.
     """
     say(f"jitter over {len(snapshots)} snapshots")
     start, rows, converged, seconds = None, [], [], []
@@ -339,6 +341,7 @@ def jitter(snapshots: Sequence[Problem]) -> dict[str, Any]:
         "converged": truth.tolist(),
         "jitter": dict(zip(RANKS, deviation.std(0, ddof=1).tolist())),
         "bias": dict(zip(RANKS, deviation.mean(0).tolist())),
+        "steps": dict(zip(RANKS, (np.diff(deviation, axis=0).std(0) / math.sqrt(2)).tolist())),
         "around_trend": {r: float(np.std(d, ddof=3)) for r, d in zip(RANKS, trend)},
         "monotone": int((np.diff(rmse, axis=1) <= 0).all(1).sum()),
         "snapshots": len(rows),
@@ -412,10 +415,19 @@ def judge(payload: dict[str, Any]) -> list[Figure]:
         figures.append(Figure(f"pass_over_products_{problem}", row.get("pass_over_products", math.nan), 1.25, True))
         figures.append(Figure(f"six_over_rank32_{problem}", row.get("six_over_largest_cold", math.nan), 1.5, True))
     shaky = payload.get("jitter", {})
-    worst = 100 * max(shaky["jitter"].values()) if shaky else math.nan
-    figures.append(Figure("jitter_percent", worst, 0.15, True))
+    for name, key in (("jitter_percent", "jitter"), ("jitter_of_steps_percent", "steps")):
+        worst = 100 * max(shaky[key].values()) if shaky else math.nan
+        figures.append(Figure(name, worst, 0.15, True))
     figures.append(Figure("monotone_snapshots", shaky.get("monotone", math.nan), shaky.get("snapshots", 10)))
     return figures
+
+
+_SHAKES = (
+    ("scatter of the excess", "jitter"),
+    ("scatter of its steps / √2", "steps"),
+    ("mean of the excess", "bias"),
+    ("scatter around a parabola", "around_trend"),
+)
 
 
 def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
@@ -448,13 +460,11 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
     ]
     if "jitter" in payload:
         shaky = payload["jitter"]
-        rows = [
-            [label, *(f"{100 * shaky[key][r]:.3f} %" for r in RANKS)]
-            for label, key in (("jitter", "jitter"), ("bias", "bias"), ("around a parabola", "around_trend"))
-        ]
+        rows = [[label, *(f"{100 * shaky[key][r]:.3f} %" for r in RANKS)] for label, key in _SHAKES]
         parts.append(
             f"Warm rmse over {shaky['snapshots']} snapshots of training, {shaky['monotone']} of them monotone in the "
-            "rank: scatter of its excess over the converged value of the same snapshot, and mean of that excess."
+            "rank: its excess over the converged value of the same snapshot; last, the scatter of log rmse around a "
+            "parabola over the snapshots, which the training itself moves."
         )
         parts.append(markdown_table(["rank", *map(str, RANKS)], rows))
     parts.append("![Seconds to a good fit by solver; growth with size; jitter by rank](results/solver.png)")

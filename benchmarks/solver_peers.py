@@ -128,7 +128,8 @@ class Run:
     Attributes:
         cpu: Processor seconds of all ranks that ran.
         wall: The same on the wall.
-        gaps: SSE over the best known, minus one, a rank, where the run stopped.
+        gaps: SSE over the best known, minus one, a rank, where the run stopped; a rank that the end of the budget
+            met at its first iteration shows a large one.
         laps: Iterations a rank.
         hit: Whether every rank came within the target; the first that does not ends the run.
         error: What the peer raised, if anything.

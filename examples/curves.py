@@ -23,7 +23,7 @@ def main() -> None:
     events = EventAccumulator(args.run, size_guidance={"scalars": 0}).Reload()
     curves = {tag: [e.value for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
 
-    figure = Figure(figsize=(11, 6.2), layout="constrained", facecolor="white")
+    figure = Figure(figsize=(12.5, 6.2), layout="constrained", facecolor="white")
     error, rank, alpha, stop = figure.subplots(2, 2).flat
     ranks = sorted(int(t.rpartition("_")[2]) for t in curves if t.startswith("factorlens/rel_error/"))
     for r, colour in zip(ranks, colormaps["viridis"].resampled(len(ranks) + 1).colors):
@@ -44,7 +44,7 @@ def main() -> None:
     stop.set(title="Consistency under small shifts, beside the test loss", ylabel="nats")
     for axes in figure.axes:
         axes.set_xlabel("epoch")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
         axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(args.picture, dpi=110)
 

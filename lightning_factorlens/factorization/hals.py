@@ -116,10 +116,13 @@ class HALS:
 
     def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
         """W is a function of F: fit it once more, from where it stands where no group has been left out."""
-        if state is None:
-            return self.init(problem, groups, F).W
-        B = problem.project(F, out=state.scratch)
-        self._update_W(problem, groups, F, state.W, B, sweeps=3)
+        if state is None:  # from scratch it takes more sweeps to be as good
+            state = self.init(problem, groups, F)
+            B, sweeps = state.scratch, 8
+        else:
+            B, sweeps = problem.project(F, out=state.scratch), 3
+        assert B is not None
+        self._update_W(problem, groups, F, state.W, B, sweeps)
         return state.W
 
     def _update_W(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, B: Tensor, sweeps: int) -> None:
