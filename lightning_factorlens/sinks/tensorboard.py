@@ -91,6 +91,7 @@ class TensorBoardExtras:
 
     def _write_figures(self, observation: Observation) -> None:
         # Here and not above: matplotlib is slow to import, and only wanted when something is drawn.
+        from lightning_factorlens.sinks.alpha_figure import alpha_figure
         from lightning_factorlens.sinks.figures import rank_curve_figure
         from lightning_factorlens.sinks.latent_figure import latent_figure
         from lightning_factorlens.sinks.spectra_figure import spectra_figure
@@ -98,6 +99,7 @@ class TensorBoardExtras:
         figures = {
             "rank_curve": rank_curve_figure(self._history),
             "spectra": spectra_figure(observation),
+            "alpha": alpha_figure(self._history),
             "latent_images": latent_figure(observation),
         }
         for name, figure in figures.items():
@@ -107,12 +109,12 @@ class TensorBoardExtras:
 
 
 def _light(observation: Observation) -> Observation:
-    """What the rank curve needs of it, without the tensors, which a history must not keep alive."""
+    """What the figures over epochs need of it, without the tensors, which a history must not keep alive."""
     return replace(
         observation,
         curves=_total(observation.curves),
         floors=_total(observation.floors),
-        spectra=(),
+        spectra=tuple(replace(s, eigenvalues=s.eigenvalues.new_empty(0)) for s in observation.spectra),
         images=None,
         factorization=None,
     )

@@ -14,7 +14,7 @@ from lightning_factorlens.sinks.tags import details, summaries
 from lightning_factorlens.sinks.tensorboard import TensorBoardExtras
 
 CONFIG = "custom_scalars__config__"
-FIGURES = {f"factorlens_figures/{name}" for name in ("rank_curve", "spectra", "latent_images")}
+FIGURES = {f"factorlens_figures/{name}" for name in ("rank_curve", "spectra", "alpha", "latent_images")}
 
 
 class Logger:
