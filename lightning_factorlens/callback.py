@@ -66,7 +66,7 @@ class FactorLensCallback(Callback):
         seed: Of all that is drawn.
         prefix: First part of every tag; give two lenses in one Trainer two prefixes.
         layout: Whether TensorBoard gets a custom-scalars layout (it replaces one of your own).
-        figures_every: Pictures at the first and every so many looks; 0 for none.
+        figures_every: Pictures at the first look, every so many, and the last; 0 for none.
         verbose: Whether to print the table of layers and the closing line.
         on_error: What a failure inside the lens does during training: ``"warn"`` once and go on, or ``"raise"``.
 
@@ -263,7 +263,10 @@ class FactorLensCallback(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says what it cost."""
         if self._sink is not None:
-            self._sink.close()
+            try:
+                self._sink.close()
+            except Exception as error:
+                self._warn(error)
         if self.verbose and trainer.is_global_zero and self._looks:
             share = f", {self._cost / self._wall:.1%} of the time" if self._wall > 0 else ""
             failed = f"; {self._failures} failed" if self._failures else ""

@@ -66,7 +66,7 @@ class LoggerSink:
             raise RuntimeError(f"{len(errors)} of {len(self.loggers)} loggers failed: {failures}") from errors[0]
 
     def close(self) -> None:
-        """Forget the history that the figures draw; the loggers are the Trainer's to close."""
+        """Draw what is left to draw and forget the history; the loggers are the Trainer's to close."""
         for extras in self._extras.values():
             extras.close()
         self._extras.clear()

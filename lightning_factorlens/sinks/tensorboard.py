@@ -27,7 +27,7 @@ class TensorBoardExtras:
             ``add_custom_scalars``. It is not closed here.
         prefix: What the tags begin with.
         layout: Whether to write a custom-scalars layout. It replaces any layout of the user's own.
-        figures_every: Figures at the first and then every so many observations; 0 for none.
+        figures_every: Figures at the first, then every so many observations, and the last; 0 for none.
         tag_prefix: What the logger puts before every tag when it writes.
 
     Raises:
@@ -52,6 +52,7 @@ class TensorBoardExtras:
         self._seen = 0
         self._tags: dict[str, None] = {}
         self._history: list[Observation] = []
+        self._undrawn: Observation | None = None
 
     def write(self, observation: Observation) -> None:
         """Write the layout when there are new tags, the histograms, and figures when they are due."""
@@ -60,12 +61,17 @@ class TensorBoardExtras:
         self._write_histograms(observation)
         if self.figures_every:
             self._history.append(_light(observation))
-            if self._seen % self.figures_every == 0:
+            due = self._seen % self.figures_every == 0
+            if due:
                 self._write_figures(observation)
+            self._undrawn = None if due else observation
         self._seen += 1
 
     def close(self) -> None:
-        """Forget the past; the writer belongs to its logger."""
+        """Draw the last observation, if it was not, and forget the past; the writer belongs to its logger."""
+        if self._undrawn is not None:
+            self._write_figures(self._undrawn)
+        self._undrawn = None
         self._history.clear()
 
     def _write_layout(self, observation: Observation) -> None:

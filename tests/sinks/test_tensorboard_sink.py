@@ -151,11 +151,22 @@ def test_figures_come_on_their_cadence(logger, observe, every, drawn):
         assert [event.step for event in accumulator.Images(tag)] == [looks[k].step for k in drawn]
 
 
+def test_the_last_look_is_drawn_when_the_run_ends(logger, observe):
+    sink = LoggerSink([logger], figures_every=3)
+    looks = [observe(epoch=k, step=10 * k) for k in range(5)]
+    for o in looks:
+        sink.write(o)
+    sink.close()
+    images = read(logger).Images("factorlens_figures/rank_curve")
+    assert [event.step for event in images] == [looks[0].step, looks[3].step, looks[4].step]
+
+
 def test_history_keeps_no_tensors(logger, observe):
     extras = TensorBoardExtras(logger.experiment)
     extras.write(observe())
     (kept,) = extras._history
-    assert (kept.images, kept.factorization, kept.spectra) == (None, None, ())
+    assert (kept.images, kept.factorization) == (None, None)
+    assert all(s.eigenvalues.numel() == 0 for s in kept.spectra)
     extras.close()
     assert extras._history == []
 
