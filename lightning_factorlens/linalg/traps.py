@@ -99,6 +99,7 @@ def fitted_sigma(values: Array, Q: float) -> float:
     peak = grid[np.argmax(density)]
 
     def misfit(sigma: float) -> float:
+        """Squared distance between the law of this σ and the histogram."""
         if Q == 1:
             inside = np.maximum(4 - grid**2, 0)
             return float(((np.sqrt(inside) / (math.pi * sigma**2) - density) ** 2).sum())

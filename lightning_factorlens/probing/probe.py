@@ -79,6 +79,7 @@ class _Filling:
             self.index = torch.randperm(self.features, generator=generator)[:max_features].sort().values
 
     def fill(self, output: Tensor, start: int, N: int) -> None:
+        """Copies one batch's output into its rows."""
         flat = output.detach().flatten(1)
         if flat.shape[1] != self.features:
             raise RuntimeError(
@@ -95,6 +96,7 @@ class _Filling:
         self.filled += len(flat)
 
     def block(self, N: int) -> Block:
+        """The filled block of all N images."""
         if self.samples is None or self.filled != N:
             raise RuntimeError(
                 f"layer {self.choice.name!r} answered for {self.filled} of {N} images: "

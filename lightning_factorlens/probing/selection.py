@@ -57,6 +57,7 @@ def dry_pass(model: nn.Module, forward: Callable[[Tensor], Any], images: Tensor)
     alive: list[Tensor] = []  # storage of a dead tensor may be given to the next one, and would look the same
 
     def note(call: Call) -> None:
+        """Keeps what the table needs of a call."""
         out = call.output.detach()
         if out.ndim < 2 or out.shape[0] != len(images) or not out.is_floating_point():
             return

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from quiet import quiet
 
 from lightning_factorlens.linalg.power_law import fit_like_weightwatcher, fit_power_law
 
@@ -40,12 +41,7 @@ SPECTRA = [(n, kind) for n in (20, 64, 129, 600) for kind in ("pareto", "lognorm
 
 @pytest.fixture(scope="module")
 def weightwatcher_fit():
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
+    with quiet():
         module = pytest.importorskip("weightwatcher.WW_powerlaw")
 
     def fit(data):
@@ -106,12 +102,7 @@ def test_weightwatchers_ties_and_threshold(weightwatcher_fit):
 def test_against_powerlaw(n, kind, decimals):
     powerlaw = pytest.importorskip("powerlaw", "1.3")
     x = spectrum(n, kind).round(decimals=decimals) + 0.1
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
+    with quiet():
         oracle = powerlaw.Fit(x.numpy(), xmin=None, verbose=False)
     found = fit_power_law(x)
     assert found.alpha == pytest.approx(oracle.alpha, abs=1e-6)

@@ -2,12 +2,12 @@
 
 import contextlib
 import io
-import logging
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from quiet import quiet
 
 from lightning_factorlens.linalg.spectrum import gram_eigenvalues
 from lightning_factorlens.linalg.traps import _outside, correlation_traps
@@ -15,16 +15,9 @@ from lightning_factorlens.linalg.traps import _outside, correlation_traps
 
 @pytest.fixture(scope="module")
 def watcher():
-    logging.disable(logging.CRITICAL)
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
+    with quiet():
         weightwatcher = pytest.importorskip("weightwatcher")
         yield weightwatcher.WeightWatcher()
-    logging.disable(logging.NOTSET)
 
 
 def weights(b, rows, columns, heavy, seed=0):

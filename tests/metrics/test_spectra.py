@@ -1,13 +1,10 @@
 """Whole models: against weightwatcher, layers that abstain, and what the cache computes again."""
 
-import contextlib
-import io
-import logging
 import math
-import warnings
 
 import pytest
 import torch
+from quiet import quiet
 from torch import nn
 
 from lightning_factorlens.linalg.power_law import fit_like_weightwatcher
@@ -38,18 +35,9 @@ def by_name(spectra):
 
 def test_slices_against_weightwatcher():
     model = small_cnn()
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            weightwatcher = pytest.importorskip("weightwatcher")
-            table = weightwatcher.WeightWatcher(model=model).analyze(detX=False, randomize=False, plot=False)
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet():
+        weightwatcher = pytest.importorskip("weightwatcher")
+        table = weightwatcher.WeightWatcher(model=model).analyze(detX=False, randomize=False, plot=False)
     found = by_name(layer_spectra(model, mode="slices", fit=fit_like_weightwatcher))
     assert len(table) == len(found) == 7
     for row in table.itertuples():

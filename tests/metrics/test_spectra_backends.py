@@ -1,14 +1,12 @@
 """Records into tables, weightwatcher's numbers under its names, verdicts and traps on demand, W2 as a mode."""
 
-import contextlib
-import io
-import logging
 import math
 import sys
 import warnings
 
 import pytest
 import torch
+from quiet import quiet
 from torch import nn
 
 from lightning_factorlens.linalg.alternatives import compare_power_law
@@ -34,17 +32,8 @@ def small_cnn():
 
 
 def silent(function):
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            return function()
-    finally:
-        logging.disable(logging.NOTSET)
+    with quiet():
+        return function()
 
 
 @pytest.fixture(scope="module")
