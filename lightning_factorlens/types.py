@@ -27,6 +27,9 @@ class Block:
         shape: Shape of one image's features before flattening, e.g. (H, W) or (C, H, W).
         signed: Whether entries below zero are meant; such a block gets a signed factor (semi-NMF).
         expansion: Features of the layer that each kept column stands for; 1 without a feature budget.
+        index: Which of the features of ``shape`` the columns are, ascending; None for all of them.
+        ends: Where the columns of each process end, of which ``samples`` holds one's own while ``index`` says all;
+            None where ``samples`` is whole.
     """
 
     name: str
@@ -35,6 +38,8 @@ class Block:
     shape: tuple[int, ...]
     signed: bool = False
     expansion: float = 1.0
+    index: Tensor | None = None
+    ends: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ class Factorization:
             and is then taken back.
         passes: Passes over the whole problem, the final evaluation included.
         status: What happened and what to do about it, in words.
+        shapes: Shape of one image's features, a block; empty where nobody said, and then W has no places.
+        index: Which of the features of that shape the rows of W are, a block; None for all of them.
     """
 
     ranks: tuple[int, ...]
@@ -65,6 +72,8 @@ class Factorization:
     history: tuple[tuple[float, ...], ...]
     passes: int
     status: str
+    shapes: tuple[tuple[int, ...], ...] = ()
+    index: tuple[Tensor | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,6 +207,29 @@ class AlphaSummary:
 
 
 @dataclass(frozen=True)
+class LayerSimilarity:
+    """Which components of the factorisation use the same neurons of a layer.
+
+    Attributes:
+        layer: Name of the block.
+        rank: Of the factorisation; also the matrix's size.
+        cosine: Cosine between the columns of O_j, shape (rank, rank), float64, on the CPU.
+        eigenvalues: Its eigenvalues, descending, shape (rank,).
+        off_diagonal: Mean of the cosines of distinct components; NaN at rank 1.
+        k: Eigenvalues that enter ``first_k``.
+        first_k: Mean of the k largest eigenvalues: 1 when no two components share a neuron.
+    """
+
+    layer: str
+    rank: int
+    cosine: Tensor
+    eigenvalues: Tensor
+    off_diagonal: float
+    k: int
+    first_k: float
+
+
+@dataclass(frozen=True)
 class LayerChoice:
     """One row of the table of layers: a tensor that a forward pass produced, and what becomes of it.
 
@@ -242,6 +274,8 @@ class Observation:
         images: The probe images that were factorised, (N, C, H, W) or None.
         factorization: The factors themselves.
         notes: Anything a reader must know to read the numbers.
+        similarity: One entry an activation block, by depth: whether components share neurons there.
+        skipped: Looks so far that a budget did not pay for; None without a budget.
     """
 
     epoch: int
@@ -259,3 +293,5 @@ class Observation:
     images: Tensor | None = None
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
+    similarity: tuple[LayerSimilarity, ...] = ()
+    skipped: int | None = None

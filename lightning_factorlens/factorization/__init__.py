@@ -7,6 +7,7 @@ from lightning_factorlens.factorization.normalize import unit_columns
 from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Penalty
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
+from lightning_factorlens.factorization.sharding import pose
 from lightning_factorlens.factorization.solver import Solver
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "factorize",
     "fit",
     "full_precision",
+    "pose",
     "unit_columns",
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -14,7 +17,50 @@ CANCELS = 1e-3
 CHUNK = 4096
 
 
-def block_sse(problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor) -> Tensor:
+@dataclass
+class RowSums:
+    """Sums over the feature rows of each block, all that errors and the sample factor need of W̃.
+
+    Those of each chunk are added up in float64: in whatever order, and whoever holds which chunk, it is the same sum.
+
+    Attributes:
+        C: W̃_b X̃_b for each block, shape (R, N), float64.
+        V: W̃_b W̃_bᵀ for each block and group, shape (r, r), float64.
+    """
+
+    C: list[Tensor]
+    V: list[list[Tensor]]
+
+    @classmethod
+    def zeros(cls, problem: CoupledProblem, groups: Groups) -> RowSums:
+        """Before the first row."""
+        blocks, R = range(len(problem.blocks)), sum(groups.sizes)
+        zeros = partial(problem.like.new_zeros, dtype=torch.float64)
+        return cls([zeros(R, problem.N) for _ in blocks], [[zeros(r, r) for r in groups.sizes] for _ in blocks])
+
+    def add_(self, groups: Groups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
+        """Rows of block b: ``W`` (R, rows) scaled by ω, ``samples`` (N, rows) in the block's own units."""
+        self.C[b].add_(torch.mm(W, samples.T), alpha=omega)
+        for v, w in zip(self.V[b], groups.split(W)):
+            v += w @ w.T
+
+    def total(self, problem: CoupledProblem) -> tuple[Tensor, list[Tensor]]:
+        """C and V over all blocks and devices."""
+        here = [torch.stack(self.C).sum(0), *(torch.stack(v).sum(0) for v in zip(*self.V))]
+        flat = problem.reduce(torch.cat([t.flatten() for t in here])).to(problem.like)
+        C, *V = (part.view_as(t) for part, t in zip(flat.split([t.numel() for t in here]), here))
+        return C, V
+
+
+def row_sums(problem: CoupledProblem, groups: Groups, W: Tensor) -> RowSums:
+    """The sums of a factor W̃, shape (R, m)."""
+    sums = RowSums.zeros(problem, groups)
+    for b, c, samples in problem.chunks():
+        sums.add_(groups, b, W[:, c], samples, problem.omega[b])
+    return sums
+
+
+def block_sse(problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, sums: RowSums | None = None) -> Tensor:
     """‖X_b − W_b F‖², unweighted, for every group and block.
 
     Args:
@@ -22,21 +68,25 @@ def block_sse(problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor) -> 
         groups: Of the components.
         F: Shape (R, N).
         W: W̃, scaled by ω, shape (R, m).
+        sums: Those of W, where they are known.
 
     Returns:
         Shape (groups, blocks), float64, on the CPU, summed over devices.
     """
+    sums = sums or row_sums(problem, groups, W)
     sse = torch.zeros(len(groups), len(problem.blocks), dtype=torch.float64)
-    f_grams = [g.double() for g in groups.grams(F.double())]
-    for b, (c, omega, energy) in enumerate(zip(problem.columns, problem.omega, problem.block_energy)):
+    F64 = F.double()
+    f_grams = groups.grams(F64)
+    for b, (c, omega, energy) in enumerate(zip(problem.columns, problem.omega, problem.energy_here)):
         if omega == 0:
             continue
-        C = groups.split(problem.collect_block(W, b))
         share = energy / problem.energy * problem.weights[b] ** 2
-        for k, (f, w, f_gram) in enumerate(zip(groups.split(F), groups.split(W[:, c]), f_grams)):
-            value = float(share - 2 * (C[k].double() * f.double()).sum() + ((w @ w.T).double() * f_gram).sum())
+        crosses = groups.sums((sums.C[b] * F64).sum(1))
+        squares = torch.stack([(v.double() * g).sum() for v, g in zip(sums.V[b], f_grams)])
+        for k, value in enumerate((share - 2 * crosses + squares).tolist()):
             if value < CANCELS * share:
-                value = _residual(problem, b, f, w)
+                rows = groups.slices[k]
+                value = _residual(problem, b, F[rows], W[rows, c])
             sse[k, b] = value / omega**2
     return problem.reduce(sse)
 
@@ -46,6 +96,6 @@ def _residual(problem: CoupledProblem, b: int, f: Tensor, w: Tensor) -> float:
     samples, omega = problem.blocks[b].samples, problem.omega[b]
     total = 0.0
     for a in range(0, samples.shape[1], CHUNK):
-        part = torch.addmm(samples[:, a : a + CHUNK], f.T, w[:, a : a + CHUNK], beta=omega, alpha=-1)
+        part = torch.addmm(samples[:, a : a + CHUNK].to(f.device), f.T, w[:, a : a + CHUNK], beta=omega, alpha=-1)
         total += float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2
     return total

@@ -13,10 +13,12 @@ from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.nesting import nested
+from lightning_factorlens.factorization.normalize import unit_rows_
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.sampling import sampled_problem
-from lightning_factorlens.factorization.solver import Solver, Stage, State
+from lightning_factorlens.factorization.solver import Finished, Solver, Stage, State
+from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.linalg.starts import nndsvd, random_rows
 from lightning_factorlens.linalg.svd import leading_eigenvectors
 from lightning_factorlens.types import Block, Factorization
@@ -39,12 +41,12 @@ class Leg:
     state: State | None
     rested: bool
 
-    def best_restarts(self, restarts: int) -> Leg:
-        """The leg of the best restart of each rank alone."""
-        if restarts == 1:
+    def best_restarts(self, restarts: int, survivors: int) -> Leg:
+        """The leg of the best ``survivors`` of each rank's restarts alone."""
+        if restarts == survivors:
             return self
-        table = self.objective.view(-1, restarts)
-        keep = [i * restarts + int(j) for i, j in enumerate(table.argmin(1))]
+        best = self.objective.view(-1, restarts).argsort(dim=1, stable=True)[:, :survivors]
+        keep = [i * restarts + j for i, row in enumerate(best.tolist()) for j in row]
         index = self.groups.rows(keep).to(self.F.device)
         groups = Groups(tuple(self.groups.sizes[k] for k in keep))
         state = None if self.state is None else self.state.select(self.groups, keep)
@@ -58,10 +60,11 @@ class Levels:
     Args:
         problem: The whole.
         ranks: Ascending.
+        start: The factors to go on from, shape (R, N), which already span most of the subspace that carries the fit.
     """
 
-    def __init__(self, problem: CoupledProblem, ranks: tuple[int, ...]) -> None:
-        self.problem = problem
+    def __init__(self, problem: CoupledProblem, ranks: tuple[int, ...], start: Tensor | None = None) -> None:
+        self.problem, self.start = problem, start
         self.rank = ranks[-1]
         self.width = basis_width(self.rank, problem.N)
         self.parts: dict[int, CoupledProblem] = {}
@@ -73,14 +76,15 @@ class Levels:
             return self.problem
         if stage.sample not in self.parts:
             part = sampled_problem(self.problem, stage.sample)
-            compress = self.width is not None and stage.compress
-            self.parts[stage.sample] = CompressedProblem(part, self.vectors(part)) if compress else part
+            self.parts[stage.sample] = part if self.width is None else CompressedProblem(part, self.vectors(part))
         return self.parts[stage.sample]
 
     def vectors(self, part: CoupledProblem) -> Tensor:
         """Leading right singular vectors, of the first part that asked: they serve the finer ones as well."""
         if self.V is None:
-            self.V = leading_eigenvectors(part.gram(), min(self.width or self.rank, part.N))
+            k = min(self.width or self.rank, part.N)
+            start = self.start
+            self.V = leading_eigenvectors(part.gram(), k) if start is None else part.subspace(start, k)
         return self.V
 
 
@@ -92,6 +96,7 @@ def factorize(
     weighting: Weighting = "unit",
     start: Sequence[Tensor] | None = None,
     seed: int = 0,
+    device: torch.device | str | None = None,
 ) -> Factorization:
     """Fits X_b ≈ W_b F with shared non-negative F at all ranks in one batch (paper 000, eq. 1).
 
@@ -102,14 +107,17 @@ def factorize(
         weighting: See `CoupledProblem`.
         start: As in `fit`.
         seed: As in `fit`.
+        device: Where to compute, if not where the blocks are: they stay there and travel a few thousand features at
+            a time, as they must when they do not fit.
 
     Returns:
-        Factors and errors.
+        Factors and errors, on that device.
 
     Raises:
         ValueError: What `CoupledProblem` or `fit` refuses.
     """
-    return fit(CoupledProblem(blocks, weighting), ranks, solver=solver, start=start, seed=seed)
+    problem = CoupledProblem(blocks, weighting) if device is None else StreamedProblem(blocks, weighting, device)
+    return fit(problem, ranks, solver=solver, start=start, seed=seed)
 
 
 def fit(
@@ -139,19 +147,20 @@ def fit(
     solver = solver or HALS()
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
-        level = Levels(problem, ranks)
+        level = Levels(problem, ranks, F)
         for stage in solver.schedule(problem, warm=F is not None):
             part = level(stage)
             if F is None:
                 F = _starts(part, level.vectors(part), ranks, stage.restarts, seed)
             groups = Groups(tuple(r for r in ranks for _ in range(stage.restarts)))
-            leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.restarts)
+            leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.restarts, stage.survivors)
             F = leg.F
-        W = solver.finish(problem, leg.groups, leg.F, leg.state)
-        sse = block_sse(problem, leg.groups, leg.F, W)
+        done = solver.finish(problem, leg.groups, problem.agree(leg.F), None if stage.sample else leg.state)
+        sse = block_sse(problem, leg.groups, done.F, done.W, done.sums)
         if solver.penalty_W is None and solver.penalty_F is None:
-            sse = nested(problem, leg.groups, leg.F, W, sse)
-        return _result(problem, ranks, leg, W, sse, stage)
+            sse = nested(problem, leg.groups, done.F, done.W, sse)
+            unit_rows_(done.F, done.W)
+        return _result(problem, ranks, leg, done, sse, stage)
 
 
 def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
@@ -215,21 +224,24 @@ def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver,
 
 
 def _result(
-    problem: CoupledProblem, ranks: tuple[int, ...], leg: Leg, W: Tensor, sse: Tensor, stage: Stage
+    problem: CoupledProblem, ranks: tuple[int, ...], leg: Leg, done: Finished, sse: Tensor, stage: Stage
 ) -> Factorization:
-    factors = []
-    for w in leg.groups.split(W):
-        factors.append(tuple((w[:, c] / (o or 1.0)).T for c, o in zip(problem.columns, problem.omega)))
-    advice = f"stopped after {stage.passes} passes with some ranks still moving; raise `passes` for more digits"
+    for c, omega in zip(problem.columns, problem.omega):
+        done.W[:, c] /= omega or 1.0  # back in the block's own units
+    walked = leg.history if stage.sample is None else [[] for _ in ranks]
+    history = [[*h, o] for h, o in zip(walked, done.objective.tolist())]
+    advice = f"stopped after {stage.passes} passes with some ranks still moving; raise `{stage.limit}` for more digits"
     return Factorization(
         ranks=ranks,
-        F=tuple(f.clone() for f in leg.groups.split(leg.F)),
-        W=tuple(factors),
+        F=tuple(f.clone() for f in leg.groups.split(done.F)),
+        W=tuple(tuple(w[:, c].T for c in problem.columns) for w in leg.groups.split(done.W)),
         sse=sse,
         block_names=tuple(b.name for b in problem.blocks),
         weights=problem.weights,
-        objective=tuple(leg.objective.tolist()),
-        history=tuple(map(tuple, leg.history)),
-        passes=max(map(len, leg.history)) + 1,
+        objective=tuple(done.objective.tolist()),
+        history=tuple(map(tuple, history)),
+        passes=max(map(len, history)),
         status="every rank came to rest" if leg.rested else advice,
+        shapes=tuple(b.shape for b in problem.blocks),
+        index=tuple(b.index for b in problem.blocks),
     )

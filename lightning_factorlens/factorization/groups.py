@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
+
+from lightning_factorlens.linalg.tiles import diagonal_blocks, tiles
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,18 @@ class Groups:
         return runs
 
     def grams(self, stacked: Tensor) -> list[Tensor]:
-        """T Tᵀ of each group's rows."""
+        """T Tᵀ of each group's rows; on a GPU the blocks of one product, since there calls are what costs."""
+        if stacked.device.type != "cpu":
+            return diagonal_blocks(stacked @ stacked.T, self.sizes)
         return [t @ t.T for t in self.split(stacked)]
+
+    def quadratic(self, grams: Sequence[Tensor], stacked: Tensor) -> Tensor:
+        """⟨t, (G T)_t⟩ for each row t of each group's T, shape (R,): what a fit costs beyond its linear term."""
+        if stacked.device.type != "cpu":
+            where = tiles(self.sizes, stacked.device)
+            packed = where.pack(stacked)
+            return where.unpack(where.grams(grams).to(packed) @ packed * packed).sum(1)
+        return torch.cat([((g.to(t) @ t) * t).sum(1) for g, t in zip(grams, self.split(stacked))])
 
     def sums(self, per_component: Tensor) -> Tensor:
         """The sum of each group's components: shape (groups,)."""
@@ -49,10 +62,15 @@ class Groups:
 
     def spread(self, per_group: Tensor) -> Tensor:
         """A value a group, as a column with one entry a component: shape (R, 1)."""
-        sizes = torch.tensor(self.sizes, device=per_group.device)
-        return per_group.repeat_interleave(sizes)[:, None]
+        return per_group[_owners(self.sizes, per_group.device)][:, None]
 
     def rows(self, keep: Sequence[int]) -> Tensor:
         """Indices of the components of the groups in ``keep``."""
         slices = self.slices
         return torch.cat([torch.arange(slices[k].start, slices[k].stop) for k in keep])
+
+
+@lru_cache(maxsize=64)
+def _owners(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """The group of every component, made once: a table that went to a GPU at every pass would make it wait."""
+    return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)

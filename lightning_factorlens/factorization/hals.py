@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.arguments import whole
+from lightning_factorlens.factorization.evaluate import RowSums
 from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.normalize import unit_rows_
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Stage, State, objective, prox_of, ridge_of
+from lightning_factorlens.factorization.solver import Finished, Stage, State, objective, prox_of, ridge_of
 from lightning_factorlens.linalg.nnls import hals_sweeps_, hals_sweeps_batched_, least_squares_
 
 
@@ -26,7 +28,7 @@ class HALS:
     """The default solver.
 
     Attributes:
-        passes: Passes over all rows after those over sampled rows.
+        passes: Passes over all rows after those over sampled rows, the last one included.
         tol: A group rests when two passes in a row change its objective by less than this share.
         restarts: Starts on the first fit: NNDSVD and ``restarts − 1`` random ones.
         sample: Rows of the sampled stages; 0 works on all rows from the beginning.
@@ -49,7 +51,7 @@ class HALS:
     warm_passes: int = 10
     sample_tol: float = 1e-4
     momentum: float = 0.6
-    sweeps: tuple[int, int] = (2, 4)
+    sweeps: tuple[int, int] = (2, 2)
     penalty_W: Penalty | None = None
     penalty_F: Penalty | None = None
 
@@ -72,26 +74,24 @@ class HALS:
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """Sampled rows first where that pays and no penalty forbids it; restarts only on a cold start."""
-        sampled = bool(self.sample) and problem.m > 2 * self.sample and self._free
+        sampled = bool(self.sample) and problem.features > 2 * self.sample and self._free
         sample, tol = self.sample if sampled else None, self.sample_tol
-        full = [Stage(None, 1, self.passes, self.tol)] if sampled else []
+        full = [Stage(None, 1, self.passes - 1, self.tol)] if sampled and self.passes > 1 else []
         if warm:
-            return [Stage(sample, 1, self.warm_passes, tol, compress=False), *full]
+            return [Stage(sample, 1, self.warm_passes, tol, "warm_passes"), *full]
         half = None if sample is None else max(1, sample // 2)  # enough to tell good starts from bad
         screen = [Stage(half, self.restarts, self.screen_passes, tol)] if self.restarts > 1 else []
-        return [*screen, Stage(sample, 1, self.sample_passes, tol), *full]
+        return [*screen, Stage(sample, 1, self.sample_passes, tol, "sample_passes"), *full]
 
     def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
-        """W at its clipped least squares, then three sweeps: from zero, rank 32 ends 5 % worse."""
+        """W fitted to F, unless it is given."""
         F = F.clone()
         if self._free:
-            _unit_rows_(F)
+            unit_rows_(F)
         B = problem.project(F)
         if W is None:
             W = torch.empty_like(B)
-            for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
-                least_squares_(w, b, f @ f.T, ridge=1e-5).clamp_(min=0)
-            self._update_W(problem, groups, F, W, B, sweeps=3)
+            self._start_W(groups, W, B, groups.grams(F), problem.signed_columns())
         K = len(groups)
         infinite = torch.full((K,), torch.inf, dtype=torch.float64, device=F.device)
         one, beta = torch.ones_like(infinite), torch.full_like(infinite, self.momentum)
@@ -104,32 +104,46 @@ class HALS:
         assert state.scratch is not None
         if not state.fresh:
             B = problem.project(search, out=state.scratch)
-            self._update_W(problem, groups, search, W, B, self.sweeps[0])
+            self._update_W(groups, W, B, groups.grams(search), problem.signed_columns(), self.sweeps[0])
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
         _sweep_(groups, F, C, V, self.sweeps[1], prox_of(self.penalty_F, 1 / (problem.energy or 1.0)))
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         if self._free:
-            norms = _unit_rows_(F)
-            W.mul_(norms)
+            unit_rows_(F, W)
         return self._look_ahead(groups, state, F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
-        """W is a function of F: fit it once more, from where it stands where no group has been left out."""
-        if state is None:  # from scratch it takes more sweeps to be as good
-            state = self.init(problem, groups, F)
-            B, sweeps = state.scratch, 8
-        else:
-            B, sweeps = problem.project(F, out=state.scratch), 3
-        assert B is not None
-        self._update_W(problem, groups, F, state.W, B, sweeps)
-        return state.W
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+        """W is a function of F: fitted once more a few thousand rows at a time, then F from the sums over all rows."""
+        G = groups.grams(F)
+        W = problem.like.new_empty(F.shape[0], problem.m) if state is None else state.W
+        sums = RowSums.zeros(problem, groups)
+        for b, c, samples in problem.chunks():
+            w, signed = W[:, c], [slice(None)] if problem.blocks[b].signed else []
+            B = torch.mm(F, samples).mul_(problem.omega[b])
+            if state is None:
+                self._start_W(groups, w, B, G, signed)
+            else:
+                self._update_W(groups, w, B, G, signed, 3)
+            sums.add_(groups, b, w, samples, problem.omega[b])
+        C, V = sums.total(problem)
+        F = F.clone()
+        _sweep_(groups, F, C, V, self.sweeps[1], prox_of(self.penalty_F, 1 / (problem.energy or 1.0)))
+        value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
+        return Finished(F, W, sums, value)
 
-    def _update_W(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, B: Tensor, sweeps: int) -> None:
+    def _start_W(self, groups: Groups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice]) -> None:
+        """W at its clipped least squares, then swept: from zero, rank 32 would end 5 % worse."""
+        for g, w, b in zip(G, groups.split(W), groups.split(B)):
+            least_squares_(w, b, g, ridge=1e-5).clamp_(min=0)
+        self._update_W(groups, W, B, G, signed, 4)
+
+    def _update_W(
+        self, groups: Groups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice], sweeps: int
+    ) -> None:
         """W in place for fixed F: sweeps where W must be non-negative, the exact solution where it is free."""
-        G, ridge = groups.grams(F), ridge_of(self.penalty_W)
-        exact = []
-        for c in problem.signed_columns():
+        ridge, exact = ridge_of(self.penalty_W), []
+        for c in signed:
             for g, w, b in zip(G, groups.split(W[:, c]), groups.split(B[:, c])):
                 least_squares_(w, b, g + ridge * torch.eye(len(g)).to(g))
             exact.append((c, W[:, c].clone()))
@@ -151,7 +165,7 @@ class HALS:
             "beta_last": torch.where(fell, beta, beta_last),
         }
         if self._free:
-            _unit_rows_(ahead)
+            unit_rows_(ahead)
         return State(F, W, value, {"search": ahead}, memory, state.scratch)
 
 
@@ -174,10 +188,3 @@ def _sweep_(
             for g, t, b in zip(together, T[rows].split(size), B[rows].split(size)):
                 hals_sweeps_(t, b, g, sweeps, prox_)
         k += count
-
-
-def _unit_rows_(F: Tensor) -> Tensor:
-    """Scales rows to unit norm in place; returns the norms, shape (R, 1). A zero row stays zero."""
-    norms = torch.linalg.vector_norm(F, dim=1, keepdim=True)
-    F.div_(torch.where(norms > 0, norms, 1))
-    return norms

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Stage, State, objective, ridge_of
+from lightning_factorlens.factorization.solver import Finished, Stage, State, objective, ridge_of
 from lightning_factorlens.linalg.nnls import least_squares_
 
 
@@ -76,10 +77,10 @@ class MultiplicativeUpdates:
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return State(F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
-        """The W it walked with."""
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+        """The F and W it walked with."""
         assert state is not None  # no group is ever left out
-        return state.W
+        return Finished(F, state.W, row_sums(problem, groups, state.W), state.objective)
 
 
 def _multiply_(T: Tensor, up: Tensor, down: Tensor, penalty: Penalty | None, unit: float, root: bool = False) -> None:

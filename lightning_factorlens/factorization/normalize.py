@@ -31,3 +31,16 @@ def unit_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor
     factors = result.W[result.ranks.index(rank)]
     scales = torch.stack([torch.linalg.vector_norm(w, dim=0) for w in factors])
     return [w / torch.where(s > 0, s, 1) for w, s in zip(factors, scales)], scales
+
+
+def unit_rows_(F: Tensor, W: Tensor | None = None) -> None:
+    """Scales the rows of F to unit norm in place, and with ``W`` its rows by the same norms: W F stays what it was.
+
+    Args:
+        F: Shape (R, N). A zero row stays zero, and so does its component of W.
+        W: The stacked factor, shape (R, m).
+    """
+    norms = torch.linalg.vector_norm(F, dim=1, keepdim=True)
+    F.div_(torch.where(norms > 0, norms, 1))
+    if W is not None:
+        W.mul_(norms)

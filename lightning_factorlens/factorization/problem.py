@@ -8,22 +8,19 @@ and it is a sum over feature rows, so the blocks stay where they were captured: 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens.arguments import one_of
-from lightning_factorlens.types import Block
+from lightning_factorlens.types import Block, Factorization
 
 Weighting = Literal["unit", "raw"]
 WEIGHTINGS: tuple[str, ...] = ("unit", "raw")
-
-
-def identity(sums: Tensor) -> Tensor:
-    """The reduction on one device: the sums over these rows are all there is."""
-    return sums
+#: Features handled together in a pass over all rows: their products stay in the processor's cache.
+CHUNK = 8192
 
 
 class CoupledProblem:
@@ -36,25 +33,19 @@ class CoupledProblem:
         blocks: At least one; all with the same number of samples, dtype and device.
         weighting: ``"unit"`` gives every block the same share of the objective, so that none drowns the others;
             ``"raw"`` is the papers': every entry counts the same.
-        reduce: Sums a tensor over the devices that hold different feature rows.
 
     Raises:
         ValueError: No blocks, an unknown weighting, blocks of different N, or values that are not finite.
     """
 
-    def __init__(
-        self,
-        blocks: Sequence[Block],
-        weighting: Weighting = "unit",
-        reduce: Callable[[Tensor], Tensor] = identity,
-    ) -> None:
+    def __init__(self, blocks: Sequence[Block], weighting: Weighting = "unit") -> None:
         one_of("weighting", weighting, WEIGHTINGS)
         _check(blocks)
         self.blocks = tuple(blocks)
-        self.reduce = reduce
-        self.row_norms = [_row_norms(block) for block in blocks]
+        self.row_norms = self._norms()
         squares = [float(norms.square().sum()) for norms in self.row_norms]
         self.block_energy = tuple(block.expansion * square for block, square in zip(blocks, squares))
+        self.energy_here = self.block_energy
         self.energy = math.fsum(self.block_energy)
         self.weights = tuple(self._weight(e, weighting) for e in self.block_energy)
         # Overflow and underflow stay away because every product below is of order 1.
@@ -62,6 +53,10 @@ class CoupledProblem:
         self.omega = tuple(w * math.sqrt(b.expansion) * scale for w, b in zip(self.weights, blocks))
         ends = torch.tensor([b.samples.shape[1] for b in blocks]).cumsum(0).tolist()
         self.columns = tuple(slice(a, b) for a, b in zip([0, *ends], ends))
+
+    def _norms(self) -> list[Tensor]:
+        """Norm of every feature row of every block."""
+        return [row_norms(block) for block in self.blocks]
 
     def _weight(self, block_energy: float, weighting: str) -> float:
         """Weights keep the total energy, so errors stay in the units of the activations."""
@@ -77,8 +72,13 @@ class CoupledProblem:
 
     @property
     def m(self) -> int:
-        """Features of all blocks together."""
+        """Features of all blocks together, of those held here."""
         return self.columns[-1].stop
+
+    @property
+    def features(self) -> int:
+        """Features of all blocks together, wherever they are."""
+        return self.m
 
     @property
     def like(self) -> Tensor:
@@ -92,33 +92,50 @@ class CoupledProblem:
     def project(self, F: Tensor, out: Tensor | None = None) -> Tensor:
         """F X̃ᵀ, shape (R, m), for F of shape (R, N)."""
         B = self.like.new_empty(F.shape[0], self.m) if out is None else out
-        for block, c, omega in zip(self.blocks, self.columns, self.omega):
-            torch.addmm(B[:, c], F, block.samples, beta=0, alpha=omega, out=B[:, c])
+        for b, c, samples in self.chunks(whole=True):
+            torch.addmm(B[:, c], F, samples, beta=0, alpha=self.omega[b], out=B[:, c])
         return B
 
-    def collect_block(self, W: Tensor, b: int) -> Tensor:
-        """Block b's share of `collect`, before the reduction."""
-        C = self.like.new_zeros(W.shape[0], self.N)
-        return C.addmm_(W[:, self.columns[b]], self.blocks[b].samples.T, alpha=self.omega[b])
+    def chunks(self, whole: bool = False) -> Iterator[tuple[int, slice, Tensor]]:
+        """One pass over all rows, as (block, columns of W̃, samples (N, features)).
+
+        Args:
+            whole: Block by block rather than a few thousand features at a time.
+        """
+        for b, (block, c) in enumerate(zip(self.blocks, self.columns)):
+            step = block.samples.shape[1] if whole else CHUNK
+            for a, part in zip(range(c.start, c.stop, step or 1), block.samples.split(step or 1, 1)):
+                yield b, slice(a, a + part.shape[1]), part
 
     def collect(self, W: Tensor) -> Tensor:
         """W̃ X̃, summed over all features: shape (R, N)."""
         C = self.like.new_zeros(W.shape[0], self.N)
-        for block, c, omega in zip(self.blocks, self.columns, self.omega):
-            C.addmm_(W[:, c], block.samples.T, alpha=omega)
+        for b, c, samples in self.chunks(whole=True):
+            C.addmm_(W[:, c], samples.T, alpha=self.omega[b])
         return self.reduce(C)
 
     def gram_block(self, b: int) -> Tensor:
-        """Block b's share of `gram`, before the reduction."""
-        scaled = self.blocks[b].samples * self.omega[b]
-        return scaled @ scaled.T
+        """Block b's share of `gram`, before the reduction: float64, in which the order of the chunks does not show."""
+        K = self.like.new_zeros(self.N, self.N, dtype=torch.float64)
+        for part in self.blocks[b].samples.split(CHUNK, 1):
+            scaled = part.to(K.device) * self.omega[b]
+            K += scaled @ scaled.T
+        return K
 
     def gram(self) -> Tensor:
         """X̃ᵀ X̃, shape (N, N)."""
-        K = self.like.new_zeros(self.N, self.N)
-        for b in range(len(self.blocks)):
-            K += self.gram_block(b)
-        return self.reduce(K)
+        return self.reduce(torch.stack([self.gram_block(b) for b in range(len(self.blocks))]).sum(0)).to(self.like)
+
+    def subspace(self, F: Tensor, k: int) -> Tensor:
+        """About the k leading right singular vectors of X̃, shape (N, k), by one subspace iteration from rows like F's.
+
+        Halko, Martinsson and Tropp, "Finding structure with randomness" (2011), algorithm 4.4 with the rows of F (the
+        last k of them) in place of as many random vectors.
+        """
+        generator = torch.Generator().manual_seed(0)
+        fill = torch.randn(max(0, k - len(F)), self.N, generator=generator).to(F)
+        rows = torch.linalg.qr(torch.cat([F, fill])[-k:].T)[0].T
+        return torch.linalg.qr(self.collect(self.project(rows)).T)[0]
 
     def row_norms_sq(self) -> Tensor:
         """Squared norm of every feature row of X̃, shape (m,)."""
@@ -129,13 +146,45 @@ class CoupledProblem:
         rows = self.like.new_empty(len(index), self.N)
         for block, c, omega in zip(self.blocks, self.columns, self.omega):
             inside = (index >= c.start) & (index < c.stop)
-            rows[inside] = block.samples[:, index[inside] - c.start].T * omega
+            wanted = (index[inside] - c.start).to(block.samples.device)
+            rows[inside] = block.samples.index_select(1, wanted).T.to(rows.device) * omega
         return rows
 
+    # ---- what `ShardedProblem` does otherwise, since it holds a share of the features
 
-def _row_norms(block: Block) -> Tensor:
+    def reduce(self, sums: Tensor) -> Tensor:
+        """Sums over the features held here, added up over all who hold some."""
+        return sums
+
+    def agree(self, tensor: Tensor) -> Tensor:
+        """What everyone goes on with."""
+        return tensor
+
+    def pick(self, indices: Sequence[Tensor]) -> list[Tensor]:
+        """Columns of every block by their index in it, ascending."""
+        found = zip((block.samples for block in self.blocks), indices)
+        return [samples.index_select(1, i.to(samples.device)).to(self.like.device) for samples, i in found]
+
+    def spans(self) -> Sequence[slice]:
+        """Where each block's features stand among those of all."""
+        return self.columns
+
+    def entries(self, b: int) -> int:
+        """Values in block b."""
+        return self.blocks[b].samples.numel()
+
+    def eigenvalues(self, grams: Tensor) -> Tensor:
+        """Of every matrix of a batch, shape (k, n, n) → (k, n)."""
+        return torch.linalg.eigvalsh(grams)
+
+    def whole_factors(self, result: Factorization) -> Factorization:
+        """A fit's result with every row of W."""
+        return result
+
+
+def row_norms(block: Block) -> Tensor:
     """Norm of every feature row, float64, shape (features,); one pass over the block, which also finds NaN."""
-    norms = torch.linalg.vector_norm(block.samples, dim=0).double()
+    norms = _column_norms(block.samples)
     total = float(norms.sum())
     if not 1e-12 < total < 1e15:  # squares may have left float32's range
         norms = torch.linalg.vector_norm(block.samples, dim=0, dtype=torch.float64)
@@ -149,11 +198,25 @@ def _row_norms(block: Block) -> Tensor:
     return norms
 
 
+def _column_norms(samples: Tensor) -> Tensor:
+    """‖column‖, float64. On the CPU a reduction over the first dimension reads against the grain, four times slower."""
+    if samples.device.type != "cpu":
+        return torch.linalg.vector_norm(samples, dim=0).double()
+    total = samples.new_zeros(samples.shape[1], dtype=torch.float64)
+    for some in samples.split(64):  # so few that float32 sums keep their digits
+        squares = samples.new_zeros(samples.shape[1])
+        for row in some.unbind(0):
+            squares.addcmul_(row, row)
+        total += squares
+    return total.sqrt_()
+
+
 def _check(blocks: Sequence[Block]) -> None:
     if not blocks:
         raise ValueError("blocks: found none; a coupled factorisation needs at least one input channel or layer.")
     for block in blocks:
-        if block.samples.ndim != 2 or 0 in block.samples.shape:
+        features = block.ends[-1] if block.ends else block.samples.shape[-1]
+        if block.samples.ndim != 2 or not len(block.samples) or not features:
             raise ValueError(
                 f"block {block.name!r}: samples must be (N, features), found {tuple(block.samples.shape)}."
             )

@@ -51,11 +51,12 @@ def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
         A problem with one dense block for the non-negative rows and one for the signed, if any.
     """
     pi = inclusion_probabilities(problem.row_norms_sq(), size)
-    chosen = systematic(pi)
+    chosen, spans = problem.agree(systematic(pi)), problem.spans()
+    inside = [chosen[(chosen >= c.start) & (chosen < c.stop)] for c in spans]
+    picked = problem.pick([index - c.start for index, c in zip(inside, spans)])
     parts: dict[bool, list[Tensor]] = {}
-    for block, c, omega in zip(problem.blocks, problem.columns, problem.omega):
-        inside = chosen[(chosen >= c.start) & (chosen < c.stop)]
-        weight = (omega * pi[inside].rsqrt()).to(block.samples.dtype)
-        parts.setdefault(block.signed, []).append(block.samples[:, inside - c.start] * weight)
+    for block, omega, index, samples in zip(problem.blocks, problem.omega, inside, picked):
+        weight = (omega * pi[index].rsqrt()).to(samples.dtype)
+        parts.setdefault(block.signed, []).append(samples.mul_(weight))
     blocks = [Block("sample", "activation", torch.cat(p, 1), (), signed) for signed, p in parts.items()]
-    return CoupledProblem([b for b in blocks if b.samples.shape[1]], "raw", problem.reduce)
+    return CoupledProblem([b for b in blocks if b.samples.shape[1]], "raw")

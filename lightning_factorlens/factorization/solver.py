@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from lightning_factorlens.factorization.evaluate import RowSums
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.penalties import L2, Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
@@ -51,22 +52,41 @@ class State:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """What the last pass over all rows leaves.
+
+    Attributes:
+        F: Shape (R, N).
+        W: The stacked factor, scaled by ω, shape (R, m).
+        sums: Its sums over the rows, from which the errors of (F, W) follow without another pass.
+        objective: Of (F, W), one a group, float64.
+    """
+
+    F: Tensor
+    W: Tensor
+    sums: RowSums
+    objective: Tensor
+
+
+@dataclass(frozen=True)
 class Stage:
     """One leg of a fit.
 
     Attributes:
         sample: Sampled rows to work on; None for all.
-        restarts: Starts of every rank, the best of which goes on.
+        restarts: Starts of every rank.
         passes: At most so many passes.
         tol: A group rests when two passes in a row change its objective by less than this share.
-        compress: Whether products may go through a basis, see `CompressedProblem`.
+        limit: The solver's option that set ``passes``.
+        survivors: The best of each rank's starts that go on to the next stage, one from the last.
     """
 
     sample: int | None
     restarts: int
     passes: int
     tol: float
-    compress: bool = True
+    limit: str = "passes"
+    survivors: int = 1
 
 
 class Solver(Protocol):
@@ -93,8 +113,8 @@ class Solver(Protocol):
     def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
         """One pass over the problem."""
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Tensor:
-        """The W̃ that belongs to the best F; ``state`` is the last one where it holds every group."""
+    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+        """The last pass, over all rows, from the best F; ``state`` is the last one where it holds every group of it."""
 
 
 def prox_of(penalty: Penalty | None, unit: float = 1.0) -> Callable[[Tensor, float], Tensor] | None:

@@ -20,7 +20,7 @@ from lightning_factorlens.factorization import (
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.types import Block
 
-SOLVERS = [HALS(), HALS(momentum=0.0), HALS(sample=64), MultiplicativeUpdates()]
+SOLVERS = [HALS(), HALS(momentum=0.0), HALS(sample=64, passes=3), MultiplicativeUpdates()]
 RANKS = (1, 2, 3, 4, 8)
 
 
@@ -250,7 +250,7 @@ def test_bad_input_is_named(planted):
         L2(-1.0)
 
 
-@pytest.mark.parametrize("solver", [HALS(), HALS(sample=64), MultiplicativeUpdates(passes=50)], ids=repr)
+@pytest.mark.parametrize("solver", [HALS(), HALS(sample=64, passes=3), MultiplicativeUpdates(passes=50)], ids=repr)
 def test_the_error_never_rises_with_the_rank_even_on_data_of_low_rank(planted, solver):
     g = torch.Generator().manual_seed(0)
     three = torch.rand(3, 400, generator=g)[torch.randint(0, 3, (64,), generator=g)]
@@ -300,3 +300,16 @@ def test_group_lasso_switches_components_off_as_it_grows(planted):
     assert off[-1] > 0
     with pytest.raises(ValueError, match="groups: found 2 numbers for 60 samples"):
         factorize(blocks, [2], solver=HALS(penalty_F=GroupLasso(1.0, [0, 1])))
+
+
+def test_streamed_blocks_give_the_same_fit(planted, monkeypatch):
+    import lightning_factorlens.factorization.problem as problem_module
+
+    blocks = planted(noise=0.3)
+    solver = HALS(sample=32)
+    here = factorize(blocks, [2, 4], solver=solver)
+    monkeypatch.setattr(problem_module, "CHUNK", 7)
+    there = factorize(blocks, [2, 4], solver=solver, device="cpu")
+    torch.testing.assert_close(there.sse, here.sse, rtol=1e-4, atol=0)
+    warm, again = (factorize(blocks, [2, 4], solver=solver, device=d, start=here.F) for d in (None, "cpu"))
+    torch.testing.assert_close(again.sse, warm.sse, rtol=1e-4, atol=0)
