@@ -55,3 +55,35 @@ def consistency(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
     log_p = torch.stack([log_probabilities(t) for t in transformed])
     picked = log_p.gather(2, choice.expand(len(transformed), -1)[..., None])
     return float(-picked.double().mean())
+
+
+def soft_consistency(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
+    """Symmetric cross-entropy between the plain and the transformed probe's predictions, −½ Σ (p log q + q log p).
+
+    Unlike `consistency` it also sees how sure the plain prediction was: equal predictions give their entropy, not 0.
+
+    Args:
+        outputs: Of the plain probe, shape (N, K).
+        transformed: Of each transformed probe, the same shape.
+
+    Returns:
+        Mean over images and transforms, ≥ 0, in nats.
+    """
+    log_p = log_probabilities(outputs)
+    log_q = torch.stack([log_probabilities(t) for t in transformed])
+    crossed = (log_p.exp() * log_q + log_q.exp() * log_p).sum(-1)
+    return float(-0.5 * crossed.double().mean())
+
+
+def disagreement_rate(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
+    """Share of the images and transforms whose class is another one than without the transform.
+
+    Args:
+        outputs: Of the plain probe, shape (N, K).
+        transformed: Of each transformed probe, the same shape.
+
+    Returns:
+        From 0 to 1.
+    """
+    choice = outputs.argmax(1)
+    return float(torch.stack([t.argmax(1) != choice for t in transformed]).double().mean())

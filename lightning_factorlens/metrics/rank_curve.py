@@ -57,8 +57,8 @@ class Scopes:
 
     def _entries(self, scope: str) -> float:
         """Entries of a part, the neurons that a budget left out included."""
-        blocks = [self.problem.blocks[b] for b in self.members[scope]]
-        return sum(block.samples.numel() * block.expansion for block in blocks)
+        problem = self.problem
+        return sum(problem.entries(b) * problem.blocks[b].expansion for b in self.members[scope])
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
@@ -99,15 +99,15 @@ class Scopes:
     def _spectra(self) -> dict[tuple[str, bool], Tensor]:
         """Eigenvalues of XᵀX of every part, up to a factor, weighted and not; one product a block."""
         problem = self.problem
-        grams = torch.stack([problem.reduce(problem.gram_block(b)) for b in range(len(problem.blocks))])
+        sums = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
+        grams = problem.reduce(sums).to(problem.like)
         plain = torch.tensor([w**-2 if w else 1.0 for w in problem.weights]).to(grams)[:, None, None] * grams
-        single = torch.linalg.eigvalsh(grams)
-        spectra = {}
-        for scope, members in self.members.items():
-            for weighted, part in ((True, grams), (False, plain)):
-                alone = len(members) == 1
-                spectra[scope, weighted] = single[members[0]] if alone else torch.linalg.eigvalsh(part[members].sum(0))
-        return spectra
+        wanted = [(scope, w) for scope in self.members for w in (True, False)]
+        several = [(scope, w) for scope, w in wanted if len(self.members[scope]) > 1]
+        parts = [(grams if w else plain)[self.members[scope]].sum(0) for scope, w in several]
+        found = problem.eigenvalues(torch.stack([*grams, *parts]))
+        spectra = dict(zip(several, found[len(grams) :]))
+        return {(scope, w): spectra.get((scope, w), found[self.members[scope][0]]) for scope, w in wanted}
 
 
 def _below(floor: float, error: float) -> float:

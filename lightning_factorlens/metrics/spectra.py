@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -40,6 +40,7 @@ def layer_spectra(
     cache: SpectraCache | None = None,
     sizes: Sizes | None = None,
     backend: Backend = "factorlens",
+    layers: Sequence[WeightLayer] | None = None,
 ) -> tuple[LayerSpectrum, ...]:
     """The spectrum of every weight of the model. α of one mode says nothing about α of another.
 
@@ -54,6 +55,7 @@ def layer_spectra(
             number for all or by layer name. A layer without one abstains.
         backend: ``"weightwatcher"`` hands the weights to that package, which brings its own matrices and fit; its
             numbers then stand under its own names in ``foreign``. The arguments between do not touch it.
+        layers: Some of `weight_layers(model)`; all unless given.
 
     Returns:
         One entry a weight, in the order of ``named_modules()``; where there is no α, ``fit.reason`` says why.
@@ -68,7 +70,7 @@ def layer_spectra(
         raise ValueError(f'backend must be "factorlens" or "weightwatcher", found {backend!r}')
     if mode == "w2" and sizes is None:
         raise ValueError('sizes must be given with mode="w2", found None: W2 acts on images of a size, e.g. sizes=32')
-    layers = weight_layers(model)
+    layers = weight_layers(model) if layers is None else layers
     if backend == "weightwatcher":
         return weightwatcher_spectra(layers)
     keys: list[Key] = [(fit, _size(layer, mode, sizes), digest(layer)) if cache else () for layer in layers]
@@ -109,6 +111,12 @@ def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = 
         layers=len(entering),
         abstained=len(spectra) - len(fitted),
     )
+
+
+def spectrum_cost(layer: WeightLayer) -> float:
+    """About how much work a layer's spectrum is, to share the layers out: its entries times its shorter side."""
+    size, rows = layer.weight.numel(), max(1, layer.weight.shape[0])
+    return float(size * min(rows, size // rows))
 
 
 def _spectra(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Sizes | None) -> dict[int, LayerSpectrum]:

@@ -1,0 +1,139 @@
+"""Rules that know what the learning rate does: signals follow the rate as well as the learning.
+
+While a rate warms up the network changes little, and its predictions agree with each other for that reason. While a
+rate is still to be annealed every label-free signal of the project's first study stopped too early: the last epochs, at
+the lowest rates, bring the improvement.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass, replace
+
+from lightning_factorlens.arguments import whole
+from lightning_factorlens.stopping.rule import Look, State, Verdict, WrappingRule
+
+#: Rates that differ by less are the same.
+SAME = 1e-6
+
+
+@dataclass(frozen=True)
+class NotBefore(WrappingRule):
+    """A rule that looks on from the start but may not stop before an epoch.
+
+    Attributes:
+        rule: Whose verdict counts afterwards.
+        epochs: Epochs that are trained in any case.
+    """
+
+    epochs: int
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("epochs", self.epochs, 0)
+
+    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+        """The rule's, without a stop that comes too early."""
+        state, verdict = self.rule.step(state, value, look)
+        if verdict.stop and look.epoch < self.epochs:
+            verdict = replace(verdict, stop=False, reason=f"not before epoch {self.epochs}: {verdict.reason}")
+        return state, verdict
+
+
+@dataclass(frozen=True)
+class _Waiting(WrappingRule):
+    """A rule that begins anew whenever a wait is over; during a wait the latest look counts as the best."""
+
+    def start(self) -> State:
+        """No look seen."""
+        return {"rule": self.rule.start(), "best_epoch": None, **self._start()}
+
+    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+        """Looks at the rate, and asks the rule unless waiting."""
+        state, why = self._wait(state, look)
+        if why:
+            seen = math.isfinite(value)
+            best = look.epoch if seen else state["best_epoch"]
+            state = {**state, "rule": self.rule.start(), "best_epoch": best}
+            return state, Verdict(False, best, value if seen else math.nan, why)
+        inner, verdict = self.rule.step(state["rule"], value, look)
+        if verdict.best_epoch is None:  # no value yet since the wait was over
+            verdict = replace(verdict, best_epoch=state["best_epoch"])
+        return {**state, "rule": inner, "best_epoch": verdict.best_epoch}, verdict
+
+    @abstractmethod
+    def _start(self) -> State:
+        """What is kept of the rates."""
+
+    @abstractmethod
+    def _wait(self, state: State, look: Look) -> tuple[State, str]:
+        """The state with this look's rate, and why to wait, empty for not at all."""
+
+
+@dataclass(frozen=True)
+class AfterWarmup(_Waiting):
+    """A rule that sees nothing of the warm-up: of the first epochs, and of those whose rate rises.
+
+    The first look never counts: nobody can tell yet whether the rate rises.
+
+    Attributes:
+        rule: Sees what comes afterwards.
+        epochs: Epochs that count as warm-up in any case.
+    """
+
+    epochs: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("epochs", self.epochs, 0)
+
+    def _start(self) -> State:
+        return {"last": 0.0, "over": False}
+
+    def _wait(self, state: State, look: Look) -> tuple[State, str]:
+        if state["over"]:
+            return state, ""
+        rises = look.rate is not None and look.rate > state["last"] * (1 + SAME)
+        over = not rises and look.epoch > self.epochs
+        return {**state, "last": look.rate or 0.0, "over": over}, "" if over else "the learning rate is warming up"
+
+
+@dataclass(frozen=True)
+class AwaitAnneal(_Waiting):
+    """A rule that begins when the learning rate has been annealed.
+
+    Where the schedule is known (``look.lowest_rate_ahead``) it waits while a lower rate is still to come and the
+    present one is above ``floor`` of the highest so far. Where it is not, it waits while the rate has fallen within the
+    last ``settle`` looks. A constant rate, and one that nobody tells, is not waited for.
+
+    Attributes:
+        rule: Begins anew whenever a wait is over.
+        floor: Share of the highest rate below which a rate counts as annealed.
+        settle: Looks without a fall after which an unknown schedule counts as done.
+    """
+
+    floor: float = 0.01
+    settle: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        whole("settle", self.settle, 1)
+        if not isinstance(self.floor, (int, float)) or not 0 <= self.floor < 1:
+            raise ValueError(f"floor: must be at least 0 and below 1, found {self.floor!r}.")
+
+    def _start(self) -> State:
+        return {"peak": 0.0, "last": 0.0, "still": self.settle}
+
+    def _wait(self, state: State, look: Look) -> tuple[State, str]:
+        rate, ahead = look.rate, look.lowest_rate_ahead
+        if rate is None:
+            return state, ""
+        still = 0 if rate < state["last"] * (1 - SAME) else state["still"] + 1
+        state = {**state, "last": rate, "still": still, "peak": max(state["peak"], rate)}
+        if rate <= self.floor * state["peak"]:
+            return state, ""
+        if ahead is None:
+            return state, f"the learning rate fell to {rate:.3g} {still} looks ago" if still < self.settle else ""
+        falls = ahead < rate * (1 - SAME)
+        return state, f"the learning rate is {rate:.3g} and will fall to {ahead:.3g}" if falls else ""

@@ -1,0 +1,85 @@
+"""Plans against the rates that the schedulers then set."""
+
+import math
+
+import pytest
+import torch
+from torch.optim import lr_scheduler as schedules
+
+from lightning_factorlens.stopping.planned_rates import MOST, highest_rate, lowest_ahead, planned_rates
+
+MAKE = {
+    "cosine": lambda o: schedules.CosineAnnealingLR(o, 30),
+    "step": lambda o: schedules.StepLR(o, 10),
+    "milestones": lambda o: schedules.MultiStepLR(o, [5, 9]),
+    "lambda": lambda o: schedules.LambdaLR(o, lambda e: 1 / (1 + e)),
+    "one-cycle": lambda o: schedules.OneCycleLR(o, 0.5, total_steps=31),
+    "cyclic": lambda o: schedules.CyclicLR(o, 0.01, 0.2, step_size_up=4, cycle_momentum=False),
+    "restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 7),
+    "warm-up": lambda o: schedules.SequentialLR(
+        o, [schedules.LinearLR(o, 0.1, total_iters=5), schedules.CosineAnnealingLR(o, 25)], [5]
+    ),
+    "chained": lambda o: schedules.ChainedScheduler(
+        [schedules.LinearLR(o, 0.1, total_iters=5), schedules.ExponentialLR(o, 0.9)]
+    ),
+}
+
+
+def optimizer(kind=torch.optim.SGD):
+    weights = [torch.nn.Parameter(torch.zeros(3)) for _ in range(2)]
+    return kind([{"params": weights[:1]}, {"params": weights[1:], "lr": 0.05}], lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
+@pytest.mark.parametrize("name", MAKE)
+def test_the_plan_is_what_the_scheduler_then_does(name, kind):
+    o = optimizer(kind)
+    scheduler = MAKE[name](o)
+    for _ in range(3):
+        scheduler.step()
+    before = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
+    planned = planned_rates(scheduler, 27)
+    after = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
+    assert repr(before) == repr(after)
+    real = [highest_rate(o)]
+    for _ in range(27):
+        scheduler.step()
+        real.append(highest_rate(o))
+    assert planned == real
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_schedule_that_ends_itself_ends_its_plan():
+    scheduler, real = schedules.OneCycleLR(optimizer(), 0.5, total_steps=10), []
+    planned = planned_rates(scheduler, 50)
+    with pytest.raises(ValueError, match="Tried to step"):
+        while True:
+            real.append(highest_rate(scheduler.optimizer))
+            scheduler.step()
+    assert planned == real
+
+
+def test_what_cannot_be_told_is_not():
+    class Stubborn(schedules.LRScheduler):
+        def get_lr(self):
+            return [g["lr"] for g in self.optimizer.param_groups]
+
+        def __deepcopy__(self, memo):
+            raise TypeError
+
+    class Held:
+        def __deepcopy__(self, memo):
+            raise TypeError("no copies")
+
+    assert planned_rates(schedules.ReduceLROnPlateau(optimizer()), 5) is None
+    assert planned_rates(schedules.StepLR(optimizer(), 5), MOST + 1) is None
+    assert planned_rates(object(), 5) is None
+    scheduler = Stubborn(optimizer())
+    scheduler.held = Held()
+    assert planned_rates(scheduler, 5) is None
+
+
+def test_the_lowest_of_those_that_follow():
+    assert lowest_ahead([1.0, 3.0, 2.0, 4.0]) == [2.0, 2.0, 4.0, math.inf]
+    assert lowest_ahead([]) == []

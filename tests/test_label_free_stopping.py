@@ -1,0 +1,462 @@
+"""The stopping callback inside a real Trainer, after the lens and before the checkpoint."""
+
+import json
+import logging
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim import lr_scheduler as schedules
+
+from lightning_factorlens import LabelFreeStopping
+from lightning_factorlens.stopping import (
+    AnyOf,
+    AwaitAnneal,
+    Maximise,
+    On,
+    Patience,
+    Rule,
+    Smoothing,
+    Verdict,
+    looks_of,
+    replay,
+)
+from tests import test_callback
+from tests.test_callback import Net, Snapshot, loaders, scalars, train
+
+SIGNAL = "factorlens/consistency"
+
+
+def lens(**options):
+    return test_callback.lens(**{"figures_every": 0, "alpha": False, "ranks": (1, 2), **options})
+
+
+def keeper(tmp_path, **options):
+    return ModelCheckpoint(tmp_path, "{epoch}", monitor="factorlens/stop_score", mode="min", **options)
+
+
+class Rates(Callback):
+    """What the lens measured and the rate at the end of every epoch, on this rank."""
+
+    def __init__(self):
+        self.rates, self.series, self.scores = [], [], []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.series.append(float(trainer.callback_metrics[SIGNAL]))
+
+
+class Scheduled(Net):
+    """The given scheduler, stepped every epoch or every batch."""
+
+    def __init__(self, make, interval="epoch", frequency=1):
+        super().__init__()
+        self.make, self.options = make, {"interval": interval, "frequency": frequency}
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.SGD(self.parameters(), lr=0.02)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make(optimizer), **self.options}}
+
+
+RULE = Patience(2)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
+def test_it_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, first, caplog):
+    seen, keep, stop = Rates(), keeper(tmp_path / "kept"), LabelFreeStopping(rule=RULE, mode="stop")
+    logging.getLogger("lightning.pytorch").propagate = True
+    with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
+        callbacks = [keep, lens(), seen, stop] if first else [keep, stop, seen, lens()]
+        trainer, _ = train(tmp_path, *callbacks, epochs=30, enable_checkpointing=True)
+    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]  # without the look before training
+    verdicts = replay(RULE, points)
+    expected = [v.stop for v in verdicts].index(True) + 1
+    assert trainer.current_epoch == expected == len(points) < 30
+    assert stop.stopped_epoch == expected - 1
+    assert keep.best_model_path.endswith(f"epoch={verdicts[-1].best_epoch - 1}.ckpt")
+    assert scalars(tmp_path)["factorlens/stop_best_epoch"][-1][1] == verdicts[-1].best_epoch
+    assert [v for _, v in scalars(tmp_path)["factorlens/stop_verdict"]] == [float(v.stop) for v in verdicts]
+    assert [s for s, _ in scalars(tmp_path)["factorlens/stop_score"]] == [4 * e - 1 for e in range(1, expected + 1)]
+    assert caplog.text.count("LabelFreeStopping stops training: factorlens/consistency: no look has come below") == 1
+
+
+def test_the_score_falls_at_every_new_best_and_only_there(tmp_path):
+    train(tmp_path, lens(), LabelFreeStopping(rule=RULE), epochs=14)
+    found = scalars(tmp_path)
+    series, scores = ([v for _, v in found[t]] for t in (SIGNAL, "factorlens/stop_score"))
+    bests = [v.best_epoch for v in replay(RULE, series[1:])]
+    assert len(set(bests)) > 1
+    for t, (best, score) in enumerate(zip(bests, scores)):
+        assert (score < min(scores[:t], default=0.0)) == (best == t + 1)
+
+
+def test_advice_changes_nothing_and_is_given_once(tmp_path, caplog):
+    alone, watched = Snapshot(), Snapshot()
+    train(tmp_path / "a", alone, epochs=8)
+    logging.getLogger("lightning.pytorch").propagate = True
+    with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
+        trainer, _ = train(tmp_path / "b", LabelFreeStopping(rule=Patience(1)), lens(), watched, epochs=8)
+    assert trainer.current_epoch == 8
+    assert all(torch.equal(v, watched.weights[k]) for k, v in alone.weights.items())
+    assert all(
+        torch.equal(v, watched.optimizer["state"][k][n])
+        for k, s in alone.optimizer["state"].items()
+        for n, v in s.items()
+    )
+    assert torch.equal(alone.random[0], watched.random[0])
+    assert sum(v for _, v in scalars(tmp_path / "b")["factorlens/stop_verdict"]) > 1
+    assert caplog.text.count("LabelFreeStopping would stop: factorlens/consistency: no look has come below") == 1
+
+
+def resume(tmp_path, path, *callbacks, epochs):
+    torch.manual_seed(3)
+    trainer = Trainer(
+        max_epochs=epochs, callbacks=list(callbacks), logger=TensorBoardLogger(tmp_path, name="", version=""),
+        accelerator="cpu", enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(Net(), *ordered(), ckpt_path=path)
+    return trainer
+
+
+def ordered():
+    """Loaders without a shuffle: a resumed run then sees the same batches."""
+    from torch.utils.data import DataLoader
+
+    first, second = loaders()
+    return DataLoader(first.dataset, 16), second
+
+
+class Still(Net):
+    """Without dropout: nothing in training is drawn."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Identity()
+
+
+@pytest.mark.parametrize("after_the_look", [True, False], ids=["after-the-look", "before-the-look"])
+def test_a_resumed_stop_equals_an_uninterrupted_one(tmp_path, monkeypatch, after_the_look):
+    monkeypatch.setattr(sys.modules[__name__], "Net", Still)
+    rule = AwaitAnneal(Patience(3, smoothing=Smoothing(3, 0.5)))
+    whole = LabelFreeStopping(rule=rule, mode="stop")
+    kept = {"every_n_epochs": 1, "save_on_train_epoch_end": True} if after_the_look else {"every_n_train_steps": 4}
+    keep = ModelCheckpoint(tmp_path / "kept", "{epoch}", save_top_k=-1, **kept)
+    torch.manual_seed(3)
+    trainer, _ = train(
+        tmp_path / "a", lens(), whole, keep, epochs=40, module=Still(), data=ordered(), enable_checkpointing=True
+    )
+    assert 5 <= trainer.current_epoch < 40
+    for cut in (1, trainer.current_epoch - 3, trainer.current_epoch - 1):
+        path = tmp_path / "kept" / f"epoch={cut - 1}.ckpt"
+        saved = torch.load(path, weights_only=True)["callbacks"]
+        assert any("LabelFreeStopping" in k for k in saved)
+        again = LabelFreeStopping(rule=rule, mode="stop")
+        resumed = resume(tmp_path / f"b{cut}", path, again, lens(), epochs=40)
+        assert resumed.current_epoch == trainer.current_epoch
+        assert again.verdict == whole.verdict
+        assert again.state_dict() == whole.state_dict()
+
+
+def test_a_resume_with_another_rule_says_so_and_begins_anew():
+    old, new = LabelFreeStopping(rule=Patience(2)), LabelFreeStopping(rule=Patience(3))
+    with pytest.warns(UserWarning, match=r"the checkpoint's rule was .*Patience\(patience=2.*it begins anew"):
+        new.load_state_dict(old.state_dict())
+
+
+def test_the_stop_waits_for_min_epochs_and_min_steps(tmp_path):
+    stop = lambda: LabelFreeStopping(rule=Patience(1), mode="stop")  # noqa: E731
+    early, _ = train(tmp_path / "a", lens(), stop(), epochs=30)
+    points = [value for _, value in scalars(tmp_path / "a")[SIGNAL]][1:]
+    assert early.current_epoch == [v.stop for v in replay(Patience(1), points)].index(True) + 1
+    for name, options in (("b", {"min_epochs": 9}), ("c", {"min_steps": 36})):
+        trainer, _ = train(tmp_path / name, lens(), stop(), epochs=30, **options)
+        points = [value for _, value in scalars(tmp_path / name)[SIGNAL]][1:]
+        stops = [v.stop for v in replay(Patience(1), points)]
+        assert early.current_epoch < 9 <= trainer.current_epoch == stops.index(True, 8) + 1  # not latched before
+
+
+def test_epochs_without_a_look_are_no_verdict(tmp_path):
+    rule = Maximise(Patience(2))  # this signal keeps falling
+    stop = LabelFreeStopping(rule=rule, mode="stop")
+    trainer, _ = train(tmp_path, stop, lens(every_n_epochs=3), epochs=60)
+    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
+    verdicts = replay(rule, points, looks_of(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
+    assert trainer.current_epoch == 3 * ([v.stop for v in verdicts].index(True) + 1) < 60
+    assert stop.verdict.best_epoch == verdicts[-1].best_epoch
+    assert len(scalars(tmp_path)["factorlens/stop_score"]) == len(points)
+
+
+def test_a_failing_lens_gives_no_verdict(tmp_path, monkeypatch):
+    callback, stop = lens(), LabelFreeStopping(rule=Patience(1), mode="stop")
+
+    class Sabotage(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                monkeypatch.setattr(callback.lens, "observe", lambda *_: 1 / 0)
+
+    with pytest.warns(UserWarning, match="could not look"):
+        trainer, _ = train(tmp_path, callback, stop, Sabotage(), epochs=5)
+    assert trainer.current_epoch == 5
+    assert stop.verdict.best_epoch == 1
+
+
+def test_it_divides_the_rates_instead(tmp_path):
+    seen, rule = Rates(), Patience(1)
+    stop = LabelFreeStopping(rule=rule, mode="lr", factor=0.5, min_lr=3e-3, cooldown=2)
+    trainer, _ = train(tmp_path, lens(), stop, seen, epochs=25)
+    assert trainer.current_epoch == 25
+    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
+    rates, rate, state, rest = [], 1e-2, rule.start(), 0
+    for value, look in zip(points, looks_of(25)):
+        rates.append(rate)
+        state, verdict = rule.step(state, value, look)
+        if rest:
+            rest -= 1
+        elif verdict.stop and rate > 3e-3:
+            rate, state, rest = max(rate * 0.5, 3e-3), rule.start(), 2
+    assert seen.rates == pytest.approx(rates)
+    assert rates[-1] == 3e-3 and len(set(rates)) == 3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda o: schedules.LambdaLR(o, lambda e: 0.9**e),
+        lambda o: schedules.ExponentialLR(o, 0.9),
+        lambda o: schedules.SequentialLR(
+            o, [schedules.LinearLR(o, 0.5, total_iters=2), schedules.CosineAnnealingLR(o, 20)], [2]
+        ),
+    ],
+    ids=["lambda", "exponential", "warm-up-cosine"],
+)
+def test_a_divided_rate_stays_divided_under_a_scheduler(tmp_path, make):
+    plain, divided = Rates(), Rates()
+    train(tmp_path / "a", lens(), plain, epochs=8, module=Scheduled(make))
+
+    class AfterFour(Rule):
+        def start(self):
+            return {}
+
+        def step(self, state, value, look):
+            return state, Verdict(look.epoch == 4, look.epoch, value, "told to")
+
+    stop = LabelFreeStopping(rule=AfterFour(), mode="lr")
+    train(tmp_path / "b", lens(), stop, divided, epochs=8, module=Scheduled(make))
+    assert divided.rates == pytest.approx([r * (0.1 if i > 3 else 1) for i, r in enumerate(plain.rates)])
+
+
+@pytest.mark.parametrize("interval", ["epoch", "step"])
+def test_an_annealed_rate_is_awaited_as_planned(tmp_path, interval):
+    epochs, batches = 16, 4
+    steps = epochs * (batches if interval == "step" else 1)
+    module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, steps), interval)
+    rule = AwaitAnneal(Maximise(Patience(1)), floor=0.2)
+    stop = LabelFreeStopping(rule=rule, mode="stop")
+    trainer, _ = train(tmp_path, lens(), stop, epochs=epochs, module=module)
+    cosine = [0.5 * (1 + math.cos(math.pi * t / steps)) for t in range(steps)]
+    ends = cosine if interval == "epoch" else cosine[3::4]  # the rate of each epoch's last batch
+    first = next(e for e, share in enumerate(ends, 1) if share <= 0.2)
+    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
+    verdicts = replay(rule, points, looks_of(epochs, [0.02 * r for r in ends])[: len(points)])
+    assert trainer.current_epoch > first
+    assert not any(v.stop for v in verdicts[:-1])
+    assert stop.verdict.reason == verdicts[-1].reason
+    bests = [v for _, v in scalars(tmp_path)["factorlens/stop_best_epoch"]]
+    assert bests[: first - 1] == list(range(1, first))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"accumulate_grad_batches": 2},
+        {"max_epochs": -1, "max_steps": 20},
+        {"max_steps": 12, "accumulate_grad_batches": 2},
+        {"limit_train_batches": 3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(("interval", "frequency"), [("epoch", 1), ("epoch", 2), ("step", 1), ("step", 3)])
+def test_the_lowest_rate_ahead_is_that_of_the_batches_to_come(tmp_path, interval, frequency, options):
+    module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, 7), interval, frequency)
+    stop, rates, ahead = LabelFreeStopping(rule=Patience(1)), [], []
+
+    class Batches(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            rates.append([])
+
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            rates[-1].append(trainer.optimizers[0].param_groups[0]["lr"])
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            ahead.append(stop._ahead)
+            assert stop._rate == rates[-1][-1]
+
+    train(tmp_path, lens(every_n_epochs=99), stop, Batches(), epochs=5, module=module, **options)
+    assert len(ahead) >= 5
+    last = [epoch[-1] for epoch in rates]
+    expected = [min(min(epoch) for epoch in ([now], *rates[e:])) for e, now in enumerate(last, 1)]
+    assert [min(now, planned) for now, planned in zip(last, ahead)] == pytest.approx(expected)
+
+
+def test_nobody_tells_the_rates_of_a_plateau_or_of_a_run_without_end(tmp_path):
+    for name, module, options in (
+        ("a", Net(schedule=SIGNAL), {}),
+        ("b", Scheduled(lambda o: schedules.StepLR(o, 2)), {"max_epochs": -1, "max_time": {"seconds": 1}}),
+        ("c", Net(), {}),
+    ):
+        stop = LabelFreeStopping(rule=Patience(1))
+        train(tmp_path / name, lens(), stop, module=module, **{"epochs": 2, **options})
+        assert stop._ahead is None
+        assert stop._rate > 0
+
+
+def test_several_signals_and_two_instances(tmp_path):
+    one = LabelFreeStopping(rule=AnyOf([Patience(9), On(Patience(9), "factorlens/effective_rank")]))
+    two = LabelFreeStopping("factorlens/rmse/rank_2", rule=Patience(9), name="rmse")
+    train(tmp_path, one, lens(), two, epochs=2)
+    assert {"factorlens/stop_score", "factorlens/rmse_score"} <= scalars(tmp_path).keys()
+
+
+def test_what_cannot_work_fails_before_training(tmp_path):
+    def fails(match, *callbacks, module=None):
+        with pytest.raises(MisconfigurationException, match=match):
+            train(tmp_path, *callbacks, module=module)
+
+    fails(r"needs a FactorLensCallback with prefix 'factorlens'.*none at all", LabelFreeStopping())
+    fails("prefix 'factorlens'.*there are: 'other'", lens(prefix="other"), LabelFreeStopping())
+    known = "no such value; there are: .*factorlens/consistency"
+    fails(rf"LabelFreeStopping\(signal='factorlens/loss'\).*{known}", LabelFreeStopping("factorlens/loss"), lens())
+    rule = On(Patience(), "factorlens/loss")
+    fails("FactorLens logs no 'factorlens/loss'; there are: .*consistency", LabelFreeStopping(rule=rule), lens())
+    module = Scheduled(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=100), "step")
+    fails("cannot divide the rates of OneCycleLR", LabelFreeStopping(mode="lr"), lens(), module=module)
+    late = ModelCheckpoint(tmp_path, monitor="factorlens/stop_score", save_on_train_epoch_end=False)
+    with pytest.raises(MisconfigurationException, match="pass save_on_train_epoch_end=True"):
+        train(tmp_path, lens(), LabelFreeStopping(), late, enable_checkpointing=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"signal": "loss"}, "signal: must be a tag such as 'factorlens/consistency', found 'loss'"),
+        ({"rule": "patience"}, r"rule: must be a rule such as Patience\(\) or None for the default, found 'patience'"),
+        ({"mode": "warn"}, "mode: found 'warn', allowed are 'advise', 'stop', 'lr'"),
+        ({"factor": 1.0}, r"factor: must be a number between 0 and 1, found 1\.0"),
+        ({"min_lr": -1}, "min_lr: must be a number ≥ 0, found -1"),
+        ({"cooldown": -1}, "cooldown: must be a whole number ≥ 0, found -1"),
+        ({"verbose": 1}, "verbose: must be True or False, found 1"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        LabelFreeStopping(**options)
+
+
+DDP = """
+import json, sys, warnings
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens.stopping import Maximise, Patience
+
+out = sys.argv[1]
+warnings.simplefilter("ignore")
+torch.set_num_threads(1)
+
+
+class Net(LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 3))
+
+    def forward(self, x):
+        return self.net(x)
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        optimizer = torch.optim.Adam(self.parameters(), 1e-2)
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)]
+
+
+class Tell(Callback):
+    def __init__(self):
+        self.series, self.rates = [], []
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.series.append(lower.verdict.score if lower.verdict else None)
+        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    def on_train_end(self, trainer, pl_module):
+        state = {"epoch": trainer.current_epoch, "series": self.series, "rates": self.rates,
+                 "stop": stop.state_dict(), "lower": lower.state_dict(), "best": keep.best_model_path,
+                 "weights": float(sum(p.double().sum() for p in pl_module.parameters()))}
+        with open(f"{out}/{trainer.global_rank}.json", "w") as f:
+            json.dump(state, f)
+
+
+g = torch.Generator().manual_seed(0)
+data = TensorDataset(torch.rand(64, 1, 8, 8, generator=g), torch.randint(0, 3, (64,), generator=g))
+lens = FactorLensCallback(probe_size=32, ranks=(1, 2), alpha=False, figures_every=0, verbose=False)
+stop = LabelFreeStopping(rule=Maximise(Patience(3)), mode="stop", verbose=False)
+lower = LabelFreeStopping(rule=Maximise(Patience(2)), mode="lr", factor=0.5, name="lower", verbose=False)
+keep = ModelCheckpoint(out, "{epoch}", monitor="factorlens/stop_score", mode="min", save_on_train_epoch_end=True)
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    trainer = Trainer(
+        max_epochs=20, accelerator="cpu", devices=2, strategy="ddp", callbacks=[keep, stop, lower, lens, Tell()],
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+    )
+    trainer.fit(Net(), DataLoader(data, 8), DataLoader(data, 8))
+"""
+
+
+def test_two_processes_stop_at_once_and_lower_the_same_rates(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(DDP)
+    run = subprocess.run([sys.executable, script, tmp_path], timeout=240, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    zero, one = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert zero == one
+    assert 4 <= zero["epoch"] < 20
+    assert zero["best"].endswith(f"epoch={zero['stop']['best_epoch'] - 1}.ckpt")
+    assert zero["rates"][-1] < 1e-2 == zero["rates"][0]
+
+
+def test_a_yaml_file_can_name_rule_and_options():
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(LabelFreeStopping, "stopping")
+    text = """
+stopping:
+  mode: lr
+  min_lr: 0.001
+  rule:
+    class_path: lightning_factorlens.stopping.AwaitAnneal
+    init_args:
+      floor: 0.05
+      rule:
+        class_path: lightning_factorlens.stopping.Patience
+        init_args: {patience: 7, smoothing: {window: 3, weight: 0.5}}
+"""
+    made = parser.instantiate_classes(parser.parse_string(text)).stopping
+    assert made.rule == AwaitAnneal(Patience(7, smoothing=Smoothing(3, 0.5)), floor=0.05)
+    assert (made.action, made.min_lr) == ("lr", 0.001)
