@@ -30,7 +30,7 @@ class Task:
         epochs: How long the run lasts without a stop.
         optimizer: ``"adam"`` or ``"sgd"`` (momentum 0.9).
         rate: The first learning rate.
-        schedule: ``"constant"``, ``"step"`` (a tenth at 50 % and again at 75 % of the epochs) or ``"cosine"`` (to zero).
+        schedule: ``"constant"``, ``"step"`` (a tenth at 50 % of the epochs, again at 75 %) or ``"cosine"`` (to 0).
         noise: Share of the labels that are wrong, each changed to another class.
         imbalance: Images of the most frequent class over those of the rarest; 1 for classes as they come.
         augment: Whether training images are shifted at random (and mirrored on CIFAR-10).
