@@ -23,10 +23,10 @@ def draw(payload: dict[str, Any], path: Path) -> None:
     middle.set(xlabel="size", ylabel="processor seconds, cold", title="How cost grows")
     middle.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), fontsize=8)
     if "jitter" in payload:
-        for key, marker in (("jitter", "o-"), ("bias", "s--")):
+        for key, marker in (("jitter", "o-"), ("drift", "^:"), ("bias", "s--")):
             values = payload["jitter"][key]
             right.plot([int(r) for r in values], [100 * v for v in values.values()], marker, label=key)
-        right.axhline(0.15, color="grey", linewidth=1, label="goal for the jitter")
+        right.axhline(0.15, color="grey", linewidth=1, label="goal for jitter and drift")
         right.set_xscale("log", base=2)
         right.set(xlabel="rank", ylabel="% of the rmse", title="Warm rmse over the converged")
         right.legend()

@@ -1,12 +1,14 @@
 """The demo: a small CNN on scikit-learn's handwritten digits, some labels wrong, watched and stopped without labels.
 
 python examples/digits.py
+python examples/digits.py --compare  # without a stop, and the same network on right labels beside it in TensorBoard
 """
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
@@ -14,10 +16,13 @@ from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from shared import Classifier, Report, say_why_it_stopped
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_factorlens import FactorLensCallback
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+
+#: Epochs of two runs to compare.
+COMPARED = 30
 
 
 def network() -> nn.Module:
@@ -29,38 +34,63 @@ def network() -> nn.Module:
     )  # fmt: skip
 
 
-def main() -> None:
-    """Trains, reports, stops."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--wrong-labels", type=float, default=0.4, help="share of training labels that are wrong")
-    parser.add_argument("--log-dir", default="runs")
-    args = parser.parse_args()
-    seed_everything(1, verbose=False)
-
+def digits() -> tuple[Tensor, Tensor]:
+    """Images (1797, 1, 16, 16) in [0, 1] and their labels."""
     images, labels = load_digits(return_X_y=True)
-    x, y = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16, torch.tensor(labels)
-    x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")  # a shift by one pixel of eight is too much
+    x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    # A shift by one pixel of eight is too much.
+    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), torch.tensor(labels)
+
+
+def run(epochs: int, wrong_labels: float, logger: TensorBoardLogger, stop: EarlyStopping | None) -> Trainer:
+    """Trains one network and reports."""
+    seed_everything(1, verbose=False)
+    x, y = digits()
     order = torch.randperm(len(x))
     train, unlabeled, secret = order[:600], order[600:1000], order[1000:]
     y_train = y[train].clone()
-    wrong = torch.rand(len(train)) < args.wrong_labels
+    wrong = torch.rand(len(train)) < wrong_labels
     y_train[wrong] = torch.randint(0, 10, (int(wrong.sum()),))
 
-    stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
+    report = Report(x[secret], y[secret], tau=30)
+    advice = LabelFreeStopping(verbose=False)  # logs what a rule would do, and does nothing
     trainer = Trainer(
-        max_epochs=args.epochs,
+        max_epochs=epochs,
         accelerator="cpu",
-        logger=TensorBoardLogger(args.log_dir, name="digits"),
-        callbacks=[FactorLensCallback(), stop, Report(x[secret], y[secret], tau=30)],
+        logger=logger,
+        callbacks=[FactorLensCallback(), advice, report, *([stop] if stop else [])],
         enable_progress_bar=False,
         enable_model_summary=False,
         log_every_n_steps=10,
     )
     model = Classifier(network(), partial(torch.optim.Adam, lr=2e-3))
+    model.save_hyperparameters({"wrong_labels": wrong_labels, "max_epochs": epochs})
     loader = DataLoader(TensorDataset(x[train], y_train), batch_size=32, shuffle=True)
     trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=100))
-    say_why_it_stopped(trainer, stop)
+    return trainer
+
+
+def main() -> None:
+    """One run, or two to compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--wrong-labels", type=float, default=0.4, help="share of training labels that are wrong")
+    parser.add_argument("--log-dir", default="runs")
+    parser.add_argument(
+        "--compare", action="store_true", help=f"two runs of {COMPARED} epochs, the second with right labels"
+    )
+    args = parser.parse_args()
+    logger = TensorBoardLogger(args.log_dir, name="digits")
+    if not args.compare:
+        stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
+        say_why_it_stopped(run(args.epochs, args.wrong_labels, logger, stop), stop)
+        return
+    number = logger.version
+    for name, share in (("wrong_labels", args.wrong_labels), ("right_labels", 0.0)):
+        logger = TensorBoardLogger(args.log_dir, name="digits", version=f"version_{number}_{name}")
+        print(f"\n{name.replace('_', ' ').capitalize()}:")
+        run(min(args.epochs, COMPARED), share, logger, None)
+    print(f"Look at both: tensorboard --logdir {Path(logger.log_dir).parent}")
 
 
 if __name__ == "__main__":

@@ -10,13 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lightning_factorlens.callback import FactorLensCallback
+    from lightning_factorlens.label_free_stopping import LabelFreeStopping
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.options import LensOptions
 
 __version__ = "0.1.0"
-__all__ = ["FactorLens", "FactorLensCallback", "LensOptions", "__version__"]
+__all__ = ["FactorLens", "FactorLensCallback", "LabelFreeStopping", "LensOptions", "__version__"]
 
-_HOMES = {"FactorLensCallback": "callback", "FactorLens": "lens", "LensOptions": "options"}
+_HOMES = {
+    "FactorLensCallback": "callback",
+    "LabelFreeStopping": "label_free_stopping",
+    "FactorLens": "lens",
+    "LensOptions": "options",
+}
 
 
 def __getattr__(name: str) -> Any:

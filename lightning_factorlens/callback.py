@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_factorlens.arguments import flag, one_of, whole
+from lightning_factorlens.budget import Account
 from lightning_factorlens.factorization import Solver, Weighting
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.options import LensOptions
-from lightning_factorlens.probing.images import ProbeSource, probe_images
+from lightning_factorlens.probing.batch import Batch, ModelCall, checked_call, digest
+from lightning_factorlens.probing.images import ProbeSource, probe_batch
 from lightning_factorlens.probing.selection import LayerPatterns
 from lightning_factorlens.probing.signs import SignPolicy
-from lightning_factorlens.sinks.loggers import LoggerSink
+from lightning_factorlens.sinks.hparams import table_columns, write_table
+from lightning_factorlens.sinks.loggers import LoggerSink, logger_prefix
 from lightning_factorlens.sinks.tables import layer_table
 from lightning_factorlens.sinks.tags import checked_prefix, summaries
+from lightning_factorlens.teamwork import Team, team_of
 from lightning_factorlens.trainer import (
     Forward,
+    at_the_end_of_the_last_epoch,
     check_monitors,
+    early_stoppings,
     hold_patience,
+    hyperparameters,
     log_step,
     refuse_what_cannot_work,
+    tags_of_others,
     transfer,
     validation_source,
+    warn_of_endless_epochs,
 )
 from lightning_factorlens.types import Observation
 
@@ -50,6 +59,10 @@ class FactorLensCallback(Callback):
         probe: Images to look through: a tensor (N, C, H, W), a dataset or a loader; labels are dropped. None takes the
             validation dataloader's dataset.
         probe_size: Images in the probe.
+        call: ``(model, batch) → output``, for models that want more of a batch than one tensor: a function, or an
+            object such as ``CallWith(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks the
+            tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
+            others have no latent pictures and no ``consistency``.
         resample: Draws other images at every look. The curve then moves with the probe too.
         every_n_epochs: Looks after every so many epochs.
         every_n_steps: Looks after every so many optimizer steps instead.
@@ -65,9 +78,12 @@ class FactorLensCallback(Callback):
         shift: Pixels of the shift behind ``consistency``.
         seed: Of all that is drawn.
         prefix: First part of every tag; give two lenses in one Trainer two prefixes.
-        layout: Whether TensorBoard gets a custom-scalars layout (it replaces one of your own).
-        figures_every: Pictures at the first look, every so many, and the last; 0 for none.
+        layout: Whether TensorBoard gets a custom-scalars layout (it replaces one of your own) and a table of runs
+            under HParams (unless your logger has ``default_hp_metric=False``).
+        figures_every: Pictures at the first look, every so many, and the last, with the projector; 0 for none.
         verbose: Whether to print the table of layers and the closing line.
+        max_overhead: Share of the training time that looking may take, e.g. 0.02. A look that would take more is
+            skipped, and tried again when the next one is due; ``looks_skipped`` counts. None looks always.
         on_error: What a failure inside the lens does during training: ``"warn"`` once and go on, or ``"raise"``.
 
     Raises:
@@ -98,6 +114,8 @@ class FactorLensCallback(Callback):
         figures_every: int = 5,
         verbose: bool = True,
         on_error: str = "warn",
+        call: Callable[[nn.Module, Any], Any] | None = None,
+        max_overhead: float | None = None,
     ) -> None:
         super().__init__()
         self.options = LensOptions(
@@ -115,61 +133,114 @@ class FactorLensCallback(Callback):
         self.every_n_epochs, self.every_n_steps = every_n_epochs, every_n_steps
         self.prefix, self.layout, self.figures_every = prefix, layout, figures_every
         self.verbose, self.on_error = verbose, on_error
+        self.call: ModelCall | None = checked_call(call)
+        self.max_overhead = Account(max_overhead).share
         self.lens: FactorLens | None = None
         self.observation: Observation | None = None
-        self._images: Tensor | None = None
+        self._probe: Batch | None = None
         self._sink: LoggerSink | None = None
+        self._team = Team()
         self._forget()
 
     def _forget(self) -> None:
         """Back to before the first look."""
         self._latest: dict[str, float] = {}
+        self._news: dict[str, float] = {}
         self._warm: list[Tensor] = []
-        self._looks, self._last_step, self._failures = 0, 0, 0
+        self._looks, self._epochs, self._last_step, self._failures = 0, 0, 0, 0
         self._looked_this_epoch = False
-        self._since: float | None = None
-        self._cost, self._wall, self._writing = 0.0, 0.0, 0.0
+        self._layers: list[str] = []
+        self._mark = ""
+        self._account = Account(self.max_overhead)
+        self._writing = 0.0
 
     # ---- before training: everything that can be wrong is found here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses what cannot work."""
+        """Refuses what cannot work; opens the run's row in the table of runs, which Lightning would close for good."""
         refuse_what_cannot_work(trainer)
+        if stage == "fit" and self.layout and trainer.is_global_zero:
+            columns = table_columns(self.options.ranks, self.options.taus, self.prefix)
+            for logger in trainer.loggers:
+                write_table(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, chooses the layers, and looks once before the first step."""
         if trainer.global_step == 0:
             self._forget()  # a second `fit` is another run
-        if trainer.is_global_zero:
-            self._images = self._draw(trainer, pl_module)
-            context = trainer.precision_plugin.forward_context
-            self.lens = FactorLens(pl_module, self.options, Forward(trainer, pl_module), context)
+        if self.every_n_steps is None:
+            warn_of_endless_epochs(trainer)
+        self._account.open()
+        start = self._account.now()
+        self._team = team_of(pl_module.device, trainer.world_size)
+        if trainer.is_global_zero or self._team.size > 1:
+            forward, context = Forward(trainer, pl_module, self.call), trainer.precision_plugin.forward_context
+            self.lens = FactorLens(pl_module, self.options, forward, context, self._team)
+            with self._team.together():
+                self._probe = self._draw(trainer, pl_module)
+                self._recognise(self._probe)
+                self._choose()
             self.lens.warm = tuple(self._warm) or None
-            self._choose()
-            self._sink = LoggerSink(trainer.loggers, self.prefix, layout=self.layout, figures_every=self.figures_every)
+        if trainer.is_global_zero:
+            others = tags_of_others(trainer, self.prefix)
+            self._sink = LoggerSink(trainer.loggers, self.prefix, self.layout, self.figures_every, others)
+        self._account.add(self._account.now() - start)
         if not self._latest:
-            step = log_step(trainer, after_epoch=False)
-            self._look(trainer, pl_module, trainer.current_epoch, step, raises=True)
+            self._epochs = trainer.current_epoch
+            self._look(trainer, pl_module, self._epochs, log_step(trainer, after_epoch=False), raises=True)
+            self._news = {}  # no epoch has ended yet
         check_monitors(trainer, self.prefix, self._latest)
-        self._since = time.perf_counter()
+        if self._epochs < trainer.current_epoch:
+            self._make_up(trainer, pl_module)
+
+    def _make_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning resumes behind the end of an epoch whose last batch wrote the checkpoint, and nobody sees that end.
+
+        The look that was due is taken now, while nothing has been trained since, and who stops by it is asked.
+        """
+        with at_the_end_of_the_last_epoch(trainer):
+            self.on_train_epoch_end(trainer, pl_module)
+            for stop in early_stoppings(trainer, self.prefix):
+                stop.on_train_epoch_end(trainer, pl_module)
 
     def _choose(self) -> None:
-        assert self.lens is not None and self._images is not None
+        assert self.lens is not None and self._probe is not None
         try:
-            table = self.lens.choose(self._images)
-        except NotImplementedError as error:
+            table = self.lens.choose(self._probe, self._layers)
+        except (NotImplementedError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+            x = self._probe.inputs
             raise MisconfigurationException(
-                f"FactorLensCallback calls your LightningModule on a batch of images: {error}. "
-                "Define `forward(self, x)`."
+                f"FactorLensCallback calls your LightningModule on a batch of inputs, {tuple(x.shape)} of {x.dtype}: "
+                f"{type(error).__name__}: {error} Define `forward(self, x)`, or pass `call=`, which says how the model "
+                "is called, e.g. CallWith(['image', 'mask']) or CallWith([0], target='discriminator')."
             ) from error
+        self._layers = [row.name for row in table if row.kept]
         if self.verbose:
             rank_zero_info("FactorLens watches these layers:\n" + layer_table(table))
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Tensor:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
+        """One rank draws for all: what a user's dataset serves may differ between them."""
+        return self._team.first(lambda: self._drawn(trainer, pl_module)).to(pl_module.device)
+
+    def _drawn(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
         source = validation_source(trainer) if self.probe is None else self.probe
         seed = self.options.seed + (self._looks if self.resample else 0)
-        images = probe_images(source, self.probe_size, seed, lambda batch: transfer(trainer, batch))
-        return images.to(pl_module.device)
+        found = probe_batch(source, self.probe_size, seed, lambda batch: transfer(trainer, batch))
+        batch = Batch.of(found, getattr(self.call, "inputs", None))
+        # Without a call nothing but the inputs is kept: no label ever reaches the lens.
+        batch = batch if self.call else Batch.of(batch.inputs)
+        return batch.to(torch.device("cpu")) if self._team.size > 1 else batch  # ranks have devices of their own
+
+    def _recognise(self, probe: Batch) -> None:
+        """Curves go on after a checkpoint only where the probe is the same; factors of other samples are of no use."""
+        mark = digest(probe.inputs)
+        if self._mark and self._mark != mark and not self.resample:
+            self._warm = []
+            rank_zero_warn(
+                "FactorLens: the probe is not the one that the checkpoint was written with, so the curves may jump. "
+                "Is the validation set split or shuffled anew in every run? Fix its seed, or pass `probe=` a tensor."
+            )
+        self._mark = mark
 
     # ---- during training: nothing that goes wrong here may cost the run
 
@@ -183,7 +254,7 @@ class FactorLensCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks on the cadence in epochs; in between, the last summaries are logged again for whoever monitors them."""
-        epoch = trainer.current_epoch + 1
+        epoch = self._epochs = trainer.current_epoch + 1
         if self.every_n_steps is None and epoch % self.every_n_epochs == 0:
             news = self._look(trainer, pl_module, epoch, log_step(trainer, after_epoch=True))
         else:
@@ -191,59 +262,83 @@ class FactorLensCallback(Callback):
             self._tell(pl_module)
         self._looked_this_epoch = False
         if not news:
+            self._news = {}
             hold_patience(trainer, self.prefix)
 
     def _look(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, raises: bool = False) -> bool:
-        """Rank 0 looks and writes; every rank learns the summaries and logs the same keys. Returns whether it could."""
+        """All ranks look together or not at all, rank 0 writes, and what it saw is told to all; False: they did not.
+
+        Nothing is kept before all have come to the end: ranks that start from different states would part.
+        """
         self._last_step = trainer.global_step
+        if not self._affordable(trainer):
+            self._tell(pl_module)
+            return False
+        start = self._account.now()
         found: dict[str, float] | None = None
-        if trainer.is_global_zero:
-            try:
-                found = self._observe(trainer, pl_module, epoch, step)
+        try:
+            if self.lens is not None:
+                with self._team.together():
+                    seen = self._observe(trainer, pl_module, epoch, step)
+                    news, warm = summaries(seen, self.prefix), [f.detach().cpu() for f in self.lens.warm or ()]
+                found, self.observation, self._warm = news, seen, warm
+                self._looks += 1
+            with self._team.together():
                 self._write()
-            except Exception as error:
-                if raises or self.on_error == "raise":
-                    raise
-                self._warn(error)
+        except Exception as error:
+            if raises or self.on_error == "raise":
+                raise
+            if self.lens is not None:
+                self.lens.warm = tuple(self._warm) or None
+            self._warn(error)
         found = trainer.strategy.broadcast(found)
-        self._latest.update(found or {})
+        self._news = found or {}
+        self._latest.update(self._news)
         self._tell(pl_module)
-        self._since = time.perf_counter()
         self._looked_this_epoch = found is not None
+        self._account.pay(self._account.now() - start)
         return found is not None
 
-    def _observe(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> dict[str, float]:
-        assert self.lens is not None and self._images is not None
-        start = time.perf_counter()
+    def _affordable(self, trainer: Trainer) -> bool:
+        """Rank 0's clock decides for all; the first refusal is said in words."""
+        if self.max_overhead is None or trainer.strategy.broadcast(self._account.affords()):
+            return True
+        self._account.skipped += 1
+        if self.verbose and self._account.skipped == 1:
+            rank_zero_info(
+                f"FactorLens skips a look: one takes {self._account.price():.1f} s, which max_overhead="
+                f"{self.max_overhead:g} pays for after {self._account.wait():.0f} s more of training. From now on it "
+                f"looks as often as it can pay for; {self.prefix}/looks_skipped counts, patience counts looks."
+            )
+        return False
+
+    def _observe(self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int) -> Observation:
+        assert self.lens is not None and self._probe is not None
+        start = self._account.now()
         if self.resample and self._looks:
-            self._images = self._draw(trainer, pl_module)
+            self._probe = self._draw(trainer, pl_module)
             self.lens.forget()
-        self._images = self._images.to(pl_module.device)
-        seen = self.lens.observe(self._images, epoch, step)
-        self._warm = [f.detach().cpu() for f in self.lens.warm or ()]
-        self.observation = self._with_cost(seen, start)
-        self._looks += 1
-        return summaries(self.observation, self.prefix)
+        self._probe = self._probe.to(pl_module.device)
+        seen = self.lens.observe(self._probe, epoch, step)
+        return self._with_cost(seen, start)
 
     def _with_cost(self, seen: Observation, start: float) -> Observation:
         """Adds the writing, whose own cost is known only afterwards: that of the last look stands in for it."""
-        now = time.perf_counter()
+        now = self._account.now()
         cost = now - start + self._writing
         seconds = {**seen.seconds, "writing": self._writing, "total": cost}
-        wall = 0.0 if self._since is None else now - self._since
-        self._cost += now - start
-        self._wall += wall or now - start
-        return replace(seen, seconds=seconds, share=min(1.0, cost / wall) if wall else None)
+        share = min(1.0, cost / (now - self._account.ended)) if self._account.looks else None
+        skipped = None if self.max_overhead is None else self._account.skipped
+        return replace(seen, seconds=seconds, share=share, skipped=skipped)
 
     def _write(self) -> None:
-        assert self._sink is not None and self.observation is not None
-        start = time.perf_counter()
+        if self._sink is None or self.observation is None:
+            return
+        start = self._account.now()
         try:
             self._sink.write(self.observation)
         finally:
-            self._writing = time.perf_counter() - start
-            self._cost += self._writing
-            self._wall += self._writing
+            self._writing = self._account.now() - start
 
     def _tell(self, pl_module: LightningModule) -> None:
         """To the monitors; the loggers have it from the sink, at the same x as everything else of the look."""
@@ -263,14 +358,31 @@ class FactorLensCallback(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says what it cost."""
         if self._sink is not None:
+            start = self._account.now()
             try:
                 self._sink.close()
             except Exception as error:
                 self._warn(error)
+            self._account.add(self._account.now() - start)
         if self.verbose and trainer.is_global_zero and self._looks:
-            share = f", {self._cost / self._wall:.1%} of the time" if self._wall > 0 else ""
-            failed = f"; {self._failures} failed" if self._failures else ""
-            rank_zero_info(f"FactorLens: {self._looks} looks in {self._cost:.1f} s{share}{failed}.")
+            account, failed = self._account, f"; {self._failures} failed" if self._failures else ""
+            skipped = f"; {account.skipped} skipped for max_overhead={self.max_overhead:g}" if account.skipped else ""
+            rank_zero_info(
+                f"FactorLens: {self._looks} looks in {account.spent:.1f} s, {account.overhead:.1%} of the time"
+                f"{skipped}{failed}."
+            )
+
+    # ---- for other callbacks, the same on every rank
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The summaries as last measured, by tag."""
+        return dict(self._latest)
+
+    @property
+    def news(self) -> dict[str, float]:
+        """Those of the epoch's last look, from the lens's ``on_train_epoch_end`` on; empty where there was none."""
+        return dict(self._news)
 
     # ---- state
 
@@ -285,10 +397,23 @@ class FactorLensCallback(Callback):
             "latest": dict(self._latest),
             "warm": list(self._warm),
             "looks": self._looks,
+            "epochs": self._epochs,
             "last_step": self._last_step,
+            "looked_this_epoch": self._looked_this_epoch,
+            "news": dict(self._news),
+            "layers": list(self._layers),
+            "watched": repr(self.options.layers),
+            "probe": self._mark,
+            "writing": self._writing,
+            "account": self._account.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where the checkpoint stopped: the same warm start, the same probe."""
+        """Goes on where the checkpoint stopped: the same warm start, probe and layers, the same account."""
         self._latest, self._warm = dict(state_dict["latest"]), list(state_dict["warm"])
-        self._looks, self._last_step = state_dict["looks"], state_dict["last_step"]
+        self._looks, self._epochs = state_dict["looks"], state_dict["epochs"]
+        self._last_step, self._looked_this_epoch = state_dict["last_step"], state_dict["looked_this_epoch"]
+        self._news, self._writing = dict(state_dict["news"]), state_dict["writing"]
+        self._layers = state_dict["layers"] if state_dict["watched"] == repr(self.options.layers) else []
+        self._mark = state_dict["probe"]
+        self._account.load_state_dict(state_dict["account"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,16 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.factorization import CoupledProblem, fit, full_precision
+from lightning_factorlens.concepts.similarity import layer_similarities
+from lightning_factorlens.factorization import fit, full_precision, pose
+from lightning_factorlens.factorization.problem import CHUNK
 from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
-from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra
+from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra, spectrum_cost
 from lightning_factorlens.options import LensOptions
+from lightning_factorlens.probing.batch import Batch
 from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import Answer, ask, input_blocks, settled
+from lightning_factorlens.probing.probe import Answer, ask, input_blocks
 from lightning_factorlens.probing.selection import choose_layers, dry_pass
 from lightning_factorlens.probing.signs import sign_policy
+from lightning_factorlens.probing.together import ask_together, outputs_together, settled_together
+from lightning_factorlens.probing.weights import in_pieces, weight_layers
+from lightning_factorlens.teamwork import Team, deal
 from lightning_factorlens.types import Block, LayerChoice, LayerSpectrum, Observation
 
 #: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
@@ -61,54 +67,67 @@ class FactorLens:
     Attributes:
         model: The model; it is left exactly as found.
         options: What to measure.
-        forward: How to call the model on a batch of images; the model itself unless given.
+        forward: How to call the model on a batch; the model itself unless given. A method ``inputs(batch)`` of it says
+            which tensor counts as the input; without one `input_of` finds it.
         context: Makes the context of every forward pass (a trainer's autocast).
+        team: The processes that share the work; every one of them must observe, inside ``team.together()``.
     """
 
     model: nn.Module
     options: LensOptions = field(default_factory=LensOptions)
-    forward: Callable[[Tensor], Any] | None = None
+    forward: Callable[[Any], Any] | None = None
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    team: Team = field(default_factory=Team)
 
     def __post_init__(self) -> None:
         self.choices: list[LayerChoice] = []
         self.warm: tuple[Tensor, ...] | None = None
         self.spectra = SpectraCache()
 
-    def choose(self, images: Tensor) -> list[LayerChoice]:
+    def choose(self, probe: Any, earlier: Collection[str] = ()) -> list[LayerChoice]:
         """Finds the layers by one dry pass; `observe` does it when nobody has.
 
         Args:
-            images: The probe, shape (N, …).
+            probe: As in `observe`.
+            earlier: Layers kept before a run was interrupted, see `choose_layers`.
 
         Returns:
             The table of what is kept, what is skipped, and why.
 
         Raises:
-            ValueError: Patterns that match nothing, fewer images than the largest rank, or a model without values.
+            ValueError: Patterns that match nothing, fewer images than the largest rank, or a model whose
+                parameters have no values or lie in pieces.
         """
+        batch = self._batch(probe)
         hollow = [n for n, p in self.model.named_parameters() if p.is_meta or nn.parameter.is_lazy(p)]
         if hollow:
             raise ValueError(
                 f"model: {len(hollow)} parameters have no values yet (meta device or lazy), first {hollow[0]!r}; "
                 "run one batch through the model, or materialise it, before the lens looks."
             )
-        largest = max(self.options.ranks)
-        if len(images) < largest:
+        if pieces := in_pieces(self.model):
             raise ValueError(
-                f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(images)}; "
+                f"model: {len(pieces)} parameters lie in pieces in several processes (fully_shard, FSDP, DeepSpeed or "
+                f"tensor parallelism), first {pieces[0]!r}; the lens needs them whole. Train with DDP or on a single "
+                "device, or observe a checkpoint with FactorLens."
+            )
+        largest = max(self.options.ranks)
+        if len(batch) < largest:
+            raise ValueError(
+                f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
                 "raise `probe_size` or lower the ranks."
             )
         with undisturbed(self.model), self.context():
-            seen = dry_pass(self.model, self._call, images[:DRY])
-        self.choices = choose_layers(seen, self.options.layers)
+            seen = dry_pass(self.model, self._call, batch[:DRY])
+        found = choose_layers(seen, self.options.layers, earlier)
+        self.choices = self.team.first(lambda: found)
         return self.choices
 
-    def observe(self, images: Tensor, epoch: int = 0, step: int = 0) -> Observation:
+    def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """One look.
 
         Args:
-            images: The probe, shape (N, C, H, W), on the model's device.
+            probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward`` takes; on the model's device.
             epoch: For the record.
             step: For the record.
 
@@ -118,21 +137,25 @@ class FactorLens:
         Raises:
             ValueError: As `choose`; or values that are NaN or infinite, with the layer's name.
         """
+        batch = self._batch(probe)
+        images = batch.inputs
         if not self.choices:
-            self.choose(images)
+            self.choose(batch)
         o, watch = self.options, Stopwatch(images.device)
         with watch("probe"), undisturbed(self.model), self.context():
-            answer = ask(self.model, self._call, images, self.choices, o.max_features, o.seed)
-            moved = self._consistency(images, answer)
+            answer = ask_together(self.team, self._ask, batch, self.choices, CHUNK)
+            moved = self._consistency(batch, answer)
         with watch("factorization"):
-            problem = CoupledProblem(self._blocks(images, answer), o.weighting)
-            result = fit(problem, o.ranks, solver=o.solver, start=self._start(images), seed=o.seed)
+            blocks, start = self._blocks(images, answer), self._start(images)
+            problem = pose(blocks, o.weighting, self.team, o.solver, warm=start is not None)
+            result = problem.whole_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
             self.warm = result.F
         with watch("metrics"), torch.no_grad(), full_precision():
             scopes = Scopes(problem)
             curves = scopes.curves(result)
             floors = scopes.floors(curves)
             effective, rms = scopes.effective_ranks(), scopes.rms()
+            similarity = layer_similarities(result)
         with watch("spectra"):
             spectra = self._spectra()
         return Observation(
@@ -147,8 +170,9 @@ class FactorLens:
             spectra=spectra,
             alpha=alpha_summary(spectra),
             seconds=watch.total(),
-            images=images,
+            images=images if images.ndim == 4 else None,
             factorization=result,
+            similarity=similarity,
         )
 
     def forget(self) -> None:
@@ -160,25 +184,40 @@ class FactorLens:
         wanted = [(r, len(images)) for r in self.options.ranks]
         return self.warm if self.warm is not None and [tuple(f.shape) for f in self.warm] == wanted else None
 
-    def _call(self, batch: Tensor) -> Any:
+    def _batch(self, probe: Any) -> Batch:
+        return Batch.of(probe, getattr(self.forward, "inputs", None))
+
+    def _call(self, batch: Any) -> Any:
         return (self.forward or self.model)(batch)
 
-    def _consistency(self, images: Tensor, answer: Answer) -> float | None:
-        pixels = default_shift(images) if self.options.shift is None else self.options.shift
-        if not pixels or answer.logits is None:
+    def _ask(self, batch: Batch, choices: Iterable[LayerChoice]) -> Answer:
+        return ask(self.model, self._call, batch, choices, self.options.max_features, self.options.seed)
+
+    def _consistency(self, batch: Batch, answer: Answer) -> float | None:
+        """None where a shift has no meaning: inputs that are no images, or outputs that are no (N, K) numbers."""
+        pixels = default_shift(batch.inputs) if self.options.shift is None else self.options.shift
+        if not pixels or answer.logits is None or batch.inputs.ndim != 4:
             return None
-        batches = [ask(self.model, self._call, moved, ()).logits for moved in shifted(images, pixels)]
-        return consistency(answer.logits, [b for b in batches if b is not None])
+        moved = [m for m in (batch.with_inputs(images) for images in shifted(batch.inputs, pixels)) if m is not None]
+        logits = outputs_together(self.team, self._ask, moved, answer.logits)
+        return consistency(answer.logits, logits) if logits else None
 
     def _blocks(self, images: Tensor, answer: Answer) -> list[Block]:
         o = self.options
-        raw = [*input_blocks(images, o.max_features, o.seed), *answer.layers]
         inputs = sign_policy("signed_inputs", o.signed_inputs)
         activations = sign_policy("signed_activations", o.signed_activations)
-        blocks = settled(raw, inputs, activations)
+        pixels = input_blocks(images, o.max_features, o.seed)
+        blocks = settled_together(self.team, pixels, answer.layers, inputs, activations, CHUNK)
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
         return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks]
 
     def _spectra(self) -> tuple[LayerSpectrum, ...]:
-        return layer_spectra(self.model, cache=self.spectra) if self.options.alpha else ()
+        if not self.options.alpha:
+            return ()
+        layers = weight_layers(self.model)
+        who = deal([spectrum_cost(layer) for layer in layers], [0.0] * self.team.size)
+        own = [layer for layer, p in zip(layers, who) if p == self.team.place]
+        found = self.team.everyone(layer_spectra(self.model, cache=self.spectra, layers=own))
+        parts = [iter(spectra) for spectra in found]
+        return tuple(next(parts[p]) for p in who)

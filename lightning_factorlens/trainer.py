@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 
+from lightning_factorlens.probing.batch import ModelCall, input_of
 from lightning_factorlens.probing.guest import preserved_random_states
 
 #: Strategies whose forward pass is a collective, or whose weights lie in pieces.
@@ -36,18 +39,24 @@ def refuse_what_cannot_work(trainer: Trainer) -> None:
 
 
 class Forward:
-    """Calls the user's module on images the way the Trainer would, without its logging.
+    """Calls the user's module on a batch the way the Trainer would, without its logging.
 
     Picklable; one object serves a whole run.
     """
 
-    def __init__(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.trainer, self.pl_module = trainer, pl_module
+    def __init__(self, trainer: Trainer, pl_module: LightningModule, call: ModelCall | None = None) -> None:
+        self.trainer, self.pl_module, self.call = trainer, pl_module, call
 
-    def __call__(self, images: Tensor) -> Any:
-        """The module's output on a batch of images."""
+    def __call__(self, batch: Any) -> Any:
+        """The module's output on a batch: on a bare tensor of inputs, unless a call says otherwise."""
+        batch = self.trainer.precision_plugin.convert_input(batch)
         with silent(self.pl_module):
-            return self.pl_module(self.trainer.precision_plugin.convert_input(images))
+            return self.pl_module(batch) if self.call is None else self.call(self.pl_module, batch)
+
+    def inputs(self, batch: Any) -> Tensor:
+        """The tensor of a batch that counts as the input."""
+        found: Tensor = getattr(self.call, "inputs", input_of)(batch)
+        return found
 
 
 @contextmanager
@@ -110,16 +119,31 @@ def _monitors(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
             yield callback, monitor
 
 
+def tags_of_others(trainer: Trainer, prefix: str) -> list[str]:
+    """What other callbacks say, in their attribute ``tags``, that they log under our prefix."""
+    named = [getattr(callback, "tags", ()) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+    lists = [tags for tags in named if isinstance(tags, (tuple, list))]
+    return [tag for tags in lists for tag in tags if isinstance(tag, str) and tag.startswith(f"{prefix}/")]
+
+
+def hyperparameters(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+    """The user's, of the module and of the datamodule; the name of the module's class where there are none."""
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    found = {**pl_module.hparams, **getattr(datamodule, "hparams", {})}
+    return found or {"model": type(pl_module).__name__}
+
+
 def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
     """A callback that monitors us must ask for what there is, and act after the look rather than before.
 
     Raises:
         MisconfigurationException: Naming the callback and the argument to change.
     """
+    others = tags_of_others(trainer, prefix)
     for callback, monitor in _monitors(trainer, prefix):
-        call = f"{type(callback).__name__}(monitor={monitor!r})"
-        if monitor not in available:
-            known = ", ".join(sorted(available))
+        call = f"{type(callback).__name__}({getattr(callback, 'monitor_argument', 'monitor')}={monitor!r})"
+        if monitor not in available and monitor not in others:
+            known = ", ".join(sorted({*available, *others}))
             raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
         saves = getattr(callback, "_should_save_on_train_epoch_end", None)
         late = getattr(callback, "_check_on_train_epoch_end", True) if saves is None else saves(trainer)
@@ -131,11 +155,37 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
             )
 
 
+def warn_of_endless_epochs(trainer: Trainer) -> None:
+    """Looks at the ends of epochs need epochs that end."""
+    if (trainer.max_epochs or 0) < 0 and math.isinf(trainer.num_training_batches):
+        rank_zero_warn(
+            "FactorLensCallback looks when an epoch ends, but max_epochs=-1 and the training loader has no length. If it "
+            "never ends, there is one look before training and one after; pass every_n_steps=500, say."
+        )
+
+
 def hold_patience(trainer: Trainer, prefix: str) -> None:
     """A value that is logged again is no new evidence: patience counts looks, not epochs.
 
     EarlyStopping will read the old value and count one up; this takes that one back in advance.
     """
-    for callback, _ in _monitors(trainer, prefix):
-        if isinstance(callback, EarlyStopping):
-            callback.wait_count -= 1
+    for callback in early_stoppings(trainer, prefix):
+        callback.wait_count -= 1
+
+
+def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
+    """Those that monitor us."""
+    return [callback for callback, _ in _monitors(trainer, prefix) if isinstance(callback, EarlyStopping)]
+
+
+@contextmanager
+def at_the_end_of_the_last_epoch(trainer: Trainer) -> Iterator[None]:
+    """Inside, in `on_train_start` of a resumed run, epoch and x are those of the epoch end that Lightning left out."""
+    progress, batches = trainer.fit_loop.epoch_progress.current, trainer.fit_loop.epoch_loop
+    progress.completed -= 1
+    batches._batches_that_stepped += 1
+    try:
+        yield
+    finally:
+        progress.completed += 1
+        batches._batches_that_stepped -= 1

@@ -10,22 +10,45 @@ import pytest
 import lightning_factorlens
 
 PACKAGE = Path(lightning_factorlens.__file__).parent
-FLOOR = {"types", "arguments"}
+FLOOR = {"types", "arguments", "teamwork"}
 MAY_IMPORT = {
     "types": set(),
     "arguments": set(),
+    "budget": set(),
+    "teamwork": set(),
     "linalg": FLOOR,
     "probing": {"linalg"} | FLOOR,
     "factorization": {"linalg"} | FLOOR,
     "metrics": {"factorization", "probing", "linalg"} | FLOOR,
+    "concepts": {"factorization", "probing", "linalg"} | FLOOR,
+    "stopping": {"types", "arguments"},
     "sinks": FLOOR,
     "options": {"factorization", "probing"} | FLOOR,
-    "lens": {"options", "metrics", "factorization", "probing", "linalg"} | FLOOR,
+    "lens": {"options", "metrics", "concepts", "factorization", "probing", "linalg"} | FLOOR,
     "trainer": {"probing"} | FLOOR,
-    "callback": {"trainer", "lens", "options", "sinks", "metrics", "factorization", "probing", "linalg"} | FLOOR,
-    "__init__": {"callback", "lens", "options"},
+    "callback": {
+        "trainer",
+        "budget",
+        "lens",
+        "options",
+        "sinks",
+        "metrics",
+        "concepts",
+        "factorization",
+        "probing",
+        "linalg",
+    }
+    | FLOOR,
+    "rates": {"stopping"} | FLOOR,
+    "label_free_stopping": {"callback", "trainer", "rates", "stopping"} | FLOOR,
+    "__init__": {"callback", "label_free_stopping", "lens", "options"},
 }
-OUTSIDE = {"lightning": {"callback", "trainer"}, "matplotlib": {"sinks"}, "tensorboard": {"sinks"}}
+OUTSIDE = {
+    "lightning": {"callback", "trainer", "rates", "label_free_stopping"},
+    "torchmetrics": {"metrics"},
+    "matplotlib": {"sinks"},
+    "tensorboard": {"sinks"},
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -58,8 +81,12 @@ def test_imports_follow_the_house(path):
             assert room in OUTSIDE[parts[0]], f"{path} imports {module}"
 
 
-@pytest.mark.parametrize("module", ["lightning_factorlens", "lightning_factorlens.factorization"])
+LIGHT = ["lightning_factorlens", "lightning_factorlens.factorization", "lightning_factorlens.stopping"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_import_stays_light(module):
-    code = f"import sys, {module}; print([m for m in ('lightning', 'matplotlib', 'tensorboard') if m in sys.modules])"
+    heavy = ("lightning", "matplotlib", "tensorboard", "torchmetrics")
+    code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -331,7 +331,7 @@ def test_state_survives_a_checkpoint_under_weights_only(tmp_path):
 
 
 def test_two_lenses_and_no_logger(tmp_path):
-    a, b = lens(), lens(prefix="other", layers="relu", solver=HALS(restarts=1))
+    a, b = lens(), lens(prefix="other", layers="relu-2", solver=HALS(restarts=1))
     trainer, _ = train(tmp_path, a, b, logger=False)
     assert "factorlens/consistency" in trainer.callback_metrics
     assert "other/rmse/rank_4" in trainer.callback_metrics

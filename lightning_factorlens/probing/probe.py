@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens.probing.batch import Batch
 from lightning_factorlens.probing.calls import Call, watched
 from lightning_factorlens.probing.signs import SignPolicy, settle_signs
 from lightning_factorlens.types import Block, LayerChoice
@@ -28,18 +29,18 @@ class Answer:
 
 def ask(
     model: nn.Module,
-    forward: Callable[[Tensor], Any],
-    images: Tensor,
+    forward: Callable[[Any], Any],
+    probe: Tensor | Batch,
     choices: Iterable[LayerChoice],
     max_features: int | None = None,
     seed: int = 0,
 ) -> Answer:
-    """Sends the images through the model in batches and keeps the chosen outputs.
+    """Sends the probe through the model in batches and keeps the chosen outputs.
 
     Args:
         model: In eval mode, see `undisturbed`.
-        forward: Calls the model on a batch of images and returns its output.
-        images: Shape (N, …).
+        forward: Calls the model on what a batch holds and returns its output.
+        probe: Inputs (N, …), or a batch of them and of what else the model takes.
         choices: From `choose_layers`; the kept ones are captured.
         max_features: At most so many neurons a layer, drawn once for all by ``seed`` and the layer's name.
         seed: Of that draw.
@@ -51,17 +52,18 @@ def ask(
         RuntimeError: A kept layer did not run, or ran with another shape than in the dry pass.
     """
     kept = {c.name: _Filling(c, max_features, seed) for c in choices if c.kept}
-    start, logits = 0, []
+    probe, start, logits = Batch.of(probe), 0, []
+    N = len(probe)
 
     def keep(call: Call) -> None:
         if call.name in kept:
-            kept[call.name].fill(call.output, start, len(images))
+            kept[call.name].fill(call.output, start, N)
 
     with watched(model, keep):
-        for batch in images.split(BATCH):
-            logits.append(_logits(forward(batch), len(batch)))
+        for batch in probe.split(BATCH):
+            logits.append(_logits(forward(batch.parts), len(batch)))
             start += len(batch)
-    layers = [filling.block(len(images)) for filling in kept.values()]
+    layers = [filling.block(N) for filling in kept.values()]
     return Answer(layers, None if any(x is None for x in logits) else torch.cat([x for x in logits if x is not None]))
 
 
@@ -103,7 +105,8 @@ class _Filling:
                 "the model's forward pass depends on the data."
             )
         name, shape = self.choice.name, self.choice.shape
-        return Block(name, "activation", self.samples, shape, expansion=self.features / self.samples.shape[1])
+        expansion = self.features / self.samples.shape[1]
+        return Block(name, "activation", self.samples, shape, expansion=expansion, index=self.index)
 
 
 def _logits(output: Any, n: int) -> Tensor | None:
@@ -119,11 +122,15 @@ def _logits(output: Any, n: int) -> Tensor | None:
 def input_blocks(images: Tensor, max_features: int | None = None, seed: int = 0) -> list[Block]:
     """One block a channel (D_i of paper 000); a probe without channels is one block.
 
+    Token ids, whole numbers (N, T), are names and no amounts: their block counts how often a sample has each of them.
+
     Args:
         images: Shape (N, C, H, W), or (N, …) for anything else.
         max_features: As in `ask`.
         seed: As in `ask`.
     """
+    names = not images.is_floating_point() and images.dtype not in (torch.uint8, torch.bool) and images.ndim < 4
+    images = token_counts(images) if names else images
     pixels = images if images.dtype == torch.float64 else images.float()
     channels = list(pixels.unbind(1)) if pixels.ndim == 4 else [pixels]
     blocks = []
@@ -131,9 +138,22 @@ def input_blocks(images: Tensor, max_features: int | None = None, seed: int = 0)
         choice = LayerChoice(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
         filling = _Filling(choice, max_features, seed)
         filling.fill(channel, 0, len(channel))
-        b = filling.block(len(channel))
-        blocks.append(Block(b.name, "input", b.samples, b.shape, expansion=b.expansion))
+        blocks.append(replace(filling.block(len(channel)), kind="input"))
     return blocks
+
+
+def token_counts(ids: Tensor) -> Tensor:
+    """The term-document matrix of token ids.
+
+    Args:
+        ids: Whole numbers, shape (N, …).
+
+    Returns:
+        Shape (N, V): how often each of the V distinct ids, ascending, stands in each sample.
+    """
+    distinct, place = torch.unique(ids.flatten(1), return_inverse=True)
+    counts = torch.zeros(len(ids), len(distinct), device=ids.device)
+    return counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
 
 
 def settled(blocks: Sequence[Block], inputs: SignPolicy, activations: SignPolicy) -> list[Block]:

@@ -4,62 +4,39 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens.probing.calls import ACTIVATION_FUNCTIONS, Call, watched
+from lightning_factorlens.probing.automatic import Seen, automatic
+from lightning_factorlens.probing.batch import Batch
+from lightning_factorlens.probing.calls import Call, watched
 from lightning_factorlens.types import LayerChoice
-
-#: Modules whose output only repeats, thins out or reshapes their input.
-REPEATING = (
-    "Pool",
-    "Dropout",
-    "latten",
-    "Identity",
-    "Upsample",
-    "PixelShuffle",
-    "ZeroPad",
-    "StochasticDepth",
-    "Permute",
-)
-#: Modules whose output is a linear image of their input, signed in general.
-LINEAR = ("Conv", "Linear", "Norm", "Bilinear", "Embedding", "MultiheadAttention")
 
 LayerPatterns = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A call of the dry pass: what the table of layers is made from."""
-
-    choice: LayerChoice
-    module_type: type[nn.Module] | None
-    leaf: bool
-    identity: tuple[int, tuple[int, ...]]
-    features: int
-
-
-def dry_pass(model: nn.Module, forward: Callable[[Tensor], Any], images: Tensor) -> list[Seen]:
-    """Sends a few images through the model and lists every tensor it makes, in order.
+def dry_pass(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor | Batch) -> list[Seen]:
+    """Sends a few samples through the model and lists every tensor it makes, in order.
 
     Args:
         model: In eval mode.
-        forward: Calls the model.
-        images: A few probe images.
+        forward: Calls the model on what a batch holds.
+        probe: A few samples.
 
     Returns:
-        One entry a call that returned a tensor with one row an image.
+        One entry a call that returned a tensor with one row a sample.
     """
+    batch = Batch.of(probe)
     seen: list[Seen] = []
     alive: list[Tensor] = []  # storage of a dead tensor may be given to the next one, and would look the same
 
     def note(call: Call) -> None:
         """Keeps what the table needs of a call."""
         out = call.output.detach()
-        if out.ndim < 2 or out.shape[0] != len(images) or not out.is_floating_point():
+        if out.ndim < 2 or out.shape[0] != len(batch) or not out.is_floating_point():
             return
         alive.append(out)
         leaf = call.module is None or next(call.module.children(), None) is None
@@ -67,30 +44,40 @@ def dry_pass(model: nn.Module, forward: Callable[[Tensor], Any], images: Tensor)
         shape = tuple(out.shape[1:])
         choice = LayerChoice(call.name, call.op, shape, float(out.min()), False, "")
         module_type = None if call.module is None else type(call.module)
-        seen.append(Seen(choice, module_type, leaf, identity, out[0].numel()))
+        seen.append(Seen(choice, module_type, leaf, _owner(call), identity, out[0].numel()))
 
     with watched(model, note):
-        forward(images)
+        forward(batch.parts)
     return seen
 
 
-def choose_layers(seen: Sequence[Seen], layers: LayerPatterns = None) -> list[LayerChoice]:
+def choose_layers(
+    seen: Sequence[Seen], layers: LayerPatterns = None, earlier: Collection[str] = ()
+) -> list[LayerChoice]:
     """Decides about every tensor of a dry pass.
 
     Args:
         seen: From `dry_pass`.
         layers: None for the automatic choice; else globs (``"features.*"``), regular expressions
             (``"re:^layer[12]"``), module types (``nn.ReLU`` or ``"type:ReLU"``), one or several.
+        earlier: Names kept by an earlier choice, before a run was interrupted. They are kept again, where all are
+            there: the automatic choice looks at signs, and training may have turned one.
 
     Returns:
         One row a tensor, kept or skipped, with the reason.
 
     Raises:
-        ValueError: A pattern that matches nothing, or a network in which the automatic choice finds nothing.
+        ValueError: A pattern that matches nothing, or one call of several; or a network in which the automatic choice
+            finds nothing.
     """
-    wanted = _automatic(seen) if layers is None else _matching(seen, layers)
+    wanted = automatic(seen) if layers is None else _matching(seen, layers)
+    if earlier and {s.choice.name for s in seen}.issuperset(earlier):
+        wanted = [
+            (s.choice.name in earlier, "as before" if s.choice.name in earlier else why[1])
+            for s, why in zip(seen, wanted)
+        ]
     rows: list[LayerChoice] = []
-    kept_as: dict[tuple[int, tuple[int, ...]], str] = {}
+    kept_as: dict[Hashable, str] = {}
     for s, (keep, reason) in zip(seen, wanted):
         twin = kept_as.get(s.identity)
         if keep and twin is not None:
@@ -106,43 +93,10 @@ def choose_layers(seen: Sequence[Seen], layers: LayerPatterns = None) -> list[La
     return rows
 
 
-def _automatic(seen: Sequence[Seen]) -> list[tuple[bool, str]]:
-    """Outputs of activation functions: the non-negative ones, and the signed ones too where they are the most."""
-    active = [s for s in seen if _is_activation(s)]
-    positive = sum(s.features for s in active if s.choice.minimum >= 0)
-    with_signed = 2 * positive < sum(s.features for s in active)
-    verdicts = []
-    for s in seen:
-        if not s.leaf:
-            verdicts.append((False, "a container: its parts are listed"))
-        elif not _is_activation(s):
-            verdicts.append((False, _why_not(s)))
-        elif s.choice.minimum >= 0:
-            verdicts.append((True, "non-negative"))
-        else:
-            verdicts.append(
-                (with_signed, "signed activation" + ("" if with_signed else ", few beside the non-negative"))
-            )
-    return verdicts
-
-
-def _is_activation(s: Seen) -> bool:
-    if not s.leaf or (s.choice.op.startswith("Softmax") and len(s.choice.shape) > 1):
-        return False
-    if s.module_type is None:
-        plain_relu = s.choice.op in ACTIVATION_FUNCTIONS - {"clamp", "clamp_min", "softmax"}
-        return plain_relu or (s.choice.minimum >= 0 and (s.choice.op != "softmax" or len(s.choice.shape) == 1))
-    if s.module_type.__module__ == "torch.nn.modules.activation":
-        return not any(word in s.choice.op for word in LINEAR)
-    return s.choice.minimum >= 0 and not any(word in s.choice.op for word in REPEATING + LINEAR)
-
-
-def _why_not(s: Seen) -> str:
-    if any(word in s.choice.op for word in REPEATING):
-        return "repeats its input"
-    if s.choice.minimum < 0:
-        return "signed"
-    return "attention weights" if "oftmax" in s.choice.op else "linear"
+def _owner(call: Call) -> tuple[str, ...]:
+    """Path of the module that made the call: the parent of a module, the caller of a function."""
+    path = call.name.rpartition("." if call.module is not None else "F.")[0].strip(".")
+    return tuple(path.split(".")) if path else ()
 
 
 def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
@@ -168,6 +122,13 @@ def _matching(seen: Sequence[Seen], layers: LayerPatterns) -> list[tuple[bool, s
                 f"layers: {pattern!r} matches nothing; there are: {_names(seen)}. "
                 "Globs match whole names; write 're:…' for a regular expression, 'type:ReLU' for a type."
             )
+    for pattern in patterns:
+        again = [s.choice.name for s in seen if _calls_of(s, pattern)]
+        if len(again) > 1 and not any(name in patterns for name in again[1:]):
+            raise ValueError(
+                f"layers: {pattern!r} is ambiguous, it is called {len(again)} times: {', '.join(again)}. "
+                f"Write '{pattern}*' for all of them, or 're:^{re.escape(str(pattern))}$' for the first."
+            )
     chosen = [any(column) for column in zip(*hits)]
     return [(c, "asked for" if c else "not asked for") for c in chosen]
 
@@ -184,6 +145,11 @@ def _matches(s: Seen, pattern: str | type[nn.Module]) -> bool:
         except re.error as error:
             raise ValueError(f"layers: {pattern!r} is not a regular expression: {error}.") from error
     return fnmatch.fnmatchcase(s.choice.name, pattern)
+
+
+def _calls_of(s: Seen, pattern: str | type[nn.Module]) -> bool:
+    """Whether this is the first or a later call of what ``pattern`` names without a wildcard."""
+    return isinstance(pattern, str) and re.fullmatch(re.escape(pattern) + r"(-\d+)?", s.choice.name) is not None
 
 
 def _names(seen: Sequence[Seen], most: int = 40) -> str:

@@ -88,6 +88,8 @@ class Unnormalize:
         return [replace(block, samples=pixels.clamp_min(0).to(block.samples))]
 
 
+#: Policies that give a part of a block what they give the whole.
+ELEMENTWISE = (Rectify, Split, Semi)
 POLICIES: dict[str, SignPolicy] = {"rectify": Rectify(), "split": Split(), "semi": Semi(), "shift": Shift()}
 
 
@@ -117,8 +119,14 @@ def sign_policy(argument: str, value: str | SignPolicy) -> SignPolicy:
     return value
 
 
-def settle_signs(block: Block, policy: SignPolicy) -> list[Block]:
-    """Applies a policy where it is needed: a block without negative values stays as it is."""
-    if not isinstance(policy, Unnormalize) and float(block.samples.min()) >= 0:
+def settle_signs(block: Block, policy: SignPolicy, lowest: float | None = None) -> list[Block]:
+    """Applies a policy where it is needed: a block without negative values stays as it is.
+
+    Args:
+        block: Whole, or a share of one.
+        policy: What becomes of negative values.
+        lowest: The smallest value of the whole block; looked up unless given.
+    """
+    if not isinstance(policy, Unnormalize) and (float(block.samples.min()) if lowest is None else lowest) >= 0:
         return [block]
     return policy(block)

@@ -37,6 +37,17 @@ class WeightLayer:
     dilation: tuple[int, ...] = ()
 
 
+def in_pieces(model: nn.Module) -> list[str]:
+    """Parameters that lie in pieces in several processes, by name: none has their values, reading them takes all."""
+    wrapped = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
+
+    def piece(parameter: Tensor) -> bool:
+        """By name: importing what makes them takes long, and DeepSpeed need not be there."""
+        return hasattr(parameter, "ds_id") or any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
+
+    return [name for name, parameter in model.named_parameters() if wrapped or piece(parameter)]
+
+
 @torch.no_grad()
 def weight_layers(model: nn.Module) -> list[WeightLayer]:
     """Every convolution, transposed convolution and linear layer, and the projections of every attention.

@@ -10,18 +10,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from lightning_factorlens.sinks.figures import BLUE, GREY, INK, PAST, VERMILION, blank, dress, evenly
+from lightning_factorlens.sinks.figures import (
+    BLUE,
+    GREY,
+    PAST,
+    SMALL,
+    VERMILION,
+    blank,
+    dress,
+    evenly,
+    legend,
+)  # fmt: skip
 from lightning_factorlens.sinks.tables import shorten
 from lightning_factorlens.types import LayerSpectrum, Observation
 
 #: Layers named below the axis; of more, so many evenly spaced.
-NAMED = 16
+NAMED = 12
 #: Eigenvalues below which α is noise; such layers are drawn hollow.
 WEAK_BELOW = 20
 
 
 def alpha_figure(history: Sequence[Observation]) -> Figure | None:
-    """Left: α of every layer from input to output, now with σ, and before. Right: α of every layer, and their mean.
+    """Above: α of every layer from input to output, now with σ, and before. Below: α of every layer, and their mean.
 
     Args:
         history: Observations of one run, oldest first; the last is the present one. Only ``epoch``, ``spectra`` and
@@ -38,9 +48,9 @@ def alpha_figure(history: Sequence[Observation]) -> Figure | None:
         raise ValueError("history must hold at least one observation; found none")
     if not any(math.isfinite(s.fit.alpha) for s in history[-1].spectra):
         return None
-    figure = blank(10.6, 4.6)
-    _depth(figure.add_axes((0.065, 0.3, 0.52, 0.6)), history)
-    _epochs(figure.add_axes((0.665, 0.3, 0.32, 0.6)), history)
+    figure = blank(6.4)
+    _depth(figure.add_axes((0.135, 0.62, 0.85, 0.325)), history)
+    _epochs(figure.add_axes((0.135, 0.09, 0.85, 0.3)), history)
     return figure
 
 
@@ -61,17 +71,17 @@ def _depth(ax: Axes, history: Sequence[Observation]) -> None:
     if np.isfinite(hollow).any():
         words = f"fewer than {WEAK_BELOW} eigenvalues: noise"
         ax.plot(hollow, "o", color=BLUE, mfc="white", ms=5, gid="weak", zorder=5, label=words)
-        ax.legend(loc="best", fontsize=8.5, labelcolor=INK, facecolor="white", edgecolor="none")
+        legend(ax)
     shown = evenly(range(len(names)), NAMED)
     ax.set_xticks(shown)
-    labels = [shorten(names[k], 22) or "(the model)" for k in shown]
-    ax.set_xticklabels(labels, rotation=45, ha="right", fontsize=8, parse_math=False)
+    labels = [shorten(names[k], 18) or "(the model)" for k in shown]
+    ax.set_xticklabels(labels, rotation=40, ha="right", fontsize=SMALL - 1, parse_math=False)
     ax.set_xlim(-0.5, len(names) - 0.5)
     _limits(ax, alphas, sigmas)
 
 
 def _epochs(ax: Axes, history: Sequence[Observation]) -> None:
-    dress(ax, "over epochs", "epoch", "α")
+    dress(ax, "α over epochs, each layer and their mean", "epoch", "α")
     epochs = [o.epoch for o in history]
     by_epoch: list[dict[str, LayerSpectrum]] = [{s.layer: s for s in o.spectra} for o in history]
     drawn = []
@@ -82,7 +92,7 @@ def _epochs(ax: Axes, history: Sequence[Observation]) -> None:
         ax.plot(epochs, alphas, "-", color=BLUE, lw=1, alpha=0.35, gid=f"layer/{spectrum.layer}")
     means = [o.alpha.mean_alpha if o.alpha else math.nan for o in history]
     ax.plot(epochs, means, "o-", color=VERMILION, lw=2.4, ms=4, gid="mean", label="mean", zorder=4)
-    ax.legend(loc="best", fontsize=9, labelcolor=INK, facecolor="white", edgecolor="none")
+    legend(ax)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _limits(ax, [*drawn, *means], [0.0])
 

@@ -1,8 +1,8 @@
-"""Figures out of observations: the common look, and the error against rank. Nothing is written or shown here.
+"""What all figures share: the look, sizes that survive a thumbnail, tiles, and pixels out of a figure.
 
-Matplotlib's object-oriented interface only: no pyplot, no backend, no global setting, and every colour and
-size stated, so that neither a user's style sheet nor a dark page makes a figure unreadable. Colours are Okabe
-and Ito's.
+Matplotlib's object-oriented interface only: no pyplot, no backend, no global setting, and every colour and size
+stated, so that neither a user's style sheet nor a dark page makes a figure unreadable: they bring their own white.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart.
 """
 
 from __future__ import annotations
@@ -10,62 +10,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeVar
 
+import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.image import AxesImage
 
-from lightning_factorlens.types import Observation, RequiredRank
-
-BLUE, VERMILION, GREEN = "#0072B2", "#D55E00", "#009E73"
-INK, GREY, PALE = "#222222", "#8A8A8A", "#DDDDDD"
+BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
+INK, GREY, PALE = "#222222", "#767676", "#DDDDDD"
 #: Past curves drawn behind the present one.
 PAST = 12
+#: Inches, and pixels an inch. TensorBoard shows a picture 350 pixels wide, and takes every other pixel of one of 700
+#: where it would blur any other width unevenly; the type below, in points, is still read there.
+WIDTH, DPI = 5.6, 125
+TITLE, LABEL, SMALL = 13.0, 12.0, 10.5
+#: Between neighbouring tiles, as a share of one.
+SEAM = 0.04
 
 T = TypeVar("T")
 
 
-def rank_curve_figure(history: Sequence[Observation]) -> Figure:
-    """Relative error of all blocks together against rank: now, before, and the SVD's floor.
-
-    Args:
-        history: Observations of one run, oldest first; the last is the present one. Only the ``"total"``
-            curves, the floor of the last and its required ranks are read.
-
-    Returns:
-        The figure. Lines carry the ids ``current``, ``floor`` and ``past/<epoch>``.
-
-    Raises:
-        ValueError: When ``history`` is empty.
-    """
-    if not history:
-        raise ValueError("history must hold at least one observation; found none")
-    now, past = history[-1], evenly(history[:-1], PAST)
-    figure = blank(5.8, 4.2)
-    ax = figure.add_axes((0.125, 0.135, 0.85, 0.775))
-    for k, then in enumerate(past):
-        curve = then.curves["total"]
-        alpha = 0.12 + 0.38 * (k + 1) / len(past)
-        ax.plot(curve.ranks, curve.rel_error, color=BLUE, lw=1.1, alpha=alpha, gid=f"past/{then.epoch}")
-    if "total" in now.floors:
-        floor = now.floors["total"]
-        ax.plot(floor.ranks, floor.rel_error, "--", color=VERMILION, lw=1.8, gid="floor", zorder=3)
-    curve = now.curves["total"]
-    ax.plot(curve.ranks, curve.rel_error, "o-", color=BLUE, lw=2.6, ms=6, gid="current", zorder=4)
-    dress(ax, f"Error against rank, epoch {now.epoch}", "rank", "relative error  ‖X − X̂‖ / ‖X‖")
-    _rank_axis(ax, curve.ranks)
-    for required in now.required_ranks:
-        _mark_required(ax, required, curve.ranks)
-    _rank_legend(ax, now, past)
-    return figure
+def blank(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure on opaque white; height and width in inches."""
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
 
-def blank(width: float, height: float) -> Figure:
-    """An empty figure on opaque white; width and height in inches of 100 pixels."""
-    return Figure(figsize=(width, height), dpi=100, facecolor="white")
-
-
-def dress(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float = 11) -> None:
+def dress(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float = LABEL) -> None:
     """The common look. Names come from the user, so dollar signs in them are not mathematics."""
     ax.set_facecolor("white")
     ax.set_title(title, loc="left", fontsize=size + 1, color=INK, parse_math=False)
@@ -79,6 +50,22 @@ def dress(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float 
         spine.set_color(GREY)
 
 
+def legend(ax: Axes, **where: object) -> None:
+    """The common legend: on white without a frame, so that no line runs through its words."""
+    look: dict[str, object] = {"loc": "best", "fontsize": SMALL, "labelcolor": INK}
+    drawn = ax.legend(**look | {"facecolor": "white", "edgecolor": "none"} | where)
+    drawn.get_title().set_color(INK)
+
+
+def headline(figure: Figure, title: str, words: Sequence[str] = ()) -> None:
+    """Title and lines of explanation at the top of a figure without axes of its own."""
+    width, height = figure.get_size_inches()
+    figure.text(0.12 / width, 1 - 0.28 / height, title, fontsize=TITLE, color=INK, parse_math=False)
+    for k, line in enumerate(words):
+        y = 1 - (0.5 + 0.19 * k) / height
+        figure.text(0.12 / width, y, line, fontsize=SMALL, color=INK, parse_math=False)
+
+
 def evenly(items: Sequence[T], most: int) -> list[T]:
     """At most ``most`` of the items, evenly spaced, the first and the last among them."""
     if len(items) <= most:
@@ -86,29 +73,49 @@ def evenly(items: Sequence[T], most: int) -> list[T]:
     return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
 
 
-def _rank_axis(ax: Axes, ranks: Sequence[int]) -> None:
-    ax.set_xscale("log", base=2)
-    ax.xaxis.set_major_locator(FixedLocator(ranks))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.set_xticklabels([str(rank) for rank in ranks])
-    ax.set_ylim(bottom=0)
+def canvas(figure: Figure, top: float, across: float, down: float) -> Axes:
+    """Axes for tiles: one unit a tile, y downwards, ``top`` inches left for a headline."""
+    width, height = figure.get_size_inches()
+    ax = figure.add_axes((0.12 / width, 0.06 / height, 1 - 0.24 / width, 1 - (top + 0.06) / height))
+    ax.set(xlim=(0, across), ylim=(down, 0), aspect="equal", anchor="NW")
+    ax.axis("off")
+    return ax
 
 
-def _mark_required(ax: Axes, required: RequiredRank, ranks: Sequence[int]) -> None:
-    """A line at τ, in words where the curve meets it, and a diamond at the place."""
-    share = f"{100 * required.tau:.4g} %"
-    words = f"{share} not reached by rank {ranks[-1]}" if required.capped else f"{share} at rank {required.rank:.1f}"
-    ax.axhline(required.tau, color=GREEN, lw=1.2, ls=":", zorder=1)
-    ax.text(ranks[0], required.tau, words, color=GREEN, fontsize=9.5, va="bottom", gid=f"required/{required.tau}")
-    if not required.capped:
-        ax.plot([required.rank], [required.tau], "D", color=GREEN, ms=7, mec="white", zorder=5, gid="required")
+def tile(
+    ax: Axes,
+    pixels: np.ndarray,
+    x: float,
+    y: float,
+    bound: float,
+    gid: str,
+    tall: float = 1.0,
+    signed: bool | None = None,
+) -> None:
+    """One picture at (x, y), one tile wide and ``tall`` high, its pixels as given.
+
+    Non-negative values run from 0 to ``bound`` (dark to bright), signed ones from −bound (violet) over white to bound
+    (brown); missing ones (NaN) are grey; arrays with a last axis of three are colours.
+    """
+    signed = bool((pixels < 0).any()) if signed is None else signed
+    image = AxesImage(
+        ax,
+        cmap=(_SIGNED if signed else _POSITIVE),
+        extent=(x, x + 1 - SEAM, y + (1 - SEAM) * tall, y),
+        interpolation="nearest",
+        gid=gid,
+    )
+    image.set_data(pixels)
+    image.set_clim(-bound if signed else 0, bound)
+    ax.add_image(image)
 
 
-def _rank_legend(ax: Axes, now: Observation, past: Sequence[Observation]) -> None:
-    handles = [Line2D([], [], color=BLUE, lw=2.6, marker="o", label=f"NMF, epoch {now.epoch}")]
-    if past:
-        epochs = f"{past[0].epoch}" if len(past) == 1 else f"{past[0].epoch} to {past[-1].epoch}, later is darker"
-        handles.append(Line2D([], [], color=BLUE, lw=1.1, alpha=0.45, label=f"epoch {epochs}"))
-    if "total" in now.floors:
-        handles.append(Line2D([], [], color=VERMILION, lw=1.8, ls="--", label="SVD: no factorisation passes below"))
-    ax.legend(handles=handles, loc="upper right", fontsize=9.5, labelcolor=INK, facecolor="white", edgecolor="none")
+_POSITIVE = colormaps["viridis"].with_extremes(bad=PALE)
+_SIGNED = colormaps["PuOr_r"].with_extremes(bad=PALE)
+
+
+def rendered(figure: Figure) -> np.ndarray:
+    """The figure's pixels, uint8, shape (height, width, 3)."""
+    agg = FigureCanvasAgg(figure)
+    agg.draw()
+    return np.asarray(agg.buffer_rgba())[..., :3].copy()

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lightning_factorlens.sinks.figures import INK, blank
+from lightning_factorlens.sinks.figures import INK, SMALL, WIDTH, blank, canvas, headline, tile
+from lightning_factorlens.sinks.grids import maps
 from lightning_factorlens.sinks.tags import middle_rank
 from lightning_factorlens.types import Observation
 
@@ -18,13 +19,15 @@ from lightning_factorlens.types import Observation
 COMPONENTS = 8
 CHANNELS = 4
 PICTURES = 4
-#: In widths of a tile: between factors and images, between columns of components, for a caption.
-GAP, GUTTER, CAPTION = 0.25, 0.7, 0.3
+#: In widths of a tile: between factors and images, between columns of components.
+GAP, GUTTER = 0.2, 0.45
+#: Inches: above the tiles, and for a caption.
+TOP, CAPTION = 0.82, 0.24
 
 
 @dataclass(frozen=True)
-class _Latents:
-    """Factors (components, channels, H, W), sample factor (components, N), images (N, C, H, W)."""
+class Latents:
+    """Factors (components, channels, height, width), strongest first; sample factor (rank, N); images (N, C, H, W)."""
 
     rank: int
     order: list[int]
@@ -40,102 +43,71 @@ def latent_figure(observation: Observation) -> Figure | None:
         observation: With images and a factorisation that has blocks ``input/…``.
 
     Returns:
-        The figure, or None where there is nothing to draw: no images, no input blocks, or factors that are
-        not of the images' size. Images carry the ids ``factor/<component>/<channel>`` and
-        ``probe/<component>/<place>/<image>``.
+        The figure, or None where there is nothing to draw: no images, no input blocks, or factors that are not of
+        the images. Images carry the ids ``factor/<component>/<channel>`` and ``probe/<component>/<place>/<image>``.
     """
-    latents = _latents(observation)
+    latents = strongest(observation)
     if latents is None:
         return None
-    shown, channels, height, width = latents.factors.shape
+    shown, channels = latents.factors.shape[:2]
+    tall = latents.images.shape[2] / latents.images.shape[3]
     pictures = min(PICTURES, latents.F.shape[1])
-    columns = 2 if shown > 3 else 1
+    columns = 2 if shown > 3 and channels == 1 else 1
     rows = -(-shown // columns)
-    tall = height / width
-    stride_x, stride_y = channels + GAP + pictures + GUTTER, tall + CAPTION
-    across, down = columns * stride_x - GUTTER, rows * stride_y
-    scale = min(1.0, 13 / across)
-    size = (across * scale + 0.4, down * scale + 0.8)
-    figure = blank(*size)
-    ax = figure.add_axes((0.2 / size[0], 0.1 / size[1], 1 - 0.4 / size[0], 1 - 0.8 / size[1]))
+    stride_x = channels + GAP + pictures + GUTTER
+    across = columns * stride_x - GUTTER
+    inches = (WIDTH - 0.24) / across  # a tile's
+    stride_y = tall + CAPTION / inches
+    down = rows * stride_y
+    figure = blank(down * inches + TOP + 0.1)
+    ax = canvas(figure, TOP, across, down)
     for k in range(shown):
-        _component(ax, latents, k, (k // rows) * stride_x, (k % rows) * stride_y + CAPTION)
-    ax.set(xlim=(0, across), ylim=(down, 0), aspect="equal", anchor="NW")
-    ax.axis("off")
-    _headline(figure, latents, observation.epoch, size)
+        _component(ax, latents, k, (k // rows) * stride_x, (k % rows) * stride_y + CAPTION / inches, tall)
+    some = f"the {shown} strongest of {latents.rank} components" if shown < latents.rank else f"all {shown} components"
+    factor = "input factor" if channels == 1 else f"input factor, channels 0 to {channels - 1}"
+    words = (f"{some}: {factor} (left, own scale),", "then the probe images that load most on it")
+    headline(figure, f"Latent images, rank {latents.rank}, epoch {observation.epoch}", words)
     return figure
 
 
-def _latents(observation: Observation) -> _Latents | None:
+def strongest(observation: Observation) -> Latents | None:
+    """The components of the middle rank whose share of the input is largest; None where that cannot be drawn."""
     f, images = observation.factorization, observation.images
     if f is None or images is None or images.ndim != 4 or not f.ranks:
         return None
     at = f.ranks.index(middle_rank(f.ranks))
     inputs = [b for b, name in enumerate(f.block_names) if name.startswith("input/")][:CHANNELS]
-    n, height, width = images.shape[0], images.shape[2], images.shape[3]
-    fits = all(f.W[at][b].shape[0] == height * width for b in inputs)  # a feature budget keeps fewer pixels
-    if not inputs or not fits or f.F[at].shape[1] != n:
+    if not inputs or f.F[at].shape[1] != len(images):
+        return None
+    drawn = [maps(f, at, b) for b in inputs if f.shapes and f.shapes[b] == tuple(images.shape[2:])]
+    factors = [m for m in drawn if m is not None]
+    if len(factors) < len(inputs) or len({m.shape for m in factors}) > 1:
         return None
     F = f.F[at].detach().float().cpu()
-    W = np.stack([f.W[at][b].detach().float().cpu().numpy() for b in inputs])
-    strength = np.sqrt((W**2).sum(axis=(0, 1))) * F.norm(dim=1).numpy()
-    order = [int(k) for k in np.argsort(-strength, kind="stable")[:COMPONENTS]]
-    factors = W[:, :, order].transpose(2, 0, 1).reshape(len(order), len(inputs), height, width)
-    return _Latents(f.ranks[at], order, factors, F, images.detach())
+    energy = sum(np.square(f.W[at][b].detach().float().cpu().numpy()).sum(axis=0) for b in inputs)
+    order = [int(k) for k in np.argsort(-np.sqrt(energy) * F.norm(dim=1).numpy(), kind="stable")[:COMPONENTS]]
+    return Latents(f.ranks[at], order, np.concatenate(factors, axis=1)[order], F, images.detach())
 
 
-def _component(ax: Axes, latents: _Latents, k: int, x: float, y: float) -> None:
+def _component(ax: Axes, latents: Latents, k: int, x: float, y: float, tall: float) -> None:
     """One component's row: a caption, its factor in every channel, its strongest images."""
     component, factor = latents.order[k], latents.factors[k]
-    tall = factor.shape[1] / factor.shape[2]
-    ax.text(x, y - 0.06, f"component {component}", fontsize=9, color=INK, va="bottom")
-    bound = float(np.abs(factor).max()) or 1.0
-    signed = bool((factor < 0).any())
+    ax.text(x, y - 0.04, f"component {component}", fontsize=SMALL, color=INK, va="bottom")
+    bound = float(np.nanmax(np.abs(factor))) or 1.0
     for channel, picture in enumerate(factor):
-        ax.imshow(
-            picture,
-            cmap="PuOr_r" if signed else "viridis",
-            vmin=-bound if signed else 0,
-            vmax=bound,
-            extent=(x + channel, x + channel + 0.96, y + 0.96 * tall, y),
-            interpolation="nearest",
-            gid=f"factor/{component}/{channel}",
-        )
+        tile(ax, picture, x + channel, y, bound, f"factor/{component}/{channel}", tall=tall)
     x += len(factor) + GAP
     best = latents.F[component].argsort(descending=True, stable=True)[:PICTURES].tolist()
-    for place, (image, picture) in enumerate(zip(best, _as_pictures(latents.images, best))):
-        ax.imshow(
-            picture,
-            cmap="gray",
-            vmin=0,
-            vmax=1,
-            extent=(x + place, x + place + 0.96, y + 0.96 * tall, y),
-            interpolation="nearest",
-            gid=f"probe/{component}/{place}/{image}",
-        )
+    for place, (image, picture) in enumerate(zip(best, as_pictures(latents.images, best))):
+        tile(ax, picture, x + place, y, 1.0, f"probe/{component}/{place}/{image}", tall=tall)
 
 
-def _as_pictures(images: Tensor, which: Sequence[int]) -> list[np.ndarray]:
-    """Some images, each stretched to [0, 1]: in colour with three channels, else the mean of them in grey."""
+def as_pictures(images: Tensor, which: Sequence[int]) -> list[np.ndarray]:
+    """Some images in colour, (H, W, 3), each stretched to [0, 1]; grey where there are not three channels."""
     pictures = []
     for image in which:
         pixels = images[image].float().cpu().numpy().transpose(1, 2, 0)
-        pixels = pixels if pixels.shape[2] == 3 else pixels.mean(axis=2)
+        pixels = pixels if pixels.shape[2] == 3 else pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
         low, high = float(pixels.min()), float(pixels.max())
         pictures.append((pixels - low) / ((high - low) or 1.0))
     return pictures
-
-
-def _headline(figure: Figure, latents: _Latents, epoch: int, size: tuple[float, float]) -> None:
-    shown, channels = latents.factors.shape[:2]
-    some = f"the {shown} strongest of {latents.rank}" if shown < latents.rank else f"all {shown}"
-    figure.text(
-        0.2 / size[0],
-        1 - 0.3 / size[1],
-        f"Latent images, rank {latents.rank}, epoch {epoch}",
-        fontsize=12,
-        color=INK,
-    )
-    factor = "input factor" if channels == 1 else f"input factor, channels 0 to {channels - 1}"
-    words = f"{some}: {factor} (own scale), then the probe images that use it most"
-    figure.text(0.2 / size[0], 1 - 0.52 / size[1], words, fontsize=9, color=INK)

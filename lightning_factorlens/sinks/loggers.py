@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
+from lightning_factorlens.sinks.album import Album, Pictures
+from lightning_factorlens.sinks.scalars import takes_batches, write_scalars
 from lightning_factorlens.sinks.tags import PREFIX, checked_prefix, details, summaries
-from lightning_factorlens.sinks.tensorboard import TensorBoardExtras
+from lightning_factorlens.sinks.tensorboard import TAKES, TensorBoardExtras
 from lightning_factorlens.types import Observation
-
-DRAWS = ("add_figure", "add_histogram", "add_custom_scalars")
 
 
 class MetricsLogger(Protocol):
@@ -29,7 +29,8 @@ class LoggerSink:
         loggers: Lightning's loggers, or anything with ``log_metrics(metrics, step)``.
         prefix: What the tags begin with.
         layout: Whether TensorBoard gets a custom-scalars layout, which replaces a layout of the user's own.
-        figures_every: Figures at the first and then every so many observations; 0 for none.
+        figures_every: Figures at the first, then every so many observations, and the last; 0 for none.
+        others: Tags under the same prefix that other callbacks log; TensorBoard's layout shows them too.
     """
 
     def __init__(
@@ -38,11 +39,13 @@ class LoggerSink:
         prefix: str = PREFIX,
         layout: bool = True,
         figures_every: int = 1,
+        others: Collection[str] = (),
     ) -> None:
         self.loggers = tuple(loggers)
         self.prefix = checked_prefix(prefix)
         self.layout = layout
-        self.figures_every = figures_every
+        self.album = Album(figures_every)
+        self.others = tuple(others)
         self._extras: dict[int, TensorBoardExtras] = {}
 
     def write(self, observation: Observation) -> None:
@@ -52,11 +55,45 @@ class LoggerSink:
             RuntimeError: When more than one logger failed; a single failure is raised as it came.
         """
         metrics = summaries(observation, self.prefix) | details(observation, self.prefix)
+        pictures = _once(lambda: self.album.add(observation))
+
+        def one(logger: Any) -> None:
+            if takes_batches(logger):
+                write_scalars(logger.experiment, metrics, observation.step, logger_prefix(logger))
+            else:
+                logger.log_metrics(dict(metrics), step=observation.step)  # a copy: some loggers edit theirs
+            extras = self._extras_of(logger)
+            if extras is not None:
+                extras.write(observation, pictures(), self.others)
+
+        self._each(one)
+
+    def close(self) -> None:
+        """Draw what is left to draw and forget the history; the loggers are the Trainer's to close.
+
+        Raises:
+            RuntimeError: As `write`.
+        """
+        pictures, last = _once(self.album.rest), self.album.last
+
+        def one(logger: Any) -> None:
+            extras = self._extras_of(logger)
+            if extras is not None and last is not None:
+                extras.draw(pictures(), last.step)
+                extras.close(last, self.album.history, projector=self.album.every > 0)
+
+        try:
+            self._each(one)
+        finally:
+            self._extras.clear()
+            self.album.forget()
+
+    def _each(self, action: Callable[[Any], None]) -> None:
+        """The action on every logger; a failure keeps no other logger from its own."""
         errors: list[Exception] = []
         for logger in self.loggers:
             try:
-                logger.log_metrics(dict(metrics), step=observation.step)  # a copy: some loggers edit theirs
-                self._draw(logger, observation)
+                action(logger)
             except Exception as error:
                 errors.append(error)
         if len(errors) == 1:
@@ -65,25 +102,30 @@ class LoggerSink:
             failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
             raise RuntimeError(f"{len(errors)} of {len(self.loggers)} loggers failed: {failures}") from errors[0]
 
-    def close(self) -> None:
-        """Draw what is left to draw and forget the history; the loggers are the Trainer's to close."""
-        for extras in self._extras.values():
-            extras.close()
-        self._extras.clear()
-
-    def _draw(self, logger: Any, observation: Observation) -> None:
+    def _extras_of(self, logger: Any) -> TensorBoardExtras | None:
+        """What TensorBoard gets beside scalars; None for any other logger."""
         writer = getattr(logger, "experiment", None)
-        if not all(hasattr(writer, method) for method in DRAWS):
-            return
+        if not all(hasattr(writer, method) for method in TAKES):
+            return None
         key = id(writer)  # a number stays this writer's: the extras hold the writer
         if key not in self._extras:
-            self._extras[key] = TensorBoardExtras(
-                writer, self.prefix, self.layout, self.figures_every, _logger_prefix(logger)
-            )
-        self._extras[key].write(observation)
+            self._extras[key] = TensorBoardExtras(writer, self.prefix, self.layout, logger_prefix(logger))
+        return self._extras[key]
 
 
-def _logger_prefix(logger: Any) -> str:
+def logger_prefix(logger: Any) -> str:
     """What the logger itself puts before every tag, which the layout must repeat to match."""
     prefix = getattr(logger, "_prefix", "")
     return f"{prefix}{getattr(logger, 'LOGGER_JOIN_CHAR', '-')}" if isinstance(prefix, str) and prefix else ""
+
+
+def _once(draw: Callable[[], Pictures]) -> Callable[[], Pictures]:
+    """Draws when first asked, so that pictures nobody can show cost nothing, and then hands out the same."""
+    drawn: list[Pictures] = []
+
+    def pictures() -> Pictures:
+        if not drawn:
+            drawn.append(draw())
+        return drawn[0]
+
+    return pictures

@@ -10,15 +10,29 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
-from lightning_factorlens.sinks.figures import BLUE, GREEN, GREY, INK, PALE, VERMILION, blank, dress, evenly
+from lightning_factorlens.sinks.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    PALE,
+    SMALL,
+    VERMILION,
+    WIDTH,
+    blank,
+    dress,
+    evenly,
+    headline,
+    legend,
+)  # fmt: skip
 from lightning_factorlens.sinks.tables import shorten
 from lightning_factorlens.types import LayerSpectrum, Observation, PowerLawFit
 
 #: Layers shown; of more, so many evenly spaced from the first to the last.
-MOST = 12
-COLUMNS = 4
-#: Inches.
-PANEL = (3.0, 2.6)
+MOST = 6
+COLUMNS = 2
+#: Inches: height of a panel with its title, of the lines above all panels, of those below.
+PANEL, TOP, BOTTOM = 2.1, 0.8, 0.55
 
 
 def spectra_figure(observation: Observation) -> Figure | None:
@@ -36,22 +50,23 @@ def spectra_figure(observation: Observation) -> Figure | None:
         return None
     columns = min(COLUMNS, len(shown))
     rows = math.ceil(len(shown) / columns)
-    width, height = PANEL[0] * columns + 0.4, PANEL[1] * rows + 0.85
-    figure = blank(width, height)
-    grid = figure.add_gridspec(
-        rows, columns, left=0.75 / width, right=1 - 0.15 / width, bottom=0.6 / height, top=1 - 1.05 / height,
-        wspace=0.28, hspace=0.55,
-    )  # fmt: skip
+    height = PANEL * rows + TOP + BOTTOM
+    figure = blank(height)
+    left, wide = 0.72, (WIDTH - 0.72) / columns
     for k, spectrum in enumerate(shown):
-        _panel(figure.add_subplot(grid[k // columns, k % columns]), spectrum)
+        x, y = left + (k % columns) * wide, height - TOP - (k // columns + 1) * PANEL
+        _panel(
+            figure.add_axes((x / WIDTH, (y + 0.3) / height, (wide - 0.42) / WIDTH, (PANEL - 0.85) / height)), spectrum
+        )
     total = len(observation.spectra)
     count = f", {len(shown)} of {total} layers" if len(shown) < total else ""
-    words = f"Spectra, epoch {observation.epoch}{count}"
-    figure.text(0.15 / width, 1 - 0.3 / height, words, fontsize=12, color=INK)
-    key = "blue: tail above x_min (dotted); line: power law; dashed: edge of the Marchenko–Pastur bulk"
-    figure.text(0.15 / width, 1 - 0.52 / height, key, fontsize=9, color=INK)
-    figure.supxlabel("eigenvalue σ² of the weight", fontsize=10, color=INK, y=0.12 / height)
-    figure.supylabel("share of eigenvalues ≥ x", fontsize=10, color=INK, x=0.1 / width)
+    words = (
+        "blue: tail above x_min (dotted); orange line: power law;",
+        "green dashes: where the bulk of pure noise would end",
+    )
+    headline(figure, f"Spectra, epoch {observation.epoch}{count}", words)
+    figure.supxlabel("eigenvalue σ² of the weight", fontsize=SMALL + 0.5, color=INK, y=0.1 / height)
+    figure.supylabel("share of eigenvalues ≥ x", fontsize=SMALL + 0.5, color=INK, x=0.1 / WIDTH)
     return figure
 
 
@@ -64,23 +79,23 @@ def spectrum_figure(spectrum: LayerSpectrum) -> Figure:
     Returns:
         The figure, with the same lines and ids as one panel of :func:`spectra_figure`.
     """
-    figure = blank(6.4, 4.8)
+    figure = blank(4.8, 6.4)
     ax = figure.add_axes((0.115, 0.235, 0.865, 0.645))
     _panel(ax, spectrum, size=10)
     ax.set_xlabel(f"eigenvalue σ² of the weight ({spectrum.mode})", fontsize=10, color=INK)
     ax.set_ylabel("share of eigenvalues ≥ x", fontsize=10, color=INK)
     handles, _ = ax.get_legend_handles_labels()
-    ax.legend(handles=handles, loc="best", fontsize=8.5, labelcolor=INK, facecolor="white", edgecolor="none")
+    legend(ax, handles=handles, fontsize=8.5)
     figure.text(0.02, 0.02, _all_numbers(spectrum), fontsize=8.5, color=INK, linespacing=1.5)
     return figure
 
 
-def _panel(ax: Axes, spectrum: LayerSpectrum, size: float = 8) -> None:
+def _panel(ax: Axes, spectrum: LayerSpectrum, size: float = 9.5) -> None:
     fit = spectrum.fit
     values = np.sort(spectrum.eigenvalues.detach().double().cpu().numpy())
     values = values[np.isfinite(values) & (values > 0)]
     share = np.arange(len(values), 0, -1) / max(len(values), 1)
-    dress(ax, f"{shorten(spectrum.layer, 34) or '(the model)'}\n{_words(fit)}", size=size)
+    dress(ax, f"{shorten(spectrum.layer, 26) or '(the model)'}\n{_words(fit)}", size=size)
     ax.set_xscale("log")
     ax.set_yscale("log")
     bulk = len(values) - min(fit.n_tail, len(values))
@@ -96,9 +111,11 @@ def _panel(ax: Axes, spectrum: LayerSpectrum, size: float = 8) -> None:
     if fit.reason:
         words = "\n".join(textwrap.wrap(fit.reason, 30, max_lines=4, placeholder=" …"))
         ax.text(0.03, 0.04, words, fontsize=7.5, color=INK, transform=ax.transAxes, parse_math=False)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(LogLocator(numticks=5))
+    for axis, (least, most) in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+        short = most < 20 * least  # hardly a decade: the powers of ten alone might all lie outside
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5) if short else (1,), numticks=5))
         axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
     ax.grid(True, which="major", color=PALE, lw=0.5)
 
 

@@ -50,7 +50,7 @@ def details(observation: Observation, prefix: str = PREFIX) -> dict[str, float]:
         ValueError: When ``prefix`` is no part of a tag.
     """
     p = checked_prefix(prefix)
-    return _finite(pair for part in (_by_scope, _by_layer, _by_phase) for pair in part(observation, p))
+    return _finite(pair for part in (_by_scope, _by_layer, _by_similarity, _by_phase) for pair in part(observation, p))
 
 
 def checked_prefix(prefix: str) -> str:
@@ -114,6 +114,7 @@ def _summaries(o: Observation, p: str) -> Tagged:
         yield f"{p}/mean_alpha_hat", o.alpha.mean_alpha_hat
     yield f"{p}/seconds", o.seconds.get("total", math.nan)
     yield f"{p}/share", math.nan if o.share is None else o.share
+    yield f"{p}/looks_skipped", math.nan if o.skipped is None else o.skipped
 
 
 def _by_scope(o: Observation, p: str) -> Tagged:
@@ -147,6 +148,12 @@ def _by_layer(o: Observation, p: str) -> Tagged:
         yield f"{p}/mean_log_lambda_max", o.alpha.mean_log_lambda_max
         yield f"{p}/layers_fitted", o.alpha.layers
         yield f"{p}/layers_abstained", o.alpha.abstained
+
+
+def _by_similarity(o: Observation, p: str) -> Tagged:
+    for found, label in zip(o.similarity, tag_names(s.layer for s in o.similarity)):
+        yield f"{p}_similarity/{label}/off_diagonal", found.off_diagonal
+        yield f"{p}_similarity/{label}/first_{found.k}_eigenvalues", found.first_k
 
 
 def _by_phase(o: Observation, p: str) -> Tagged:

@@ -8,8 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
+from lightning_factorlens.probing.batch import input_of
 from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.images import images_of, probe_images
+from lightning_factorlens.probing.images import probe_images
 
 
 class Careless(nn.Module):
@@ -128,10 +129,10 @@ def test_sources_that_hold_no_images_are_named():
     assert probe_images(Stream(), 4).shape == (2, 3, 4, 4)
     with pytest.raises(TypeError, match="probe: found int"):
         probe_images(3, 4)
-    with pytest.raises(TypeError, match="no tensor of images"):
-        images_of((torch.arange(3), "text"))
+    with pytest.raises(TypeError, match="no tensor of inputs"):
+        input_of((torch.arange(3), "text"))
     with pytest.raises(ValueError, match="found no images"):
         probe_images(torch.rand(0, 3, 4, 4), 4)
-    assert images_of(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
-    assert images_of({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)
-    assert images_of({"target": torch.rand(2, 3, 4, 4), "img": torch.zeros(2, 3, 4, 4)}).sum() == 0
+    assert input_of(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
+    assert input_of({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)
+    assert input_of({"target": torch.rand(2, 3, 4, 4), "img": torch.zeros(2, 3, 4, 4)}).sum() == 0

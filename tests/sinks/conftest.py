@@ -8,6 +8,7 @@ import torch
 from lightning_factorlens.types import (
     AlphaSummary,
     Factorization,
+    LayerSimilarity,
     LayerSpectrum,
     Observation,
     PowerLawFit,
@@ -49,17 +50,40 @@ def strokes(size, rank, seed):
     return torch.stack([b.flatten() for b in blobs], dim=1)
 
 
+#: Of the hidden blocks: one whole, one of whose features a budget kept every third, two without places.
+SHAPES = {"layer1": (3, 4, 4), "layer10": (6, 8, 8), "layer1.0.conv-2": (5,), "head/F.relu": (7,)}
+KEPT = {"layer10": torch.arange(0, 6 * 8 * 8, 3)}
+
+
+def hidden(name, rank):
+    rows = len(KEPT[name]) if name in KEPT else math.prod(SHAPES[name])
+    return torch.rand(rows, rank, generator=torch.Generator().manual_seed(rows + rank))
+
+
 def factorization(channels=1, n=24, size=12):
-    names = tuple(f"input/{c}" for c in range(channels)) + BLOCKS[1:]
+    inputs = tuple(f"input/{c}" for c in range(channels))
+    names = inputs + BLOCKS[1:]
     F, W = [], []
     for rank in RANKS:
         f = torch.rand(rank, n, generator=torch.Generator().manual_seed(rank)) ** 4
         F.append(f / f.norm(dim=1, keepdim=True))
-        inputs = [strokes(size, rank, c) * (1 + torch.arange(rank)) for c in range(channels)]
-        W.append((*inputs, *(torch.ones(5, rank) for _ in BLOCKS[1:])))
+        pixels = [strokes(size, rank, c) * (1 + torch.arange(rank)) for c in range(channels)]
+        W.append((*pixels, *(hidden(name, rank) for name in BLOCKS[1:])))
     sse, ones = torch.ones(len(RANKS), len(names), dtype=torch.float64), (1.0,) * len(names)
     objective = tuple(0.5**k for k in range(len(RANKS)))
-    return Factorization(RANKS, tuple(F), tuple(W), sse, names, ones, objective, ((0.5,),) * 6, 7, "converged")
+    shapes = tuple((size, size) if name in inputs else SHAPES[name] for name in names)
+    index = tuple(KEPT.get(name) for name in names)
+    return Factorization(
+        RANKS, tuple(F), tuple(W), sse, names, ones, objective, ((0.5,),) * 6, 7, "converged", shapes, index
+    )
+
+
+def similarity(name, off, rank=8):
+    """All components share the same part of their neurons; eigenvalues in closed form."""
+    cosine = torch.full((rank, rank), off, dtype=torch.float64).fill_diagonal_(1.0)
+    eigenvalues = torch.full((rank,), 1 - off, dtype=torch.float64)
+    eigenvalues[0] = 1 + (rank - 1) * off
+    return LayerSimilarity(name, rank, cosine, eigenvalues, off, 4, float(eigenvalues[:4].mean()))
 
 
 def observation_of(epoch=3, channels=1, size=12, **changes):
@@ -88,6 +112,7 @@ def observation_of(epoch=3, channels=1, size=12, **changes):
         "share": 0.0625,
         "images": images,
         "factorization": fact,
+        "similarity": tuple(similarity(name, 0.6 - 0.1 * k) for k, name in enumerate(BLOCKS[1:])),
     }
     return Observation(**(defaults | changes))
 

@@ -9,21 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.sinks.figures import evenly, rank_curve_figure
+from lightning_factorlens.sinks.course_figure import course_figure
+from lightning_factorlens.sinks.figures import evenly, rendered
+from lightning_factorlens.sinks.hidden_figure import hidden_figure
 from lightning_factorlens.sinks.latent_figure import latent_figure
+from lightning_factorlens.sinks.rank_figure import rank_curve_figure
+from lightning_factorlens.sinks.similarity_figure import similarity_figure
 from lightning_factorlens.sinks.spectra_figure import spectra_figure
 
 
 def by_id(artists):
     return {artist.get_gid(): artist for artist in artists if artist.get_gid()}
-
-
-def rendered(figure):
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())
 
 
 def test_rank_curve_is_the_record(observe):
@@ -83,10 +79,10 @@ def test_spectra_are_the_record(observe):
         assert f"α {fit.alpha:.2f} ± {fit.sigma:.2f}, tail {fit.n_tail} of {fit.n}" in title
 
 
-def test_spectra_at_most_twelve(observe, law):
+def test_spectra_at_most_six(observe, law):
     figure = spectra_figure(observe(spectra=tuple(law(f"features.{k}", 3.0) for k in range(30))))
     names = [ax.get_title(loc="left").split("\n")[0] for ax in figure.axes]
-    assert (len(names), names[0], names[-1]) == (12, "features.0", "features.29")
+    assert (len(names), names[0], names[-1]) == (6, "features.0", "features.29")
 
 
 def test_spectra_of_nothing(observe, law):
@@ -121,7 +117,8 @@ def test_beside_each_factor_the_images_that_use_it_most(observe):
             chosen[int(component)][int(place[0])] = int(place[1])
             picture = o.images[int(place[1]), 0]
             stretched = (picture - picture.min()) / (picture.max() - picture.min())
-            np.testing.assert_allclose(image.get_array(), stretched.numpy(), atol=1e-6)
+            for colour in range(3):  # one channel: grey
+                np.testing.assert_allclose(image.get_array()[..., colour], stretched.numpy(), atol=1e-6)
     for k, places in chosen.items():
         assert [places[p] for p in range(4)] == F[k].topk(4).indices.tolist()
 
@@ -144,13 +141,27 @@ def test_latent_images_are_left_out_where_they_do_not_fit(observe):
     assert latent_figure(replace(o, images=torch.zeros(24, 144))) is None
     names = tuple(name.replace("input/", "layer/") for name in o.factorization.block_names)
     assert latent_figure(replace(o, factorization=replace(o.factorization, block_names=names))) is None
+    assert latent_figure(replace(o, factorization=replace(o.factorization, shapes=(), index=()))) is None
+
+
+def test_a_budget_of_pixels_leaves_a_coarser_latent_image(observe):
+    o = observe()
+    kept = torch.arange(0, 144, 2)  # every other column of 12 × 12: cells of 2 × 2 hold two pixels each
+    W = tuple((blocks[0][kept], *blocks[1:]) for blocks in o.factorization.W)
+    index = (kept, *o.factorization.index[1:])
+    images = by_id(latent_figure(replace(o, factorization=replace(o.factorization, W=W, index=index))).axes[0].images)
+    for component in range(8):
+        whole = o.factorization.W[3][0][:, component].reshape(12, 12)[:, ::2]
+        expected = whole.reshape(6, 2, 6).mean(dim=1)
+        np.testing.assert_allclose(images[f"factor/{component}/0"].get_array(), expected.numpy(), rtol=1e-5)
 
 
 def test_figures_ignore_a_dark_style_sheet(observe):
     import matplotlib.style
 
     o = observe()
-    draws = (lambda: rank_curve_figure([o]), lambda: spectra_figure(o), lambda: latent_figure(o))
+    draws = [lambda: rank_curve_figure([o]), lambda: course_figure([observe(0), o])]
+    draws += [lambda draw=draw: draw(o) for draw in (spectra_figure, latent_figure, hidden_figure, similarity_figure)]
     plain = [rendered(draw()) for draw in draws]
     with matplotlib.style.context("dark_background"):
         dark = [rendered(draw()) for draw in draws]
@@ -163,7 +174,8 @@ def test_figures_touch_no_global_state_and_no_pyplot():
         "import sys, lightning_factorlens.sinks.loggers\n"
         "assert 'matplotlib' not in sys.modules and 'lightning' not in sys.modules\n"
         "import matplotlib; before = matplotlib.rcParams.copy()\n"
-        "import lightning_factorlens.sinks.latent_figure, lightning_factorlens.sinks.spectra_figure\n"
+        "from lightning_factorlens.sinks import alpha_figure, course_figure, hidden_figure, latent_figure, rank_figure\n"
+        "from lightning_factorlens.sinks import similarity_figure, spectra_figure\n"
         "assert 'matplotlib.pyplot' not in sys.modules and before == matplotlib.rcParams.copy()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -220,3 +232,98 @@ def test_alpha_of_nothing(observe):
     assert alpha_figure([observe(spectra=())]) is None
     with pytest.raises(ValueError, match="history"):
         alpha_figure([])
+
+
+def test_hidden_panels_are_the_factors(observe):
+    o = observe()
+    f, at = o.factorization, o.factorization.ranks.index(8)
+    images = by_id(hidden_figure(o).axes[0].images)
+    drawn = {name.rsplit("/", 2)[0] for name in images if name.startswith("hidden/")}
+    assert drawn == {"hidden/layer1", "hidden/layer1.0.conv-2", "hidden/head/F.relu"}  # evenly spaced three of four
+    whole = f.W[at][f.block_names.index("layer1")].T.reshape(8, 3, 4, 4)
+    for name, image in images.items():
+        if name.startswith("hidden/layer1/"):
+            component, channel = map(int, name.split("/")[2:])
+            np.testing.assert_array_equal(image.get_array(), whole[component, channel].numpy())
+    strongest = whole.square().sum(dim=(2, 3)).argsort(dim=1, descending=True)
+    components = [int(name.split("/")[1]) for name in images if name.startswith("latent/")]
+    assert len(components) == 6
+    for component in components:
+        channels = [int(n.split("/")[3]) for n in images if n.startswith(f"hidden/layer1/{component}/")]
+        assert channels == strongest[component].tolist()
+    seven = images[f"hidden/head/F.relu/{components[0]}/0"].get_array()  # seven neurons on three by three places
+    np.testing.assert_array_equal(seven.flatten()[:7], f.W[at][-1][:, components[0]].numpy())
+    assert np.ma.getmaskarray(seven).flatten()[7:].all()
+
+
+def test_hidden_panels_need_a_layer(observe):
+    o = observe()
+    assert hidden_figure(replace(o, factorization=None)) is None
+    assert hidden_figure(replace(o, factorization=replace(o.factorization, shapes=(), index=()))) is None
+    images = by_id(hidden_figure(replace(o, images=None)).axes[0].images)  # without images: components in their order
+    assert {int(name.split("/")[-2]) for name in images} == set(range(6))
+
+
+def test_heat_maps_are_the_cosines(observe):
+    o = observe()
+    maps, spectra, depth = similarity_figure(o).axes
+    images, lines = by_id(maps.images), by_id(spectra.lines)
+    assert len(images) == len(o.similarity) == 4
+    for s in o.similarity:
+        image = images[f"cosine/{s.layer}"]
+        np.testing.assert_array_equal(image.get_array(), s.cosine.numpy())
+        assert image.get_clim() == (0, 1)
+        np.testing.assert_array_equal(lines[f"eigenvalues/{s.layer}"].get_ydata(), s.eigenvalues.numpy())
+    lines = by_id(depth.lines)
+    assert list(lines["off_diagonal"].get_ydata()) == [s.off_diagonal for s in o.similarity]
+    assert list(lines["first_k"].get_ydata()) == [s.first_k for s in o.similarity]
+
+
+def test_negative_cosines_have_zero_in_the_middle_of_every_scale(observe):
+    o = observe()
+    first = replace(o.similarity[0], cosine=-o.similarity[0].cosine)
+    maps = similarity_figure(replace(o, similarity=(first, *o.similarity[1:]))).axes[0]
+    assert {image.get_clim() for image in maps.images} == {(-1, 1)}
+
+
+def test_similarity_of_nothing(observe):
+    o = observe()
+    assert similarity_figure(replace(o, similarity=())) is None
+    one = replace(o.similarity[0], rank=1, cosine=torch.ones(1, 1), eigenvalues=torch.ones(1))
+    assert similarity_figure(replace(o, similarity=(one,))) is None
+
+
+def test_course_is_the_record(observe):
+    values = (2.0, 0.75, None, 1.25)
+    history = [observe(epoch, consistency=value) for epoch, value in zip((0, 1, 2, 5), values)]
+    consistency, ranks = course_figure(history).axes
+    lines = by_id(consistency.lines)
+    np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 1.25])
+    assert list(lines["consistency"].get_xdata()) == [0, 1, 2, 5]
+    assert (list(lines["lowest"].get_xdata()), list(lines["lowest"].get_ydata())) == ([1], [0.75])
+    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 1, 0.75, now 1.25"
+    lines = by_id(ranks.lines)
+    assert list(lines["effective_rank"].get_ydata()) == [o.effective_rank["total"] for o in history]
+    assert list(lines["rank_at/0.3"].get_ydata()) == [9.25] * 4
+    assert {text.get_text().strip() for text in ranks.texts} == {"effective rank", "rank@30%", "over rank@12.5%"}
+    assert max(ranks.get_xticks()) <= 5
+
+
+def test_course_without_consistency_or_without_a_past(observe):
+    (ranks,) = course_figure([observe(k, consistency=None) for k in (0, 1)]).axes
+    assert "effective_rank" in by_id(ranks.lines)
+    assert course_figure([observe()]) is None
+    with pytest.raises(ValueError, match="history"):
+        course_figure([])
+
+
+def test_every_picture_is_twice_as_wide_as_tensorboard_shows_it_and_brings_its_own_white(observe):
+    from lightning_factorlens.sinks.album import pictures
+
+    drawn = pictures(observe(1), [observe(0), observe(1)])
+    assert list(drawn) == sorted(drawn)
+    assert len(drawn) == 7
+    for name, pixels in drawn.items():
+        assert (pixels.dtype, pixels.shape[1:]) == (np.uint8, (700, 3)), name
+        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert (edge == 255).mean() > 0.95, name  # nothing is cut off

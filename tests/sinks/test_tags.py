@@ -51,6 +51,9 @@ def test_details_are_the_record(observe):
         if spectrum.spikes is not None:
             expected[f"factorlens_spectra/{name}/spikes"] = spectrum.spikes
     expected |= {f"factorlens_cost/{phase}": o.seconds[phase] for phase in ("forward", "factorise", "metrics")}
+    for s in o.similarity:
+        expected[f"factorlens_similarity/{s.layer}/off_diagonal"] = s.off_diagonal
+        expected[f"factorlens_similarity/{s.layer}/first_4_eigenvalues"] = s.first_k
     expected["factorlens_spectra/mean_log_lambda_max"] = 0.75
     expected["factorlens_spectra/layers_fitted"] = 3
     expected["factorlens_spectra/layers_abstained"] = 1

@@ -9,12 +9,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
+from lightning_factorlens.sinks.album import Album, pictures
 from lightning_factorlens.sinks.loggers import LoggerSink
 from lightning_factorlens.sinks.tags import details, summaries
 from lightning_factorlens.sinks.tensorboard import TensorBoardExtras
 
 CONFIG = "custom_scalars__config__"
-FIGURES = {f"factorlens_figures/{name}" for name in ("rank_curve", "spectra", "alpha", "latent_images")}
+NAMES = ("2_rank_curve", "3_latent_images", "4_hidden_layers", "5_similarity", "6_alpha", "7_spectra")
+FIGURES = {f"factorlens_figures/{name}" for name in (*NAMES, "1_course")}
 
 
 class Logger:
@@ -50,7 +52,17 @@ def layouts(accumulator):
 
 
 def charts(layout):
-    return {chart.title: list(chart.multiline.tag) for category in layout.category for chart in category.chart}
+    every = [chart for category in layout.category for chart in category.chart]
+    return {chart.title: list(chart.multiline.tag) for chart in every if chart.multiline.tag}
+
+
+def margins(layout):
+    every = [chart for category in layout.category for chart in category.chart]
+    return {
+        chart.title: [(s.value, s.lower, s.upper) for s in chart.margin.series]
+        for chart in every
+        if chart.margin.series
+    }
 
 
 def test_every_scalar_comes_back(logger, observe):
@@ -80,16 +92,33 @@ def test_each_regex_matches_one_tag_as_tensorboard_matches(logger, observe):
     assert matched["relative error per layer, rank 8"] == [
         f"factorlens_layers/{b}/rel_error/rank_8" for b in list(o.curves)[3:]
     ]
-    assert matched["rmse by rank"] == [f"factorlens/rmse/rank_{r}" for r in (1, 2, 4, 8, 16, 32)]
-    assert len(matched["relative error: NMF beside its SVD floor"]) == 12
-    assert matched["required and effective rank"] == [
+    assert matched["rmse by rank, units of the activations"] == [
+        f"factorlens/rmse/rank_{r}" for r in (1, 2, 4, 8, 16, 32)
+    ]
+    assert len(matched["relative error by rank, ‖X − X̂‖ / ‖X‖"]) == 6
+    nmf, svd = "factorlens/rel_error/rank_8", "factorlens_svd/total/rel_error/rank_8"
+    assert margins(layout) == {"NMF above its SVD floor (shaded), rank 8": [(nmf, svd, nmf)]}
+    assert {nmf, svd} <= set(written)
+    assert matched["rank at a given error, and effective rank"] == [
         "factorlens/rank_at_30pct", "factorlens/rank_at_12p5pct", "factorlens/effective_rank"
     ]  # fmt: skip
-    assert matched["alpha over layers"] == ["factorlens/mean_alpha"] + [
+    assert matched["α of each layer, and their mean"] == ["factorlens/mean_alpha"] + [
         f"factorlens_spectra/{layer}/alpha" for layer in ("layer1", "layer10", "_")
     ]
-    assert matched["consistency under small shifts"] == ["factorlens/consistency"]
-    assert len(matched["cost in seconds"]) == 4
+    assert matched["neuron similarity per layer, mean cosine"] == [
+        f"factorlens_similarity/{s.layer}/off_diagonal" for s in o.similarity
+    ]
+    assert matched["consistency under small shifts, nats"] == ["factorlens/consistency"]
+    assert len(matched["cost of the lens, seconds a look"]) == 4
+    assert not any("stop" in title for title in matched)
+
+
+def test_a_stopping_rule_has_its_charts_when_there_is_one(logger, observe):
+    others = ["factorlens/stop_score", "factorlens/stop_verdict", "factorlens/stop_best_epoch"]
+    LoggerSink([logger], figures_every=0, others=others).write(observe())
+    (layout,) = layouts(read(logger))
+    assert charts(layout)["stop score and verdict"] == ["factorlens/stop_score$", "factorlens/stop_verdict$"]
+    assert charts(layout)["best epoch so far, by the stopping rule"] == ["factorlens/stop_best_epoch$"]
 
 
 def test_layout_is_written_once_and_again_only_for_new_charts(logger, observe):
@@ -104,7 +133,7 @@ def test_an_alpha_that_comes_late_finds_its_chart(logger, observe):
     sink.write(observe(0, alpha=None, spectra=()))
     sink.write(observe(1))
     last = layouts(read(logger))[-1]  # TensorBoard reads the last
-    assert "factorlens_spectra/layer10/alpha$" in charts(last)["alpha over layers"]
+    assert "factorlens_spectra/layer10/alpha$" in charts(last)["α of each layer, and their mean"]
 
 
 def test_layout_can_be_declined(logger, observe):
@@ -134,46 +163,80 @@ def test_histograms_hold_the_logarithms_of_the_eigenvalues(logger, observe):
 
 def test_spectrum_without_eigenvalues_has_no_histogram(logger, observe, law):
     empty = law("gone", 2.0)
-    TensorBoardExtras(logger.experiment, figures_every=0).write(
-        observe(spectra=(replace(empty, eigenvalues=empty.eigenvalues * 0),))
+    TensorBoardExtras(logger.experiment).write(
+        observe(spectra=(replace(empty, eigenvalues=empty.eigenvalues * 0),)), {}
     )
     assert read(logger).Tags()["histograms"] == []
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(0, []), (1, [0, 1, 2, 3]), (3, [0, 3])])
+@pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [0, 2])])
 def test_figures_come_on_their_cadence(logger, observe, every, drawn):
-    sink, looks = LoggerSink([logger], figures_every=every), [observe(epoch) for epoch in range(4)]
+    sink, looks = LoggerSink([logger], figures_every=every), [observe(epoch) for epoch in range(3)]
     for o in looks:
         sink.write(o)
     accumulator = read(logger)
     assert set(accumulator.Tags()["images"]) == (FIGURES if drawn else set())
     for tag in accumulator.Tags()["images"]:
-        assert [event.step for event in accumulator.Images(tag)] == [looks[k].step for k in drawn]
+        due = [k for k in drawn if k or "course" not in tag]  # the first look has no course yet
+        assert [event.step for event in accumulator.Images(tag)] == [looks[k].step for k in due]
 
 
 def test_the_last_look_is_drawn_when_the_run_ends(logger, observe):
     sink = LoggerSink([logger], figures_every=3)
-    looks = [observe(epoch=k, step=10 * k) for k in range(5)]
+    looks = [observe(epoch=k, step=10 * k) for k in range(2)]
     for o in looks:
         sink.write(o)
     sink.close()
-    images = read(logger).Images("factorlens_figures/rank_curve")
-    assert [event.step for event in images] == [looks[0].step, looks[3].step, looks[4].step]
+    images = read(logger).Images("factorlens_figures/2_rank_curve")
+    assert [event.step for event in images] == [looks[0].step, looks[1].step]
 
 
-def test_history_keeps_no_tensors(logger, observe):
-    extras = TensorBoardExtras(logger.experiment)
-    extras.write(observe())
-    (kept,) = extras._history
-    assert (kept.images, kept.factorization) == (None, None)
+def test_history_keeps_no_tensors(observe):
+    album = Album(0)
+    assert album.add(observe()) == {}
+    (kept,) = album.history
+    assert (kept.images, kept.factorization, kept.similarity) == (None, None, ())
     assert all(s.eigenvalues.numel() == 0 for s in kept.spectra)
-    extras.close()
-    assert extras._history == []
+    album.forget()
+    assert (album.history, album.last) == ([], None)
 
 
-def test_negative_cadence_is_refused(logger):
+def test_pictures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
+    from lightning_factorlens.sinks import album
+
+    drawn = []
+    monkeypatch.setattr(
+        album, "pictures", lambda o, history: drawn.append(o.epoch) or {"p": np.zeros((2, 3, 3), "uint8")}
+    )
+    loggers = [Logger(tmp_path / name) for name in "ab"]
+    sink = LoggerSink(loggers, figures_every=2)
+    for epoch in range(4):
+        sink.write(observe(epoch))
+    sink.close()
+    assert drawn == [0, 2, 3]
+    for logger in loggers:
+        assert len(read(logger).Images("factorlens_figures/p")) == 3
+        logger.experiment.close()
+
+
+def test_a_picture_comes_back_pixel_by_pixel(logger, observe):
+    from io import BytesIO
+
+    from PIL import Image
+
+    o = observe()
+    expected = pictures(o, [o])
+    LoggerSink([logger]).write(o)
+    accumulator = read(logger)
+    for name in NAMES:
+        (event,) = accumulator.Images(f"factorlens_figures/{name}")
+        pixels = np.asarray(Image.open(BytesIO(event.encoded_image_string)))
+        np.testing.assert_array_equal(pixels, expected[name])
+
+
+def test_negative_cadence_is_refused():
     with pytest.raises(ValueError, match="figures_every"):
-        TensorBoardExtras(logger.experiment, figures_every=-1)
+        Album(-1)
 
 
 def test_lightnings_logger_with_a_prefix_of_its_own(observe, tmp_path):

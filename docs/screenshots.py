@@ -1,0 +1,174 @@
+"""Takes the README's screenshots of TensorBoard, in the distribution's own Chromium, of a finished run.
+
+python examples/digits.py --compare --log-dir runs
+python docs/screenshots.py runs/digits docs/screenshots
+
+Needs Chromium (package `chromium` or `chromium-browser`) and playwright, which drives it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from PIL import Image
+from playwright.sync_api import Frame, Page, sync_playwright
+
+#: Commands under which distributions install it.
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+#: Milliseconds anything on a page may take, on a machine with much else to do.
+PATIENCE = 60_000
+CHARTS = "tf-custom-scalar-multi-line-chart-card, tf-custom-scalar-margin-chart-card"
+PICTURES = "tf-image-loader img"
+#: Characters of the path of a line that has been drawn; an empty one is ``M0,0``.
+DRAWN = 20
+
+T = TypeVar("T")
+
+
+def chromium() -> str | None:
+    """Path of the distribution's Chromium; None where there is none."""
+    return next((path for path in map(shutil.which, CHROMIUM) if path), None)
+
+
+@contextmanager
+def tensorboard(logdir: Path) -> Iterator[str]:
+    """TensorBoard on a folder, at a port of its own choice; yields its address."""
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", "0"]
+    server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert server.stdout is not None
+        said = []
+        for line in server.stdout:
+            said.append(line)
+            found = re.search(r"TensorBoard \S+ at (http://\S+)", line)
+            if found:
+                yield found.group(1).rstrip("/")
+                return
+        raise RuntimeError("TensorBoard did not start:\n" + "".join(said))
+    finally:
+        server.terminate()
+        server.wait()
+
+
+@contextmanager
+def browser(width: int = 1280, height: int = 800) -> Iterator[Page]:
+    """A page of a headless Chromium."""
+    with sync_playwright() as play:
+        # Root, as in many a container, may not use the sandbox; the pages are our own.
+        chrome = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
+        page = chrome.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(PATIENCE)
+        yield page
+        chrome.close()
+
+
+def show(page: Page, url: str, plugin: str, dark: bool = False, tags: str = "") -> None:
+    """Opens one of TensorBoard's pages, on its time series with a regular expression of tags."""
+    page.goto("about:blank")  # a change of the address behind # alone would not load anew
+    page.goto(f"{url}/?{urlencode({'darkMode': str(dark).lower(), 'tagFilter': tags})}#{plugin}")
+
+
+def until(page: Page, ready: Callable[[], T]) -> T:
+    """What ``ready`` returns, as soon as that is something.
+
+    Raises:
+        TimeoutError: When it never is.
+    """
+    end = time.monotonic() + PATIENCE / 1000
+    while not (found := ready()):
+        if time.monotonic() > end:
+            raise TimeoutError(f"{page.url} shows nothing after {PATIENCE / 1000:.0f} s")
+        page.wait_for_timeout(100)
+    return found
+
+
+def charts(page: Page) -> list[list[int]]:
+    """Of every chart of the custom scalars, once all are drawn: the length of each line's path."""
+
+    def drawn() -> list[list[int]]:
+        measure = "lines => lines.map(line => (line.getAttribute('d') || '').length)"
+        found = [card.locator("path.line").evaluate_all(measure) for card in page.locator(CHARTS).all()]
+        return found if all(lines and min(lines) > DRAWN for lines in found) else []
+
+    return until(page, drawn)
+
+
+def images(page: Page) -> list[tuple[int, int]]:
+    """Width and height of every picture of the page, once all are loaded."""
+
+    def loaded() -> list[tuple[int, int]]:
+        found = page.locator(PICTURES).evaluate_all("all => all.map(e => [e.naturalWidth, e.naturalHeight])")
+        whole = len(found) == page.locator("tf-image-loader").count() and all(w > 0 for w, _ in found)
+        return [(w, h) for w, h in found] if whole else []
+
+    return until(page, loaded)
+
+
+def projector(page: Page) -> Frame:
+    """The projector's own frame, once it shows points."""
+
+    def shown() -> list[Frame]:
+        found = [frame for frame in page.frames if "projector_binary" in frame.url]
+        return [frame for frame in found if frame.locator(".numDataPoints").count() and points(frame) > 0]
+
+    return until(page, shown)[0]
+
+
+def points(frame: Frame) -> int:
+    """How many points the projector shows; 0 while it says that it is loading."""
+    words = frame.locator(".numDataPoints").first.inner_text()
+    return int(words) if words.isdigit() else 0
+
+
+#: Shown among the scalars.
+SUMMARIES = "^factorlens/(consistency|rank_at_30pct|effective_rank|mean_alpha|rel_error/rank_8|rel_error/rank_32)$"
+#: File, page, what to wait for, height in pixels.
+SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
+    ("custom_scalars", "custom_scalars", charts, 1180),
+    ("images", "images", images, 1260),
+    ("projector", "projector", projector, 800),
+    ("scalars", "timeseries", lambda page: page.wait_for_selector("scalar-card"), 1000),
+    ("hparams", "hparams", lambda page: page.wait_for_selector("vaadin-grid"), 420),
+    ("text", "text", lambda page: page.wait_for_selector("tf-text-loader table"), 1000),
+)
+
+
+def save(page: Page, path: Path) -> None:
+    """The page as a PNG of 256 colours: an eighth of the size, and no difference to be seen."""
+    pixels = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+    pixels.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path} {path.stat().st_size / 1000:.0f} kB")
+
+
+def main() -> None:
+    """Every page in the light theme and in the dark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logdir", type=Path)
+    parser.add_argument("folder", type=Path)
+    args = parser.parse_args()
+    if chromium() is None:
+        sys.exit(f"no Chromium: none of {', '.join(CHROMIUM)} is on the path; install your distribution's package.")
+    args.folder.mkdir(parents=True, exist_ok=True)
+    with tensorboard(args.logdir) as url, browser() as page:
+        for name, plugin, ready, height in SHOTS:
+            page.set_viewport_size({"width": 1280, "height": height})
+            for dark in (False, True):
+                show(page, url, plugin, dark, SUMMARIES)
+                ready(page)
+                page.wait_for_timeout(2500)  # animations
+                save(page, args.folder / f"{name}{'_dark' if dark else ''}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Factors and images in, findings as data out."""

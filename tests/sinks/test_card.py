@@ -1,0 +1,51 @@
+"""The cards name what is there, and only that."""
+
+import re
+
+from lightning_factorlens.sinks.album import pictures
+from lightning_factorlens.sinks.card import lowest, reading_card, result_card
+from lightning_factorlens.sinks.tags import details, summaries
+
+
+def cells(card):
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for line in card.splitlines()
+        if line.startswith("|")
+    ]
+
+
+def test_every_picture_and_every_summary_is_explained(observe):
+    o, card = observe(1), reading_card("student")
+    for name in pictures(o, [observe(0), o]):
+        assert f"`{name}`" in card
+    for tag in summaries(o, "student"):
+        stem = re.sub(r"_at_\w+pct(_capped)?$", "_at_…pct", re.sub(r"rank_\d+$", "rank_r", tag))
+        said = {"student/share", "student/alpha_hat", "student/mean_alpha_hat", "student/mean_alpha"}
+        assert stem in said or f"`{stem}`" in card or stem == "student/seconds", stem
+    groups = {tag.split("/")[0] for tag in details(o, "student")}
+    assert {"student_svd", "student_spectra", "student_similarity"} <= groups & set(re.findall(r"student_\w+", card))
+    assert "factorlens/" not in card
+
+
+def test_tables_are_whole(observe):
+    for card in (reading_card(), result_card([observe(0), observe(1)])):
+        widths = {len(row) for row in cells(card)}
+        assert widths <= {2, 3, 4}
+
+
+def test_result_of_a_run(observe):
+    history = [observe(epoch, consistency=value) for epoch, value in ((0, 2.0), (1, 0.5), (7, 1.0))]
+    assert lowest(history) is history[1]
+    card = result_card(history)
+    assert "Consistency was lowest at epoch 1, 6 epochs before the end." in card
+    header, _, consistency, *_ = cells(card)
+    assert header == ["", "first, epoch 0", "lowest, epoch 1", "last, epoch 7"]
+    assert consistency == ["`factorlens/consistency`", "2", "0.5", "1"]
+
+
+def test_result_at_the_lowest_and_without_consistency(observe):
+    assert "still at its lowest" in result_card([observe(0, consistency=2.0), observe(1, consistency=1.0)])
+    card = result_card([observe(0, consistency=None, alpha=None)])
+    assert ["`factorlens/mean_alpha`", "–", "–", "–"] in cells(card)
+    assert "lowest at" not in card

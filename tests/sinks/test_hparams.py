@@ -1,0 +1,56 @@
+"""One row a run: the user's hyperparameters, and the last value of the lens's summaries."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from lightning_factorlens.sinks.hparams import plain, table_columns, write_table
+from lightning_factorlens.sinks.loggers import LoggerSink, logger_prefix
+from lightning_factorlens.sinks.tags import details, summaries
+
+loggers = pytest.importorskip("lightning.pytorch.loggers")
+
+
+def described(folder):
+    accumulator = EventAccumulator(str(folder)).Reload()
+    content = {
+        tag: accumulator.SummaryMetadata(tag).plugin_data.content
+        for tag in accumulator._plugin_to_tag_to_content["hparams"]
+    }
+    experiment = metadata.parse_experiment_plugin_data(content[metadata.EXPERIMENT_TAG])
+    start = metadata.parse_session_start_info_plugin_data(content[metadata.SESSION_START_INFO_TAG])
+    values = {k: v.number_value if v.HasField("number_value") else v.string_value for k, v in start.hparams.items()}
+    return [m.name.tag for m in experiment.metric_infos], values
+
+
+@pytest.mark.parametrize("prefix", ["", "run.a"])
+def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
+    logger, o = loggers.TensorBoardLogger(tmp_path, prefix=prefix), observe()
+    columns = table_columns(o.curves["total"].ranks, [r.tau for r in o.required_ranks])
+    params = {"lr": 0.1, "depth": 3, "optimizer": {"name": "adam", "betas": (0.9, 0.99)}, "none": None}
+    assert write_table(logger, params, columns, logger_prefix(logger))
+    logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to take the columns away
+    LoggerSink([logger], figures_every=0).write(o)
+    logger.experiment.close()
+    tags, values = described(logger.log_dir)
+    assert set(columns) <= set(summaries(o) | details(o))
+    before = f"{prefix}-" if prefix else ""
+    assert tags == [before + tag for tag in [*columns, "hp_metric"]]
+    assert values == {"lr": 0.1, "depth": 3, "optimizer/name": "adam", "optimizer/betas": "(0.9, 0.99)", "none": "None"}
+    scalars = EventAccumulator(logger.log_dir).Reload()
+    assert set(tags) <= set(scalars.Tags()["scalars"])
+
+
+def test_a_table_of_the_users_own_is_left_to_him(tmp_path):
+    assert not write_table(loggers.TensorBoardLogger(tmp_path, default_hp_metric=False), {"a": 1}, ["x"])
+    assert not write_table(loggers.CSVLogger(tmp_path), {"a": 1}, ["x"])
+
+
+def test_columns_follow_ranks_and_taus():
+    columns = table_columns((1, 4, 64), (0.125,), "student")
+    assert "student/rel_error/rank_4" in columns
+    assert "student/rank_at_12p5pct" in columns
+
+
+def test_plain_values():
+    assert plain({"a": {"b": {"c": 1}}, "flag": True, "x": [1]}) == {"a/b/c": 1, "flag": True, "x": "[1]"}

@@ -1,0 +1,43 @@
+"""Many scalars in one event are read back as if each had its own."""
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from lightning_factorlens.sinks.loggers import LoggerSink
+from lightning_factorlens.sinks.scalars import takes_batches
+from lightning_factorlens.sinks.tags import details, summaries
+
+loggers = pytest.importorskip("lightning.pytorch.loggers")
+
+
+class Own(loggers.TensorBoardLogger):
+    """A user's, who wants it otherwise."""
+
+    def log_metrics(self, metrics, step=None):
+        super().log_metrics({f"mine/{tag}": value for tag, value in metrics.items()}, step)
+
+
+def scalars(logger):
+    logger.experiment.close()
+    accumulator = EventAccumulator(logger.log_dir, size_guidance={"scalars": 0}).Reload()
+    return {(tag, e.step): e.value for tag in accumulator.Tags()["scalars"] for e in accumulator.Scalars(tag)}
+
+
+@pytest.mark.parametrize("prefix", ["", "run.a"])
+def test_same_as_one_by_one(observe, tmp_path, prefix):
+    looks = [observe(epoch) for epoch in range(3)]
+    batched, single = (loggers.TensorBoardLogger(tmp_path / name, prefix=prefix) for name in ("batched", "single"))
+    assert takes_batches(batched)
+    for o in looks:
+        LoggerSink([batched], figures_every=0).write(o)
+        single.log_metrics(summaries(o) | details(o), o.step)
+    found = scalars(batched)
+    assert found == scalars(single)
+    assert len(found) == 3 * len(summaries(looks[0]) | details(looks[0]))
+
+
+def test_a_logger_with_a_way_of_its_own_is_asked(observe, tmp_path):
+    logger, o = Own(tmp_path), observe()
+    assert not takes_batches(logger)
+    LoggerSink([logger], figures_every=0).write(o)
+    assert ("mine/factorlens/consistency", o.step) in scalars(logger)

@@ -1,0 +1,118 @@
+"""A run killed by SIGKILL and resumed from Lightning's last checkpoint logs and stops as one that nobody killed."""
+
+import logging
+import random
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from benchmarks.resume import BATCHES, PLACES, RUNS, compare
+from lightning_factorlens import FactorLensCallback
+
+STEPS, LAST_BATCHES = RUNS[2], RUNS[-2:]
+
+
+def check(outcome, kills):
+    assert outcome.kills == kills
+    assert outcome.points > 300
+    assert outcome.first_differences == ()
+    assert outcome.stopped_killed == outcome.stopped_whole > 2
+    assert outcome.same_weights
+
+
+def test_killed_in_a_look_and_in_the_middle_of_an_epoch(tmp_path):
+    check(compare(STEPS, tmp_path, [(3, "look"), (8, "on_before_optimizer_step")]), 2)
+
+
+@pytest.mark.parametrize("run", LAST_BATCHES, ids=lambda run: run.name)
+def test_the_look_and_the_stop_that_lightning_leaves_out_are_made_up_for(tmp_path, run):
+    """It resumes behind the end of an epoch whose last batch wrote the checkpoint."""
+    check(compare(run, tmp_path, run.kills), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_ten_kills_at_random_places(tmp_path, run):
+    draw = random.Random(run.name)
+    kills = run.kills or [(draw.randrange(3, 2 * BATCHES), draw.choice(PLACES)) for _ in range(10)]
+    outcome = compare(run, tmp_path, kills)
+    check(outcome, outcome.kills)
+    assert outcome.kills > 0
+
+
+class Net(LightningModule):
+    """Signs that training turns: the last layer's module is no known activation, and positive only at first."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.odd, self.head = nn.Conv2d(1, 6, 3), nn.ReLU(), Odd(), nn.Linear(6 * 36, 3)
+
+    def forward(self, x):
+        return self.head(self.odd(self.act(self.conv(x))).flatten(1))
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+class Odd(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return x + self.shift
+
+
+def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, **options):
+    g = torch.Generator().manual_seed(data_seed)
+    data = TensorDataset(torch.rand(32, 1, 8, 8, generator=g), torch.randint(0, 3, (32,), generator=g))
+    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), figures_every=0, **{"verbose": False, **options})
+    keep = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
+    trainer = Trainer(
+        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[lens, keep], enable_progress_bar=False,
+        enable_model_summary=False, log_every_n_steps=1,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(data, 16), DataLoader(data, 16), ckpt_path=ckpt_path)
+    return lens, keep.last_model_path
+
+
+def test_the_layers_stay_those_that_were_chosen_in_the_beginning(tmp_path):
+    first, last = fit(tmp_path, Net(), 1)
+    assert first._layers == ["act", "odd"]
+    state = torch.load(last, weights_only=True)
+    state["state_dict"]["odd.shift"].fill_(-9.0)
+    torch.save(state, last)
+    second, _ = fit(tmp_path, Net(), 2, last)
+    assert second._layers == first._layers
+    other, _ = fit(tmp_path, Net(), 3, last, layers="conv")  # another choice of the user's is another choice
+    assert other._layers == ["conv"]
+
+
+def test_another_probe_is_noticed_and_begins_cold(tmp_path):
+    _, last = fit(tmp_path, Net(), 1)
+    with pytest.warns(UserWarning, match="the probe is not the one that the checkpoint was written with"):
+        fit(tmp_path, Net(), 2, last, data_seed=1)
+
+
+def test_account_and_count_go_on(tmp_path, caplog):
+    first, last = fit(tmp_path, Net(), 2)
+    saved = torch.load(last, weights_only=True)["callbacks"][first.state_key]["account"]
+    assert saved["looks"] == 3
+    assert 0 < saved["spent"] <= saved["elapsed"]
+    with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
+        logging.getLogger("lightning.pytorch").propagate = True
+        second, _ = fit(tmp_path, Net(), 4, last, verbose=True)
+    assert second._account.looks == 5
+    assert second._account.spent > saved["spent"]
+    assert second._account.elapsed > saved["elapsed"]
+    assert "FactorLens: 5 looks in" in caplog.text
