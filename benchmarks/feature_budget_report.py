@@ -20,8 +20,11 @@ _LABELS = {"rmse": "rmse", "rel_error": "rel_error", "rank_at": "rank@", "effect
 def judge(payload: dict[str, Any]) -> list[Figure]:
     """Bias and spread of the total's numbers at the default budget, the worst of the ranks and of the two errors."""
     row = payload["budgets"].get(BUDGET)
-    goals = (("", ("rmse", "rel_error"), CURVE), ("_rank_at", ("rank_at",), SIDEWAYS))
-    goals += (("_effective_rank", ("effective_rank",), CURVE),)
+    goals: list[tuple[str, tuple[str, ...], float]] = [
+        ("", ("rmse", "rel_error"), CURVE),
+        ("_rank_at", ("rank_at",), SIDEWAYS),
+        ("_effective_rank", ("effective_rank",), CURVE),
+    ]
     figures = []
     for label, names, goal in goals:
         for key in ("bias", "spread"):
@@ -56,9 +59,9 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
             "these neurons alone, and their effective rank reads low because fewer rows span less. “Not reached”: the "
             "error stays above τ at the largest rank.",
             markdown_table(["block", "", *map(_with_commas, payload["budgets"])], _layers(payload)),
-            f"Goals at the default of {BUDGET:,}: {CURVE:g} % on the total's errors and effective rank, for {STRIDE} "
-            f"training steps change the errors by {least:.1f} % or more; {SIDEWAYS:g} % on rank@τ, which reads a flat "
-            "curve sideways.",
+            f"Goals, our own, at the default of {BUDGET:,}: {CURVE:g} % on the total's errors and effective rank, for "
+            f"{STRIDE} training steps change the errors by {least:.1f} % or more; {SIDEWAYS:g} % on rank@τ, "
+            "which reads a flat curve sideways.",
             "```\n" + "\n".join(map(str, figures)) + "\n```",
         ]
     )

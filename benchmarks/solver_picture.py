@@ -28,7 +28,7 @@ def draw(payload: dict[str, Any], path: Path) -> None:
             right.plot([int(r) for r in values], [100 * v for v in values.values()], marker, label=key)
         right.axhline(0.15, color="grey", linewidth=1, label="goal for jitter and drift")
         right.set_xscale("log", base=2)
-        right.set(xlabel="rank", ylabel="% of the rmse", title="Warm rmse over the converged")
+        right.set(xlabel="rank", ylabel="% of the rmse", title="Warm rmse over the best known")
         right.legend()
     figure.tight_layout()
     path.parent.mkdir(exist_ok=True)

@@ -56,7 +56,7 @@ def _jitter(shaky: dict[str, Any]) -> list[str]:
     rows = [[label, *(f"{100 * shaky[key][r]:.3f} %" for r in RANKS)] for label, key in _SHAKES]
     return [
         f"Warm rmse over {shaky['snapshots']} snapshots of training, {shaky['monotone']} of them monotone in the rank: "
-        "its excess over the converged value of the same snapshot. Jitter is the scatter of the steps of that excess "
+        "its excess over the best value known of the same snapshot. Jitter is the scatter of the steps of that excess "
         "from one snapshot to the next (over √2), the noise that the eye sees on a curve; drift is the scatter of the "
         "excess itself over all snapshots, its slow change after the cold start included. Last, the scatter of log "
         "rmse around a parabola over the snapshots, which the training itself moves.",

@@ -71,7 +71,7 @@ def test_a_solver_run_from_problem_to_report(problem, best, shaky):
 
 
 def test_jitter_is_the_scatter_of_steps_and_drift_that_of_the_excess(shaky):
-    excess = np.array(shaky["rmse"]) / np.array(shaky["converged"]) - 1
+    excess = np.array(shaky["rmse"]) / np.array(shaky["best"]) - 1
     for k, r in enumerate(RANKS):
         steps = [excess[t + 1, k] - excess[t, k] for t in range(3)]
         mean = sum(steps) / 3

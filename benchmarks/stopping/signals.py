@@ -30,8 +30,11 @@ from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
 from lightning_factorlens.metrics.prediction_changes import prediction_changes, prediction_drift
 from lightning_factorlens.metrics.rankme import rankme
 from lightning_factorlens.metrics.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
+from lightning_factorlens.metrics.temporal_consistency import SteadyLabels, label_consistency
 
 Series = dict[str, list[float]]
+#: Of the average of the predictions over the epochs, whose choice is the steady label.
+MEMORIES = (0.5, 0.7, 0.8, 0.9)
 Scalars = Mapping[str, Sequence[Any]]
 #: Rungs that belong together: their predictions are also averaged.
 FAMILIES: dict[str, Callable[[str], bool]] = {
@@ -68,6 +71,12 @@ def divergence(plain: Tensor, other: Tensor) -> float:
     return float((p.exp() * (p - q)).sum(1).double().mean())
 
 
+def steady_labels(outputs: Sequence[Tensor], memory: float) -> list[Tensor]:
+    """At every epoch the choice of the average of the predictions so far."""
+    labels = SteadyLabels(memory)
+    return [labels.update(z) for z in outputs]
+
+
 def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Series:
     """What the network's outputs on the probe tell.
 
@@ -85,6 +94,7 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
         found[f"probe/{name}"] = each(function, plain)
     found["probe/changes"] = steps(prediction_changes, plain)
     found["probe/drift"] = steps(prediction_drift, plain)
+    steady = {memory: steady_labels(plain, memory) for memory in MEMORIES}
     for k, rung in enumerate(ladder[1:], 1):
         other = by_epoch(logits[:, k])
         if rung == "mix":
@@ -95,6 +105,8 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
         found[f"probe/soft/{rung}"] = [soft_consistency(p, [q]) for p, q in zip(plain, other)]
         found[f"probe/disagree/{rung}"] = [disagreement_rate(p, [q]) for p, q in zip(plain, other)]
         found[f"probe/kl/{rung}"] = each(divergence, plain, other)
+        for memory, labels in steady.items():
+            found[f"probe/steady{memory:g}/{rung}"] = each(lambda y, q: label_consistency(y, [q]), labels, other)
     found.update(_averages(logits, ladder))
     found.update(_feature_signals(arrays["probe_features"]))
     return found

@@ -1,0 +1,91 @@
+"""Scores stopping rules on the committed records, in seconds.
+
+python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
+
+Prints the tables, writes them into ``benchmarks/README.md`` and ``benchmarks/results/``, and ends with the figures.
+Development records are for choosing rules and their defaults and are what is scored unless told otherwise;
+confirmation records are opened only with ``--part confirm`` or ``all``, after the rule was frozen by commit
+(`PROTOCOL.md`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks.reporting import Figure, close, write_json, write_section
+from benchmarks.stopping.score_candidates import baselines, default
+from benchmarks.stopping.score_replay import RECORDS, best_fixed, load
+from benchmarks.stopping.score_report import Scores
+from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
+
+FULL = {"dev": ("development", DEVELOPMENT), "confirm": ("confirmation", CONFIRMATION)}
+SIDE_BY_SIDE = ("**default**", "clean validation split, patience 5", "last epoch")
+
+
+def scores(part: str, folder: Path) -> Scores:
+    """Everything that the protocol names, on the records of a part that are there.
+
+    Args:
+        part: ``"dev"`` or ``"confirm"``.
+        folder: The derived records.
+
+    Raises:
+        SystemExit: There are none.
+    """
+    records = load(folder, part)
+    if not records:
+        raise SystemExit(f"--records: no {FULL[part][0]} record in {folder}; make them with benchmarks.stopping.record")
+    return Scores([default(), *baselines(), best_fixed(records)], records)
+
+
+def text(part: str, found: Scores) -> str:
+    """The section of the README."""
+    name, tasks = FULL[part]
+    planned = sum(len(t.seeds) for t in tasks)
+    return "\n\n".join(
+        [
+            f"### Stopping without labels: {name} records",
+            f"`python -m benchmarks.stopping.score --part {part}`: {len(found.records)} of {planned} records, of "
+            f"{len({t['name'] for t in found.tasks})} of {len(tasks)} tasks. Regret: 0 is the run's best test loss, 1 "
+            "that of a random epoch; means over regrets capped at 10, the worst uncapped. Intervals: bootstrap over "
+            "tasks, then records. `sees`: what a rule needs besides the network; rules that see labels or use "
+            "hindsight are there for comparison. Definitions: [`stopping/PROTOCOL.md`](stopping/PROTOCOL.md).",
+            found.main_table(),
+            "The default against each, paired by record:",
+            found.paired_table(),
+            "By kind of task (records): mean regret / points lost.",
+            found.breakdown_table(),
+            "Record by record:",
+            found.record_table(SIDE_BY_SIDE),
+        ]
+    )
+
+
+def report(part: str, folder: Path) -> list[Figure]:
+    """Scores a part, writes its section and its JSON.
+
+    Returns:
+        The issue's figures.
+    """
+    found = scores(part, folder)
+    name = FULL[part][0]
+    figures = found.figures(name)
+    write_section(f"stopping {name}", text(part, found))
+    write_json(f"stopping_{name}", found.payload(), figures)
+    return figures
+
+
+def main() -> None:
+    """From the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", choices=("dev", "confirm", "all"), default="dev")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="the derived records")
+    args = parser.parse_args()
+    parts = ("dev", "confirm") if args.part == "all" else (args.part,)
+    figures = [figure for part in parts for figure in report(part, args.records)]
+    close(figures)
+
+
+if __name__ == "__main__":
+    main()
