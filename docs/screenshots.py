@@ -136,7 +136,7 @@ SUMMARIES = "^factorlens/(consistency|rank_at_30pct|effective_rank|mean_alpha|re
 #: File, page, what to wait for, height in pixels.
 SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
     ("custom_scalars", "custom_scalars", charts, 1180),
-    ("images", "images", images, 1260),
+    ("images", "images", images, 2130),
     ("projector", "projector", projector, 800),
     ("scalars", "timeseries", lambda page: page.wait_for_selector("scalar-card"), 1000),
     ("hparams", "hparams", lambda page: page.wait_for_selector("vaadin-grid"), 420),

@@ -13,15 +13,31 @@ if TYPE_CHECKING:
     from lightning_factorlens.label_free_stopping import LabelFreeStopping
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.options import LensOptions
+    from lightning_factorlens.sinks.frames import to_frame
+    from lightning_factorlens.sinks.records import JSONLinesSink, read_jsonl, write_jsonl
 
 __version__ = "0.1.0"
-__all__ = ["FactorLens", "FactorLensCallback", "LabelFreeStopping", "LensOptions", "__version__"]
+__all__ = [
+    "FactorLens",
+    "FactorLensCallback",
+    "JSONLinesSink",
+    "LabelFreeStopping",
+    "LensOptions",
+    "__version__",
+    "read_jsonl",
+    "to_frame",
+    "write_jsonl",
+]
 
 _HOMES = {
     "FactorLensCallback": "callback",
     "LabelFreeStopping": "label_free_stopping",
     "FactorLens": "lens",
     "LensOptions": "options",
+    "JSONLinesSink": "sinks.records",
+    "read_jsonl": "sinks.records",
+    "write_jsonl": "sinks.records",
+    "to_frame": "sinks.frames",
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lightning_factorlens.arguments import flag, one_of, whole
 from lightning_factorlens.budget import Account
+from lightning_factorlens.checkpoint import from_text, to_text
 from lightning_factorlens.factorization import Solver, Weighting
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.options import LensOptions
@@ -21,13 +22,16 @@ from lightning_factorlens.probing.batch import Batch, ModelCall, checked_call, d
 from lightning_factorlens.probing.images import ProbeSource, probe_batch
 from lightning_factorlens.probing.selection import LayerPatterns
 from lightning_factorlens.probing.signs import SignPolicy
+from lightning_factorlens.sinks.base import Sink, each
 from lightning_factorlens.sinks.hparams import table_columns, write_table
 from lightning_factorlens.sinks.loggers import LoggerSink, logger_prefix
-from lightning_factorlens.sinks.tables import layer_table
+from lightning_factorlens.sinks.records import without_tensors
+from lightning_factorlens.sinks.tables import epoch_line, layer_table, run_table
 from lightning_factorlens.sinks.tags import checked_prefix, summaries
 from lightning_factorlens.teamwork import Team, team_of
 from lightning_factorlens.trainer import (
     Forward,
+    ProgressLine,
     at_the_end_of_the_last_epoch,
     check_monitors,
     early_stoppings,
@@ -41,6 +45,9 @@ from lightning_factorlens.trainer import (
     warn_of_endless_epochs,
 )
 from lightning_factorlens.types import Observation
+
+#: Past looks in a checkpoint, at most.
+REMEMBERED = 1000
 
 
 class FactorLensCallback(Callback):
@@ -81,10 +88,17 @@ class FactorLensCallback(Callback):
         layout: Whether TensorBoard gets a custom-scalars layout (it replaces one of your own) and a table of runs
             under HParams (unless your logger has ``default_hp_metric=False``).
         figures_every: Pictures at the first look, every so many, and the last, with the projector; 0 for none.
-        verbose: Whether to print the table of layers and the closing line.
+        verbose: Whether to print the table of layers, a line while a look takes more than a second (through the
+            Trainer's progress bar), and what the run came to.
         max_overhead: Share of the training time that looking may take, e.g. 0.02. A look that would take more is
             skipped, and tried again when the next one is due; ``looks_skipped`` counts. None looks always.
         on_error: What a failure inside the lens does during training: ``"warn"`` once and go on, or ``"raise"``.
+        sinks: Where else observations are written, such as ``JSONLinesSink("curves.jsonl")``, which needs no logger:
+            objects with ``write(observation)`` and ``close()``, used on rank 0.
+
+    Attributes:
+        observation: The last look, whole; None before the first.
+        history: All looks of the run, without their tensors; ``to_frame(history)`` is their data frame.
 
     Raises:
         ValueError: A wrong argument, at once; patterns that match no layer, before training starts.
@@ -116,6 +130,7 @@ class FactorLensCallback(Callback):
         on_error: str = "warn",
         call: Callable[[nn.Module, Any], Any] | None = None,
         max_overhead: float | None = None,
+        sinks: Iterable[Sink] = (),
     ) -> None:
         super().__init__()
         self.options = LensOptions(
@@ -135,6 +150,10 @@ class FactorLensCallback(Callback):
         self.verbose, self.on_error = verbose, on_error
         self.call: ModelCall | None = checked_call(call)
         self.max_overhead = Account(max_overhead).share
+        self.sinks = tuple(sinks)
+        for sink in self.sinks:
+            if not isinstance(sink, Sink):
+                raise ValueError(f"sinks: each needs write(observation) and close(), found {sink!r}.")
         self.lens: FactorLens | None = None
         self.observation: Observation | None = None
         self._probe: Batch | None = None
@@ -150,9 +169,11 @@ class FactorLensCallback(Callback):
         self._looks, self._epochs, self._last_step, self._failures = 0, 0, 0, 0
         self._looked_this_epoch = False
         self._layers: list[str] = []
+        self._past: list[str] = []
         self._mark = ""
         self._account = Account(self.max_overhead)
         self._writing = 0.0
+        self.history: list[Observation] = []
 
     # ---- before training: everything that can be wrong is found here
 
@@ -183,7 +204,10 @@ class FactorLensCallback(Callback):
             self.lens.warm = tuple(self._warm) or None
         if trainer.is_global_zero:
             others = tags_of_others(trainer, self.prefix)
-            self._sink = LoggerSink(trainer.loggers, self.prefix, self.layout, self.figures_every, others)
+            tell = rank_zero_info if self.verbose else None
+            self._sink = LoggerSink(trainer.loggers, self.prefix, self.layout, self.figures_every, others, tell)
+            self._sink.album.history = [from_text(Observation, text) for text in self._past]
+            self.history = self.history or list(self._sink.album.history)
         self._account.add(self._account.now() - start)
         if not self._latest:
             self._epochs = trainer.current_epoch
@@ -278,10 +302,13 @@ class FactorLensCallback(Callback):
         found: dict[str, float] | None = None
         try:
             if self.lens is not None:
-                with self._team.together():
+                words = f"FactorLens looks, epoch {epoch} ..."
+                with self._team.together(), ProgressLine(trainer, words, self.verbose) as line:
                     seen = self._observe(trainer, pl_module, epoch, step)
                     news, warm = summaries(seen, self.prefix), [f.detach().cpu() for f in self.lens.warm or ()]
+                line.end(lambda: f"FactorLens: {epoch_line(seen)}")
                 found, self.observation, self._warm = news, seen, warm
+                self.history.append(without_tensors(seen))
                 self._looks += 1
             with self._team.together():
                 self._write()
@@ -332,17 +359,18 @@ class FactorLensCallback(Callback):
         return replace(seen, seconds=seconds, share=share, skipped=skipped)
 
     def _write(self) -> None:
-        if self._sink is None or self.observation is None:
+        seen = self.observation
+        if self._sink is None or seen is None:
             return
         start = self._account.now()
         try:
-            self._sink.write(self.observation)
+            each((self._sink, *self.sinks), lambda sink: sink.write(seen), "sinks")
         finally:
             self._writing = self._account.now() - start
 
     def _tell(self, pl_module: LightningModule) -> None:
         """To the monitors; the loggers have it from the sink, at the same x as everything else of the look."""
-        if self._latest:
+        if self._latest and not pl_module.trainer.barebones:
             pl_module.log_dict(self._latest, logger=False, on_step=False, on_epoch=True)
 
     def _warn(self, error: Exception) -> None:
@@ -357,18 +385,22 @@ class FactorLensCallback(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Says what it cost."""
+        if self.lens is not None:
+            self.lens.team = Team()  # whoever looks through it from now on may be alone
         if self._sink is not None:
             start = self._account.now()
+            self._written()
             try:
-                self._sink.close()
+                each((self._sink, *self.sinks), lambda sink: sink.close(), "sinks")
             except Exception as error:
                 self._warn(error)
             self._account.add(self._account.now() - start)
         if self.verbose and trainer.is_global_zero and self._looks:
             account, failed = self._account, f"; {self._failures} failed" if self._failures else ""
             skipped = f"; {account.skipped} skipped for max_overhead={self.max_overhead:g}" if account.skipped else ""
+            table = f"What FactorLens saw:\n{run_table(self.history, self.prefix)}\n" if self.history else ""
             rank_zero_info(
-                f"FactorLens: {self._looks} looks in {account.spent:.1f} s, {account.overhead:.1%} of the time"
+                f"{table}FactorLens: {self._looks} looks in {account.spent:.1f} s, {account.overhead:.1%} of the time"
                 f"{skipped}{failed}."
             )
 
@@ -406,7 +438,14 @@ class FactorLensCallback(Callback):
             "probe": self._mark,
             "writing": self._writing,
             "account": self._account.state_dict(),
+            "past": self._written()[-REMEMBERED:],
         }
+
+    def _written(self) -> list[str]:
+        """The looks so far as the pictures over epochs need them, each turned into text once."""
+        history = [] if self._sink is None else self._sink.album.history
+        self._past += map(to_text, history[len(self._past) :])
+        return self._past
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on where the checkpoint stopped: the same warm start, probe and layers, the same account."""
@@ -417,3 +456,4 @@ class FactorLensCallback(Callback):
         self._layers = state_dict["layers"] if state_dict["watched"] == repr(self.options.layers) else []
         self._mark = state_dict["probe"]
         self._account.load_state_dict(state_dict["account"])
+        self._past = list(state_dict["past"])

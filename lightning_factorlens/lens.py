@@ -27,7 +27,7 @@ from lightning_factorlens.probing.signs import sign_policy
 from lightning_factorlens.probing.together import ask_together, outputs_together, settled_together
 from lightning_factorlens.probing.weights import in_pieces, weight_layers
 from lightning_factorlens.teamwork import Team, deal
-from lightning_factorlens.types import Block, LayerChoice, LayerSpectrum, Observation
+from lightning_factorlens.types import Block, Factorization, LayerChoice, LayerSpectrum, Observation, shown
 
 #: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
 DRY = 4
@@ -56,7 +56,7 @@ class Stopwatch:
         return {**self.seconds, "total": sum(self.seconds.values())}
 
 
-@dataclass
+@dataclass(repr=False)
 class FactorLens:
     """Looks at a model through unlabeled images.
 
@@ -83,6 +83,12 @@ class FactorLens:
         self.choices: list[LayerChoice] = []
         self.warm: tuple[Tensor, ...] | None = None
         self.spectra = SpectraCache()
+
+    def __repr__(self) -> str:
+        return str(shown("lens_text", type(self.model).__name__, self.options.ranks, self.choices))
+
+    def _repr_html_(self) -> str:
+        return str(shown("lens_html", type(self.model).__name__, self.options.ranks, self.choices))
 
     def choose(self, probe: Any, earlier: Collection[str] = ()) -> list[LayerChoice]:
         """Finds the layers by one dry pass; `observe` does it when nobody has.
@@ -173,6 +179,7 @@ class FactorLens:
             images=images if images.ndim == 4 else None,
             factorization=result,
             similarity=similarity,
+            notes=self._notes(batch, moved, result),
         )
 
     def forget(self) -> None:
@@ -201,6 +208,14 @@ class FactorLens:
         moved = [m for m in (batch.with_inputs(images) for images in shifted(batch.inputs, pixels)) if m is not None]
         logits = outputs_together(self.team, self._ask, moved, answer.logits)
         return consistency(answer.logits, logits) if logits else None
+
+    def _notes(self, batch: Batch, moved: float | None, result: Factorization) -> tuple[str, ...]:
+        """What a reader of the numbers must know."""
+        notes = [f"factorisation: {result.status}"]
+        if moved is None:
+            asked = batch.inputs.ndim == 4 and self.options.shift != 0
+            notes.append(f"no consistency: {'the outputs are not (N, classes)' if asked else 'no images are shifted'}")
+        return tuple(notes)
 
     def _blocks(self, images: Tensor, answer: Answer) -> list[Block]:
         o = self.options

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -104,6 +106,52 @@ def validation_source(trainer: Trainer) -> Any:
     return source
 
 
+class ProgressLine:
+    """A line through the Trainer's progress bar once something takes longer than ``AFTER``, and one when it is over.
+
+    Nothing where there is no bar, or a disabled one, as on every rank but the first.
+
+    Args:
+        trainer: Whose bar it is.
+        words: What is going on.
+        wanted: False stays silent.
+    """
+
+    #: Seconds of silence.
+    AFTER = 1.0
+
+    def __init__(self, trainer: Trainer, words: str, wanted: bool = True) -> None:
+        bar = trainer.progress_bar_callback
+        there = wanted and trainer.is_global_zero and bar is not None and not getattr(bar, "is_disabled", False)
+        self._bar, self._begun = bar if there else None, False
+        self._timer = threading.Timer(self.AFTER, self._begin, [words])
+        self._timer.daemon = True
+
+    def __enter__(self) -> ProgressLine:
+        if self._bar is not None:
+            self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+        if self._timer.ident is not None:
+            self._timer.join()  # no line may come after the end
+
+    def end(self, words: Callable[[], str]) -> None:
+        """Says how it went; only where the first line was said."""
+        if self._begun:
+            self._say(words())
+
+    def _begin(self, words: str) -> None:
+        self._begun = True
+        self._say(words)
+
+    def _say(self, words: str) -> None:
+        with contextlib.suppress(Exception):  # a bar of the user's own may not print, and training must go on
+            assert self._bar is not None
+            self._bar.print(words)
+
+
 def log_step(trainer: Trainer, after_epoch: bool) -> int:
     """The x at which Lightning itself logs in this hook, so that our points stand below the user's.
 
@@ -159,8 +207,8 @@ def warn_of_endless_epochs(trainer: Trainer) -> None:
     """Looks at the ends of epochs need epochs that end."""
     if (trainer.max_epochs or 0) < 0 and math.isinf(trainer.num_training_batches):
         rank_zero_warn(
-            "FactorLensCallback looks when an epoch ends, but max_epochs=-1 and the training loader has no length. If it "
-            "never ends, there is one look before training and one after; pass every_n_steps=500, say."
+            "FactorLensCallback looks when an epoch ends, but max_epochs=-1 and the training loader has no length. "
+            "If it never ends, there is one look before training and one after; pass every_n_steps=500, say."
         )
 
 

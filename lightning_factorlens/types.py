@@ -6,10 +6,11 @@ layer's activations A_j), W_b its non-negative factor (P_i or O_j), F the r × N
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -251,7 +252,15 @@ class LayerChoice:
     reason: str
 
 
-@dataclass(frozen=True)
+def shown(by: str, *records: Any) -> Any:
+    """How a record looks is for ``sinks/views.py`` to say, which is found by name when somebody wants to see one.
+
+    The one arrow that points from the records to the room that shows them: nothing is imported before it is asked for.
+    """
+    return getattr(importlib.import_module("lightning_factorlens.sinks.views"), by)(*records)
+
+
+@dataclass(frozen=True, repr=False)
 class Observation:
     """All that one look at the model found. Every sink writes this and knows nothing else.
 
@@ -295,3 +304,17 @@ class Observation:
     notes: tuple[str, ...] = field(default=())
     similarity: tuple[LayerSimilarity, ...] = ()
     skipped: int | None = None
+
+    def __repr__(self) -> str:
+        return str(shown("observation_text", self))
+
+    def _repr_html_(self) -> str:
+        return str(shown("observation_html", self))
+
+    def plot(self) -> Any:
+        """Error against rank beside the SVD's floor, and how α spreads over the layers.
+
+        Returns:
+            A matplotlib ``Figure``. A notebook shows it as it is; elsewhere ``.savefig("look.png")``.
+        """
+        return shown("plot", self)

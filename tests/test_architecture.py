@@ -15,6 +15,7 @@ MAY_IMPORT = {
     "types": set(),
     "arguments": set(),
     "budget": set(),
+    "checkpoint": set(),
     "teamwork": set(),
     "linalg": FLOOR,
     "probing": {"linalg"} | FLOOR,
@@ -29,6 +30,7 @@ MAY_IMPORT = {
     "callback": {
         "trainer",
         "budget",
+        "checkpoint",
         "lens",
         "options",
         "sinks",
@@ -41,7 +43,7 @@ MAY_IMPORT = {
     | FLOOR,
     "rates": {"stopping"} | FLOOR,
     "label_free_stopping": {"callback", "trainer", "rates", "stopping"} | FLOOR,
-    "__init__": {"callback", "label_free_stopping", "lens", "options"},
+    "__init__": {"callback", "label_free_stopping", "lens", "options", "sinks"},
 }
 OUTSIDE = {
     "lightning": {"callback", "trainer", "rates", "label_free_stopping"},

@@ -148,7 +148,9 @@ def tensors(thing):
 
 
 def train(mode):
-    lens = FactorLensCallback(probe_size=150, verbose=False, on_error="raise" if mode == "raises" else "warn", **ARGUMENTS)
+    lens = FactorLensCallback(
+        probe_size=150, resample=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn", **ARGUMENTS
+    )
     stop = EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     sabotage = Sabotage(PLANS[mode]) if mode in PLANS else None
     callbacks = {"none": [], "lens": [lens], "stops": [lens, stop]}.get(mode, [sabotage, lens]) + [Tell(mode, sabotage)]
@@ -161,6 +163,8 @@ def train(mode):
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )
     trainer.fit(Net(), DataLoader(data, 20, shuffle=True), DataLoader(data, 20))
+    if mode == "lens" and trainer.is_global_zero:
+        lens.lens.observe(lens._probe)  # afterwards a rank may look alone
 
 
 if __name__ == "__main__":
@@ -178,7 +182,9 @@ def run(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("ddp")
     script = folder / "train.py"
     script.write_text(SCRIPT)
-    ran = subprocess.run([sys.executable, script, folder, str(request.param)], timeout=400, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, script, folder, str(request.param)], timeout=400, capture_output=True, text=True
+    )
     assert (folder / "raises0.json").exists(), ran.stderr
     assert ran.returncode != 0  # the last one is to raise
     return folder, request.param

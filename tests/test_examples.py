@@ -41,3 +41,10 @@ def test_cifar10_resnet(tmp_path):
         pytest.skip(f"no cifar10.npz in {DATA}: set FACTORLENS_DATA")
     out = run(ROOT / "examples/cifar10_resnet.py", "--data", DATA / "cifar10.npz", cwd=tmp_path)
     assert "tensorboard --logdir" in out
+
+
+def test_plain_pytorch(tmp_path):
+    out = run(ROOT / "examples/plain_pytorch.py", "--epochs", "2", cwd=tmp_path)
+    assert "Observation of epoch 2" in out
+    assert len((tmp_path / "runs/plain/looks.jsonl").read_text().splitlines()) == 3
+    assert (tmp_path / "runs/plain/look.png").stat().st_size > 20_000

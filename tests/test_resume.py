@@ -7,11 +7,15 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.resume import BATCHES, PLACES, RUNS, compare
 from lightning_factorlens import FactorLensCallback
+from lightning_factorlens.checkpoint import from_text
+from lightning_factorlens.types import Observation
 
 STEPS, LAST_BATCHES = RUNS[2], RUNS[-2:]
 
@@ -73,13 +77,13 @@ class Odd(nn.Module):
         return x + self.shift
 
 
-def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, **options):
+def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **options):
     g = torch.Generator().manual_seed(data_seed)
     data = TensorDataset(torch.rand(32, 1, 8, 8, generator=g), torch.randint(0, 3, (32,), generator=g))
-    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), figures_every=0, **{"verbose": False, **options})
+    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), **{"verbose": False, "figures_every": 0, **options})
     keep = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
     trainer = Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[lens, keep], enable_progress_bar=False,
+        max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=[lens, keep], enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
     trainer.fit(module, DataLoader(data, 16), DataLoader(data, 16), ckpt_path=ckpt_path)
@@ -116,3 +120,16 @@ def test_account_and_count_go_on(tmp_path, caplog):
     assert second._account.spent > saved["spent"]
     assert second._account.elapsed > saved["elapsed"]
     assert "FactorLens: 5 looks in" in caplog.text
+
+
+def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):
+    def board(name):
+        return TensorBoardLogger(tmp_path, name="", version=name)
+
+    first, last = fit(tmp_path, Net(), 2, logger=board("a"), figures_every=2)
+    second, _ = fit(tmp_path, Net(), 4, last, logger=board("b"), figures_every=2)
+    past = [from_text(Observation, text) for text in second._past]
+    assert [o.epoch for o in past] == [0, 1, 2, 3, 4]
+    assert [o.consistency for o in past[:3]] == [from_text(Observation, text).consistency for text in first._past]
+    events = EventAccumulator(str(tmp_path / "b"), size_guidance={"images": 0}).Reload()
+    assert [e.step for e in events.Images("factorlens_figures/1_course")] == [7]  # of the looks 0, 2, 4 the last

@@ -12,12 +12,13 @@ from lightning_factorlens.stopping import (
     Risen,
     Rule,
     Smoothed,
+    Smoothing,
     default_rule,
 )
 
 #: More looks than any record has: a rule that never stops and keeps the best of all.
 NEVER = 10_000
-#: The shifts of the lens, along both diagonals.
+#: Shifts of the lens's size along both diagonals; the lens takes the first two.
 DIAGONALS = ("+{px}+{px}", "-{px}-{px}", "+{px}-{px}", "-{px}+{px}")
 MEMORY = SteadyLabels().memory
 
@@ -28,12 +29,12 @@ def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...
 
 
 #: What the lens logs as ``factorlens/consistency``.
-DEFAULT = Signal(shifts(f"steady{MEMORY:g}"))
+DEFAULT = Signal(shifts(f"steady{MEMORY:g}", DIAGONALS[:2]))
 
 
-def careful(rule: Rule, warmup: int = 5, share: float = 0.25) -> Rule:
+def careful(rule: Rule, warmup: int = 3, share: float = 0.2, smoothing: Smoothing = Smoothing(weight=0.5)) -> Rule:
     """A rule on the smoothed signal that knows of warm-up and schedule, as the default does."""
-    return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup))
+    return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup), smoothing)
 
 
 def default() -> Candidate:

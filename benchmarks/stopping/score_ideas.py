@@ -22,12 +22,16 @@ from lightning_factorlens.stopping import (
     Risen,
     Rule,
     Smoothed,
+    Smoothing,
     TurningPoint,
 )
+from lightning_factorlens.stopping.smoothing import PLAIN
+from lightning_factorlens.stopping.smoothing import STEADY as FIRST_STUDY
 
 PATIENCES = (5, 8, 10)
 TWO, FOUR, ALL = DIAGONALS[:2], DIAGONALS, tuple(shift_name(*s) for s in SHIFTS)
-STEADY = Signal(shifts("steady0.8", FOUR))
+STEADY = Signal(shifts("steady0.8", TWO))
+HALF = Smoothing(weight=0.5)
 SINGLE = ("flip", "turn/5", "scale/1.1", "noise/0.1", "noise/0.3", "noise/0.6",
           "dropout/0.1", "dropout/0.3", "weight_noise/0.05", "weight_noise/0.2", "edge/+2+2")  # fmt: skip
 
@@ -109,17 +113,33 @@ def families() -> dict[str, list[Candidate]]:
         "calibration: training labels under shifts (needs labels)": judged(
             {"labels": Signal(tuple(f"labels/subset_loss/shift/{d}" for d in TWO))}, "training labels"
         ),
-        "rule: turning point": ways({f"turning point {c}": careful(TurningPoint(c)) for c in (0.5, 0.8, 0.95)}),
+        "rule: turning point": ways(
+            {f"turning point {c}": careful(TurningPoint(c, PLAIN)) for c in (0.5, 0.8, 0.95)}
+        ),
         "rule: levelling off": ways({f"levelling off {s}": careful(LevellingOff(8, s)) for s in (0.0, 0.01, 0.03)}),
         "rule: newest within a share of the lowest": ways(
             {f"risen {s}": careful(Risen(s, 8)) for s in (0.01, 0.02, 0.05)}
         ),
-        "rule: patience, blind to the schedule": ways({f"patience {p}": Smoothed(Patience(p)) for p in PATIENCES}),
-        "rule: patience, nothing before the rate has fallen": ways(
-            {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=5)) for p in PATIENCES}
+        "rule: patience, blind to the schedule": ways(
+            {f"patience {p}": Smoothed(AfterWarmup(Patience(p), epochs=3), HALF) for p in PATIENCES}
         ),
-        "rule: patience, share of a rise that counts meanwhile": ways(
-            {f"share {s}": careful(Patience(8), share=s) for s in (0.05, 0.1, 0.15, 0.25, 0.5)}
+        "rule: patience, nothing before the rate has fallen": ways(
+            {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=3), HALF) for p in PATIENCES}
+        ),
+        "rule: the share of a rise that counts while the rate is to fall": ways(
+            {f"share {s}": careful(Patience(8), share=s) for s in (0.05, 0.1, 0.15, 0.2, 0.25, 0.5)}
         ),
         "rule: length of the warm-up": ways({f"warm-up {w}": careful(Patience(8), warmup=w) for w in (0, 3, 5, 8)}),
+        "rule: smoothing": ways(
+            {
+                name: careful(Patience(8), smoothing=smoothing)
+                for name, smoothing in {
+                    "none": PLAIN,
+                    "median of 3": Smoothing(window=3),
+                    "median of 3, weight ½": FIRST_STUDY,
+                    "weight 0.3": Smoothing(weight=0.3),
+                    "weight ½": HALF,
+                }.items()
+            }
+        ),
     }

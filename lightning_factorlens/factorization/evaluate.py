@@ -41,8 +41,8 @@ class RowSums:
     def add_(self, groups: Groups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
         """Rows of block b: ``W`` (R, rows) scaled by ω, ``samples`` (N, rows) in the block's own units."""
         self.C[b].add_(torch.mm(W, samples.T), alpha=omega)
-        for v, w in zip(self.V[b], groups.split(W)):
-            v += w @ w.T
+        for v, g in zip(self.V[b], groups.grams(W)):
+            v += g
 
     def total(self, problem: CoupledProblem) -> tuple[Tensor, list[Tensor]]:
         """C and V over all blocks and devices."""

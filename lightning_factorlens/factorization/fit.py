@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_factorlens.factorization.compression import CompressedProblem, basis_width
 from lightning_factorlens.factorization.evaluate import block_sse
+from lightning_factorlens.factorization.graphs import ReplayedSteps
 from lightning_factorlens.factorization.groups import Groups
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.nesting import nested
@@ -25,6 +26,8 @@ from lightning_factorlens.types import Block, Factorization
 
 #: A group rests after so many passes below tolerance.
 PATIENCE = 2
+#: On an accelerator: passes of a stage above which one is recorded and replayed, and passes between looks at it.
+REPLAYED, LOOK_EVERY = 30, 8
 
 
 @dataclass
@@ -200,25 +203,35 @@ def _starts(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], restarts
 
 def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver, stage: Stage) -> Leg:
     """Steps until every group rests or the stage's passes are used up."""
-    state, now = solver.init(problem, groups, F), groups
+    state, now, device = solver.init(problem, groups, F), groups, problem.like.device
+    here = device.type == "cpu"  # elsewhere calls are what costs, and a look at the numbers makes the host wait
+    replayed = ReplayedSteps(solver, problem, groups) if device.type == "cuda" and stage.passes >= REPLAYED else None
     best_F, best = state.F.clone(), torch.full_like(state.objective, torch.inf)
-    history: list[list[float]] = [[] for _ in groups.sizes]
     active, calm = list(range(len(groups))), torch.zeros_like(best, dtype=torch.long)
-    for _ in range(stage.passes):
+    rows, places = groups.rows(active).to(device), torch.tensor(active, device=device)
+    walked: list[tuple[list[int], Tensor]] = []
+    for i in range(stage.passes):
         before = state.objective
-        state = solver.step(problem, now, state)
-        for i, (k, f) in enumerate(zip(active, now.split(state.F))):
-            if state.objective[i] <= best[k]:
-                best[k], best_F[groups.slices[k]] = state.objective[i], f
-            history[k].append(float(state.objective[i]))
+        state = replayed(state) if replayed else solver.step(problem, now, state)
+        better = state.objective <= best[places]
+        best[places] = torch.where(better, state.objective, best[places])
+        best_F[rows] = torch.where(now.spread(better), state.F, best_F[rows])
+        walked.append((active, state.objective))
         still = (before - state.objective).abs() <= stage.tol * state.objective
         calm = torch.where(still, calm + 1, 0)
+        if not here and (i + 1) % LOOK_EVERY and i + 1 < stage.passes:
+            continue
         moving = torch.nonzero(calm < PATIENCE).flatten().tolist()
         if not moving:
             break
-        if solver.freezes and len(moving) < len(active):
+        if here and solver.freezes and len(moving) < len(active):
             state, active, calm = state.select(now, moving), [active[i] for i in moving], calm[moving]
             now = Groups(tuple(groups.sizes[k] for k in active))
+            rows, places = groups.rows(active).to(device), torch.tensor(active, device=device)
+    history: list[list[float]] = [[] for _ in groups.sizes]
+    values = iter(torch.cat([objective for _, objective in walked]).tolist())
+    for k in (k for those, _ in walked for k in those):
+        history[k].append(next(values))
     whole = state if len(active) == len(groups) else None
     return Leg(groups, best_F, best, history, whole, rested=not moving)
 

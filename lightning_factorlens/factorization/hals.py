@@ -7,7 +7,6 @@ and Jordan (2010) for blocks with a signed factor (semi-NMF).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +19,7 @@ from lightning_factorlens.factorization.normalize import unit_rows_
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Finished, Stage, State, objective, prox_of, ridge_of
-from lightning_factorlens.linalg.nnls import hals_sweeps_, hals_sweeps_batched_, least_squares_
+from lightning_factorlens.linalg.inner import inner_solver
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ class HALS:
             self._update_W(groups, W, B, groups.grams(search), problem.signed_columns(), self.sweeps[0])
         C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
-        _sweep_(groups, F, C, V, self.sweeps[1], prox_of(self.penalty_F, 1 / (problem.energy or 1.0)))
+        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
+        inner_solver(groups.sizes, V, prox_).sweep_(F, C, self.sweeps[1])
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         if self._free:
             unit_rows_(F, W)
@@ -128,14 +128,14 @@ class HALS:
             sums.add_(groups, b, w, samples, problem.omega[b])
         C, V = sums.total(problem)
         F = F.clone()
-        _sweep_(groups, F, C, V, self.sweeps[1], prox_of(self.penalty_F, 1 / (problem.energy or 1.0)))
+        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
+        inner_solver(groups.sizes, V, prox_).sweep_(F, C, self.sweeps[1])
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return Finished(F, W, sums, value)
 
     def _start_W(self, groups: Groups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice]) -> None:
         """W at its clipped least squares, then swept: from zero, rank 32 would end 5 % worse."""
-        for g, w, b in zip(G, groups.split(W), groups.split(B)):
-            least_squares_(w, b, g, ridge=1e-5).clamp_(min=0)
+        inner_solver(groups.sizes, G).least_squares_(W, B, ridge=1e-5).clamp_(min=0)
         self._update_W(groups, W, B, G, signed, 4)
 
     def _update_W(
@@ -144,10 +144,10 @@ class HALS:
         """W in place for fixed F: sweeps where W must be non-negative, the exact solution where it is free."""
         ridge, exact = ridge_of(self.penalty_W), []
         for c in signed:
-            for g, w, b in zip(G, groups.split(W[:, c]), groups.split(B[:, c])):
-                least_squares_(w, b, g + ridge * torch.eye(len(g)).to(g))
+            raised = [g + ridge * torch.eye(len(g), dtype=g.dtype, device=g.device) for g in G]
+            inner_solver(groups.sizes, raised).least_squares_(W[:, c], B[:, c])
             exact.append((c, W[:, c].clone()))
-        _sweep_(groups, W, B, G, sweeps, prox_of(self.penalty_W))
+        inner_solver(groups.sizes, G, prox_of(self.penalty_W)).sweep_(W, B, sweeps)
         for c, w in exact:
             W[:, c] = w
 
@@ -167,24 +167,3 @@ class HALS:
         if self._free:
             unit_rows_(ahead)
         return State(F, W, value, {"search": ahead}, memory, state.scratch)
-
-
-def _sweep_(
-    groups: Groups,
-    T: Tensor,
-    B: Tensor,
-    G: list[Tensor],
-    sweeps: int,
-    prox_: Callable[[Tensor, float], Tensor] | None,
-) -> None:
-    """Sweeps over every group of a stacked factor, groups of one size together."""
-    k = 0
-    for rows, (count, size) in groups.bundles():
-        together = torch.stack(G[k : k + count])
-        alive = together.diagonal(dim1=1, dim2=2)
-        if count > 1 and prox_ is None and bool((alive > 1e-12 * alive.amax(1, keepdim=True)).all()):
-            hals_sweeps_batched_(T[rows].view(count, size, -1), B[rows].view(count, size, -1), together, sweeps)
-        else:
-            for g, t, b in zip(together, T[rows].split(size), B[rows].split(size)):
-                hals_sweeps_(t, b, g, sweeps, prox_)
-        k += count

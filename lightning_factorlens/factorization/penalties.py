@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 import torch
@@ -101,10 +102,10 @@ class GroupLasso:
         """The norm of its group, for every entry of T."""
         if self.groups is None:
             return torch.linalg.vector_norm(T, dim=-1, keepdim=True).expand_as(T)
-        index = torch.tensor(self.groups, device=T.device)
-        if len(index) != T.shape[-1]:
-            raise ValueError(f"groups: found {len(index)} numbers for {T.shape[-1]} samples.")
-        squares = T.new_zeros(*T.shape[:-1], int(index.max()) + 1).index_add_(-1, index, T.square())
+        if len(self.groups) != T.shape[-1]:
+            raise ValueError(f"groups: found {len(self.groups)} numbers for {T.shape[-1]} samples.")
+        index = _index(tuple(self.groups), T.device)
+        squares = T.new_zeros(*T.shape[:-1], max(self.groups) + 1).index_add_(-1, index, T.square())
         return squares.sqrt().index_select(-1, index)
 
     def value(self, T: Tensor) -> Tensor:
@@ -122,3 +123,9 @@ class GroupLasso:
     def half_gradient(self, T: Tensor) -> Tensor:
         """λ T / (2‖t_g‖)."""
         return self.weight / 2 * T / self._norms(T).clamp_min(torch.finfo(T.dtype).tiny)
+
+
+@lru_cache(maxsize=8)
+def _index(groups: tuple[int, ...], device: torch.device) -> Tensor:
+    """Sent to a device once, not with every component of every sweep."""
+    return torch.tensor(groups, device=device)

@@ -154,7 +154,7 @@ def objective(
     """
     F64 = F.double()
     rows = -2 * (C * F64).sum(1)  # float64: C is promoted as it is read
-    rows += torch.cat([((v @ f) * f).sum(1) for v, f in zip([v.double() for v in V], groups.split(F64))])
+    rows += groups.quadratic(V, F64)
     fit = (1 + groups.sums(rows)).clamp_min(0)
     on_W, on_F = penalties
     if on_W is not None:

@@ -12,13 +12,13 @@ from lightning_factorlens.types import Block
 
 
 class StreamedProblem(CoupledProblem):
-    """`CoupledProblem` whose blocks stay on their device and travel a few thousand features at a time to another.
+    """`CoupledProblem` whose blocks stay on their device and travel some thousand features at a time to another.
 
     A pass over all rows reads each feature once; what a fit iterates on, the sampled rows, goes over for good. Beside
     them the other device holds one chunk, W̃ and sums of the size of F.
 
     Args:
-        blocks: As in `CoupledProblem`; in pinned memory they travel while the last chunk is worked on.
+        blocks: As in `CoupledProblem`.
         weighting: As in `CoupledProblem`.
         device: Where products are formed, and where the results are.
 
@@ -40,6 +40,6 @@ class StreamedProblem(CoupledProblem):
         return [norms.to(self.like.device) for norms in super()._norms()]
 
     def chunks(self, whole: bool = False) -> Iterator[tuple[int, slice, Tensor]]:
-        """A few thousand features at a time, also where more would be allowed."""
+        """Some thousand features at a time, also where whole blocks would be allowed."""
         for b, c, samples in super().chunks():
-            yield b, c, samples.to(self.like.device, non_blocking=True)
+            yield b, c, samples.to(self.like.device)

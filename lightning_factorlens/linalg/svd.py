@@ -18,9 +18,9 @@ def truncation_errors(eigenvalues: Tensor, ranks: Sequence[int]) -> list[float]:
     Returns:
         One value a rank, in the order of ``ranks``; 0 for a zero matrix.
     """
-    tail = eigenvalues.double().clamp_min(0).cumsum(0)
-    N, total = len(tail), float(tail[-1])
-    return [float(tail[N - 1 - r]) / total if r < N and total > 0 else 0.0 for r in ranks]
+    tail = eigenvalues.double().clamp_min(0).cumsum(0).tolist()
+    N, total = len(tail), tail[-1]
+    return [tail[N - 1 - r] / total if r < N and total > 0 else 0.0 for r in ranks]
 
 
 def effective_rank(eigenvalues: Tensor) -> float:
@@ -32,7 +32,7 @@ def effective_rank(eigenvalues: Tensor) -> float:
     Returns:
         A number from 1 to N; 0 for a zero matrix.
     """
-    sigma = eigenvalues.double().clamp_min(0).sqrt()
+    sigma = eigenvalues.cpu().double().clamp_min(0).sqrt()
     # Eigenvalues below rounding of the largest are noise, and their square roots would count.
     sigma = sigma[sigma > sigma.max() * (torch.finfo(eigenvalues.dtype).eps * len(sigma)) ** 0.5]
     if sigma.numel() == 0:

@@ -87,15 +87,15 @@ def one_memory(G: Grams, sizes: Sequence[int]) -> tuple[Tensor, tuple[tuple[int,
     if base is None or any(g._base is not base or g.stride(1) != 1 for g in blocks):
         squares = torch.tensor([0, *(r * r for r in sizes)]).cumsum(0).tolist()
         return torch.cat([g.flatten() for g in blocks]), tuple(zip(squares, sizes))
-    first = min(g.storage_offset() for g in blocks)
-    layout = tuple((g.storage_offset() - first, g.stride(0)) for g in blocks)
+    first = min(int(g.storage_offset()) for g in blocks)
+    layout = tuple((int(g.storage_offset() - first), int(g.stride(0))) for g in blocks)
     length = max(at + (r - 1) * stride + r for (at, stride), r in zip(layout, sizes))
     return blocks[0].as_strided((length,), (1,), first), layout
 
 
 @lru_cache(maxsize=64)
 def _entries(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """Where in `one_memory` the entry at each two places of a tile is, shape (tiles, side, side); 0 where there is none."""
+    """Where in `one_memory` the entry at each two places of a tile is, shape (tiles, side, side); 0 between groups."""
     places, side = tiles(sizes, torch.device("cpu")), max(sizes)
     starts = torch.zeros(places.rows.numel(), 2, dtype=torch.long)  # of the Gram matrix's row, of its group's rows
     first = 0

@@ -43,8 +43,8 @@ def ask_together(team: Team, ask: Ask, probe: Batch, choices: Sequence[LayerChoi
     answer = ask(probe[mine] if n else probe[:1], choices)  # without samples of its own, it learns what the layers are
     layers, logits = answer.layers, None if answer.logits is None else answer.logits[:n]
     ends = lines([block.samples.shape[1] for block in layers], team.size, unit)
-    for i, block in enumerate(layers):  # one at a time: what was swapped is set free
-        layers[i] = _swapped(team, replace(block, samples=block.samples[:n], ends=ends[i]), counts)
+    for i in sorted(range(len(layers)), key=lambda i: ends[i][-1]):  # the largest come when most has been set free
+        layers[i] = _swapped(team, replace(layers[i], samples=layers[i].samples[:n], ends=ends[i]), counts)
     widths = team.everyone(None if logits is None else logits.shape[1])
     if logits is None or len(set(widths)) > 1:
         return Answer(layers, None)
@@ -57,7 +57,8 @@ def _swapped(team: Team, block: Block, counts: Sequence[int]) -> Block:
     n, dealt = len(block.samples), between(block.ends or ())
     widths = [d.stop - d.start for d in dealt]
     width = widths[team.place]
-    sent = torch.cat([block.samples[:, d].flatten() for d in dealt])
+    parts = [block.samples[:, d].flatten() for d in dealt if d.stop > d.start]
+    sent = parts[0] if len(parts) == 1 else torch.cat(parts)  # a layer that one process keeps is not copied
     taken = team.swap(sent, [n * w for w in widths], [count * width for count in counts])
     return replace(block, samples=taken.view(sum(counts), width))
 

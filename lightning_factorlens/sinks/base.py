@@ -1,10 +1,13 @@
-"""What a sink is."""
+"""What a sink is, and several of them as one."""
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from lightning_factorlens.types import Observation
+
+T = TypeVar("T")
 
 
 @runtime_checkable
@@ -16,3 +19,52 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what the sink itself holds; what it was given stays open."""
+
+
+class Sinks:
+    """Several sinks as one; what one raises keeps no other from being written.
+
+    Args:
+        sinks: Written in this order.
+    """
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self.sinks = tuple(sinks)
+
+    def write(self, observation: Observation) -> None:
+        """Write to all of them; raises as `each`."""
+        each(self.sinks, lambda sink: sink.write(observation), "sinks")
+
+    def close(self) -> None:
+        """Close all of them; raises as `each`."""
+        each(self.sinks, lambda sink: sink.close(), "sinks")
+
+
+def each(targets: Sequence[T], action: Callable[[T], None], what: str) -> None:
+    """The action on every target; a failure keeps no other target from its own.
+
+    Args:
+        targets: In this order.
+        action: What to do with one.
+        what: The targets' name in an error.
+
+    Raises:
+        Exception: What a single target raised, as it came.
+        RuntimeError: When more than one failed, with what each of them said.
+    """
+    errors: list[Exception] = []
+    for target in targets:
+        try:
+            action(target)
+        except Exception as error:
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
+        raise RuntimeError(f"{len(errors)} of {len(targets)} {what} failed: {failures}") from errors[0]
+
+
+def can(thing: Any, *methods: str) -> bool:
+    """Whether a thing has all these methods: foreign loggers are told by what they can do."""
+    return all(callable(getattr(thing, method, None)) for method in methods)

@@ -42,10 +42,16 @@ CURVES = (
         "It grows with the activations; read it beside `{p}_total/rms`.",
     ),
     (
-        "{p}_spectra/<layer>/alpha",
-        "Exponent of the power law fitted to the eigenvalues of a layer's weight.",
+        "{p}/mean_alpha",
+        "Mean over layers of `{p}_spectra/<layer>/alpha`: the exponent of the power law fitted to the eigenvalues of "
+        "a layer's weight.",
         "It falls while a layer learns and settles near 2. Below about 20 eigenvalues it is noise. "
         "Demo: the mean goes from 5.6 to 1.8, with right labels to 2.1.",
+    ),
+    (
+        "{p}/alpha_hat",
+        "Sum over layers of α times the logarithm of the largest eigenvalue; `mean_alpha_hat` is their mean.",
+        "Mostly a clock: weights grow while they are trained.",
     ),
     (
         "{p}_similarity/<layer>/…",
@@ -55,8 +61,8 @@ CURVES = (
     ),
     ("{p}/stop_…", "Score and verdict of a stopping rule, where one is used.", "See the rule's own description."),
     (
-        "{p}/seconds, share",
-        "What a look cost, and its share of the time since the last.",
+        "{p}/seconds",
+        "What a look cost; `share`: of the time since the last, `{p}_cost/…`: by phase.",
         "Look less often to pay less: `every_n_epochs`.",
     ),
 )  # fmt: skip
@@ -95,16 +101,17 @@ def lowest(history: Sequence[Observation]) -> Observation | None:
     return min(known, key=lambda o: o.consistency or 0.0) if known else None
 
 
-def result_card(history: Sequence[Observation], prefix: str = PREFIX) -> str:
-    """What a run came to: its first look, that of the lowest consistency, and its last side by side, in Markdown.
+def results(
+    history: Sequence[Observation], prefix: str = PREFIX
+) -> tuple[list[tuple[str, Observation]], dict[str, list[float | None]]]:
+    """What `result_card` and the terminal show of a run: three looks under their names, and their values by tag.
 
     Args:
         history: Observations of one run, oldest first, at least one.
         prefix: What the tags begin with.
     """
     first, last = history[0], history[-1]
-    known = lowest(history)
-    best = known or last
+    best = lowest(history) or last
     looks = [(f"{what}, epoch {o.epoch}", o) for what, o in (("first", first), ("lowest", best), ("last", last))]
     rows: dict[str, list[float | None]] = {f"{prefix}/consistency": [o.consistency for _, o in looks]}
     for k, required in enumerate(last.required_ranks):
@@ -112,10 +119,22 @@ def result_card(history: Sequence[Observation], prefix: str = PREFIX) -> str:
         rows[tag] = [o.required_ranks[k].rank if k < len(o.required_ranks) else None for _, o in looks]
     rows[f"{prefix}/effective_rank"] = [o.effective_rank.get("total") for _, o in looks]
     rows[f"{prefix}/mean_alpha"] = [o.alpha.mean_alpha if o.alpha else None for _, o in looks]
+    return looks, rows
+
+
+def result_card(history: Sequence[Observation], prefix: str = PREFIX) -> str:
+    """What a run came to: its first look, that of the lowest consistency, and its last side by side, in Markdown.
+
+    Args:
+        history: Observations of one run, oldest first, at least one.
+        prefix: What the tags begin with.
+    """
+    last, known = history[-1], lowest(history)
+    looks, rows = results(history, prefix)
     cells = [(f"`{tag}`", *map(_number, values)) for tag, values in rows.items()]
     words = "### What this run came to"
-    if known and last.epoch > best.epoch:
-        words += f"\n\nConsistency was lowest at epoch {best.epoch}, {last.epoch - best.epoch} epochs before the end."
+    if known and last.epoch > known.epoch:
+        words += f"\n\nConsistency was lowest at epoch {known.epoch}, {last.epoch - known.epoch} epochs before the end."
     elif known:
         words += f"\n\nConsistency was still at its lowest when the run ended, after epoch {last.epoch}."
     return f"{words}\n\n{_table(('', *(name for name, _ in looks)), cells)}"

@@ -14,7 +14,7 @@ from lightning_factorlens.sinks.figures import BLUE, GREEN, ORANGE, SMALL, VERMI
 from lightning_factorlens.types import Observation
 
 #: Right of the last epoch, as a share of all epochs, for words.
-ROOM = 0.32
+ROOM = 0.36
 #: Colours of rank@τ, one a τ.
 TAUS = (ORANGE, VERMILION, GREEN)
 
@@ -76,7 +76,7 @@ def _ranks(ax: Axes, history: Sequence[Observation]) -> None:
     for (words, values), (_, colour, _) in sorted(zip(lines.items(), looks), key=lambda line: line[0][1][-1]):
         if math.isfinite(values[-1]):  # words at the line's own end need no legend
             y = max(values[-1], lowest_free)
-            ax.text(epochs[-1], y, f"  {words}", color=colour, fontsize=SMALL, va="center", fontweight="bold")
+            ax.text(epochs[-1], y, f" {words}", color=colour, fontsize=SMALL, va="center", fontweight="bold")
             lowest_free = y + gap
 
 

@@ -39,7 +39,8 @@ def blank(height: float, width: float = WIDTH) -> Figure:
 def dress(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float = LABEL) -> None:
     """The common look. Names come from the user, so dollar signs in them are not mathematics."""
     ax.set_facecolor("white")
-    ax.set_title(title, loc="left", fontsize=size + 1, color=INK, parse_math=False)
+    # A place of its own: matplotlib would lay the whole panel out once more to find one.
+    ax.set_title(title, loc="left", y=1.0, fontsize=size + 1, color=INK, parse_math=False)
     ax.set_xlabel(xlabel, fontsize=size, color=INK)
     ax.set_ylabel(ylabel, fontsize=size, color=INK)
     ax.tick_params(which="both", colors=INK, labelsize=size - 1)

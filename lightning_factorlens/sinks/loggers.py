@@ -6,6 +6,9 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
 from lightning_factorlens.sinks.album import Album, Pictures
+from lightning_factorlens.sinks.base import each
+from lightning_factorlens.sinks.card import reading_card, result_card
+from lightning_factorlens.sinks.gallery import Gallery, gallery_of
 from lightning_factorlens.sinks.scalars import takes_batches, write_scalars
 from lightning_factorlens.sinks.tags import PREFIX, checked_prefix, details, summaries
 from lightning_factorlens.sinks.tensorboard import TAKES, TensorBoardExtras
@@ -31,6 +34,7 @@ class LoggerSink:
         layout: Whether TensorBoard gets a custom-scalars layout, which replaces a layout of the user's own.
         figures_every: Figures at the first, then every so many observations, and the last; 0 for none.
         others: Tags under the same prefix that other callbacks log; TensorBoard's layout shows them too.
+        tell: Is told once, in a sentence, which loggers show no pictures; None tells nobody.
     """
 
     def __init__(
@@ -40,20 +44,19 @@ class LoggerSink:
         layout: bool = True,
         figures_every: int = 1,
         others: Collection[str] = (),
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self.loggers = tuple(loggers)
         self.prefix = checked_prefix(prefix)
         self.layout = layout
         self.album = Album(figures_every)
         self.others = tuple(others)
+        self.tell = tell
         self._extras: dict[int, TensorBoardExtras] = {}
+        self._galleries: dict[int, Gallery | None] = {}
 
     def write(self, observation: Observation) -> None:
-        """Write to every logger, then raise what any of them raised.
-
-        Raises:
-            RuntimeError: When more than one logger failed; a single failure is raised as it came.
-        """
+        """Write to every logger, then raise what any of them raised, see `each`."""
         metrics = summaries(observation, self.prefix) | details(observation, self.prefix)
         pictures = _once(lambda: self.album.add(observation))
 
@@ -65,42 +68,62 @@ class LoggerSink:
             extras = self._extras_of(logger)
             if extras is not None:
                 extras.write(observation, pictures(), self.others)
+            elif self.album.every:
+                self._exhibit(logger, pictures, observation.step)
 
-        self._each(one)
+        try:
+            each(self.loggers, one, "loggers")
+        finally:
+            self._tell_once()
 
     def close(self) -> None:
         """Draw what is left to draw and forget the history; the loggers are the Trainer's to close.
 
-        Raises:
-            RuntimeError: As `write`.
+        Raises what any of them raised, see `each`.
         """
         pictures, last = _once(self.album.rest), self.album.last
 
         def one(logger: Any) -> None:
-            extras = self._extras_of(logger)
+            extras, gallery = self._extras_of(logger), self._galleries.get(id(logger))
             if extras is not None and last is not None:
                 extras.draw(pictures(), last.step)
                 extras.close(last, self.album.history, projector=self.album.every > 0)
+            if gallery is not None and last is not None:
+                self._hang(gallery, pictures(), last.step)
+                gallery.say(f"{self.prefix}/result", result_card(self.album.history, self.prefix), last.step)
 
         try:
-            self._each(one)
+            each(self.loggers, one, "loggers")
         finally:
             self._extras.clear()
+            self._galleries.clear()
             self.album.forget()
 
-    def _each(self, action: Callable[[Any], None]) -> None:
-        """The action on every logger; a failure keeps no other logger from its own."""
-        errors: list[Exception] = []
-        for logger in self.loggers:
-            try:
-                action(logger)
-            except Exception as error:
-                errors.append(error)
-        if len(errors) == 1:
-            raise errors[0]
-        if errors:
-            failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
-            raise RuntimeError(f"{len(errors)} of {len(self.loggers)} loggers failed: {failures}") from errors[0]
+    def _exhibit(self, logger: Any, pictures: Callable[[], Pictures], step: int) -> None:
+        """Pictures and the card in the logger's own way, if it has one."""
+        key = id(logger)  # a number stays this logger's: the sink holds the logger
+        if key not in self._galleries:
+            gallery = self._galleries[key] = gallery_of(logger)
+            if gallery is not None:
+                gallery.say(f"{self.prefix}/how_to_read", reading_card(self.prefix), 0)
+        gallery = self._galleries[key]
+        if gallery is not None:
+            self._hang(gallery, pictures(), step)
+
+    def _hang(self, gallery: Gallery, pictures: Pictures, step: int) -> None:
+        for name, pixels in pictures.items():
+            gallery.show(f"{self.prefix}_figures/{name}", pixels, step)
+
+    def _tell_once(self) -> None:
+        """One sentence for all loggers that were found to take no picture."""
+        tell, self.tell = self.tell, None
+        blind = {key for key, gallery in self._galleries.items() if gallery is None}
+        if tell is not None and blind:
+            names = " and ".join(dict.fromkeys(type(x).__name__ for x in self.loggers if id(x) in blind))
+            tell(
+                f"FactorLens: {names} cannot show pictures and gets all numbers. TensorBoardLogger, WandbLogger, "
+                "MLFlowLogger and CometLogger show them, also beside it; figures_every=0 asks for none."
+            )
 
     def _extras_of(self, logger: Any) -> TensorBoardExtras | None:
         """What TensorBoard gets beside scalars; None for any other logger."""

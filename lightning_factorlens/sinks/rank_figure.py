@@ -28,9 +28,14 @@ def rank_curve_figure(history: Sequence[Observation]) -> Figure:
     """
     if not history:
         raise ValueError("history must hold at least one observation; found none")
-    now, past = history[-1], evenly(history[:-1], PAST)
     figure = blank(4.3)
-    ax = figure.add_axes((0.14, 0.145, 0.835, 0.765))
+    draw_rank_curve(figure.add_axes((0.14, 0.145, 0.835, 0.765)), history)
+    return figure
+
+
+def draw_rank_curve(ax: Axes, history: Sequence[Observation]) -> None:
+    """The same into axes that are there already."""
+    now, past = history[-1], evenly(history[:-1], PAST)
     for k, then in enumerate(past):
         curve = then.curves["total"]
         alpha = 0.12 + 0.38 * (k + 1) / len(past)
@@ -45,7 +50,6 @@ def rank_curve_figure(history: Sequence[Observation]) -> Figure:
     for required in now.required_ranks:
         _mark_required(ax, required, curve.ranks)
     _rank_legend(ax, now, past)
-    return figure
 
 
 def _rank_axis(ax: Axes, ranks: Sequence[int]) -> None:

@@ -1,10 +1,12 @@
-"""Plain ASCII for any terminal: which layers are kept and why, and an epoch in a line."""
+"""Plain ASCII for any terminal: which layers are kept and why, an epoch in a line, and what a run came to."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+from lightning_factorlens.sinks.card import results
+from lightning_factorlens.sinks.tags import PREFIX
 from lightning_factorlens.types import LayerChoice, Observation
 
 #: Longest name and operation printed whole.
@@ -61,12 +63,44 @@ def epoch_line(observation: Observation, ranks: Sequence[int] = (1, 8, 32)) -> s
     return " | ".join(parts)
 
 
+def run_table(history: Sequence[Observation], prefix: str = PREFIX, most: int = 10) -> str:
+    """What a run came to, as TensorBoard's result card says it: first look, that of the lowest consistency, last.
+
+    Args:
+        history: Observations of one run, oldest first, at least one.
+        prefix: What the tags begin with.
+        most: Lines; the last of more rank@τ are left out.
+
+    Returns:
+        Aligned lines.
+    """
+    looks, values = results(history, prefix)
+    rows = [(tag, *(_number(v) for v in row)) for tag, row in values.items()]
+    while len(rows) > most - 2:
+        rows.pop(-3)  # the last rank@τ: effective rank and mean α stand below
+    return "\n".join(aligned(("", *(name for name, _ in looks)), rows))
+
+
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A header, a rule and the rows: the first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(header, *rows)]
+    lines = [header, ["-" * width for width in widths], *rows]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:]))]).rstrip()
+        for line in lines
+    ]
+
+
 def shorten(name: str, width: int) -> str:
     """``name`` in at most ``width`` characters, its middle left out: both ends tell layers apart."""
     if len(name) <= width:
         return name
     head = (width - 3) // 2
     return f"{name[:head]}...{name[len(name) - (width - 3 - head) :]}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.4g}"
 
 
 def _row(choice: LayerChoice) -> tuple[str, ...]:

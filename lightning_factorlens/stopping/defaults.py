@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from lightning_factorlens.stopping.patience import Patience
+from lightning_factorlens.stopping.risen import Risen
 from lightning_factorlens.stopping.rule import Rule
-from lightning_factorlens.stopping.schedule import AwaitAnneal
-from lightning_factorlens.stopping.smoothing import STEADY
+from lightning_factorlens.stopping.schedule import AfterWarmup, AwaitAnneal
+from lightning_factorlens.stopping.smoothed import Smoothed
+from lightning_factorlens.stopping.smoothing import Smoothing
 
-#: Consistency of the predictions under small shifts of the probe.
+#: Consistency of the predictions under small shifts of the probe, with steady labels.
 DEFAULT_SIGNAL = "factorlens/consistency"
 
 
 def default_rule() -> Rule:
-    """Patience of 5 looks on the smoothed signal, which begins once the learning rate has been annealed."""
-    return AwaitAnneal(Patience(patience=5, smoothing=STEADY))
+    """Patience of 8 looks on the smoothed signal, aware of the learning rate.
+
+    The first 3 looks do not count: the network still takes everything for the same few classes, in agreement with
+    itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a fifth above the
+    lowest, and nothing but 5 looks in a row above that stops the run.
+    """
+    meanwhile = Risen(share=0.2, patience=5)
+    rule = AfterWarmup(AwaitAnneal(Patience(patience=8), meanwhile=meanwhile), epochs=3)
+    return Smoothed(rule, Smoothing(weight=0.5))

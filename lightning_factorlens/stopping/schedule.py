@@ -12,7 +12,7 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from lightning_factorlens.arguments import whole
-from lightning_factorlens.stopping.rule import Look, State, Verdict, WrappingRule
+from lightning_factorlens.stopping.rule import Look, Rule, State, Verdict, WrappingRule
 
 #: Rates that differ by less are the same.
 SAME = 1e-6
@@ -111,16 +111,41 @@ class AwaitAnneal(_Waiting):
         rule: Begins anew whenever a wait is over.
         floor: Share of the highest rate below which a rate counts as annealed.
         settle: Looks without a fall after which an unknown schedule counts as done.
+        meanwhile: A rule that says during a wait which look is the best and whether to stop, such as `Risen`, for
+            networks that go wrong before the rate has fallen; without one the latest look is the best and nothing stops.
     """
 
     floor: float = 0.01
     settle: int = 5
+    meanwhile: Rule | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.meanwhile is not None and not isinstance(self.meanwhile, Rule):
+            raise ValueError(f"meanwhile: must be a rule such as Risen() or None, found {self.meanwhile!r}.")
         whole("settle", self.settle, 1)
         if not isinstance(self.floor, (int, float)) or not 0 <= self.floor < 1:
             raise ValueError(f"floor: must be at least 0 and below 1, found {self.floor!r}.")
+
+    def start(self) -> State:
+        """No look seen."""
+        return {**super().start(), "meanwhile": None if self.meanwhile is None else self.meanwhile.start()}
+
+    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+        """Looks at the rate, and asks the rule, or during a wait the one for the meanwhile."""
+        new, verdict = super().step(state, value, look)
+        if self.meanwhile is None or not self._wait(state, look)[1]:
+            return new, verdict
+        inner, other = self.meanwhile.step(state["meanwhile"], value, look)
+        best = state["best_epoch"] if other.best_epoch is None else other.best_epoch
+        other = replace(other, best_epoch=best, reason=f"{verdict.reason}; {other.reason}")
+        return {**new, "meanwhile": inner, "best_epoch": best}, other
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """Those of both rules."""
+        also = () if self.meanwhile is None else self.meanwhile.signals
+        return tuple(dict.fromkeys((*self.rule.signals, *also)))
 
     def _start(self) -> State:
         return {"peak": 0.0, "last": 0.0, "still": self.settle}

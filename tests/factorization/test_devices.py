@@ -97,6 +97,19 @@ def test_a_pass_never_waits_for_the_device(planted, through):
     assert not record.waits
 
 
+@pytest.mark.parametrize("sizes", [(1, 2, 2, 8), (3,), (4, 4)])
+def test_gram_matrices_are_the_same_elsewhere(sizes):
+    groups, T = Groups(sizes), torch.rand(sum(sizes), 20, dtype=torch.float64)
+    here = groups.grams(T)
+    with pretended():
+        there = groups.grams(send(T))
+        values = groups.quadratic(there, send(T)).cpu(), groups.spread(send(T[: len(sizes), 0])).cpu()
+    assert all(torch.allclose(a, b.held) for a, b in zip(here, there))
+    assert torch.allclose(groups.quadratic(here, T), values[0])
+    assert torch.allclose(values[0].sum(), sum(g.square().sum() for g in here))  # ⟨T Tᵀ T, T⟩ = ‖T Tᵀ‖²
+    assert torch.equal(groups.spread(T[: len(sizes), 0]), values[1])
+
+
 def test_a_state_survives_being_flattened(planted):
     problem, groups, solver = CoupledProblem(planted(noise=0.3)), Groups((2, 3)), HALS()
     F = torch.rand(5, problem.N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

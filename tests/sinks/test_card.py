@@ -21,10 +21,11 @@ def test_every_picture_and_every_summary_is_explained(observe):
         assert f"`{name}`" in card
     for tag in summaries(o, "student"):
         stem = re.sub(r"_at_\w+pct(_capped)?$", "_at_…pct", re.sub(r"rank_\d+$", "rank_r", tag))
-        said = {"student/share", "student/alpha_hat", "student/mean_alpha_hat", "student/mean_alpha"}
-        assert stem in said or f"`{stem}`" in card or stem == "student/seconds", stem
+        assert f"`{stem}`" in card or f"`{stem.removeprefix('student/')}`" in card, stem
     groups = {tag.split("/")[0] for tag in details(o, "student")}
-    assert {"student_svd", "student_spectra", "student_similarity"} <= groups & set(re.findall(r"student_\w+", card))
+    assert {"student_svd", "student_spectra", "student_similarity", "student_cost"} <= groups & set(
+        re.findall(r"student_\w+", card)
+    )
     assert "factorlens/" not in card
 
 

@@ -54,3 +54,52 @@ def test_columns_follow_ranks_and_taus():
 
 def test_plain_values():
     assert plain({"a": {"b": {"c": 1}}, "flag": True, "x": [1]}) == {"a/b/c": 1, "flag": True, "x": "[1]"}
+
+
+def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
+    import numpy as np
+    import torch
+    from lightning.pytorch import LightningModule, Trainer
+    from torch import nn
+    from torch.utils.data import DataLoader, TensorDataset
+
+    from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+
+    class Model(LightningModule):
+        def __init__(self, width=5):
+            super().__init__()
+            self.save_hyperparameters()
+            self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+        def forward(self, x):
+            return self.net(x)
+
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+        def validation_step(self, batch, batch_idx):
+            pass
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
+    torch.manual_seed(0)
+    loader = DataLoader(TensorDataset(torch.rand(24, 1, 8, 8), torch.randint(3, (24,))), 12)
+    logger, lens = loggers.TensorBoardLogger(tmp_path), FactorLensCallback(ranks=(1, 2, 4), verbose=False)
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=logger, callbacks=[lens, LabelFreeStopping()], **quiet)
+    trainer.fit(Model(), loader, loader)
+    logger.experiment.close()
+
+    tags, values = described(logger.log_dir)
+    assert tags[0] == "factorlens/consistency"
+    assert values == {"width": 5}
+    accumulator = EventAccumulator(logger.log_dir).Reload()
+    (layout,) = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
+    assert b"factorlens/stop_score$" in layout
+    (card,) = accumulator.Tensors("factorlens/how_to_read/text_summary")
+    assert b"How to read this" in card.tensor_proto.string_val[0]
+    assert accumulator.Tensors("factorlens/result/text_summary")[0].step == lens.observation.step
+    (tsv,) = (tmp_path / "lightning_logs/version_0").rglob("tensors.tsv")
+    F = lens.observation.factorization.F[1].T.numpy()
+    np.testing.assert_array_equal(np.loadtxt(tsv, delimiter="\t", dtype=np.float32), F)

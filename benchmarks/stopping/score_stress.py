@@ -1,0 +1,146 @@
+"""How much of a choice is luck: the default's parts on half the probe and on every second epoch.
+
+python -m benchmarks.stopping.score_stress --raw RAW
+
+Thirteen records decide little, but each holds 256 probe images: the signal is computed anew from random halves of
+them, and from runs of which only every second epoch is looked at, so that the best epoch comes after half as many
+looks. A part whose figures hold under both is kept for a reason. Development records alone, from the raw ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, pstdev
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.reporting import markdown_table, write_json, write_section
+from benchmarks.stopping.derive import read_raw
+from benchmarks.stopping.score_candidates import DIAGONALS, careful
+from benchmarks.stopping.score_replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
+from benchmarks.stopping.signals import steady_labels
+from lightning_factorlens.metrics.temporal_consistency import label_consistency
+from lightning_factorlens.stopping import Patience, Rule, Smoothing
+from lightning_factorlens.stopping.smoothing import PLAIN, STEADY
+
+HALVES = 5
+RULES = {
+    "patience 8, weight ½, share 0.2": careful(Patience(8)),
+    "patience 5": careful(Patience(5)),
+    "patience 6": careful(Patience(6)),
+    "patience 10": careful(Patience(10)),
+    "share 0.1": careful(Patience(8), share=0.1),
+    "share 0.15": careful(Patience(8), share=0.15),
+    "no smoothing": careful(Patience(8), smoothing=PLAIN),
+    "median of 3, weight ½": careful(Patience(8), smoothing=STEADY),
+    "weight 0.3": careful(Patience(8), smoothing=Smoothing(weight=0.3)),
+}
+SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in (2, 4)]
+
+
+@dataclass(frozen=True)
+class Views:
+    """A record and what the network said of the probe and its four diagonal shifts.
+
+    Attributes:
+        record: Derived.
+        logits: Shape (T, 5, N, 10).
+    """
+
+    record: Mapping[str, Any]
+    logits: Tensor
+
+    @classmethod
+    def of(cls, record: Record, raw: Path) -> Views:
+        """From the raw record beside the derived one."""
+        meta, arrays = read_raw(raw / f"{record['record']}.npz")
+        pixels = PIXELS[record["task"]["dataset"]]
+        rungs = ["identity", *(f"shift/{d.format(px=pixels)}" for d in DIAGONALS)]
+        places = [meta["ladder"].index(rung) for rung in rungs]
+        return cls(record, torch.from_numpy(arrays["probe_logits"][:, places].astype(np.float32)))
+
+    def signal(self, memory: float, views: int) -> list[float]:
+        """Steady-label consistency under the first shifts; memory 0 is the network's own choice."""
+        labels = steady_labels(list(self.logits[:, 0]), memory)
+        return [label_consistency(y, list(z[1 : 1 + views])) for y, z in zip(labels, self.logits)]
+
+    def part(self, images: Tensor, first: int, every: int) -> Views:
+        """Some of the images and epochs."""
+        cut = {
+            group: {name: values[first::every] for name, values in self.record[group].items()}
+            for group in ("hidden", "training")
+        }
+        return Views({**self.record, **cut}, self.logits[first::every][:, :, images])
+
+
+def variants(views: Sequence[Views]) -> Iterator[tuple[str, list[Views]]]:
+    """All records cut in the same way, by kind of cut."""
+    everything = torch.arange(views[0].logits.shape[2])
+    for first, every in ((0, 1), (0, 2), (1, 2)):
+        kind = "every epoch" if every == 1 else "every second epoch"
+        yield f"{kind}, whole probe", [v.part(everything, first, every) for v in views]
+        for seed in range(HALVES):
+            order = torch.randperm(len(everything), generator=torch.Generator().manual_seed(seed))
+            yield f"{kind}, half the probe", [v.part(order[: len(order) // 2], first, every) for v in views]
+
+
+def scored(views: Sequence[Views], memory: float, shifts: int, rule: Rule) -> list[Outcome]:
+    """A rule on all records."""
+    candidate = Candidate("", "probe", rule, Signal(("x",)))
+    return [outcome(candidate, {**v.record, "signals": {"x": v.signal(memory, shifts)}}) for v in views]
+
+
+def row(name: str, trials: Mapping[str, list[list[Outcome]]], records: Sequence[Record]) -> list[str]:
+    """Mean regret by kind of cut, then what happens to accuracy over all of them."""
+    cosine = [i for i, r in enumerate(records) if r["task"]["schedule"] == "cosine"]
+    healthy = [i for i, r in enumerate(records) if r["task"]["healthy"]]
+    means = {kind: [mean(capped(trial)) for trial in many] for kind, many in trials.items()}
+    every = [trial for many in trials.values() for trial in many]
+    below = mean(any(trial[i].below_last > 0.5 for i in cosine) for trial in every)
+    return [
+        name,
+        *(f"{mean(m):.3f} ± {pstdev(m):.3f}" for m in means.values()),
+        f"{below:.0%}",
+        f"{mean(sum(trial[i].premature for i in healthy) for trial in every):.2f}",
+    ]
+
+
+def main() -> None:
+    """From the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, required=True, help="what `record` wrote")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="the derived records")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    records = [r for r in load(args.records, "dev") if (args.raw / f"{r['record']}.npz").exists()]
+    views = [Views.of(r, args.raw) for r in records]
+    first = next(iter(RULES.values()))
+    options = {
+        **{f"{'own choice' if m == 0 else f'memory {m}'}, {k} shifts": (m, k, first) for m, k in SIGNALS},
+        **{f"memory 0.8, 2 shifts: {name}": (0.8, 2, rule) for name, rule in RULES.items()},
+    }
+    trials: dict[str, dict[str, list[list[Outcome]]]] = {name: {} for name in options}
+    for kind, cut in variants(views):
+        for name, (memory, shifts, rule) in options.items():
+            trials[name].setdefault(kind, []).append(scored(cut, memory, shifts, rule))
+    rows = [row(name, found, records) for name, found in trials.items()]
+    kinds = tuple(next(iter(trials.values())))
+    header = ("signal and rule", *kinds, "trials with a cosine run over 0.5 points below its last epoch",
+              "healthy runs stopped early, a trial")  # fmt: skip
+    text = (
+        "### Stopping without labels: how much of the choice is luck\n\n"
+        f"`python -m benchmarks.stopping.score_stress --raw RAW`: {len(records)} development records; mean regret ± its "
+        f"spread over the trials ({HALVES} halves of the probe, both phases of every second epoch).\n\n"
+    )
+    write_section("stopping stress", text + markdown_table(header, rows))
+    write_json("stopping_stress", {"records": [r["record"] for r in records], "header": header, "rows": rows})
+
+
+if __name__ == "__main__":
+    main()

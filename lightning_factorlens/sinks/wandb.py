@@ -1,0 +1,33 @@
+"""Pictures and words into Weights & Biases, through the WandbLogger that the user made."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lightning_factorlens.sinks.base import can
+
+
+class WandbGallery:
+    """Lightning's WandbLogger takes pictures and texts itself: it adds its own prefix, and its own x axis.
+
+    Args:
+        logger: The WandbLogger, or one with its ``log_image(key, images, step)`` and ``log_text(key, columns, data)``.
+    """
+
+    def __init__(self, logger: Any) -> None:
+        self.logger = logger
+
+    @classmethod
+    def of(cls, logger: Any) -> WandbGallery | None:
+        """For a logger that takes both; None for any other."""
+        return cls(logger) if can(logger, "log_image", "log_text") else None
+
+    def show(self, tag: str, pixels: np.ndarray, step: int) -> None:
+        """One picture at a step, beside the scalars of that step."""
+        self.logger.log_image(tag, [pixels], step=step)
+
+    def say(self, tag: str, words: str, step: int) -> None:
+        """A text is a table of one cell there."""
+        self.logger.log_text(tag, columns=["text"], data=[[words]], step=step)

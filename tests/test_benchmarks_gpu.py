@@ -1,0 +1,27 @@
+"""The GPU benchmark runs where there is no GPU: its smoke size on the CPU, and one line otherwise."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+SCRIPT = Path(__file__).parent.parent / "benchmarks" / "solver_gpu.py"
+
+
+def output(*arguments):
+    done = subprocess.run([sys.executable, str(SCRIPT), *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_small_on_the_cpu():
+    text = output("--device", "cpu", "--small", "--repeats", "1")
+    assert "two sweeps, products alone" in text and "| warm |" in text
+    assert text.splitlines()[-1].startswith("figure gpu_error_apart_from_cpu") and text.endswith(" ok\n")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_without_a_device_one_line():
+    assert output() == "no CUDA device here\n"

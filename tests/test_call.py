@@ -1,0 +1,332 @@
+"""Models that want more than an image: the call says how, whatever the batch is made of."""
+
+import pickle
+import sys
+
+import pytest
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.demos import Transformer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
+from lightning_factorlens.metrics.consistency import consistency, shifted
+from lightning_factorlens.probing.batch import Batch, CallWith, input_of
+from lightning_factorlens.probing.images import probe_batch
+from lightning_factorlens.probing.probe import input_blocks, token_counts
+
+OPTIONS = LensOptions(ranks=(1, 2), alpha=False)
+
+
+class Masked(nn.Module):
+    """Wants an image and a mask; refuses anything else."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.act, self.head = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4 * 36, 3)
+
+    def forward(self, image, mask):
+        assert mask.shape == (len(image), 1, 1, 1)
+        return self.head(self.act(self.conv(image * mask)).flatten(1))
+
+
+def images(n=24):
+    g = torch.Generator().manual_seed(0)
+    mask = torch.rand(n, 1, 1, 1, generator=g)
+    return {"mask": mask, "label": torch.arange(n), "image": torch.rand(n, 1, 8, 8, generator=g), "name": list("x" * n)}
+
+
+class Dicts(Dataset):
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, i):
+        return {key: value[i] for key, value in images().items()}
+
+
+def call_masked(model, batch):
+    return model.net(batch["image"], batch["mask"])
+
+
+class Lit(LightningModule):
+    def __init__(self, net=None):
+        super().__init__()
+        self.net = Masked() if net is None else net
+
+    def forward(self, *args, **kwargs):
+        return self.net(*args, **kwargs)
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch["image"], batch["mask"]), batch["label"] % 3)
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def lens_of(**options):
+    defaults = {"probe_size": 16, "ranks": (1, 2), "alpha": False, "figures_every": 0, "verbose": False}
+    return FactorLensCallback(**{**defaults, **options})
+
+
+def train(module, data, *callbacks):
+    torch.manual_seed(0)
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", logger=False, callbacks=list(callbacks), enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
+
+
+def fit(module, data, *callbacks, **options):
+    lens = lens_of(**options)
+    train(module, data, lens, *callbacks)
+    return lens
+
+
+@pytest.mark.parametrize(
+    "call",
+    [CallWith(["image", "mask"]), CallWith(["image"], {"mask": "mask"}), call_masked],
+    ids=["list", "names", "def"],
+)
+def test_a_model_that_wants_an_image_and_a_mask(call):
+    torch.manual_seed(0)
+    lens = fit(Lit(), Dicts(), call=pickle.loads(pickle.dumps(call)))
+    seen = lens.observation
+    assert lens._layers == ["net.act"]
+    assert torch.equal(seen.images, images()["image"][Batch.of(lens._probe).parts["label"]])
+    net, batch = lens.lens.model.net, lens._probe.parts
+    with torch.no_grad():
+        plain = net(batch["image"], batch["mask"])
+        moved = [net(x, batch["mask"]) for x in shifted(batch["image"], 1)]
+    assert seen.consistency == pytest.approx(consistency(plain, moved), rel=1e-5)
+
+
+def test_without_a_call_no_label_reaches_the_lens():
+    lens = fit(LitTokens(Tokens()), tokens())
+    assert lens._probe.parts is lens._probe.inputs
+
+
+def test_the_wrong_way_of_calling_is_explained_before_training():
+    for options in ({}, {"call": CallWith(["image"])}):
+        with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `call=`"):
+            fit(Lit(), Dicts(), **options)
+    with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
+        fit(Lit(), Dicts(), call=CallWith(["img"]))
+    with pytest.raises(TypeError, match="call: found <class.*CallWith"):
+        FactorLensCallback(call=CallWith)
+    with pytest.raises(TypeError, match="call: found 'image'; give a function"):
+        FactorLensCallback(call="image")
+    with pytest.raises(ValueError, match="arguments: must be a list of keys"):
+        CallWith("image")
+
+
+def test_lens_without_lightning_takes_whatever_its_forward_takes():
+    torch.manual_seed(0)
+    net, batch = Masked(), images()
+    seen = FactorLens(net, OPTIONS, forward=lambda b: net(b["image"], b["mask"])).observe(batch)
+    assert seen.images.shape == (24, 1, 8, 8)
+    with torch.no_grad():
+        truth = net.act(net.conv(batch["image"] * batch["mask"])).flatten(1)
+    assert seen.rms["act"] == pytest.approx(float(truth.square().mean().sqrt()), rel=1e-5)
+
+
+class Tokens(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.hidden, self.act, self.head = (
+            nn.Embedding(20, 8),
+            nn.Linear(8, 16),
+            nn.ReLU(),
+            nn.Linear(16, 2),
+        )
+
+    def forward(self, ids):
+        return self.head(self.act(self.hidden(self.embed(ids))).mean(1))
+
+
+class LitTokens(Lit):
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+
+def tokens(n=24):
+    g = torch.Generator().manual_seed(0)
+    return TensorDataset(torch.randint(0, 20, (n, 12), generator=g), torch.randint(0, 2, (n,), generator=g))
+
+
+def test_token_ids_are_counted_and_nothing_is_shifted():
+    lens = fit(LitTokens(Tokens()), tokens())
+    seen = lens.observation
+    assert seen.images is None
+    assert seen.consistency is None
+    assert "factorlens/consistency" not in lens.latest
+    counts = torch.stack([torch.bincount(row, minlength=20) for row in lens._probe.inputs]).float()
+    assert torch.equal(token_counts(lens._probe.inputs), counts[:, counts.sum(0) > 0])
+    assert seen.rms["input/0"] == pytest.approx(float(counts[:, counts.sum(0) > 0].square().mean().sqrt()), rel=1e-5)
+    with pytest.raises(MisconfigurationException, match="factorlens/consistency.*logs no such value; there are"):
+        fit(LitTokens(Tokens()), tokens(), EarlyStopping("factorlens/consistency", check_on_train_epoch_end=True))
+
+
+def test_feature_vectors_are_one_block_and_nothing_is_shifted_not_even_when_asked():
+    data = TensorDataset(torch.rand(24, 7), torch.randint(0, 3, (24,)))
+    lens = fit(LitTokens(nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 3))), data, shift=1)
+    assert lens.observation.consistency is None
+    assert lens.observation.images is None
+    assert [len(w) for w in lens.observation.factorization.W[0]] == [7, 9]
+
+
+def test_lightnings_own_transformer_takes_input_and_target():
+    class Language(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = Transformer(vocab_size=30, ninp=8, nhead=2, nhid=16, nlayers=2)
+
+        def forward(self, inputs, target):
+            return self.model(inputs, target)
+
+        def training_step(self, batch, batch_idx):
+            output = self(*batch)
+            return nn.functional.nll_loss(output, batch[1].view(-1))
+
+        validation_step = Lit.validation_step
+        configure_optimizers = Lit.configure_optimizers
+
+    g = torch.Generator().manual_seed(0)
+    text = torch.randint(0, 30, (24, 7), generator=g)
+    lens = fit(Language(), TensorDataset(text[:, :-1], text[:, 1:]), call=CallWith([0, 1]))
+    assert any("relu" in name for name in lens._layers)
+    assert lens.latest["factorlens/rel_error/rank_2"] > 0
+
+
+class Gan(LightningModule):
+    """Two optimizers by hand; its forward takes noise, so the lens has to be told where images go."""
+
+    def __init__(self):
+        super().__init__()
+        self.automatic_optimization = False
+        self.generator = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+        self.discriminator = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.LeakyReLU(0.2), nn.Linear(16, 1))
+
+    def forward(self, z):
+        return self.generator(z)
+
+    def training_step(self, batch, batch_idx):
+        loss, (g, d) = nn.functional.binary_cross_entropy_with_logits, self.optimizers()
+        real, z = batch["image"], torch.randn(len(batch["image"]), 4)
+        for optimizer, fake in ((g, self(z)), (d, self(z).detach())):
+            self.toggle_optimizer(optimizer)
+            answers = self.discriminator(torch.cat([real, fake]))
+            target = torch.ones_like(answers)
+            if optimizer is d:
+                target[len(real) :] = 0
+            self.manual_backward(loss(answers, target))
+            optimizer.step()
+            optimizer.zero_grad()
+            self.untoggle_optimizer(optimizer)
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return [torch.optim.Adam(part.parameters()) for part in (self.generator, self.discriminator)], []
+
+
+def test_a_gan_is_watched_through_its_discriminator_and_trains_as_it_would_have():
+    def weights(*callbacks):
+        torch.manual_seed(0)
+        module = Gan()
+        train(module, Dicts(), *callbacks)
+        return torch.cat([p.detach().flatten() for p in module.parameters()])
+
+    lens = lens_of(call=CallWith(["image"], target="discriminator"))
+    assert torch.equal(weights(lens), weights())
+    assert lens._layers == ["discriminator.2"]
+    assert lens._looks == 2
+    with pytest.raises(MisconfigurationException, match=r"target='discriminator'"):
+        weights(lens_of())
+
+
+YAML = """
+trainer:
+  max_epochs: 1
+  accelerator: cpu
+  logger: false
+  enable_checkpointing: false
+  enable_progress_bar: false
+  enable_model_summary: false
+  callbacks:
+    - class_path: lightning_factorlens.FactorLensCallback
+      init_args:
+        probe_size: 16
+        ranks: [1, 2]
+        call: {call}
+"""
+
+
+class Data(LightningDataModule):
+    def train_dataloader(self):
+        return DataLoader(Dicts(), 8)
+
+    val_dataloader = train_dataloader
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "call",
+    [
+        "test_call.call_masked",
+        "{class_path: lightning_factorlens.probing.batch.CallWith, init_args: {arguments: [image, mask]}}",
+    ],
+    ids=["function", "object"],
+)
+def test_yaml(tmp_path, monkeypatch, call):
+    from lightning.pytorch.cli import LightningCLI
+
+    (tmp_path / "fit.yaml").write_text(YAML.replace("{call}", call))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["main.py", "fit", "--config", "fit.yaml"])
+    trainer = LightningCLI(Lit, Data).trainer
+    assert "factorlens/consistency" in trainer.callback_metrics
+
+
+def test_a_batch_is_cut_and_moved_part_by_part():
+    batch = Batch.of(images())
+    assert batch.inputs is batch.parts["image"]
+    part = batch[4:10]
+    assert len(part) == 6
+    assert part.inputs is part.parts["image"]
+    assert torch.equal(part.parts["mask"], batch.parts["mask"][4:10])
+    assert part.parts["name"] == ["x"] * 6
+    assert [len(p) for p in batch.split(10)] == [10, 10, 4]
+    moved = batch.to(torch.device("meta"))
+    assert {t.device.type for t in (moved.inputs, moved.parts["mask"], moved.parts["label"])} == {"meta"}
+    other = batch.with_inputs(torch.zeros(24, 1, 8, 8))
+    assert other.parts["image"] is other.inputs
+    assert other.parts["mask"] is batch.parts["mask"]
+    derived = Batch.of(images(), lambda b: b["image"] * 2)
+    assert derived.with_inputs(derived.inputs + 1) is None
+
+
+def test_which_tensor_counts_as_the_input():
+    ids, mask = torch.randint(0, 9, (4, 5)), torch.ones(4, 5, dtype=torch.long)
+    assert input_of({"attention_mask": mask, "input_ids": ids}) is ids
+    assert input_of((ids, torch.arange(4))) is ids
+    x = torch.rand(4, 6)
+    assert input_of((ids, x)) is x
+    assert [b.samples.shape[1] for b in input_blocks(ids)] == [len(ids.unique())]
+    assert CallWith(["0.1"]).inputs(((ids, x), 3)) is x
+
+
+def test_a_dict_of_tensors_is_a_probe():
+    batch = probe_batch({"a": torch.arange(50), "b": torch.rand(50, 3), "c": 7}, 10, seed=1)
+    assert len(batch["a"]) == len(batch["b"]) == 10
+    assert batch["c"] == 7
+    torch.manual_seed(0)
+    lens = fit(Lit(), Dicts(), call=CallWith(["image", "mask"]), probe=images())
+    assert len(lens.observation.images) == 16

@@ -1,0 +1,149 @@
+"""The line while a look takes long, through real progress bars, and what a run came to at its end."""
+
+import re
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
+from torch import nn
+
+from lightning_factorlens import FactorLensCallback
+from lightning_factorlens.sinks.tables import run_table
+from lightning_factorlens.trainer import ProgressLine
+
+
+class Slow(LightningModule):
+    """Takes its time over the probe, in evaluation mode, but not over its training batches."""
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+        self.seconds = seconds
+
+    def forward(self, x):
+        if not self.training:
+            time.sleep(self.seconds)
+        return self.net(x)
+
+    def training_step(self, batch, batch_idx):
+        return self(batch).square().mean()
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+
+def fit(bar, seconds=0.05, after=0.04, verbose=True, monkeypatch=None, **options):
+    monkeypatch.setattr(ProgressLine, "AFTER", after)
+    images = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    lens = FactorLensCallback(images, probe_size=16, ranks=(1, 2), alpha=False, verbose=verbose, on_error="raise")
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", logger=False, callbacks=[lens, *([bar] if bar else [])],
+        enable_progress_bar=bar is not None, enable_model_summary=False, enable_checkpointing=False, **options,
+    )  # fmt: skip
+    trainer.fit(Slow(seconds), torch.utils.data.DataLoader(images, 8))
+    return lens
+
+
+def test_tqdm_shows_a_slow_look_and_how_it_went(monkeypatch, capsys):
+    fit(TQDMProgressBar(), monkeypatch=monkeypatch)
+    out = "".join(capsys.readouterr())
+    for epoch in (1, 2):
+        first = out.index(f"FactorLens looks, epoch {epoch} ...")
+        assert out.index(f"FactorLens: epoch {epoch} | rel. error") > first
+    assert "2/2" in out  # the bar itself came to its end
+
+
+def test_rich_shows_it_too(monkeypatch, capsys):
+    pytest.importorskip("rich", reason="rich is not installed: pip install rich")
+    fit(RichProgressBar(), monkeypatch=monkeypatch)
+    out = "".join(capsys.readouterr())
+    assert "FactorLens looks, epoch 2 ..." in out
+    assert "FactorLens: epoch 2 |" in out
+    assert "2/2" in out
+
+
+class Own(ProgressBar):
+    """A user's bar, which keeps what it is asked to print."""
+
+    def __init__(self):
+        super().__init__()
+        self.lines = []
+
+    def disable(self):
+        self.lines.append("disabled")
+
+    def print(self, *args, **_):
+        self.lines.append(args[0])
+
+
+def test_a_quick_look_says_nothing_of_itself(monkeypatch):
+    bar = Own()
+    lens = fit(bar, seconds=0.0, after=60.0, monkeypatch=monkeypatch)
+    assert bar.lines == [] and len(lens.history) == 3
+
+
+def test_verbose_false_silences_the_line_and_the_table(monkeypatch, caplog):
+    loud, silent = Own(), Own()
+    with caplog.at_level("INFO"):
+        fit(silent, verbose=False, monkeypatch=monkeypatch)
+        assert "FactorLens" not in caplog.text
+        fit(loud, monkeypatch=monkeypatch)
+    assert silent.lines == [] and len(loud.lines) == 6
+    assert "What FactorLens saw" in caplog.text
+
+
+def test_without_a_bar_the_run_goes_on(monkeypatch):
+    assert len(fit(None, monkeypatch=monkeypatch).history) == 3
+
+
+def test_a_bar_that_cannot_print_costs_nothing(monkeypatch):
+    class Rude(Own):
+        def print(self, *args, **_):
+            self.lines.append("asked")
+            raise OSError("no terminal")
+
+    bar = Rude()
+    assert len(fit(bar, monkeypatch=monkeypatch).history) == 3
+    assert bar.lines == ["asked"] * 6
+
+
+@pytest.mark.parametrize(("first", "disabled"), [(False, False), (True, True)])
+def test_other_ranks_and_disabled_bars_print_nothing(first, disabled, monkeypatch):
+    monkeypatch.setattr(ProgressLine, "AFTER", 0.0)
+    bar = Own()
+    bar.is_disabled = disabled
+    trainer = SimpleNamespace(progress_bar_callback=bar, is_global_zero=first)
+    for expected in ([], ["looks", "done"]):
+        with ProgressLine(trainer, "looks") as line:
+            time.sleep(0.05)
+        line.end(lambda: "done")
+        assert bar.lines == expected
+        trainer.is_global_zero, bar.is_disabled = True, False
+
+
+def test_the_closing_table_is_short_aligned_and_true(monkeypatch, caplog):
+    with caplog.at_level("INFO"):
+        lens = fit(None, monkeypatch=monkeypatch)
+    (text,) = [r.getMessage() for r in caplog.records if "What FactorLens saw" in r.getMessage()]
+    lines = text.splitlines()
+    assert len(lines) <= 12
+    assert lines[-1].startswith("FactorLens: 3 looks in ") and "of the time" in lines[-1]
+    assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens/mean_alpha")}) == 1
+    seen = [o.consistency for o in lens.history]
+    row = next(line for line in lines if line.startswith("factorlens/consistency")).split()
+    assert row[1:] == [f"{v:.4g}" for v in (seen[0], min(seen), seen[-1])]
+    assert re.search(r"first, epoch 0 +lowest, epoch \d +last, epoch 2", lines[1])
+
+
+def test_many_thresholds_leave_the_table_within_twelve_lines(monkeypatch):
+    lens = fit(None, monkeypatch=monkeypatch)
+    looks = [type(o)(**{**vars(o), "required_ranks": o.required_ranks * 6}) for o in lens.history]
+    for k, look in enumerate(looks):
+        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.capped) for i, r in enumerate(look.required_ranks))
+        looks[k] = type(look)(**{**vars(look), "required_ranks": required})
+    lines = run_table(looks).splitlines()
+    assert len(lines) == 10
+    assert [line.split()[0] for line in lines[-2:]] == ["factorlens/effective_rank", "factorlens/mean_alpha"]
