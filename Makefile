@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench lint clean
+.PHONY: demo test test-slow bench screenshots lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -16,6 +16,12 @@ test-slow: $(VENV)/.test
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/solver.py --quick
+	$(BIN)/python benchmarks/solver_memory.py
+	$(BIN)/python benchmarks/feature_budget.py
+
+screenshots: $(VENV)/.test
+	$(BIN)/python examples/digits.py --compare --log-dir runs/compare
+	$(BIN)/python docs/screenshots.py runs/compare/digits docs/screenshots
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

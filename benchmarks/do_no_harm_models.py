@@ -49,6 +49,7 @@ class Tied(nn.Module):
         self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         x = self.relu(self.b(self.relu(self.a(self.stem(x)))))
         return self.head(x.mean((2, 3)))
 
@@ -61,6 +62,7 @@ class Functional(nn.Module):
         self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         x = nn.functional.relu(self.conv(x))
         x = nn.functional.dropout(nn.functional.layer_norm(x, x.shape[1:]), 0.2, self.training)
         return self.head(torch.relu(x).mean((2, 3)))
@@ -77,6 +79,7 @@ class Residual(nn.Module):
         self.head = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         x = self.relu(self.stem(x))
         x = self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         return self.head(x.mean((2, 3)))
@@ -92,6 +95,7 @@ class Patches(nn.Module):
         self.head = nn.Linear(16, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         return self.head(self.blocks(self.patch(x).flatten(2).transpose(1, 2) + self.place).mean(1))
 
 
@@ -108,6 +112,7 @@ class Buffers(nn.Module):
         self.register_buffer("average", torch.zeros(8))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         x = nn.functional.relu(self.conv(x))
         self.calls += 1  # in place
         self.average = 0.9 * self.average + 0.1 * x.detach().mean((0, 2, 3)).to(self.average)  # another object
@@ -123,6 +128,7 @@ class Checkpointed(nn.Module):
         self.head = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         return self.head(checkpoint(self.body, x, use_reentrant=False).relu().mean((2, 3)))
 
 
@@ -134,6 +140,7 @@ class ChannelsLast(nn.Module):
         self.net = cnn().to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         return self.net(x.contiguous(memory_format=torch.channels_last))
 
 
@@ -145,6 +152,7 @@ class Noisy(nn.Module):
         self.conv, self.relu, self.head = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Scores."""
         scale = 1 + 0.1 * (random.random() - float(np.random.rand()))
         x = self.relu(self.conv(x * scale))
         return self.head((x + 0.01 * torch.randn_like(x)).mean((2, 3)))

@@ -63,8 +63,9 @@ def possible(s: SetUp) -> bool:
         # Manual optimisation: Lightning accumulates nothing and averages no two optimizers; LBFGS wants a closure.
         s.model == "gan" and (s.accumulate > 1 or s.averaging == "swa" or s.optimizer == "lbfgs"),
         s.model == "gan" and s.schedule == "plateau",
+        s.model == "channels last" and s.optimizer == "lbfgs",  # LBFGS wants gradients that are contiguous
         s.compile == "net, inductor" and s.model not in ("mlp", "cnn"),  # half a minute each
-        s.compile.startswith("whole") and s.devices > 1,  # a compiled module cannot be sent to another process
+        s.compile.startswith("whole") and s.devices > 1,  # Lightning compiles DDP around it, see its docs
         s.compile != "no" and s.averaging != "none",  # Lightning copies the module to average it
     )
     return not any(impossible)

@@ -164,7 +164,7 @@ class Record(Callback):
             "flags": {name: module.training for name, module in pl_module.named_modules()},
             "requires_grad": {k: p.requires_grad for k, p in pl_module.named_parameters()},
             "hooks": {n: (len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in pl_module.named_modules()},
-            "graphs compiled": compiled,
+            "graphs": compiled,
             "grad mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")),
             "lens": [(c._looks, c._failures) for c in lenses],
         }
@@ -204,14 +204,23 @@ def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> l
     shutil.rmtree(folder, ignore_errors=True)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    torch.manual_seed(7)
-    np.random.seed(7)
-    random.seed(7)
     if setup.resume:
         middle = BATCHES // setup.accumulate + 1  # within the second epoch
         _fit(setup, folder, [*guests(), Save(folder)], None, max_steps=middle)
-    _fit(setup, folder, [*guests(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS)
+    _fit(
+        setup, folder, [*guests(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS
+    )
     return [torch.load(folder / f"rank{r}.pt", weights_only=False) for r in range(setup.devices)]
+
+
+class Seed(Callback):
+    """In the process that trains: Python seeds its generator anew where a process is forked."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Before anything is drawn."""
+        torch.manual_seed(7)
+        np.random.seed(7)
+        random.seed(7)
 
 
 class Save(Callback):
@@ -236,12 +245,15 @@ def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | 
     keep = ModelCheckpoint(folder / "kept", monitor="train_loss" if setup.model != "gan" else None, save_top_k=1)
     trainer = Trainer(
         **length, **validation[setup.validation], precision=setup.precision, logger=Memory(), log_every_n_steps=1,  # type: ignore[arg-type]
-        callbacks=[*averaging[setup.averaging], keep, *guests], accumulate_grad_batches=setup.accumulate,
-        accelerator="cpu", devices=setup.devices, strategy="ddp_spawn" if setup.devices > 1 else "auto",
+        callbacks=[Seed(), *averaging[setup.averaging], keep, *guests], accumulate_grad_batches=setup.accumulate,
+        accelerator="cpu", devices=setup.devices, strategy="ddp_fork" if setup.devices > 1 else "auto",
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
     )  # fmt: skip
     options: dict[str, Any] = {"batch_size": BATCH, "num_workers": setup.workers}
+    if setup.workers:
+        options["multiprocessing_context"] = "fork"  # Python 3.14 would start each anew, slowly
     data = Images(BATCHES * BATCH * setup.devices, setup.augmentation), Images(3 * BATCH, setup.augmentation, 1)
+    torch.manual_seed(7)
     module: Any = Student(setup)
     if setup.compile.startswith("whole"):
         module = torch.compile(module, backend=setup.compile.partition(", ")[2])

@@ -56,13 +56,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, default=2000, help="training images")
+    parser.add_argument("--max-overhead", type=float, help="share of the time that the lens may take, e.g. 0.02")
     parser.add_argument("--log-dir", default="runs")
     args = parser.parse_args()
     seed_everything(1, verbose=False)
 
     x, y, x_test, y_test = load(args.data)
     train, unlabeled = TensorDataset(x[: args.images], y[: args.images]), TensorDataset(x[-1000:], y[-1000:])
-    lens = FactorLensCallback(signed_inputs=Unnormalize(MEAN, STD))
+    lens = FactorLensCallback(signed_inputs=Unnormalize(MEAN, STD), max_overhead=args.max_overhead)
     stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=args.epochs,

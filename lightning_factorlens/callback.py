@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from lightning_factorlens.arguments import flag, one_of, whole
 from lightning_factorlens.budget import Account
-from lightning_factorlens.checkpoint import from_text, to_text
 from lightning_factorlens.factorization import Solver, Weighting
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.options import LensOptions
@@ -25,7 +24,7 @@ from lightning_factorlens.probing.signs import SignPolicy
 from lightning_factorlens.sinks.base import Sink, each
 from lightning_factorlens.sinks.hparams import table_columns, write_table
 from lightning_factorlens.sinks.loggers import LoggerSink, logger_prefix
-from lightning_factorlens.sinks.records import without_tensors
+from lightning_factorlens.sinks.records import from_json, to_json, without_tensors
 from lightning_factorlens.sinks.tables import epoch_line, layer_table, run_table
 from lightning_factorlens.sinks.tags import checked_prefix, summaries
 from lightning_factorlens.teamwork import Team, team_of
@@ -47,7 +46,7 @@ from lightning_factorlens.trainer import (
 from lightning_factorlens.types import Observation
 
 #: Past looks in a checkpoint, at most.
-REMEMBERED = 1000
+REMEMBERED = 500
 
 
 class FactorLensCallback(Callback):
@@ -206,8 +205,7 @@ class FactorLensCallback(Callback):
             others = tags_of_others(trainer, self.prefix)
             tell = rank_zero_info if self.verbose else None
             self._sink = LoggerSink(trainer.loggers, self.prefix, self.layout, self.figures_every, others, tell)
-            self._sink.album.history = [from_text(Observation, text) for text in self._past]
-            self.history = self.history or list(self._sink.album.history)
+            self._sink.album.history = list(self.history)
         self._account.add(self._account.now() - start)
         if not self._latest:
             self._epochs = trainer.current_epoch
@@ -389,7 +387,6 @@ class FactorLensCallback(Callback):
             self.lens.team = Team()  # whoever looks through it from now on may be alone
         if self._sink is not None:
             start = self._account.now()
-            self._written()
             try:
                 each((self._sink, *self.sinks), lambda sink: sink.close(), "sinks")
             except Exception as error:
@@ -442,13 +439,27 @@ class FactorLensCallback(Callback):
         }
 
     def _written(self) -> list[str]:
-        """The looks so far as the pictures over epochs need them, each turned into text once."""
-        history = [] if self._sink is None else self._sink.album.history
-        self._past += map(to_text, history[len(self._past) :])
+        """The looks so far, each turned into text once: a string is saved far faster than the numbers in it."""
+        self._past += map(to_json, self.history[len(self._past) :])
         return self._past
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where the checkpoint stopped: the same warm start, probe and layers, the same account."""
+        """Goes on where the checkpoint stopped; a state that cannot be read, such as an older lens's, is left behind.
+
+        Raises:
+            ValueError: With ``on_error="raise"``, for such a state.
+        """
+        try:
+            self._restore(state_dict)
+        except Exception as error:
+            self._forget()
+            words = f"found no state of this lens in the checkpoint: {type(error).__name__}: {error}"
+            if self.on_error == "raise":
+                raise ValueError(f"FactorLens {words}; resume without the lens, or with on_error='warn'.") from error
+            rank_zero_warn(f"FactorLens {words}. Training goes on, the lens begins anew.")
+
+    def _restore(self, state_dict: dict[str, Any]) -> None:
+        """The same warm start, probe and layers, the same account."""
         self._latest, self._warm = dict(state_dict["latest"]), list(state_dict["warm"])
         self._looks, self._epochs = state_dict["looks"], state_dict["epochs"]
         self._last_step, self._looked_this_epoch = state_dict["last_step"], state_dict["looked_this_epoch"]
@@ -457,3 +468,6 @@ class FactorLensCallback(Callback):
         self._mark = state_dict["probe"]
         self._account.load_state_dict(state_dict["account"])
         self._past = list(state_dict["past"])
+        self.history = [from_json(line) for line in self._past]
+        if not all(bool(factor.isfinite().all()) for factor in self._warm):
+            raise ValueError("warm: factors that are NaN or infinite.")

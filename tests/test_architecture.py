@@ -15,7 +15,6 @@ MAY_IMPORT = {
     "types": set(),
     "arguments": set(),
     "budget": set(),
-    "checkpoint": set(),
     "teamwork": set(),
     "linalg": FLOOR,
     "probing": {"linalg"} | FLOOR,
@@ -30,7 +29,6 @@ MAY_IMPORT = {
     "callback": {
         "trainer",
         "budget",
-        "checkpoint",
         "lens",
         "options",
         "sinks",

@@ -35,6 +35,9 @@ trainer:
             penalty_F:
               class_path: lightning_factorlens.factorization.L2
               init_args: {weight: 0.01}
+        sinks:
+          - class_path: lightning_factorlens.JSONLinesSink
+            init_args: {path: curves.jsonl}
     - class_path: lightning.pytorch.callbacks.EarlyStopping
       init_args: {monitor: factorlens/consistency, patience: 10, check_on_train_epoch_end: true}
 """
@@ -75,3 +78,4 @@ def test_yaml(tmp_path, monkeypatch):
     trainer = LightningCLI(Net, Data).trainer
     assert "factorlens/rmse/rank_4" in trainer.callback_metrics
     assert "factorlens/rank_at_50pct" in trainer.callback_metrics
+    assert (tmp_path / "curves.jsonl").read_text().count("\n") == 3

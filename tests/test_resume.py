@@ -14,8 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.resume import BATCHES, PLACES, RUNS, compare
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.checkpoint import from_text
-from lightning_factorlens.types import Observation
+from lightning_factorlens.sinks.records import to_json
 
 STEPS, LAST_BATCHES = RUNS[2], RUNS[-2:]
 
@@ -128,8 +127,7 @@ def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):
 
     first, last = fit(tmp_path, Net(), 2, logger=board("a"), figures_every=2)
     second, _ = fit(tmp_path, Net(), 4, last, logger=board("b"), figures_every=2)
-    past = [from_text(Observation, text) for text in second._past]
-    assert [o.epoch for o in past] == [0, 1, 2, 3, 4]
-    assert [o.consistency for o in past[:3]] == [from_text(Observation, text).consistency for text in first._past]
+    assert [o.epoch for o in second.history] == [0, 1, 2, 3, 4]
+    assert list(map(to_json, second.history[:3])) == list(map(to_json, first.history))
     events = EventAccumulator(str(tmp_path / "b"), size_guidance={"images": 0}).Reload()
     assert [e.step for e in events.Images("factorlens_figures/1_course")] == [7]  # of the looks 0, 2, 4 the last

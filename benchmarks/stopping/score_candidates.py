@@ -21,6 +21,8 @@ NEVER = 10_000
 #: Shifts of the lens's size along both diagonals; the lens takes the first two.
 DIAGONALS = ("+{px}+{px}", "-{px}-{px}", "+{px}-{px}", "-{px}+{px}")
 MEMORY = SteadyLabels().memory
+#: The default's smoothing.
+HALF = Smoothing(weight=0.5)
 
 
 def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...]:
@@ -32,7 +34,7 @@ def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...
 DEFAULT = Signal(shifts(f"steady{MEMORY:g}", DIAGONALS[:2]))
 
 
-def careful(rule: Rule, warmup: int = 3, share: float = 0.2, smoothing: Smoothing = Smoothing(weight=0.5)) -> Rule:
+def careful(rule: Rule, warmup: int = 5, share: float = 0.2, smoothing: Smoothing = HALF) -> Rule:
     """A rule on the smoothed signal that knows of warm-up and schedule, as the default does."""
     return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup), smoothing)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.stopping.ladder import SHIFTS, shift_name
-from benchmarks.stopping.score_candidates import DIAGONALS, careful, shifts
+from benchmarks.stopping.score_candidates import DIAGONALS, HALF, careful, shifts
 from benchmarks.stopping.score_replay import Candidate, Signal
 from lightning_factorlens.stopping import (
     AfterWarmup,
@@ -31,7 +31,6 @@ from lightning_factorlens.stopping.smoothing import STEADY as FIRST_STUDY
 PATIENCES = (5, 8, 10)
 TWO, FOUR, ALL = DIAGONALS[:2], DIAGONALS, tuple(shift_name(*s) for s in SHIFTS)
 STEADY = Signal(shifts("steady0.8", TWO))
-HALF = Smoothing(weight=0.5)
 SINGLE = ("flip", "turn/5", "scale/1.1", "noise/0.1", "noise/0.3", "noise/0.6",
           "dropout/0.1", "dropout/0.3", "weight_noise/0.05", "weight_noise/0.2", "edge/+2+2")  # fmt: skip
 
@@ -58,6 +57,11 @@ def ways(rules: dict[str, Rule]) -> list[Candidate]:
 
 def families() -> dict[str, list[Candidate]]:
     """The ideas by name; the first is the first study's."""
+    return {**transform_families(), **other_signal_families(), **rule_families()}
+
+
+def transform_families() -> dict[str, list[Candidate]]:
+    """Answers to a transformed probe."""
     ladder = {kind: Signal(shifts(kind, ALL)) for kind in ("hard", "steady0.8")}
     return {
         "own choice under two diagonal shifts (first study)": judged({"hard, two": Signal(shifts("hard", TWO))}),
@@ -68,7 +72,12 @@ def families() -> dict[str, list[Candidate]]:
         "steady labels, four shifts": judged(
             {f"steady {m}, four": Signal(shifts(f"steady{m}", FOUR)) for m in (0.5, 0.7, 0.8, 0.9)}
         ),
-        "steady labels, dropout in place of shifts": judged(one_each(f"probe/steady{m}/dropout/0.3" for m in (0.8, 0.9))),
+        "steady labels, two shifts of 1, 2 or 3 pixels whatever the image": judged(
+            {f"{n} pixels": Signal(tuple(f"probe/steady0.8/shift/{s}{n}{s}{n}" for s in "+-")) for n in (1, 2, 3)}
+        ),
+        "steady labels, dropout in place of shifts": judged(
+            one_each(f"probe/steady{m}/dropout/0.3" for m in (0.8, 0.9))
+        ),
         "ladder of 16 shifts, mean": judged({f"{kind}, mean": s for kind, s in ladder.items()}),
         "ladder of 16 shifts, consensus of standardised series": judged(
             {f"{kind}, consensus": Signal(s.names, "consensus") for kind, s in ladder.items()}
@@ -83,13 +92,23 @@ def families() -> dict[str, list[Candidate]]:
             one_each(f"probe/hard/{rung}" for rung in SINGLE)
         ),
         "mix-up": judged(one_each(("probe/mix/hard", "probe/mix/soft"))),
+    }
+
+
+def other_signal_families() -> dict[str, list[Candidate]]:
+    """Averages, factors, spectra of predictions, weights, training images and labels."""
+    return {
         "agreement with an average of the weights": judged(one_each(("probe/hard/average", "probe/soft/average"))),
         "consistency of the factors and features": judged(
             one_each((*(f"factors/{k}/{r}" for k in ("moved", "clusters_moved") for r in (8, 16)), "probe/cka_moved"))
         ),
         "held-out fold-in error and its gap": judged(
-            one_each((*(f"factors/fold_gap/{r}" for r in (8, 16)),
-                      *(f"factors/fold_error/{r}/fresh/held_out" for r in (8, 16))))  # fmt: skip
+            one_each(
+                (
+                    *(f"factors/fold_gap/{r}" for r in (8, 16)),
+                    *(f"factors/fold_error/{r}/fresh/held_out" for r in (8, 16)),
+                )
+            )
         ),
         "nuclear norm, mutual information, confidence": judged(
             one_each(f"probe/{k}" for k in ("nuclear_norm", "mutual_information", "confidence")), highest=True
@@ -105,34 +124,41 @@ def families() -> dict[str, list[Candidate]]:
         ),
         "consistency turned AND changes turned": [
             Candidate(
-                f"both, patience {p}", "probe",
-                careful(AllOf([Patience(p), On(Patience(q), "probe/changes")])), STEADY,
+                f"both, patience {p}",
+                "probe",
+                careful(AllOf([Patience(p), On(Patience(q), "probe/changes")])),
+                STEADY,
             )
-            for p in PATIENCES for q in (2, 5)
-        ],  # fmt: skip
+            for p in PATIENCES
+            for q in (2, 5)
+        ],
         "calibration: training labels under shifts (needs labels)": judged(
             {"labels": Signal(tuple(f"labels/subset_loss/shift/{d}" for d in TWO))}, "training labels"
         ),
-        "rule: turning point": ways(
-            {f"turning point {c}": careful(TurningPoint(c, PLAIN)) for c in (0.5, 0.8, 0.95)}
-        ),
-        "rule: levelling off": ways({f"levelling off {s}": careful(LevellingOff(8, s)) for s in (0.0, 0.01, 0.03)}),
+    }
+
+
+def rule_families() -> dict[str, list[Candidate]]:
+    """What judges the default's signal."""
+    return {
+        "rule: turning point": ways({f"turning point {c}": careful(TurningPoint(c, PLAIN)) for c in (0.5, 0.8, 0.95)}),
+        "rule: levelling off": ways({f"levelling off {s}": careful(LevellingOff(10, s)) for s in (0.0, 0.01, 0.03)}),
         "rule: newest within a share of the lowest": ways(
-            {f"risen {s}": careful(Risen(s, 8)) for s in (0.01, 0.02, 0.05)}
+            {f"risen {s}": careful(Risen(s, 10)) for s in (0.01, 0.02, 0.05)}
         ),
         "rule: patience, blind to the schedule": ways(
-            {f"patience {p}": Smoothed(AfterWarmup(Patience(p), epochs=3), HALF) for p in PATIENCES}
+            {f"patience {p}": Smoothed(AfterWarmup(Patience(p), epochs=5), HALF) for p in PATIENCES}
         ),
         "rule: patience, nothing before the rate has fallen": ways(
-            {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=3), HALF) for p in PATIENCES}
+            {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=5), HALF) for p in PATIENCES}
         ),
         "rule: the share of a rise that counts while the rate is to fall": ways(
-            {f"share {s}": careful(Patience(8), share=s) for s in (0.05, 0.1, 0.15, 0.2, 0.25, 0.5)}
+            {f"share {s}": careful(Patience(10), share=s) for s in (0.05, 0.1, 0.15, 0.2, 0.25, 0.5)}
         ),
-        "rule: length of the warm-up": ways({f"warm-up {w}": careful(Patience(8), warmup=w) for w in (0, 3, 5, 8)}),
+        "rule: length of the warm-up": ways({f"warm-up {w}": careful(Patience(10), warmup=w) for w in (0, 3, 5, 8)}),
         "rule: smoothing": ways(
             {
-                name: careful(Patience(8), smoothing=smoothing)
+                name: careful(Patience(10), smoothing=smoothing)
                 for name, smoothing in {
                     "none": PLAIN,
                     "median of 3": Smoothing(window=3),

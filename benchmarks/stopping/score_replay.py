@@ -18,7 +18,7 @@ Series = Sequence[float]
 RECORDS = Path(__file__).with_name("records")
 #: Regrets are capped for means; nats that take the place of a smaller denominator; a premature stop, in accuracy.
 CAP, LEAST, PREMATURE = 10.0, 0.005, 0.01
-#: The shift in pixels that the lens takes for these images, one in sixteen: what ``{px}`` in a signal's name stands for.
+#: The lens's shift in pixels for these images, one in sixteen: what ``{px}`` in a signal's name stands for.
 PIXELS = {"mnist": 1, "cifar10": 2}
 FixedChoice = Literal["last", "random"]
 

@@ -90,7 +90,8 @@ def table(ideas: Sequence[Idea], records: Sequence[Record]) -> str:
             )
         )
     header = ("idea", "members", "regret, task left out", "worst", "points lost",
-              "cosine: most points below the last epoch", "premature: healthy", "best member, on all tasks")  # fmt: skip
+              "cosine: most points below the last epoch", "premature: healthy",
+              "best member, on all tasks")  # fmt: skip
     return markdown_table(header, rows)
 
 

@@ -1,4 +1,4 @@
-"""Means with their intervals: tasks are drawn first and then the records within a task, as seeds of a task are alike."""
+"""Intervals of means: tasks are drawn first and then the records within a task, as seeds of a task are alike."""
 
 from __future__ import annotations
 

@@ -26,20 +26,22 @@ from benchmarks.stopping.score_candidates import DIAGONALS, careful
 from benchmarks.stopping.score_replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
 from benchmarks.stopping.signals import steady_labels
 from lightning_factorlens.metrics.temporal_consistency import label_consistency
-from lightning_factorlens.stopping import Patience, Rule, Smoothing
+from lightning_factorlens.stopping import AfterWarmup, Patience, Rule, Smoothed, Smoothing
 from lightning_factorlens.stopping.smoothing import PLAIN, STEADY
 
 HALVES = 5
 RULES = {
-    "patience 8, weight ½, share 0.2": careful(Patience(8)),
+    "patience 10, weight ½, share 0.2, warm-up 5 (default)": careful(Patience(10)),
     "patience 5": careful(Patience(5)),
-    "patience 6": careful(Patience(6)),
-    "patience 10": careful(Patience(10)),
-    "share 0.1": careful(Patience(8), share=0.1),
-    "share 0.15": careful(Patience(8), share=0.15),
-    "no smoothing": careful(Patience(8), smoothing=PLAIN),
-    "median of 3, weight ½": careful(Patience(8), smoothing=STEADY),
-    "weight 0.3": careful(Patience(8), smoothing=Smoothing(weight=0.3)),
+    "patience 8": careful(Patience(8)),
+    "warm-up 0": careful(Patience(10), warmup=0),
+    "warm-up 3": careful(Patience(10), warmup=3),
+    "blind to the schedule": Smoothed(AfterWarmup(Patience(10), epochs=5), Smoothing(weight=0.5)),
+    "share 0.1": careful(Patience(10), share=0.1),
+    "share 0.15": careful(Patience(10), share=0.15),
+    "no smoothing": careful(Patience(10), smoothing=PLAIN),
+    "median of 3, weight ½": careful(Patience(10), smoothing=STEADY),
+    "weight 0.3": careful(Patience(10), smoothing=Smoothing(weight=0.3)),
 }
 SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in (2, 4)]
 
@@ -135,8 +137,8 @@ def main() -> None:
               "healthy runs stopped early, a trial")  # fmt: skip
     text = (
         "### Stopping without labels: how much of the choice is luck\n\n"
-        f"`python -m benchmarks.stopping.score_stress --raw RAW`: {len(records)} development records; mean regret ± its "
-        f"spread over the trials ({HALVES} halves of the probe, both phases of every second epoch).\n\n"
+        f"`python -m benchmarks.stopping.score_stress --raw RAW`: {len(records)} development records; mean regret ± "
+        f"its spread over the trials ({HALVES} halves of the probe, both phases of every second epoch).\n\n"
     )
     write_section("stopping stress", text + markdown_table(header, rows))
     write_json("stopping_stress", {"records": [r["record"] for r in records], "header": header, "rows": rows})

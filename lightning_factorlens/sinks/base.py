@@ -1,8 +1,8 @@
-"""What a sink is, and several of them as one."""
+"""What a sink is, and one action on several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from lightning_factorlens.types import Observation
@@ -19,25 +19,6 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of what the sink itself holds; what it was given stays open."""
-
-
-class Sinks:
-    """Several sinks as one; what one raises keeps no other from being written.
-
-    Args:
-        sinks: Written in this order.
-    """
-
-    def __init__(self, sinks: Iterable[Sink]) -> None:
-        self.sinks = tuple(sinks)
-
-    def write(self, observation: Observation) -> None:
-        """Write to all of them; raises as `each`."""
-        each(self.sinks, lambda sink: sink.write(observation), "sinks")
-
-    def close(self) -> None:
-        """Close all of them; raises as `each`."""
-        each(self.sinks, lambda sink: sink.close(), "sinks")
 
 
 def each(targets: Sequence[T], action: Callable[[T], None], what: str) -> None:

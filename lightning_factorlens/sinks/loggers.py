@@ -67,7 +67,8 @@ class LoggerSink:
                 logger.log_metrics(dict(metrics), step=observation.step)  # a copy: some loggers edit theirs
             extras = self._extras_of(logger)
             if extras is not None:
-                extras.write(observation, pictures(), self.others)
+                extras.write(observation, {}, self.others)
+                extras.draw(pictures(), observation.step)  # last: what fails in drawing costs nothing else
             elif self.album.every:
                 self._exhibit(logger, pictures, observation.step)
 

@@ -53,7 +53,7 @@ def look_figure(observation: Observation) -> NotebookFigure:
 
 
 def _histogram(ax: Axes, alphas: list[float], without: int) -> None:
-    dress(ax, f"α of {len(alphas)} layers" + (f", {without} have none" if without else ""), "α", "layers")
+    dress(ax, f"α of {len(alphas)} layers" + (f", {without} without" if without else ""), "α", "layers")
     edges = np.arange(1.0, HIGHEST + BIN, BIN)
     ax.hist(np.clip(alphas, edges[0], edges[-1]), bins=edges.tolist(), color=BLUE, edgecolor="white", gid="alpha")
     mean = float(np.mean(alphas))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,11 @@ class WandbGallery:
 
     @classmethod
     def of(cls, logger: Any) -> WandbGallery | None:
-        """For a logger that takes both; None for any other."""
-        return cls(logger) if can(logger, "log_image", "log_text") else None
+        """For a logger that takes both as this one does; None for any other."""
+        if not can(logger, "log_image", "log_text"):
+            return None
+        image, text = (set(inspect.signature(m).parameters) for m in (logger.log_image, logger.log_text))
+        return cls(logger) if {"images", "step"} <= image and {"columns", "data", "step"} <= text else None
 
     def show(self, tag: str, pixels: np.ndarray, step: int) -> None:
         """One picture at a step, beside the scalars of that step."""

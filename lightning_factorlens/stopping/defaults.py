@@ -14,12 +14,12 @@ DEFAULT_SIGNAL = "factorlens/consistency"
 
 
 def default_rule() -> Rule:
-    """Patience of 8 looks on the smoothed signal, aware of the learning rate.
+    """Patience of 10 looks on the smoothed signal, aware of the learning rate.
 
-    The first 3 looks do not count: the network still takes everything for the same few classes, in agreement with
+    The first 5 looks do not count: the network still takes everything for the same few classes, in agreement with
     itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a fifth above the
     lowest, and nothing but 5 looks in a row above that stops the run.
     """
     meanwhile = Risen(share=0.2, patience=5)
-    rule = AfterWarmup(AwaitAnneal(Patience(patience=8), meanwhile=meanwhile), epochs=3)
+    rule = AfterWarmup(AwaitAnneal(Patience(patience=10), meanwhile=meanwhile), epochs=5)
     return Smoothed(rule, Smoothing(weight=0.5))

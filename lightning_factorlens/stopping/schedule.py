@@ -112,7 +112,7 @@ class AwaitAnneal(_Waiting):
         floor: Share of the highest rate below which a rate counts as annealed.
         settle: Looks without a fall after which an unknown schedule counts as done.
         meanwhile: A rule that says during a wait which look is the best and whether to stop, such as `Risen`, for
-            networks that go wrong before the rate has fallen; without one the latest look is the best and nothing stops.
+            networks that go wrong before the rate has fallen; without one the latest look is best and nothing stops.
     """
 
     floor: float = 0.01
@@ -137,7 +137,8 @@ class AwaitAnneal(_Waiting):
         if self.meanwhile is None or not self._wait(state, look)[1]:
             return new, verdict
         inner, other = self.meanwhile.step(state["meanwhile"], value, look)
-        best = state["best_epoch"] if other.best_epoch is None else other.best_epoch
+        kept = [epoch for epoch in (state["best_epoch"], other.best_epoch) if epoch is not None]
+        best = max(kept, default=None)  # never back to a look whose checkpoint is gone
         other = replace(other, best_epoch=best, reason=f"{verdict.reason}; {other.reason}")
         return {**new, "meanwhile": inner, "best_epoch": best}, other
 

@@ -91,6 +91,36 @@ def test_bad_prefix_is_refused_at_once():
         LoggerSink([], prefix="a/b")
 
 
+class OldMlflow:
+    """The client of MLflow before 2.14, whose pictures have no step."""
+
+    def __init__(self):
+        self.files = {}
+
+    def log_batch(self, run_id, metrics):
+        raise AssertionError("scalars go through the logger")
+
+    def log_image(self, run_id, image, artifact_file):
+        self.files[run_id, artifact_file] = image.shape
+
+    def log_text(self, run_id, text, artifact_file):
+        self.files[run_id, artifact_file] = text
+
+
+def test_an_old_mlflow_gets_a_file_a_step(observe):
+    logger = Recorder()
+    logger.experiment, logger.run_id, logger._prefix = OldMlflow(), "abc", "mine"
+    sink = LoggerSink([logger], figures_every=2)
+    sink.write(observe(0))
+    sink.write(observe(1))
+    sink.close()
+    names = [name for run, name in logger.experiment.files if run == "abc"]
+    assert [n for n in names if "2_rank_curve" in n] == [
+        f"mine-factorlens_figures/2_rank_curve/step_{step:07d}.png" for step in (7, 107)
+    ]
+    assert {n for n in names if n.endswith(".md")} == {"mine-factorlens/how_to_read.md", "mine-factorlens/result.md"}
+
+
 def test_lightnings_csv_logger(observe, tmp_path):
     loggers = pytest.importorskip("lightning.pytorch.loggers")
     logger, o = loggers.CSVLogger(tmp_path), observe()

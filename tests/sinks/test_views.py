@@ -79,7 +79,7 @@ def test_the_figure_shows_the_numbers(observe):
     bars = {round(p.get_x(), 2): p.get_height() for p in right.patches if p.get_height()}
     assert bars == {2.5: 1, 3.5: 1, 4.0: 1}
     assert right.lines[0].get_xdata()[0] == pytest.approx(np.mean([2.5, 3.5, 4.0]))
-    assert "1 have none" in right.get_title(loc="left")
+    assert "3 layers, 1 without" in right.get_title(loc="left")
     assert figure._repr_png_()[:4] == b"\x89PNG"
 
 
