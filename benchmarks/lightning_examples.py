@@ -25,7 +25,7 @@ from benchmarks.reporting import Figure, close, machine, markdown_table, write_j
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 900
 #: What the lens says of a model that it cannot call.
-ASKS = ("calls your LightningModule on a batch of inputs", "found no validation dataloader")
+ASKS = ("calls your LightningModule on a batch of inputs", "found no validation dataloader", "Name layers yourself")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ EXAMPLES = (
     Example(
         "domain_templates/semantic_segmentation.py", ("--data_path", "kitti", "--batch_size", "4", "--num_layers", "3")
     ),
-    Example("bug_report/bug_report_model.py"),
+    Example("bug_report/bug_report_model.py", lens="layers='layer'"),
 )
 
 

@@ -21,8 +21,7 @@ from lightning.pytorch.demos import mnist_datamodule, transformer
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.probing.batch import CallWith
+from lightning_factorlens import CallWith, FactorLensCallback
 
 #: A few batches of two epochs, on the CPU.
 SHORT = {
@@ -85,7 +84,7 @@ def fake(script: str, data: Path | None) -> None:
 
 
 def _repair_segmentation() -> None:
-    """Of Lightning 2.6 it reads a `learning_rate` that it never sets, and gives ToTensor a tensor; images are shrunk."""
+    """It reads a `learning_rate` that it never sets, and gives ToTensor a tensor; images are shrunk."""
     write_images(Path("kitti/training/image_2"), 200, (64, 32))
     write_images(Path("kitti/training/semantic"), 200, (64, 32), "L")
     LightningModule.learning_rate = 1e-3  # type: ignore[attr-defined]

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from lightning_factorlens.label_free_stopping import LabelFreeStopping
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.options import LensOptions
+    from lightning_factorlens.probing.batch import CallWith
     from lightning_factorlens.sinks.frames import to_frame
     from lightning_factorlens.sinks.records import JSONLinesSink, read_jsonl, write_jsonl
 
 __version__ = "0.1.0"
 __all__ = [
+    "CallWith",
     "FactorLens",
     "FactorLensCallback",
     "JSONLinesSink",
@@ -34,6 +36,7 @@ _HOMES = {
     "LabelFreeStopping": "label_free_stopping",
     "FactorLens": "lens",
     "LensOptions": "options",
+    "CallWith": "probing.batch",
     "JSONLinesSink": "sinks.records",
     "read_jsonl": "sinks.records",
     "write_jsonl": "sinks.records",

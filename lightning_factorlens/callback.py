@@ -233,8 +233,10 @@ class FactorLensCallback(Callback):
             x = self._probe.inputs
             raise MisconfigurationException(
                 f"FactorLensCallback calls your LightningModule on a batch of inputs, {tuple(x.shape)} of {x.dtype}: "
-                f"{type(error).__name__}: {error} Define `forward(self, x)`, or pass `call=`, which says how the model "
-                "is called, e.g. CallWith(['image', 'mask']) or CallWith([0], target='discriminator')."
+                f"{type(error).__name__}: {error} Define `forward(self, x)`; or pass `call=`, which says how the model "
+                "is called, e.g. CallWith(['image', 'mask']), CallWith([0], target='discriminator') or a function "
+                "(model, batch) → model.predict_step(batch, 0); or pass `probe=`, where it takes other inputs than the "
+                "validation set's, such as a generator's noise."
             ) from error
         self._layers = [row.name for row in table if row.kept]
         if self.verbose:

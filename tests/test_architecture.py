@@ -41,7 +41,7 @@ MAY_IMPORT = {
     | FLOOR,
     "rates": {"stopping"} | FLOOR,
     "label_free_stopping": {"callback", "trainer", "rates", "stopping"} | FLOOR,
-    "__init__": {"callback", "label_free_stopping", "lens", "options", "sinks"},
+    "__init__": {"callback", "label_free_stopping", "lens", "options", "probing", "sinks"},
 }
 OUTSIDE = {
     "lightning": {"callback", "trainer", "rates", "label_free_stopping"},

@@ -1,9 +1,13 @@
 """The credit account against a clock of our own, and inside a real Trainer against the wall's."""
 
+import json
 import logging
 import math
 import random
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -209,3 +213,38 @@ def test_a_budget_that_never_pays_leaves_one_look(tmp_path):
     _, lens = fit(tmp_path, 3, every_n_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
     assert lens._account.looks == 1
     assert lens._account.skipped == 6
+
+
+SCRIPT = """
+import json, sys, time
+sys.path.insert(0, sys.argv[2])
+import test_budget as t
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+import torch
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    data = TensorDataset(torch.rand(32, 1, 8, 8), torch.randint(0, 3, (32,)))
+    lens = t.LooksOf(probe_size=16, ranks=(1, 2), alpha=False, figures_every=0, verbose=False, max_overhead=0.3)
+    stop = t.EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+    trainer = Trainer(max_epochs=80, accelerator="cpu", devices=2, strategy="ddp", callbacks=[lens, stop], logger=False,
+        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
+    module = t.Slow(0.05 if trainer.global_rank else 0.1)  # clocks that do not agree
+    trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
+    told = {"skipped": lens._account.skipped, "looks": lens._account.looks, "epoch": trainer.current_epoch}
+    json.dump(told, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_skip_together(tmp_path):
+    (tmp_path / "train.py").write_text(SCRIPT)
+    here = str(Path(__file__).parent)
+    command = [sys.executable, tmp_path / "train.py", tmp_path, here]
+    subprocess.run(command, check=True, timeout=300, capture_output=True)
+    zero, one = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert zero == one
+    assert zero["looks"] == 3
+    assert zero["skipped"] > 0
+    assert zero["epoch"] < 80
