@@ -12,6 +12,7 @@ hooks. A set-up counts only where the lens has looked and never failed. How many
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from dataclasses import asdict
@@ -22,7 +23,16 @@ if __package__ in (None, ""):  # run as a script: the folder above is not on the
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.do_no_harm_compare import apart
 from benchmarks.do_no_harm_setups import KINDS, SetUp, every_pair
-from benchmarks.reporting import Figure, close, machine, markdown_table, write_json, write_section
+from benchmarks.reporting import RESULTS, Figure, close, machine, markdown_table, write_json, write_section
+
+NAME = "do_no_harm"
+
+
+def earlier() -> list[dict[str, Any]]:
+    """The rows of the last run."""
+    path = RESULTS / f"{NAME}.json"
+    found: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
+    return found
 
 
 def report(rows: list[tuple[SetUp, dict[str, Any]]], quick: bool) -> tuple[str, list[Figure]]:
@@ -32,6 +42,7 @@ def report(rows: list[tuple[SetUp, dict[str, Any]]], quick: bool) -> tuple[str, 
     odd = [(str(i), str(s), r["verdict"], r["why"]) for i, (s, r) in enumerate(rows, 1) if r["verdict"] != "identical"]
     everything = [(str(i), str(s), str(r["looks"]), r["verdict"]) for i, (s, r) in enumerate(rows, 1)]
     more = [s for s, r in rows if len(set(r.get("graphs", [0]))) > 1]
+    whole = sum(s.compile.startswith("whole") for s in more)
     kinds = "; ".join(f"{k} ({', '.join(str(v) for v in vs)})" for k, vs in KINDS.items())
     text = f"""## Do no harm{" (quick run)" if quick else ""}
 
@@ -41,9 +52,8 @@ def report(rows: list[tuple[SetUp, dict[str, Any]]], quick: bool) -> tuple[str, 
 
 {markdown_table(("#", "set-up", "verdict", "what differs"), odd) if odd else "No exception."}
 
-In {len(more)} set-ups torch compiled another number of graphs, all of them with `torch.compile` around the whole
-LightningModule ({all(m.compile.startswith("whole") for m in more)}): Lightning's own `log` is then compiled too, and
-again whenever a callback has logged more values. Compile the network inside the module, and nothing is compiled twice.
+Torch compiled another number of graphs in {len(more)} set-ups, {whole} of which compile the whole LightningModule:
+Lightning's own `log` is then compiled too, and again whenever a callback has logged more values. Weights stay the same.
 
 <details><summary>All set-ups</summary>
 
@@ -61,20 +71,25 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a third of the set-ups")
-    parser.add_argument("--only", default="", help="set-ups whose name holds this word; nothing is written")
+    parser.add_argument("--only", default="", help="only set-ups whose name holds this are run anew")
     args = parser.parse_args()
-    setups = [s for s in every_pair()[:: 3 if args.quick else 1] if args.only in str(s)]
-    rows = []
+    setups = every_pair()[:: 3 if args.quick else 1]
+    known = {SetUp(**{k: row[k] for k in KINDS}): row for row in (earlier() if args.only else [])}
+    rows: list[tuple[SetUp, dict[str, Any]]] = []
     with tempfile.TemporaryDirectory() as folder:
         for number, setup in enumerate(setups, 1):
-            rows.append((setup, row := apart(setup, Path(folder) / "run")))
-            told = f"{row['verdict']}, {row['looks']} looks {row['why']}"
-            print(f"{number}/{len(setups)} {setup}: {told}", flush=True)
+            if args.only in str(setup):
+                row = apart(setup, Path(folder) / "run")
+                rows.append((setup, row))
+                print(
+                    f"{number}/{len(setups)} {setup}: {row['verdict']}, {row['looks']} looks {row['why']}", flush=True
+                )
+            elif setup in known:
+                rows.append((setup, known[setup]))
     text, figures = report(rows, args.quick)
-    if not args.only:
-        table = [{**asdict(s), **r} for s, r in rows]
-        write_json("do_no_harm", {"machine": machine(["lightning"]), "quick": args.quick, "rows": table}, figures)
-        write_section("do_no_harm", text)
+    table = [{**asdict(s), **r} for s, r in rows]
+    write_json(NAME, {"machine": machine(["lightning"]), "quick": args.quick, "rows": table}, figures)
+    write_section(NAME, text)
     close(figures)
 
 

@@ -29,7 +29,7 @@ def cnn() -> nn.Module:
 def frozen_norm() -> nn.Module:
     """The first batch norm stays in eval mode: `train()` on the root would thaw it."""
     net = cnn()
-    net[1].eval().requires_grad_(False)  # type: ignore[index,operator]
+    net[1].eval().requires_grad_(False)  # type: ignore[index]
     return net
 
 

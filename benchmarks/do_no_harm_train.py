@@ -6,7 +6,7 @@ import random
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -55,7 +55,7 @@ class Student(LightningModule):
         """Compiles the network, in the process that trains it."""
         kind, _, backend = self.setup_.compile.partition(", ")
         if kind == "net" and not isinstance(self.net, torch._dynamo.OptimizedModule):
-            self.net = torch.compile(self.net, backend=backend)
+            self.net = cast(nn.Module, torch.compile(self.net, backend=backend))
 
     def forward(self, x: Tensor) -> Tensor:
         """Scores (N, 3)."""
@@ -64,7 +64,8 @@ class Student(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Logs at every step and epoch; a GAN takes one step of each of its optimizers."""
         if self.generator is not None:
-            return self._play(batch[0])
+            self._play(batch[0])
+            return None
         loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
         self.log("train_loss", loss, on_step=True, on_epoch=True)
         return loss
@@ -186,8 +187,12 @@ def watchers(kind: str) -> list[Callback]:
     if kind == "two and a stop":
         other = FactorLensCallback(prefix="other", layers="*", every_n_steps=3, **small)
         return [FactorLensCallback(**small), other, LabelFreeStopping(verbose=False)]
-    more = {"one": {}, "every 2 steps": {"every_n_steps": 2}, "resampled": {"resample": True}}[kind]
-    return [FactorLensCallback(**{**small, **more})]
+    steps: dict[str, dict[str, Any]] = {
+        "one": {},
+        "every 2 steps": {"every_n_steps": 2},
+        "resampled": {"resample": True},
+    }
+    return [FactorLensCallback(**{**small, **steps[kind]})]
 
 
 def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> list[dict[str, Any]]:
@@ -243,10 +248,13 @@ def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | 
         "twice an epoch": {"val_check_interval": 0.5}, "none": {"limit_val_batches": 0},
     }  # fmt: skip
     keep = ModelCheckpoint(folder / "kept", monitor="train_loss" if setup.model != "gan" else None, save_top_k=1)
+    # A GAN's losses each leave out the other network.
+    strategy = "ddp_fork_find_unused_parameters_true" if setup.model == "gan" else "ddp_fork"
+    strategy = strategy if setup.devices > 1 else "auto"
     trainer = Trainer(
         **length, **validation[setup.validation], precision=setup.precision, logger=Memory(), log_every_n_steps=1,  # type: ignore[arg-type]
         callbacks=[Seed(), *averaging[setup.averaging], keep, *guests], accumulate_grad_batches=setup.accumulate,
-        accelerator="cpu", devices=setup.devices, strategy="ddp_fork" if setup.devices > 1 else "auto",
+        accelerator="cpu", devices=setup.devices, strategy=strategy,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
     )  # fmt: skip
     options: dict[str, Any] = {"batch_size": BATCH, "num_workers": setup.workers}

@@ -75,7 +75,7 @@ def fake(script: str, data: Path | None) -> None:
     mnist: Any = (lambda _, **options: real(**{**options, "download": False})) if real else Digits
     mnist_datamodule.MNIST = mnist
     mnist_datamodule.MNISTDataModule.__init__.__defaults__ = ("./data", 5000, 0, False, 42, 32)  # no workers
-    transformer.WikiText2.download = staticmethod(write_words)  # type: ignore[method-assign]
+    transformer.WikiText2.download = write_words  # type: ignore[method-assign]
     downloads.download_and_extract_archive = write_pets
     model = helpers.get_torchvision_model
     helpers.get_torchvision_model = lambda name, **_: model(name, weights=None)
@@ -89,8 +89,8 @@ def _repair_segmentation() -> None:
     write_images(Path("kitti/training/semantic"), 200, (64, 32), "L")
     LightningModule.learning_rate = 1e-3  # type: ignore[attr-defined]
     resize, convert, tensor = Image.Image.resize, torchvision.transforms.ToTensor.__call__, torch.tensor
-    Image.Image.resize = lambda image, *_, **__: resize(image, (64, 32))  # type: ignore[method-assign,assignment]
-    torch.tensor = lambda x, **o: torch.from_numpy(np.array(x)) if isinstance(x, Image.Image) else tensor(x, **o)  # type: ignore[assignment]
+    Image.Image.resize = lambda image, *_, **__: resize(image, (64, 32))  # type: ignore[method-assign]
+    torch.tensor = lambda x, **o: torch.from_numpy(np.array(x)) if isinstance(x, Image.Image) else tensor(x, **o)
     torchvision.transforms.ToTensor.__call__ = lambda to, x: convert(to, x.numpy() if torch.is_tensor(x) else x)
 
 
