@@ -12,17 +12,16 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, StochasticWeightAveraging
-from lightning.pytorch.loggers.logger import Logger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.do_no_harm_models import CLASSES, FAMILIES
+from benchmarks.do_no_harm_record import Memory, Record, Save, Seed
 from benchmarks.do_no_harm_setups import SetUp
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 from lightning_factorlens.factorization import HALS
 
 BATCHES, BATCH, EPOCHS = 5, 8, 3
-PREFIXES = ("factorlens", "other")
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -118,66 +117,6 @@ class Student(LightningModule):
         return optimizer if self.generator is None else {"optimizer": optimizer}
 
 
-class Memory(Logger):
-    """Keeps every value that is logged, in order."""
-
-    name, version = "memory", 0
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[int | None, dict[str, float]]] = []
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Keeps them."""
-        self.rows.append((step, dict(metrics)))
-
-    def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Keeps nothing."""
-
-
-class Record(Callback):
-    """Writes, in every process and at the very end of fit, what must not depend on the lens."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Whatever a later step, epoch or run could depend on."""
-        path = self.folder / "end.ckpt"
-        trainer.save_checkpoint(path)
-        checkpoint = torch.load(path, weights_only=True)
-        ours = [c.state_key for c in trainer.callbacks if type(c).__module__.startswith("lightning_factorlens")]  # type: ignore[attr-defined]
-        checkpoint["callbacks"] = {k: v for k, v in checkpoint["callbacks"].items() if k not in ours}
-        rows = [row for logger in trainer.loggers if isinstance(logger, Memory) for row in logger.rows]
-        logged = [(step, _users(metrics)) for step, metrics in rows]
-        lenses = [c for c in trainer.callbacks if isinstance(c, FactorLensCallback)]  # type: ignore[attr-defined]
-        random_state = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
-        compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-        found = {
-            "checkpoint": checkpoint,
-            "weights": {**pl_module.state_dict(keep_vars=False)},
-            "strides": {k: v.stride() for k, v in pl_module.state_dict().items()},
-            "gradients": {k: p.grad for k, p in pl_module.named_parameters()},
-            "optimizers": [o.state_dict() for o in trainer.optimizers],
-            "logged": [row for row in logged if set(row[1]) - {"epoch"}],
-            "metrics": _users(trainer.callback_metrics),
-            "random": random_state,
-            "flags": {name: module.training for name, module in pl_module.named_modules()},
-            "requires_grad": {k: p.requires_grad for k, p in pl_module.named_parameters()},
-            "hooks": {n: (len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in pl_module.named_modules()},
-            "graphs": compiled,
-            "grad mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")),
-            "lens": [(c._looks, c._failures) for c in lenses],
-        }
-        torch.save(found, self.folder / f"rank{trainer.global_rank}.pt")
-
-
-def _users(metrics: Any) -> dict[str, Any]:
-    """What is not the lens's own."""
-    ours = tuple(f"{prefix}{end}" for prefix in PREFIXES for end in ("/", "_"))
-    return {k: v for k, v in metrics.items() if not k.startswith(ours)}
-
-
 def watchers(kind: str) -> list[Callback]:
     """The lenses of a set-up, small ones."""
     small: dict[str, Any] = {
@@ -187,12 +126,8 @@ def watchers(kind: str) -> list[Callback]:
     if kind == "two and a stop":
         other = FactorLensCallback(prefix="other", layers="*", every_n_steps=3, **small)
         return [FactorLensCallback(**small), other, LabelFreeStopping(verbose=False)]
-    steps: dict[str, dict[str, Any]] = {
-        "one": {},
-        "every 2 steps": {"every_n_steps": 2},
-        "resampled": {"resample": True},
-    }
-    return [FactorLensCallback(**{**small, **steps[kind]})]
+    more: dict[str, Any] = {"every 2 steps": {"every_n_steps": 2}, "resampled": {"resample": True}}
+    return [FactorLensCallback(**{**small, **more.get(kind, {})})]
 
 
 def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> list[dict[str, Any]]:
@@ -216,27 +151,6 @@ def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> l
         setup, folder, [*guests(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS
     )
     return [torch.load(folder / f"rank{r}.pt", weights_only=False) for r in range(setup.devices)]
-
-
-class Seed(Callback):
-    """In the process that trains: Python seeds its generator anew where a process is forked."""
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Before anything is drawn."""
-        torch.manual_seed(7)
-        np.random.seed(7)
-        random.seed(7)
-
-
-class Save(Callback):
-    """Writes the checkpoint that training is resumed from."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """In the middle of an epoch."""
-        trainer.save_checkpoint(self.folder / "middle.ckpt")
 
 
 def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | None, **length: int) -> None:

@@ -75,7 +75,7 @@ def fake(script: str, data: Path | None) -> None:
     mnist: Any = (lambda _, **options: real(**{**options, "download": False})) if real else Digits
     mnist_datamodule.MNIST = mnist
     mnist_datamodule.MNISTDataModule.__init__.__defaults__ = ("./data", 5000, 0, False, 42, 32)  # no workers
-    transformer.WikiText2.download = write_words  # type: ignore[method-assign]
+    transformer.WikiText2.download = staticmethod(write_words)  # type: ignore[method-assign,assignment]
     downloads.download_and_extract_archive = write_pets
     model = helpers.get_torchvision_model
     helpers.get_torchvision_model = lambda name, **_: model(name, weights=None)

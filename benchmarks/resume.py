@@ -34,9 +34,15 @@ if __package__ in (None, ""):  # run as a script: the folder above is not on the
 from benchmarks.reporting import Figure, close, machine, markdown_table, write_json, write_section
 
 ROOT = Path(__file__).resolve().parent.parent
-#: Hooks in which a run is killed.
-PLACES = ("on_train_batch_start", "on_before_optimizer_step", "on_train_batch_end", "on_validation_batch_end", "look")
 BATCHES, EPOCHS = 10, 8
+#: Hooks in which a run is killed, and at which of their calls at the latest: all lie within its first two epochs.
+PLACES = {
+    "on_train_batch_start": 2 * BATCHES,
+    "on_before_optimizer_step": 2 * BATCHES,
+    "on_train_batch_end": 2 * BATCHES,
+    "on_validation_batch_end": 9,
+    "look": 2,
+}
 #: A checkpoint in the last batch of every epoch, and a kill thereafter.
 LAST_BATCH, LATE = {"every_n_train_steps": BATCHES}, ((3 * BATCHES + 4, "on_train_batch_start"),)
 
@@ -210,6 +216,12 @@ def train(run: Run, folder: Path, kill: tuple[int, str] | None) -> None:
     (folder / "end.json").write_text(json.dumps(end))
 
 
+def random_kills(draw: random.Random, n: int) -> list[tuple[int, str]]:
+    """Calls and hooks to be killed at."""
+    places = [draw.choice(list(PLACES)) for _ in range(n)]
+    return [(draw.randint(1, PLACES[place]), place) for place in places]
+
+
 def points(folder: Path) -> dict[tuple[str, int], list[float]]:
     """Every value that was logged of the lens, by tag and x; what it cost is left out."""
     found: dict[tuple[str, int], list[float]] = {}
@@ -287,7 +299,7 @@ def main() -> None:
     args = parser.parse_args()
     draw, outcomes = random.Random(args.seed), []
     for run in RUNS:
-        kills = run.kills or [(draw.randrange(1, 2 * BATCHES), draw.choice(PLACES)) for _ in range(args.kills)]
+        kills = run.kills or random_kills(draw, args.kills)
         with tempfile.TemporaryDirectory() as folder:
             outcomes.append(compare(run, Path(folder), kills))
         print(outcomes[-1], flush=True)

@@ -13,7 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.resume import BATCHES, PLACES, RUNS, compare
+from benchmarks.resume import RUNS, compare, random_kills
 from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.sinks.records import to_json
 
@@ -48,9 +48,7 @@ def test_the_look_and_the_stop_that_lightning_leaves_out_are_made_up_for(tmp_pat
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
 def test_ten_kills_at_random_places(tmp_path, run):
-    draw = random.Random(run.name)
-    kills = run.kills or [(draw.randrange(3, 2 * BATCHES), draw.choice(PLACES)) for _ in range(10)]
-    outcome = compare(run, tmp_path, kills)
+    outcome = compare(run, tmp_path, run.kills or random_kills(random.Random(run.name), 10))
     check(outcome, outcome.kills)
     assert outcome.kills > 0
 
