@@ -317,7 +317,7 @@ CLOSING = {
 }
 
 
-@pytest.mark.parametrize("fault", CLOSING)
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=pytest.mark.slow if "pictures" in f else ()) for f in CLOSING])
 def test_a_fault_while_closing_comes_to_nothing_but_a_warning(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -399,7 +399,7 @@ PICTURES = {
 }
 
 
-@pytest.mark.parametrize("fault", PICTURES)
+@pytest.mark.parametrize("fault", [pytest.param(f, marks=pytest.mark.slow if f == "memory" else ()) for f in PICTURES])
 def test_pictures_that_fail_cost_nothing_else(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
