@@ -14,27 +14,23 @@ weights are compared first.
 from __future__ import annotations
 
 import argparse
-import hashlib
-import inspect
 import json
 import multiprocessing
-import os
 import random
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # run as a script: the folder above is not on the path yet
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.reporting import Figure, close, machine, markdown_table, write_json, write_section
+from benchmarks.resume_train import BATCHES, Run, train
 
-ROOT = Path(__file__).resolve().parent.parent
-BATCHES, EPOCHS = 10, 8
 #: Hooks in which a run is killed, and at which of their calls at the latest: all lie within its first two epochs.
 PLACES = {
     "on_train_batch_start": 2 * BATCHES,
@@ -45,30 +41,6 @@ PLACES = {
 }
 #: A checkpoint in the last batch of every epoch, and a kill thereafter.
 LAST_BATCH, LATE = {"every_n_train_steps": BATCHES}, ((3 * BATCHES + 4, "on_train_batch_start"),)
-
-
-@dataclass(frozen=True)
-class Run:
-    """One way to train.
-
-    Attributes:
-        name: For the table.
-        lens: Arguments of the lens.
-        checkpoint: Arguments of the ModelCheckpoint.
-        trainer: Arguments of the Trainer.
-        patience: Of what stops training by the lens; None for nothing that does.
-        label_free: Whether that is `LabelFreeStopping` with a patience rule, in place of `EarlyStopping`.
-        kills: Calls and hooks to be killed at, in place of random ones.
-    """
-
-    name: str
-    lens: dict[str, Any] = field(default_factory=dict)
-    checkpoint: dict[str, Any] = field(default_factory=lambda: {"every_n_train_steps": 7})
-    trainer: dict[str, Any] = field(default_factory=dict)
-    patience: int | None = 2
-    label_free: bool = False
-    kills: tuple[tuple[int, str], ...] = ()
-
 
 RUNS = (
     Run("a look an epoch, a checkpoint every 7 steps", patience=None),
@@ -84,136 +56,6 @@ RUNS = (
 #: A server that has imported what takes seconds to import, and from which every run is forked.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning.pytorch", "lightning_factorlens.callback"])
-
-
-def train(run: Run, folder: Path, kill: tuple[int, str] | None) -> None:
-    """Trains, or goes on training, in this process; dies at the given call of the given hook."""
-    log = os.open(folder / "log.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    import torch
-    from lightning.pytorch import Callback, LightningModule, Trainer
-    from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-    from lightning.pytorch.loggers.logger import Logger
-    from torch import nn
-
-    from lightning_factorlens import FactorLensCallback, LabelFreeStopping
-    from lightning_factorlens.factorization import MultiplicativeUpdates
-    from lightning_factorlens.stopping import Patience
-
-    torch.set_num_threads(1)
-
-    class Lines(Logger):
-        """One line of JSON a point, on disk before anything else happens."""
-
-        name, version = "lines", 0
-
-        def log_hyperparams(self, *_: Any, **__: Any) -> None: ...
-
-        def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-            with (folder / "points.jsonl").open("a") as file:
-                file.writelines(json.dumps([tag, step, value]) + "\n" for tag, value in metrics.items())
-
-    class Order:
-        """Batches in an order drawn from the epoch, which goes on where a checkpoint left it."""
-
-        def __init__(self) -> None:
-            g = torch.Generator().manual_seed(0)
-            self.x = torch.rand(80, 1, 8, 8, generator=g)
-            self.y = (self.x.flatten(1) @ torch.randn(64, 3, generator=g)).argmax(1)
-            self.epoch, self.done, self.sampler = 0, 0, self  # Lightning tells a loader's sampler the epoch
-
-        def __len__(self) -> int:
-            return BATCHES
-
-        def __iter__(self) -> Iterator[Any]:
-            order = torch.randperm(80, generator=torch.Generator().manual_seed(self.epoch)).view(BATCHES, -1)
-            for rows in order[self.done :]:
-                self.done = (self.done + 1) % BATCHES
-                yield self.x[rows], self.y[rows]
-
-        def set_epoch(self, epoch: int) -> None:
-            self.epoch = epoch
-
-        def state_dict(self) -> dict[str, int]:
-            return {"done": self.done}
-
-        def load_state_dict(self, state: dict[str, int]) -> None:
-            self.done = state["done"]
-
-    class Net(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.frozen = nn.Conv2d(1, 24, 3).requires_grad_(False)
-            self.net = nn.Sequential(nn.BatchNorm2d(24), nn.ReLU(), nn.Conv2d(24, 24, 3), nn.ReLU(), nn.Flatten())
-            self.head = nn.Linear(24 * 16, 3)
-
-        def forward(self, x: Any) -> Any:
-            return self.head(self.net(self.frozen(x)))
-
-        def training_step(self, batch: Any, batch_idx: int) -> Any:
-            return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-        def validation_step(self, batch: Any, batch_idx: int) -> None: ...
-
-        def configure_optimizers(self) -> Any:
-            return torch.optim.Adam(self.parameters(), lr=3e-3)
-
-    class Killer(Callback):
-        """Dies at the n-th call of a hook."""
-
-        def __init__(self) -> None:
-            self.calls = 0
-
-        def count(self, *_: Any) -> None:
-            self.calls += 1
-            if kill is not None and self.calls == kill[0]:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    killer = Killer()
-    if kill is not None and kill[1] == "look":
-        from lightning_factorlens.lens import FactorLens
-
-        observe = FactorLens.observe
-
-        def fatal(self: FactorLens, *args: Any, **kwargs: Any) -> Any:
-            killer.count()
-            return observe(self, *args, **kwargs)
-
-        FactorLens.observe = fatal  # type: ignore[method-assign]
-    elif kill is not None:
-        setattr(Killer, kill[1], Killer.count)
-
-    options = dict(run.lens)
-    if options.get("solver") == "mu":
-        options["solver"] = MultiplicativeUpdates(passes=5)
-    lens = FactorLensCallback(probe_size=24, ranks=(1, 2, 4), verbose=False, **options)
-    keep = ModelCheckpoint(folder, save_last=True, **run.checkpoint)
-    callbacks: list[Callback] = [killer, keep, lens]
-    if run.patience is not None and run.label_free:
-        callbacks.append(LabelFreeStopping(rule=Patience(run.patience), mode="stop"))
-    elif run.patience is not None:
-        callbacks.append(EarlyStopping("factorlens/consistency", patience=run.patience, check_on_train_epoch_end=True))
-    torch.manual_seed(0)
-    trainer = Trainer(
-        max_epochs=EPOCHS,
-        accelerator="cpu",
-        logger=Lines(),
-        callbacks=callbacks,
-        log_every_n_steps=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **run.trainer,
-    )
-    data = Order()
-    validation = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data.x, data.y), 16)
-    last = folder / "last.ckpt"
-    safely = {"weights_only": True} if "weights_only" in inspect.signature(trainer.fit).parameters else {}
-    model = Net()
-    trainer.fit(model, data, validation, ckpt_path=last if last.exists() else None, **safely)
-    weights = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
-    end = {"epoch": trainer.current_epoch, "step": trainer.global_step, "weights": weights}
-    (folder / "end.json").write_text(json.dumps(end))
 
 
 def random_kills(draw: random.Random, n: int) -> list[tuple[int, str]]:

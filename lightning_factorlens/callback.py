@@ -1,4 +1,4 @@
-"""FactorLensCallback: when to look, on which rank, whom to tell. No mathematics; the only importer of lightning."""
+"""FactorLensCallback: when to look, on which rank, whom to tell. No mathematics."""
 
 from __future__ import annotations
 

@@ -4,7 +4,8 @@ import sys
 
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule
+from nets import Classifier
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -43,22 +44,13 @@ trainer:
 """
 
 
-class Net(LightningModule):
+class Net(Classifier):
     def __init__(self):
         super().__init__()
         self.conv, self.relu, self.head = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4 * 36, 3)
 
     def forward(self, x):
         return self.head(self.relu(self.conv(x)).flatten(1))
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class Data(LightningDataModule):

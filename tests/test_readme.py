@@ -14,24 +14,15 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re
 
 @pytest.fixture
 def names():
-    from lightning.pytorch import LightningModule
+    from nets import Classifier
 
-    class Model(LightningModule):
+    class Model(Classifier):
         def __init__(self):
             super().__init__()
             self.net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 3))
 
         def forward(self, x):
             return self.net(x)
-
-        def training_step(self, batch, batch_idx):
-            return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-        def validation_step(self, batch, batch_idx):
-            pass
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
 
     torch.manual_seed(0)
     images = torch.rand(48, 1, 8, 8)

@@ -6,9 +6,10 @@ import random
 import lightning
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from nets import Classifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -53,7 +54,7 @@ def test_ten_kills_at_random_places(tmp_path, run):
     assert outcome.kills > 0
 
 
-class Net(LightningModule):
+class Net(Classifier):
     """Signs that training turns: the last layer's module is no known activation, and positive only at first."""
 
     def __init__(self):
@@ -62,15 +63,6 @@ class Net(LightningModule):
 
     def forward(self, x):
         return self.head(self.odd(self.act(self.conv(x))).flatten(1))
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def validation_step(self, batch, batch_idx):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
 class Odd(nn.Module):

@@ -59,13 +59,14 @@ def test_plain_values():
 def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
     import numpy as np
     import torch
-    from lightning.pytorch import LightningModule, Trainer
+    from lightning.pytorch import Trainer
+    from nets import Classifier
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 
     from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 
-    class Model(LightningModule):
+    class Model(Classifier):
         def __init__(self, width=5):
             super().__init__()
             self.save_hyperparameters()
@@ -73,15 +74,6 @@ def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
 
         def forward(self, x):
             return self.net(x)
-
-        def training_step(self, batch, batch_idx):
-            return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-        def validation_step(self, batch, batch_idx):
-            pass
-
-        def configure_optimizers(self):
-            return torch.optim.SGD(self.parameters(), lr=0.1)
 
     torch.manual_seed(0)
     loader = DataLoader(TensorDataset(torch.rand(24, 1, 8, 8), torch.randint(3, (24,))), 12)
