@@ -10,12 +10,12 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import Tensor, nn
+from torch import nn
 
 from lightning_factorlens.arguments import flag, one_of, whole
 from lightning_factorlens.budget import Account
 from lightning_factorlens.factorization import Solver, Weighting
-from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.lens import FactorLens, Memory
 from lightning_factorlens.options import LensOptions
 from lightning_factorlens.probing.batch import Batch, ModelCall, checked_call, digest
 from lightning_factorlens.probing.images import ProbeSource, probe_batch
@@ -164,7 +164,7 @@ class FactorLensCallback(Callback):
         """Back to before the first look."""
         self._latest: dict[str, float] = {}
         self._news: dict[str, float] = {}
-        self._warm: list[Tensor] = []
+        self._memory = Memory()
         self._looks, self._epochs, self._last_step, self._failures = 0, 0, 0, 0
         self._looked_this_epoch = False
         self._layers: list[str] = []
@@ -200,7 +200,7 @@ class FactorLensCallback(Callback):
                 self._probe = self._draw(trainer, pl_module)
                 self._recognise(self._probe)
                 self._choose()
-            self.lens.warm = tuple(self._warm) or None
+            self.lens.memory = self._memory
         if trainer.is_global_zero:
             others = tags_of_others(trainer, self.prefix)
             tell = rank_zero_info if self.verbose else None
@@ -259,7 +259,7 @@ class FactorLensCallback(Callback):
         """Curves go on after a checkpoint only where the probe is the same; factors of other samples are of no use."""
         mark = digest(probe.inputs)
         if self._mark and self._mark != mark and not self.resample:
-            self._warm = []
+            self._memory = Memory()
             rank_zero_warn(
                 "FactorLens: the probe is not the one that the checkpoint was written with, so the curves may jump. "
                 "Is the validation set split or shuffled anew in every run? Fix its seed, or pass `probe=` a tensor."
@@ -305,9 +305,9 @@ class FactorLensCallback(Callback):
                 words = f"FactorLens looks, epoch {epoch} ..."
                 with self._team.together(), ProgressLine(trainer, words, self.verbose) as line:
                     seen = self._observe(trainer, pl_module, epoch, step)
-                    news, warm = summaries(seen, self.prefix), [f.detach().cpu() for f in self.lens.warm or ()]
+                    news, memory = summaries(seen, self.prefix), self.lens.memory.cpu()
                 line.end(lambda: f"FactorLens: {epoch_line(seen)}")
-                found, self.observation, self._warm = news, seen, warm
+                found, self.observation, self._memory = news, seen, memory
                 self.history.append(without_tensors(seen))
                 self._looks += 1
             with self._team.together():
@@ -316,7 +316,7 @@ class FactorLensCallback(Callback):
             if raises or self.on_error == "raise":
                 raise
             if self.lens is not None:
-                self.lens.warm = tuple(self._warm) or None
+                self.lens.memory = self._memory
             self._warn(error)
         found = trainer.strategy.broadcast(found)
         self._news = found or {}
@@ -426,7 +426,8 @@ class FactorLensCallback(Callback):
         """Plain types and tensors alone: checkpoints are loaded with ``weights_only``."""
         return {
             "latest": dict(self._latest),
-            "warm": list(self._warm),
+            "warm": list(self._memory.F or ()),
+            "predictions": self._memory.predictions,
             "looks": self._looks,
             "epochs": self._epochs,
             "last_step": self._last_step,
@@ -462,7 +463,8 @@ class FactorLensCallback(Callback):
 
     def _restore(self, state_dict: dict[str, Any]) -> None:
         """The same warm start, probe and layers, the same account."""
-        self._latest, self._warm = dict(state_dict["latest"]), list(state_dict["warm"])
+        self._latest = dict(state_dict["latest"])
+        self._memory = Memory(tuple(state_dict["warm"]) or None, state_dict["predictions"])
         self._looks, self._epochs = state_dict["looks"], state_dict["epochs"]
         self._last_step, self._looked_this_epoch = state_dict["last_step"], state_dict["looked_this_epoch"]
         self._news, self._writing = dict(state_dict["news"]), state_dict["writing"]
@@ -471,5 +473,5 @@ class FactorLensCallback(Callback):
         self._account.load_state_dict(state_dict["account"])
         self._past = list(state_dict["past"])
         self.history = [from_json(line) for line in self._past]
-        if not all(bool(factor.isfinite().all()) for factor in self._warm):
+        if not all(bool(factor.isfinite().all()) for factor in self._memory.F or ()):
             raise ValueError("warm: factors that are NaN or infinite.")

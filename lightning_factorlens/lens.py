@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from lightning_factorlens.concepts.similarity import layer_similarities
 from lightning_factorlens.factorization import fit, full_precision, pose
 from lightning_factorlens.factorization.problem import CHUNK
-from lightning_factorlens.metrics.consistency import consistency, default_shift, shifted
+from lightning_factorlens.metrics.consistency import default_shift, shifted_in_turn
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
 from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra, spectrum_cost
+from lightning_factorlens.metrics.temporal_consistency import SteadyLabels, label_consistency
 from lightning_factorlens.options import LensOptions
 from lightning_factorlens.probing.batch import Batch
 from lightning_factorlens.probing.guest import undisturbed
@@ -56,6 +57,24 @@ class Stopwatch:
         return {**self.seconds, "total": sum(self.seconds.values())}
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What one look leaves to the next. A look that fails leaves what there was.
+
+    Attributes:
+        F: The last factors, one per rank, (rank, N): the next factorisation starts from them. None starts it cold.
+        predictions: Moving average of the network's answers, (N, K), see `SteadyLabels`. None begins it.
+    """
+
+    F: tuple[Tensor, ...] | None = None
+    predictions: Tensor | None = None
+
+    def cpu(self) -> Memory:
+        """For a checkpoint."""
+        F = None if self.F is None else tuple(f.detach().cpu() for f in self.F)
+        return Memory(F, None if self.predictions is None else self.predictions.cpu())
+
+
 @dataclass(repr=False)
 class FactorLens:
     """Looks at a model through unlabeled images.
@@ -81,7 +100,7 @@ class FactorLens:
 
     def __post_init__(self) -> None:
         self.choices: list[LayerChoice] = []
-        self.warm: tuple[Tensor, ...] | None = None
+        self.memory = Memory()
         self.spectra = SpectraCache()
 
     def __repr__(self) -> str:
@@ -134,7 +153,8 @@ class FactorLens:
 
         Args:
             probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward`` takes; on the model's device.
-            epoch: For the record.
+            epoch: For the record. A look at epoch 0 and step 0 is at a network that has learnt nothing yet: its
+                answers do not enter the steady labels behind ``consistency``.
             step: For the record.
 
         Returns:
@@ -150,12 +170,11 @@ class FactorLens:
         o, watch = self.options, Stopwatch(images.device)
         with watch("probe"), undisturbed(self.model), self.context():
             answer = ask_together(self.team, self._ask, batch, self.choices, CHUNK)
-            moved = self._consistency(batch, answer)
+            moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
         with watch("factorization"):
             blocks, start = self._blocks(images, answer), self._start(images)
             problem = pose(blocks, o.weighting, self.team, o.solver, warm=start is not None)
             result = problem.whole_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
-            self.warm = result.F
         with watch("metrics"), torch.no_grad(), full_precision():
             scopes = Scopes(problem)
             curves = scopes.curves(result)
@@ -164,6 +183,7 @@ class FactorLens:
             similarity = layer_similarities(result)
         with watch("spectra"):
             spectra = self._spectra()
+        self.memory = Memory(result.F, predictions)
         return Observation(
             epoch=epoch,
             step=step,
@@ -183,13 +203,13 @@ class FactorLens:
         )
 
     def forget(self) -> None:
-        """Starts the next factorisation cold: for a probe of other images."""
-        self.warm = None
+        """The next look is like the first: for a probe of other images."""
+        self.memory = Memory()
 
     def _start(self, images: Tensor) -> tuple[Tensor, ...] | None:
         """The last factors, where they are of these ranks and so many images."""
-        wanted = [(r, len(images)) for r in self.options.ranks]
-        return self.warm if self.warm is not None and [tuple(f.shape) for f in self.warm] == wanted else None
+        wanted, last = [(r, len(images)) for r in self.options.ranks], self.memory.F
+        return last if last is not None and [tuple(f.shape) for f in last] == wanted else None
 
     def _batch(self, probe: Any) -> Batch:
         return Batch.of(probe, getattr(self.forward, "inputs", None))
@@ -200,14 +220,21 @@ class FactorLens:
     def _ask(self, batch: Batch, choices: Iterable[LayerChoice]) -> Answer:
         return ask(self.model, self._call, batch, choices, self.options.max_features, self.options.seed)
 
-    def _consistency(self, batch: Batch, answer: Answer) -> float | None:
-        """None where a shift has no meaning: inputs that are no images, or outputs that are no (N, K) numbers."""
+    def _consistency(self, batch: Batch, answer: Answer, trained: bool) -> tuple[float | None, Tensor | None]:
+        """And the average of the predictions; None where a shift has no meaning, or outputs are no (N, K) numbers."""
         pixels = default_shift(batch.inputs) if self.options.shift is None else self.options.shift
         if not pixels or answer.logits is None or batch.inputs.ndim != 4:
-            return None
-        moved = [m for m in (batch.with_inputs(images) for images in shifted(batch.inputs, pixels)) if m is not None]
-        logits = outputs_together(self.team, self._ask, moved, answer.logits)
-        return consistency(answer.logits, logits) if logits else None
+            return None, None
+        moved = batch.with_inputs(shifted_in_turn(batch.inputs, pixels))
+        outputs = [] if moved is None else outputs_together(self.team, self._ask, [moved], answer.logits)
+        if not outputs:
+            return None, None
+        last = self.memory.predictions
+        steady = SteadyLabels(
+            average=last if trained and last is not None and last.shape == answer.logits.shape else None
+        )
+        labels = steady.update(answer.logits)
+        return label_consistency(labels, outputs), steady.average if trained else None
 
     def _notes(self, batch: Batch, moved: float | None, result: Factorization) -> tuple[str, ...]:
         """What a reader of the numbers must know."""

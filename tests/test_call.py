@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
-from lightning_factorlens.metrics.consistency import consistency, shifted
+from lightning_factorlens.metrics.consistency import consistency, shifted_in_turn
 from lightning_factorlens.probing.batch import Batch, CallWith, input_of
 from lightning_factorlens.probing.images import probe_batch
 from lightning_factorlens.probing.probe import input_blocks, token_counts
@@ -103,8 +103,8 @@ def test_a_model_that_wants_an_image_and_a_mask(call):
     net, batch = lens.lens.model.net, lens._probe.parts
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])
-        moved = [net(x, batch["mask"]) for x in shifted(batch["image"], 1)]
-    assert seen.consistency == pytest.approx(consistency(plain, moved), rel=1e-5)
+        moved = net(shifted_in_turn(batch["image"], 1), batch["mask"])
+    assert seen.consistency == pytest.approx(consistency(plain, [moved]), rel=1e-5)
 
 
 def test_without_a_call_no_label_reaches_the_lens():

@@ -2,6 +2,7 @@
 
 import copy
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.factorization import HALS, MultiplicativeUpdates
+from lightning_factorlens.metrics.consistency import shifted_in_turn
 from lightning_factorlens.probing.signs import Unnormalize
 
 RANKS = (1, 2, 4, 8)
@@ -328,6 +330,42 @@ def test_state_survives_a_checkpoint_under_weights_only(tmp_path):
     trainer.fit(Net(), *loaders(), ckpt_path=keep.last_model_path)
     assert [s for s, _ in scalars(tmp_path / "b")["factorlens/consistency"]] == [11, 15]
     assert resumed._looks == 5
+
+
+@pytest.mark.parametrize("broken", [None, 2])
+def test_consistency_is_that_of_steady_labels_over_the_looks(tmp_path, monkeypatch, broken):
+    """Against the formula, in float64, from the networks as they were; a look that failed leaves no trace."""
+    nets, failing = [], []
+
+    class Keep(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            nets.append(copy.deepcopy(pl_module).eval().double())
+
+    def fail_once(*args):
+        if callback._epochs == broken and not failing:
+            failing.append("now")
+            raise RuntimeError("no room")
+        return fit(*args)
+
+    import lightning_factorlens.lens as room
+
+    fit = room.layer_similarities
+    monkeypatch.setattr(room, "layer_similarities", fail_once)
+    callback = lens()
+    with pytest.warns(UserWarning, match="no room") if broken else nullcontext():
+        train(tmp_path, callback, Keep(), epochs=4)
+    x = callback._probe.inputs.double()
+    moved = shifted_in_turn(x, 1)
+    average, expected = None, {}
+    for epoch, net in enumerate(nets, 1):
+        if epoch == broken:
+            continue
+        with torch.no_grad():
+            p, log_q = net(x).softmax(1), net(moved).log_softmax(1)
+        average = p if average is None else 0.8 * average + 0.2 * p
+        expected[epoch] = float(-log_q.gather(1, average.argmax(1, keepdim=True)).mean())
+    seen = {o.epoch: o.consistency for o in callback.history if o.epoch}
+    assert seen == pytest.approx(expected, rel=1e-5)
 
 
 def test_two_lenses_and_no_logger(tmp_path):

@@ -203,9 +203,9 @@ def test_every_number_is_that_of_a_single_process(run):
     lens = FactorLens(script.Net(), FactorLensCallback(**script.ARGUMENTS).options)
     for look in range(5):  # the second and later start from the factors of the one before
         theirs = [torch.load(folder / f"look{look}_{rank}.pt", weights_only=False) for rank in range(size)]
-        images, weights, _ = theirs[0]
+        images, weights, seen = theirs[0]
         lens.model.load_state_dict(weights)
-        mine = numbers(lens.observe(images))
+        mine = numbers(lens.observe(images, seen.epoch, seen.step))
         for _, _, observation in theirs:
             assert numbers(observation) == pytest.approx(mine, abs=1e-5, rel=1e-5, nan_ok=True)
 

@@ -254,7 +254,7 @@ FAULTS = {
     "eigenvalues do not converge": (global_("torch.linalg.eigvalsh", DIVERGED), {}),
     "spectra do not converge": (global_(f"{LENS}.layer_spectra", DIVERGED), {}),
     "solver diverges": (broken_solver, {}),
-    "consistency fails": (global_(f"{LENS}.consistency", ZeroDivisionError("division by zero")), {}),
+    "consistency fails": (global_(f"{LENS}.label_consistency", ZeroDivisionError("division by zero")), {}),
     "the lens itself is gone": (attribute("lens.lens.observe", None), {}),
     "probe cannot be drawn": (broken_dataset, {"resample": True}),
     "disk is full": (global_(f"{SINKS}.loggers.write_scalars", FULL), {}),

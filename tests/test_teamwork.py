@@ -163,15 +163,15 @@ def broken_lens(team, who, where):
             lens.observe(images)
 
     for k in range(3):
-        failing, before = k == 1 and team.place == who, lens.warm
+        failing, before = k == 1 and team.place == who, lens.memory
         lens.broken, options = failing and where == "hook", lens.options
         if failing and where == "solver":
             lens.options = replace(options, solver=Broken())
         told.append(caught(look))
         lens.options = options
         if told[-1] != "nothing":
-            lens.warm = before
-    return told, [float(f.double().sum()) for f in lens.warm], lens.model.training
+            lens.memory = before
+    return told, [float(f.double().sum()) for f in lens.memory.F], lens.model.training
 
 
 def sharded_model(team):

@@ -18,7 +18,7 @@ from lightning_factorlens.stopping import (
 
 #: More looks than any record has: a rule that never stops and keeps the best of all.
 NEVER = 10_000
-#: Shifts of the lens's size along both diagonals; the lens takes the first two.
+#: Shifts of the lens's size along both diagonals; the lens takes the first two, in turn from image to image.
 DIAGONALS = ("+{px}+{px}", "-{px}-{px}", "+{px}-{px}", "-{px}+{px}")
 MEMORY = SteadyLabels().memory
 #: The default's smoothing.
@@ -31,7 +31,7 @@ def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...
 
 
 #: What the lens logs as ``factorlens/consistency``.
-DEFAULT = Signal(shifts(f"steady{MEMORY:g}", DIAGONALS[:2]))
+DEFAULT = Signal((f"probe/steady{MEMORY:g}/in_turn/{{px}}",))
 
 
 def careful(rule: Rule, warmup: int = 5, share: float = 0.2, smoothing: Smoothing = HALF) -> Rule:

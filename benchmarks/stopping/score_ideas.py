@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.stopping.ladder import SHIFTS, shift_name
-from benchmarks.stopping.score_candidates import DIAGONALS, HALF, careful, shifts
+from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, careful, shifts
 from benchmarks.stopping.score_replay import Candidate, Signal
 from lightning_factorlens.stopping import (
     AfterWarmup,
@@ -30,7 +30,6 @@ from lightning_factorlens.stopping.smoothing import STEADY as FIRST_STUDY
 
 PATIENCES = (5, 8, 10)
 TWO, FOUR, ALL = DIAGONALS[:2], DIAGONALS, tuple(shift_name(*s) for s in SHIFTS)
-STEADY = Signal(shifts("steady0.8", TWO))
 SINGLE = ("flip", "turn/5", "scale/1.1", "noise/0.1", "noise/0.3", "noise/0.6",
           "dropout/0.1", "dropout/0.3", "weight_noise/0.05", "weight_noise/0.2", "edge/+2+2")  # fmt: skip
 
@@ -51,8 +50,8 @@ def one_each(names: Iterable[str]) -> dict[str, Signal]:
 
 
 def ways(rules: dict[str, Rule]) -> list[Candidate]:
-    """Rules on one signal, that of the default's kind."""
-    return [Candidate(name, "probe", rule, STEADY) for name, rule in rules.items()]
+    """Rules on one signal, the default's."""
+    return [Candidate(name, "probe", rule, DEFAULT) for name, rule in rules.items()]
 
 
 def families() -> dict[str, list[Candidate]]:
@@ -66,6 +65,10 @@ def transform_families() -> dict[str, list[Candidate]]:
     return {
         "own choice under two diagonal shifts (first study)": judged({"hard, two": Signal(shifts("hard", TWO))}),
         "own choice, four shifts": judged({"hard, four": Signal(shifts("hard", FOUR))}),
+        "steady labels (memory 0.5 to 0.9), a shift for every image in turn": judged(
+            {f"steady {m}, in turn": Signal((f"probe/steady{m}/in_turn/{{px}}",)) for m in (0.5, 0.7, 0.8, 0.9)}
+        ),
+        "own choice, a shift for every image in turn": judged(one_each(("probe/hard/in_turn/{px}",))),
         "steady labels (memory 0.5 to 0.9), two shifts": judged(
             {f"steady {m}, two": Signal(shifts(f"steady{m}", TWO)) for m in (0.5, 0.7, 0.8, 0.9)}
         ),
@@ -127,7 +130,7 @@ def other_signal_families() -> dict[str, list[Candidate]]:
                 f"both, patience {p}",
                 "probe",
                 careful(AllOf([Patience(p), On(Patience(q), "probe/changes")])),
-                STEADY,
+                DEFAULT,
             )
             for p in PATIENCES
             for q in (2, 5)

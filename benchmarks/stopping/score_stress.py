@@ -43,7 +43,9 @@ RULES = {
     "median of 3, weight ½": careful(Patience(10), smoothing=STEADY),
     "weight 0.3": careful(Patience(10), smoothing=Smoothing(weight=0.3)),
 }
-SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in (2, 4)]
+#: By name, the views of the probe whose answers are compared: for every image in turn, or for every image all.
+VIEWS = {"a shift in turn": 0, "2 shifts": 2, "4 shifts": 4}
+SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in VIEWS]
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,12 @@ class Views:
         return cls(record, torch.from_numpy(arrays["probe_logits"][:, places].astype(np.float32)))
 
     def signal(self, memory: float, views: int) -> list[float]:
-        """Steady-label consistency under the first shifts; memory 0 is the network's own choice."""
+        """Steady-label consistency under the first shifts, 0 for two in turn; memory 0 is the network's own choice."""
         labels = steady_labels(list(self.logits[:, 0]), memory)
-        return [label_consistency(y, list(z[1 : 1 + views])) for y, z in zip(labels, self.logits)]
+        moved = self.logits[:, 1 : 1 + views] if views else self.logits[:, 1:2].clone()
+        if not views:
+            moved[:, 0, 1::2] = self.logits[:, 2, 1::2]
+        return [label_consistency(y, list(z)) for y, z in zip(labels, moved)]
 
     def part(self, images: Tensor, first: int, every: int) -> Views:
         """Some of the images and epochs."""
@@ -124,8 +129,8 @@ def main() -> None:
     views = [Views.of(r, args.raw) for r in records]
     first = next(iter(RULES.values()))
     options = {
-        **{f"{'own choice' if m == 0 else f'memory {m}'}, {k} shifts": (m, k, first) for m, k in SIGNALS},
-        **{f"memory 0.8, 2 shifts: {name}": (0.8, 2, rule) for name, rule in RULES.items()},
+        **{f"{'own choice' if m == 0 else f'memory {m}'}, {k}": (m, VIEWS[k], first) for m, k in SIGNALS},
+        **{f"the default's signal: {name}": (0.8, 0, rule) for name, rule in RULES.items()},
     }
     trials: dict[str, dict[str, list[list[Outcome]]]] = {name: {} for name in options}
     for kind, cut in variants(views):

@@ -107,8 +107,28 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
         found[f"probe/kl/{rung}"] = each(divergence, plain, other)
         for memory, labels in steady.items():
             found[f"probe/steady{memory:g}/{rung}"] = each(lambda y, q: label_consistency(y, [q]), labels, other)
+    for pixels, moved in in_turn(logits, ladder).items():
+        found[f"probe/hard/in_turn/{pixels}"] = [consistency(p, [q]) for p, q in zip(plain, moved)]
+        for memory, labels in steady.items():
+            found[f"probe/steady{memory:g}/in_turn/{pixels}"] = each(
+                lambda y, q: label_consistency(y, [q]), labels, moved
+            )
     found.update(_averages(logits, ladder))
     found.update(_feature_signals(arrays["probe_features"]))
+    return found
+
+
+def in_turn(logits: np.ndarray, ladder: Sequence[str]) -> dict[int, list[Tensor]]:
+    """By the pixels of the shift, at every epoch: even images shifted down and right, odd ones up and left.
+
+    What the network says of `shifted_in_turn` images, put together from its answers to both shifts.
+    """
+    found = {}
+    for pixels in (1, 2, 3):
+        there, back = (ladder.index(f"shift/{s}{pixels}{s}{pixels}") for s in "+-")
+        moved = logits[:, there].copy()
+        moved[:, 1::2] = logits[:, back, 1::2]
+        found[pixels] = by_epoch(moved)
     return found
 
 

@@ -20,9 +20,15 @@ def default_shift(images: Tensor) -> int | None:
     return max(1, min(images.shape[-2:]) // 16)
 
 
-def shifted(images: Tensor, pixels: int) -> list[Tensor]:
-    """The probe rolled along both diagonals by ±``pixels``: two tensors of the probe's shape."""
-    return [torch.roll(images, (s * pixels, s * pixels), (-2, -1)) for s in (1, -1)]
+def shifted_in_turn(images: Tensor, pixels: int) -> Tensor:
+    """The probe rolled along the diagonal, even images by ``pixels`` down and right, odd ones up and left.
+
+    One pass through the network instead of two, and on the development records of the project's benchmark as good a
+    signal. A direction for every look in turn, at the same price, is not: it makes the curve jump.
+    """
+    moved = torch.roll(images, (pixels, pixels), (-2, -1))
+    moved[1::2] = torch.roll(images[1::2], (-pixels, -pixels), (-2, -1))
+    return moved
 
 
 def log_probabilities(outputs: Tensor) -> Tensor:

@@ -41,12 +41,14 @@ class SteadyLabels:
             outputs: Of the plain probe, shape (N, K).
 
         Returns:
-            The labels ỹ after this look, shape (N,).
+            The labels ỹ after this look, shape (N,). Outputs that are not finite leave the average as it was.
 
         Raises:
             ValueError: Other images or classes than before.
         """
         p = log_probabilities(outputs).exp()
+        if not bool(p.isfinite().all()):  # a look that failed must not spoil those to come
+            return (p if self.average is None else self.average).argmax(1)
         if self.average is None:
             self.average = p
         elif self.average.shape != p.shape:

@@ -51,6 +51,14 @@ def test_an_average_from_a_checkpoint_goes_on():
         assert torch.equal(one.update(outputs), second.update(outputs))
 
 
+def test_a_look_that_gave_no_numbers_is_forgotten():
+    steady = SteadyLabels()
+    steady.update(LOOKS[0])
+    before = steady.average.clone()
+    assert torch.equal(steady.update(LOOKS[1] / 0), before.argmax(1))
+    assert torch.equal(steady.average, before)
+
+
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"memory: must be at least 0 and below 1, found 1"):
         SteadyLabels(1)
