@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_factorlens.concepts.similarity import layer_similarities
 from lightning_factorlens.factorization import fit, full_precision, pose
 from lightning_factorlens.factorization.problem import CHUNK
+from lightning_factorlens.metrics.confidence import imbalance
 from lightning_factorlens.metrics.consistency import default_shift, shifted_in_turn
 from lightning_factorlens.metrics.rank_curve import Scopes
 from lightning_factorlens.metrics.required_rank import required_rank
@@ -168,9 +169,11 @@ class FactorLens:
         if not self.choices:
             self.choose(batch)
         o, watch = self.options, Stopwatch(images.device)
-        with watch("probe"), undisturbed(self.model), self.context():
-            answer = ask_together(self.team, self._ask, batch, self.choices, CHUNK)
-            moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
+        with undisturbed(self.model), self.context():
+            with watch("probe"):
+                answer = ask_together(self.team, self._ask, batch, self.choices, CHUNK)
+            with watch("consistency"):
+                moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
         with watch("factorization"):
             blocks, start = self._blocks(images, answer), self._start(images)
             problem = pose(blocks, o.weighting, self.team, o.solver, warm=start is not None)
@@ -234,7 +237,8 @@ class FactorLens:
             average=last if trained and last is not None and last.shape == answer.logits.shape else None
         )
         labels = steady.update(answer.logits)
-        return label_consistency(labels, outputs), steady.average if trained else None
+        c = label_consistency(labels, outputs) + imbalance(answer.logits)
+        return c, steady.average if trained else None
 
     def _notes(self, batch: Batch, moved: float | None, result: Factorization) -> tuple[str, ...]:
         """What a reader of the numbers must know."""

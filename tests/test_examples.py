@@ -39,7 +39,7 @@ def test_mnist(tmp_path):
 def test_cifar10_resnet(tmp_path):
     if not (DATA / "cifar10.npz").exists():
         pytest.skip(f"no cifar10.npz in {DATA}: set FACTORLENS_DATA")
-    out = run(ROOT / "examples/cifar10_resnet.py", "--data", DATA / "cifar10.npz", cwd=tmp_path)
+    out = run(ROOT / "examples/cifar10_resnet.py", "--data", DATA / "cifar10.npz", "--images", "2000", cwd=tmp_path)
     assert "tensorboard --logdir" in out
 
 

@@ -30,11 +30,16 @@ def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...
     return tuple(f"probe/{kind}/shift/{d}" for d in directions)
 
 
+def balanced(*names: str) -> Signal:
+    """Signals and the imbalance of the mean prediction."""
+    return Signal((*names, "probe/imbalance"), "sum")
+
+
 #: What the lens logs as ``factorlens/consistency``.
-DEFAULT = Signal((f"probe/steady{MEMORY:g}/in_turn/{{px}}",))
+DEFAULT = balanced(f"probe/steady{MEMORY:g}/in_turn/{{px}}")
 
 
-def careful(rule: Rule, warmup: int = 5, share: float = 0.2, smoothing: Smoothing = HALF) -> Rule:
+def careful(rule: Rule, warmup: int = 5, share: float = 0.1, smoothing: Smoothing = HALF) -> Rule:
     """A rule on the smoothed signal that knows of warm-up and schedule, as the default does."""
     return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup), smoothing)
 

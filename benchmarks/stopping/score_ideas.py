@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.stopping.ladder import SHIFTS, shift_name
-from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, careful, shifts
+from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, balanced, careful, shifts
 from benchmarks.stopping.score_replay import Candidate, Signal
 from lightning_factorlens.stopping import (
     AfterWarmup,
@@ -68,6 +68,10 @@ def transform_families() -> dict[str, list[Candidate]]:
         "steady labels (memory 0.5 to 0.9), a shift for every image in turn": judged(
             {f"steady {m}, in turn": Signal((f"probe/steady{m}/in_turn/{{px}}",)) for m in (0.5, 0.7, 0.8, 0.9)}
         ),
+        "the same and the balance of the answers (the default's signal)": judged(
+            {f"steady {m}, in turn, balance": balanced(f"probe/steady{m}/in_turn/{{px}}") for m in (0.5, 0.7, 0.8, 0.9)}
+        ),
+        "own choice, in turn, and the balance of the answers": judged({"own": balanced("probe/hard/in_turn/{px}")}),
         "own choice, a shift for every image in turn": judged(one_each(("probe/hard/in_turn/{px}",))),
         "steady labels (memory 0.5 to 0.9), two shifts": judged(
             {f"steady {m}, two": Signal(shifts(f"steady{m}", TWO)) for m in (0.5, 0.7, 0.8, 0.9)}

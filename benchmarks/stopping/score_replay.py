@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median, pstdev
@@ -20,6 +20,7 @@ RECORDS = Path(__file__).with_name("records")
 CAP, LEAST, PREMATURE = 10.0, 0.005, 0.01
 #: The lens's shift in pixels for these images, one in sixteen: what ``{px}`` in a signal's name stands for.
 PIXELS = {"mnist": 1, "cifar10": 2}
+COMBINED: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": mean, "sum": sum, "consensus": median}
 FixedChoice = Literal["last", "random"]
 
 
@@ -36,13 +37,13 @@ class Signal:
 
     Attributes:
         names: Of `derive`'s signals, or ``validation/…`` and ``training/…``; ``{px}`` is the lens's shift.
-        combine: ``"mean"`` of the values; ``"consensus"``, their median after each has been standardised by its own
-            past (online: the mean and spread up to then).
+        combine: ``"mean"`` of the values; their ``"sum"``; ``"consensus"``, their median after each has been
+            standardised by its own past (online: the mean and spread up to then).
         over: Looks of a moving average, causal; 1 for none.
     """
 
     names: tuple[str, ...]
-    combine: Literal["mean", "consensus"] = "mean"
+    combine: Literal["mean", "sum", "consensus"] = "mean"
     over: int = 1
 
     def of(self, record: Record) -> list[float]:
@@ -50,7 +51,7 @@ class Signal:
         columns = [named(record, name) for name in self.names]
         if self.combine == "consensus":
             columns = [standardised(c) for c in columns]
-        combined = [(mean if self.combine == "mean" else median)(values) for values in zip(*columns)]
+        combined = [COMBINED[self.combine](values) for values in zip(*columns)]
         if self.over == 1:
             return combined
         windows = [combined[max(0, t + 1 - self.over) : t + 1] for t in range(len(combined))]

@@ -2,7 +2,7 @@
 
 python -m benchmarks.stopping.score_stress --raw RAW
 
-Thirteen records decide little, but each holds 256 probe images: the signal is computed anew from random halves of
+A few records decide little, but each holds 256 probe images: the signal is computed anew from random halves of
 them, and from runs of which only every second epoch is looked at, so that the best epoch comes after half as many
 looks. A part whose figures hold under both is kept for a reason. Development records alone, from the raw ones.
 """
@@ -25,20 +25,20 @@ from benchmarks.stopping.derive import read_raw
 from benchmarks.stopping.score_candidates import DIAGONALS, careful
 from benchmarks.stopping.score_replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
 from benchmarks.stopping.signals import steady_labels
+from lightning_factorlens.metrics.confidence import imbalance
 from lightning_factorlens.metrics.temporal_consistency import label_consistency
 from lightning_factorlens.stopping import AfterWarmup, Patience, Rule, Smoothed, Smoothing
 from lightning_factorlens.stopping.smoothing import PLAIN, STEADY
 
 HALVES = 5
 RULES = {
-    "patience 10, weight ½, share 0.2, warm-up 5 (default)": careful(Patience(10)),
+    "patience 10, weight ½, share 0.1, warm-up 5 (default)": careful(Patience(10)),
     "patience 5": careful(Patience(5)),
     "patience 8": careful(Patience(8)),
     "warm-up 0": careful(Patience(10), warmup=0),
     "warm-up 3": careful(Patience(10), warmup=3),
     "blind to the schedule": Smoothed(AfterWarmup(Patience(10), epochs=5), Smoothing(weight=0.5)),
-    "share 0.1": careful(Patience(10), share=0.1),
-    "share 0.15": careful(Patience(10), share=0.15),
+    **{f"share {share}": careful(Patience(10), share=share) for share in (0.0, 0.03, 0.05, 0.15, 0.2)},
     "no smoothing": careful(Patience(10), smoothing=PLAIN),
     "median of 3, weight ½": careful(Patience(10), smoothing=STEADY),
     "weight 0.3": careful(Patience(10), smoothing=Smoothing(weight=0.3)),
@@ -46,6 +46,7 @@ RULES = {
 #: By name, the views of the probe whose answers are compared: for every image in turn, or for every image all.
 VIEWS = {"a shift in turn": 0, "2 shifts": 2, "4 shifts": 4}
 SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in VIEWS]
+BALANCE = {"": True, ", without the balance": False}
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,14 @@ class Views:
         places = [meta["ladder"].index(rung) for rung in rungs]
         return cls(record, torch.from_numpy(arrays["probe_logits"][:, places].astype(np.float32)))
 
-    def signal(self, memory: float, views: int) -> list[float]:
+    def signal(self, memory: float, views: int, balance: bool) -> list[float]:
         """Steady-label consistency under the first shifts, 0 for two in turn; memory 0 is the network's own choice."""
         labels = steady_labels(list(self.logits[:, 0]), memory)
         moved = self.logits[:, 1 : 1 + views] if views else self.logits[:, 1:2].clone()
         if not views:
             moved[:, 0, 1::2] = self.logits[:, 2, 1::2]
-        return [label_consistency(y, list(z)) for y, z in zip(labels, moved)]
+        uneven = [imbalance(z) if balance else 0.0 for z in self.logits[:, 0]]
+        return [label_consistency(y, list(z)) + u for y, z, u in zip(labels, moved, uneven)]
 
     def part(self, images: Tensor, first: int, every: int) -> Views:
         """Some of the images and epochs."""
@@ -97,10 +99,10 @@ def variants(views: Sequence[Views]) -> Iterator[tuple[str, list[Views]]]:
             yield f"{kind}, half the probe", [v.part(order[: len(order) // 2], first, every) for v in views]
 
 
-def scored(views: Sequence[Views], memory: float, shifts: int, rule: Rule) -> list[Outcome]:
+def scored(views: Sequence[Views], memory: float, shifts: int, balance: bool, rule: Rule) -> list[Outcome]:
     """A rule on all records."""
     candidate = Candidate("", "probe", rule, Signal(("x",)))
-    return [outcome(candidate, {**v.record, "signals": {"x": v.signal(memory, shifts)}}) for v in views]
+    return [outcome(candidate, {**v.record, "signals": {"x": v.signal(memory, shifts, balance)}}) for v in views]
 
 
 def row(name: str, trials: Mapping[str, list[list[Outcome]]], records: Sequence[Record]) -> list[str]:
@@ -129,13 +131,17 @@ def main() -> None:
     views = [Views.of(r, args.raw) for r in records]
     first = next(iter(RULES.values()))
     options = {
-        **{f"{'own choice' if m == 0 else f'memory {m}'}, {k}": (m, VIEWS[k], first) for m, k in SIGNALS},
-        **{f"the default's signal: {name}": (0.8, 0, rule) for name, rule in RULES.items()},
+        **{
+            f"{'own choice' if m == 0 else f'memory {m}'}, {k}{words}": (m, VIEWS[k], balance, first)
+            for m, k in SIGNALS
+            for words, balance in BALANCE.items()
+        },
+        **{f"the default's signal: {name}": (0.8, 0, True, rule) for name, rule in RULES.items()},
     }
     trials: dict[str, dict[str, list[list[Outcome]]]] = {name: {} for name in options}
     for kind, cut in variants(views):
-        for name, (memory, shifts, rule) in options.items():
-            trials[name].setdefault(kind, []).append(scored(cut, memory, shifts, rule))
+        for name, option in options.items():
+            trials[name].setdefault(kind, []).append(scored(cut, *option))
     rows = [row(name, found, records) for name, found in trials.items()]
     kinds = tuple(next(iter(trials.values())))
     header = ("signal and rule", *kinds, "trials with a cosine run over 0.5 points below its last epoch",

@@ -89,7 +89,7 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
     plain = by_epoch(logits[:, 0])
     for name, function in {
         "confidence": sure.confidence, "entropy": sure.entropy, "mutual_information": sure.mutual_information,
-        "nuclear_norm": nuclear_norm, "rankme_logits": rankme,
+        "imbalance": sure.imbalance, "nuclear_norm": nuclear_norm, "rankme_logits": rankme,
     }.items():  # fmt: skip
         found[f"probe/{name}"] = each(function, plain)
     found["probe/changes"] = steps(prediction_changes, plain)

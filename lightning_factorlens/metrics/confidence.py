@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,23 @@ def mutual_information(outputs: Tensor) -> float:
     """
     p = log_probabilities(outputs).exp()
     return max(0.0, float(_entropies(p.double().mean(0, keepdim=True))[0] - _entropies(p).mean()))
+
+
+def imbalance(outputs: Tensor) -> float:
+    """How far the mean prediction is from all classes alike: log K less its entropy, KL(p̄ ‖ uniform).
+
+    A network that always answers the same agrees with itself about every change of the image; this tells it apart. The
+    balance term of information maximisation (Krause, Perona and Gomes 2010, "Discriminative clustering by regularized
+    information maximization"). Where the classes are not alike in number it is never 0, and still comparable over time.
+
+    Args:
+        outputs: Shape (N, K).
+
+    Returns:
+        From 0 to log K, in nats.
+    """
+    p = log_probabilities(outputs).exp().double().mean(0, keepdim=True)
+    return max(0.0, math.log(outputs.shape[1]) - float(_entropies(p)[0]))
 
 
 def _entropies(p: Tensor) -> Tensor:

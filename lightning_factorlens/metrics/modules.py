@@ -147,6 +147,14 @@ class MutualInformation(_OfAllImages):
     function = staticmethod(confidence.mutual_information)
 
 
+class Imbalance(_OfAllImages):
+    """`confidence.imbalance`; ``update(outputs)``."""
+
+    higher_is_better = False
+    arguments = ("outputs",)
+    function = staticmethod(confidence.imbalance)
+
+
 class RankMe(_OfAllImages):
     """`rankme.rankme`; ``update(features)``."""
 

@@ -9,7 +9,7 @@ from lightning_factorlens.stopping.schedule import AfterWarmup, AwaitAnneal
 from lightning_factorlens.stopping.smoothed import Smoothed
 from lightning_factorlens.stopping.smoothing import Smoothing
 
-#: Consistency of the predictions under small shifts of the probe, with steady labels.
+#: Consistency of the predictions under small shifts of the probe, with steady labels, and their balance.
 DEFAULT_SIGNAL = "factorlens/consistency"
 
 
@@ -17,9 +17,9 @@ def default_rule() -> Rule:
     """Patience of 10 looks on the smoothed signal, aware of the learning rate.
 
     The first 5 looks do not count: the network still takes everything for the same few classes, in agreement with
-    itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a fifth above the
+    itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a tenth above the
     lowest, and nothing but 5 looks in a row above that stops the run.
     """
-    meanwhile = Risen(share=0.2, patience=5)
+    meanwhile = Risen(share=0.1, patience=5)
     rule = AfterWarmup(AwaitAnneal(Patience(patience=10), meanwhile=meanwhile), epochs=5)
     return Smoothed(rule, Smoothing(weight=0.5))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from lightning_factorlens.metrics.cka import linear_cka
-from lightning_factorlens.metrics.confidence import confidence, entropy, mutual_information
+from lightning_factorlens.metrics.confidence import confidence, entropy, imbalance, mutual_information
 from lightning_factorlens.metrics.consistency import consistency, disagreement_rate, soft_consistency
 from lightning_factorlens.metrics.mixup import hard_mixup_consistency, mixed_images, mixup_consistency
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
@@ -58,7 +58,7 @@ def test_outputs_may_be_logits_log_probabilities_or_probabilities(form):
     plain, moved = logits(), logits(seed=1)
     for function in (soft_consistency, lambda a, b: consistency(a, b), disagreement_rate):
         assert function(convert(plain), [convert(moved)]) == pytest.approx(function(plain, [moved]), rel=1e-4)
-    for function in (confidence, entropy, mutual_information, nuclear_norm):
+    for function in (confidence, entropy, imbalance, mutual_information, nuclear_norm):
         assert function(convert(plain)) == pytest.approx(function(plain), rel=1e-4)
 
 
@@ -70,7 +70,10 @@ def test_confidence_entropy_and_information():
     assert confidence(x) == pytest.approx(p.max(1).mean(), rel=1e-6)
     assert entropy(x) == pytest.approx(scipy_entropy(p, axis=1).mean(), rel=1e-5)
     assert mutual_information(x) == pytest.approx(scipy_entropy(p.mean(0)) - scipy_entropy(p, axis=1).mean(), rel=1e-5)
+    assert imbalance(x) == pytest.approx(scipy_entropy(p.mean(0), np.full(p.shape[1], 1 / p.shape[1])), rel=1e-5)
     one_hot = 200.0 * torch.eye(5).repeat(8, 1)
+    assert imbalance(one_hot) == pytest.approx(0, abs=1e-6)
+    assert imbalance(one_hot[:1].repeat(7, 1)) == pytest.approx(math.log(5))
     assert entropy(one_hot) == pytest.approx(0, abs=1e-6)
     assert mutual_information(one_hot) == pytest.approx(math.log(5))
     assert mutual_information(torch.zeros(7, 5)) == pytest.approx(0, abs=1e-6)

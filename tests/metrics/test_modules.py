@@ -27,6 +27,7 @@ CUTS = [slice(0, 7), slice(7, 30), slice(30, 50)]
         (modules.PredictionDrift, lambda s: (A[s], B[s]), prediction_drift(A, B)),
         (modules.Confidence, lambda s: (A[s],), confidence.confidence(A)),
         (modules.PredictionEntropy, lambda s: (A[s],), confidence.entropy(A)),
+        (modules.Imbalance, lambda s: (A[s],), confidence.imbalance(A)),
         (modules.MutualInformation, lambda s: (A[s],), confidence.mutual_information(A)),
         (modules.NuclearNorm, lambda s: (A[s],), nuclear_norm.nuclear_norm(A)),
         (modules.RankMe, lambda s: (A[s],), rankme.rankme(A)),
