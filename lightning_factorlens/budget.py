@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from lightning_factorlens.types import Observation
 
 #: What a checkpoint keeps.
-FIELDS = ("spent", "elapsed", "last", "ended", "looks", "skipped")
+FIELDS = ("spent", "elapsed", "last", "ended", "looks", "skipped", "writing")
 
 
 @dataclass
@@ -30,6 +33,8 @@ class Account:
         ended: ``elapsed`` when it ended.
         looks: How many were paid for.
         skipped: How many could not be.
+        writing: Seconds that the last look took to write. What a look's own writing costs is known only when it is
+            written: the last one's stands in for it.
     """
 
     share: float | None = None
@@ -40,6 +45,7 @@ class Account:
     ended: float = 0.0
     looks: int = 0
     skipped: int = 0
+    writing: float = 0.0
 
     def __post_init__(self) -> None:
         allowed = isinstance(self.share, (int, float)) and not isinstance(self.share, bool) and 0 < self.share < 1
@@ -82,9 +88,25 @@ class Account:
         self.spent, self.last, self.ended = self.spent + seconds, seconds, self.now()
         self.looks += 1
 
-    def add(self, seconds: float) -> None:
-        """What was spent beside the looks, and says nothing about the price of the next: preparing, closing."""
-        self.spent += seconds
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """Inside, time is spent beside the looks, and says nothing about the price of the next: preparing, closing."""
+        start = self.now()
+        yield
+        self.spent += self.now() - start
+
+    def billed(self, seen: Observation, start: float) -> Observation:
+        """A look with what it has cost.
+
+        Args:
+            seen: Whose ``seconds`` have its phases.
+            start: `now` when it began.
+        """
+        now = self.now()
+        cost = now - start + self.writing
+        seconds = {**seen.seconds, "writing": self.writing, "total": cost}
+        share = min(1.0, cost / (now - self.ended)) if self.looks else None
+        return replace(seen, seconds=seconds, share=share, skipped=None if self.share is None else self.skipped)
 
     @property
     def overhead(self) -> float:

@@ -14,7 +14,7 @@ from lightning_factorlens.arguments import flag, one_of, whole
 from lightning_factorlens.callback import FactorLensCallback
 from lightning_factorlens.rates import Plan, check_divisible, divide_rates, planned_epochs, rate_now
 from lightning_factorlens.stopping import DEFAULT_SIGNAL, Look, Rule, Verdict, default_rule
-from lightning_factorlens.trainer import log_step
+from lightning_factorlens.trainer.points import log_step
 
 MODES = ("advise", "stop", "lr")
 

@@ -14,7 +14,7 @@ FLOOR = {"types", "arguments", "teamwork"}
 MAY_IMPORT = {
     "types": set(),
     "arguments": set(),
-    "budget": set(),
+    "budget": {"types"},
     "teamwork": set(),
     "linalg": FLOOR,
     "probing": {"linalg"} | FLOOR,
@@ -26,8 +26,11 @@ MAY_IMPORT = {
     "options": {"factorization", "probing"} | FLOOR,
     "lens": {"options", "metrics", "concepts", "factorization", "probing", "linalg"} | FLOOR,
     "trainer": {"probing"} | FLOOR,
+    "diary": {"budget", "lens", "options", "metrics", "concepts", "factorization", "probing", "linalg", "sinks"}
+    | FLOOR,
     "callback": {
         "trainer",
+        "diary",
         "budget",
         "lens",
         "options",

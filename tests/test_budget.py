@@ -158,17 +158,23 @@ class Slow(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-class LooksOf(FactorLensCallback):
-    """With looks of a known length."""
+class SlowDisk:
+    """Makes looks of a known length, most of it sleep."""
 
-    def _observe(self, *args):
+    def write(self, observation):
         time.sleep(0.05)
-        return super()._observe(*args)
+
+    def close(self):
+        pass
+
+
+def lens_of(**options):
+    return FactorLensCallback(probe_size=16, ranks=(1, 2), alpha=False, figures_every=0, sinks=[SlowDisk()], **options)
 
 
 def fit(tmp_path, epochs, *callbacks, seconds=0.1, **options):
     data = TensorDataset(torch.rand(32, 1, 8, 8), torch.randint(0, 3, (32,)))
-    lens = LooksOf(probe_size=16, ranks=(1, 2), alpha=False, figures_every=0, **options)
+    lens = lens_of(**options)
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=CSVLogger(tmp_path, name="", version=""), callbacks=[lens, *callbacks],
         enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
@@ -188,7 +194,7 @@ def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
         trainer, lens = fit(tmp_path, 20, told, max_overhead=0.25)
-    account = lens._account
+    account = lens.diary.account
     assert trainer.current_epoch == 20
     assert 2 < account.looks < 21
     assert account.looks + account.skipped == 21
@@ -204,15 +210,15 @@ def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
 def test_patience_counts_looks_that_were_paid_for(tmp_path):
     stop = EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, lens = fit(tmp_path, 60, stop, max_overhead=0.25)
-    assert lens._account.skipped > 0
-    assert lens._account.looks == 3  # the one before training, which epoch 1 reads, then two without improvement
+    assert lens.diary.account.skipped > 0
+    assert lens.diary.account.looks == 3  # the one before training, which epoch 1 reads, then two without improvement
     assert trainer.current_epoch < 60
 
 
 def test_a_budget_that_never_pays_leaves_one_look(tmp_path):
     _, lens = fit(tmp_path, 3, every_n_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
-    assert lens._account.looks == 1
-    assert lens._account.skipped == 6
+    assert lens.diary.account.looks == 1
+    assert lens.diary.account.skipped == 6
 
 
 SCRIPT = """
@@ -226,13 +232,13 @@ import torch
 if __name__ == "__main__":
     torch.manual_seed(0)
     data = TensorDataset(torch.rand(32, 1, 8, 8), torch.randint(0, 3, (32,)))
-    lens = t.LooksOf(probe_size=16, ranks=(1, 2), alpha=False, figures_every=0, verbose=False, max_overhead=0.3)
+    lens = t.lens_of(verbose=False, max_overhead=0.3)
     stop = t.EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer = Trainer(max_epochs=80, accelerator="cpu", devices=2, strategy="ddp", callbacks=[lens, stop], logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
     module = t.Slow(0.05 if trainer.global_rank else 0.1)  # clocks that do not agree
     trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
-    told = {"skipped": lens._account.skipped, "looks": lens._account.looks, "epoch": trainer.current_epoch}
+    told = {"skipped": lens.diary.account.skipped, "looks": lens.diary.account.looks, "epoch": trainer.current_epoch}
     json.dump(told, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
 """
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
+from lightning_factorlens.metrics.confidence import imbalance
 from lightning_factorlens.metrics.consistency import consistency, shifted_in_turn
 from lightning_factorlens.probing.batch import Batch, CallWith, input_of
 from lightning_factorlens.probing.images import probe_batch
@@ -98,18 +99,18 @@ def test_a_model_that_wants_an_image_and_a_mask(call):
     torch.manual_seed(0)
     lens = fit(Lit(), Dicts(), call=pickle.loads(pickle.dumps(call)))
     seen = lens.observation
-    assert lens._layers == ["net.act"]
-    assert torch.equal(seen.images, images()["image"][Batch.of(lens._probe).parts["label"]])
-    net, batch = lens.lens.model.net, lens._probe.parts
+    assert lens.diary.layers == ["net.act"]
+    assert torch.equal(seen.images, images()["image"][Batch.of(lens.samples).parts["label"]])
+    net, batch = lens.lens.model.net, lens.samples.parts
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])
         moved = net(shifted_in_turn(batch["image"], 1), batch["mask"])
-    assert seen.consistency == pytest.approx(consistency(plain, [moved]), rel=1e-5)
+    assert seen.consistency == pytest.approx(consistency(plain, [moved]) + imbalance(plain), rel=1e-5)
 
 
 def test_without_a_call_no_label_reaches_the_lens():
     lens = fit(LitTokens(Tokens()), tokens())
-    assert lens._probe.parts is lens._probe.inputs
+    assert lens.samples.parts is lens.samples.inputs
 
 
 def test_the_wrong_way_of_calling_is_explained_before_training():
@@ -166,8 +167,8 @@ def test_token_ids_are_counted_and_nothing_is_shifted():
     assert seen.images is None
     assert seen.consistency is None
     assert "factorlens/consistency" not in lens.latest
-    counts = torch.stack([torch.bincount(row, minlength=20) for row in lens._probe.inputs]).float()
-    assert torch.equal(token_counts(lens._probe.inputs), counts[:, counts.sum(0) > 0])
+    counts = torch.stack([torch.bincount(row, minlength=20) for row in lens.samples.inputs]).float()
+    assert torch.equal(token_counts(lens.samples.inputs), counts[:, counts.sum(0) > 0])
     assert seen.rms["input/0"] == pytest.approx(float(counts[:, counts.sum(0) > 0].square().mean().sqrt()), rel=1e-5)
     with pytest.raises(MisconfigurationException, match="factorlens/consistency.*logs no such value; there are"):
         fit(LitTokens(Tokens()), tokens(), EarlyStopping("factorlens/consistency", check_on_train_epoch_end=True))
@@ -200,7 +201,7 @@ def test_lightnings_own_transformer_takes_input_and_target():
     g = torch.Generator().manual_seed(0)
     text = torch.randint(0, 30, (24, 7), generator=g)
     lens = fit(Language(), TensorDataset(text[:, :-1], text[:, 1:]), call=CallWith([0, 1]))
-    assert any("relu" in name for name in lens._layers)
+    assert any("relu" in name for name in lens.diary.layers)
     assert lens.latest["factorlens/rel_error/rank_2"] > 0
 
 
@@ -246,8 +247,8 @@ def test_a_gan_is_watched_through_its_discriminator_and_trains_as_it_would_have(
 
     lens = lens_of(call=CallWith(["image"], target="discriminator"))
     assert torch.equal(weights(lens), weights())
-    assert lens._layers == ["discriminator.2"]
-    assert lens._looks == 2
+    assert lens.diary.layers == ["discriminator.2"]
+    assert lens.diary.looks == 2
     with pytest.raises(MisconfigurationException, match=r"target='discriminator'"):
         weights(lens_of())
 

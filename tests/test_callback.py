@@ -329,11 +329,11 @@ def test_state_survives_a_checkpoint_under_weights_only(tmp_path):
     )  # fmt: skip
     trainer.fit(Net(), *loaders(), ckpt_path=keep.last_model_path)
     assert [s for s, _ in scalars(tmp_path / "b")["factorlens/consistency"]] == [11, 15]
-    assert resumed._looks == 5
+    assert resumed.diary.looks == 5
 
 
 @pytest.mark.parametrize("broken", [None, 2])
-def test_consistency_is_that_of_steady_labels_over_the_looks(tmp_path, monkeypatch, broken):
+def test_consistency_is_that_of_steady_labels_and_of_balanced_answers(tmp_path, monkeypatch, broken):
     """Against the formula, in float64, from the networks as they were; a look that failed leaves no trace."""
     nets, failing = [], []
 
@@ -342,7 +342,7 @@ def test_consistency_is_that_of_steady_labels_over_the_looks(tmp_path, monkeypat
             nets.append(copy.deepcopy(pl_module).eval().double())
 
     def fail_once(*args):
-        if callback._epochs == broken and not failing:
+        if callback.diary.epochs == broken and not failing:
             failing.append("now")
             raise RuntimeError("no room")
         return fit(*args)
@@ -354,7 +354,7 @@ def test_consistency_is_that_of_steady_labels_over_the_looks(tmp_path, monkeypat
     callback = lens()
     with pytest.warns(UserWarning, match="no room") if broken else nullcontext():
         train(tmp_path, callback, Keep(), epochs=4)
-    x = callback._probe.inputs.double()
+    x = callback.samples.inputs.double()
     moved = shifted_in_turn(x, 1)
     average, expected = None, {}
     for epoch, net in enumerate(nets, 1):
@@ -363,7 +363,8 @@ def test_consistency_is_that_of_steady_labels_over_the_looks(tmp_path, monkeypat
         with torch.no_grad():
             p, log_q = net(x).softmax(1), net(moved).log_softmax(1)
         average = p if average is None else 0.8 * average + 0.2 * p
-        expected[epoch] = float(-log_q.gather(1, average.argmax(1, keepdim=True)).mean())
+        balance = np.log(3) + float(torch.xlogy(p.mean(0), p.mean(0)).sum())
+        expected[epoch] = float(-log_q.gather(1, average.argmax(1, keepdim=True)).mean()) + balance
     seen = {o.epoch: o.consistency for o in callback.history if o.epoch}
     assert seen == pytest.approx(expected, rel=1e-5)
 

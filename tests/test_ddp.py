@@ -60,8 +60,15 @@ def broken_hook(module, args, output):
         raise RuntimeError("broken hook")
 
 
-def broken_write(_):
-    raise OSError("broken disk")
+class Disk:
+    full = False
+
+    def write(self, observation):
+        if self.full:
+            raise OSError("broken disk")
+
+    def close(self):
+        pass
 
 
 class Sabotage(Callback):
@@ -81,7 +88,7 @@ class Sabotage(Callback):
         elif where == "solver":
             self.options, lens.lens.options = lens.lens.options, replace(lens.lens.options, solver=BrokenSolver())
         elif where == "disk":
-            lens._sink.write = broken_write
+            lens.sinks[0].full = True
 
     def repair(self, trainer):
         lens, where = callback_of(trainer), self.mine(trainer)
@@ -90,7 +97,7 @@ class Sabotage(Callback):
         elif where == "solver":
             lens.lens.options = self.options
         elif where == "disk":
-            del lens._sink.write
+            lens.sinks[0].full = False
 
 
 def callback_of(trainer):
@@ -115,7 +122,7 @@ class Tell(Callback):
         if self.mode == "lens":
             lens = callback_of(trainer)
             torch.save(
-                (lens._probe.inputs, pl_module.state_dict(), lens.observation),
+                (lens.samples.inputs, pl_module.state_dict(), lens.observation),
                 f"{out}/look{len(self.seen)}_{trainer.global_rank}.pt",
             )
         if self.mode != "none":
@@ -149,7 +156,8 @@ def tensors(thing):
 
 def train(mode):
     lens = FactorLensCallback(
-        probe_size=150, resample=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn", **ARGUMENTS
+        probe_size=150, resample=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
+        sinks=[Disk()], **ARGUMENTS
     )
     stop = EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     sabotage = Sabotage(PLANS[mode]) if mode in PLANS else None
@@ -164,7 +172,7 @@ def train(mode):
     )
     trainer.fit(Net(), DataLoader(data, 20, shuffle=True), DataLoader(data, 20))
     if mode == "lens" and trainer.is_global_zero:
-        lens.lens.observe(lens._probe)  # afterwards a rank may look alone
+        lens.lens.observe(lens.samples)  # afterwards a rank may look alone
 
 
 if __name__ == "__main__":

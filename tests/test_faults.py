@@ -64,11 +64,20 @@ class Fragile(Dataset):
         return torch.rand(1, 8, 8, generator=torch.Generator().manual_seed(i)), 0
 
 
+class Elsewhere:
+    """A sink of the user's own."""
+
+    def write(self, observation):
+        pass
+
+    def close(self):
+        pass
+
+
 def lens(**options):
     small = {"probe_size": 16, "ranks": (1, 2), "solver": HALS(restarts=1), "verbose": False, "figures_every": 0}
-    return FactorLensCallback(
-        **{**small, "probe": torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(1)), **options}
-    )
+    probe = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    return FactorLensCallback(**{**small, "probe": probe, "sinks": [Elsewhere()], **options})
 
 
 class Second(CSVLogger):
@@ -260,7 +269,7 @@ FAULTS = {
     "disk is full": (global_(f"{SINKS}.loggers.write_scalars", FULL), {}),
     "another logger's disk is full": (attribute("trainer.loggers.1.error", FULL), {}),
     "histograms fail": (writer("add_histogram", FULL), {}),
-    "sink fails": (attribute("lens._sink.write", raiser(PermissionError("read-only"))), {}),
+    "sink fails": (attribute("lens.sinks.0.write", raiser(PermissionError("read-only"))), {}),
 }  # fmt: skip
 #: The faults in the writing; all else fails before anything is written.
 WRITING = ("disk is full", "another logger's disk is full", "histograms fail", "sink fails")
@@ -282,7 +291,7 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
     assert len(told(caught)) == 1, told(caught)
     assert "FactorLens could not look" in told(caught)[0]
     assert end == alone
-    assert watching._failures == len(WHEN[when])
+    assert watching.diary.failures == len(WHEN[when])
     written = points(tmp_path)
     before = {k: v for k, v in healthy.items() if k[1] < STEPS * min(WHEN[when]) + STEPS - 1}
     assert any("factorlens" in tag for tag, _ in before)
@@ -312,7 +321,7 @@ def test_on_error_raise_raises(fault, tmp_path):
 CLOSING = {
     "the result's card fails": writer("add_text", FULL),
     "the projector fails": writer("add_embedding", FULL),
-    "the sink's close fails": attribute("lens._sink.close", raiser(FULL)),
+    "the sink's close fails": attribute("lens.sinks.0.close", raiser(FULL)),
     "the last pictures fail": writer("add_image", FULL),
 }
 
@@ -332,8 +341,8 @@ def test_whoever_wants_to_stop_can(error, tmp_path):
     watching = lens()
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(tmp_path, Sabotage(hook_raises(error), {1}), watching)
-    assert watching._failures == 0
-    assert watching._looks == 2
+    assert watching.diary.failures == 0
+    assert watching.diary.looks == 2
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf], ids=["NaN", "infinity"])
@@ -354,7 +363,7 @@ def cut(state, **changes):
 
 
 BROKEN_STATES = {
-    "of an older lens": lambda s: cut(s, account=..., probe=..., writing=...),
+    "of an older lens": lambda s: cut(s, account=..., probe=..., patterns=...),
     "without numbers": lambda s: cut(s, warm=[f * torch.nan for f in s["warm"]]),
     "of something else": lambda s: {"best_score": torch.tensor(1.0)},
     "of wrong types": lambda s: cut(s, warm=3, latest=None),
@@ -377,7 +386,7 @@ def test_a_checkpoint_with_a_broken_state_is_resumed_from(broken, tmp_path):
     assert [t for t in told(caught) if "state" in t] == told(caught)
     assert len(told(caught)) == 1
     assert end == bare
-    assert watching._looks >= 1
+    assert watching.diary.looks >= 1
     with pytest.raises((KeyError, TypeError, ValueError)):
         train(None, lens(on_error="raise"), ckpt_path=path)
 
@@ -387,7 +396,7 @@ def test_factors_of_a_checkpoint_that_do_not_fit_are_not_used(tmp_path):
     watching = lens()
     end = train(tmp_path / "b", watching, ckpt_path=tmp_path / "kept.ckpt")
     assert end == train(None, ckpt_path=tmp_path / "kept.ckpt")
-    assert watching._failures == 0
+    assert watching.diary.failures == 0
     assert torch.tensor(watching.observation.curves["total"].rmse).isfinite().all()
 
 

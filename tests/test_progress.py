@@ -12,7 +12,7 @@ from torch import nn
 
 from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.sinks.tables import run_table
-from lightning_factorlens.trainer import ProgressLine
+from lightning_factorlens.trainer.progress import ProgressLine
 
 
 class Slow(LightningModule):

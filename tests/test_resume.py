@@ -89,14 +89,14 @@ def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **o
 
 def test_the_layers_stay_those_that_were_chosen_in_the_beginning(tmp_path):
     first, last = fit(tmp_path, Net(), 1)
-    assert first._layers == ["act", "odd"]
+    assert first.diary.layers == ["act", "odd"]
     state = torch.load(last, weights_only=True)
     state["state_dict"]["odd.shift"].fill_(-9.0)
     torch.save(state, last)
     second, _ = fit(tmp_path, Net(), 2, last)
-    assert second._layers == first._layers
+    assert second.diary.layers == first.diary.layers
     other, _ = fit(tmp_path, Net(), 3, last, layers="conv")  # another choice of the user's is another choice
-    assert other._layers == ["conv"]
+    assert other.diary.layers == ["conv"]
 
 
 def test_another_probe_is_noticed_and_begins_cold(tmp_path):
@@ -113,9 +113,9 @@ def test_account_and_count_go_on(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
         second, _ = fit(tmp_path, Net(), 4, last, verbose=True)
-    assert second._account.looks == 5
-    assert second._account.spent > saved["spent"]
-    assert second._account.elapsed > saved["elapsed"]
+    assert second.diary.account.looks == 5
+    assert second.diary.account.spent > saved["spent"]
+    assert second.diary.account.elapsed > saved["elapsed"]
     assert "FactorLens: 5 looks in" in caplog.text
 
 

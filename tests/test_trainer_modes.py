@@ -141,10 +141,10 @@ class Watch(Callback):
         self.lens, self.looks, self.sane = lens, [], []
 
     def on_sanity_check_end(self, trainer, pl_module):
-        self.sane.append(self.lens._looks)
+        self.sane.append(self.lens.diary.looks)
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.looks.append(self.lens._looks)
+        self.looks.append(self.lens.diary.looks)
 
 
 def test_the_sanity_check_is_not_looked_at():
@@ -174,7 +174,7 @@ def test_barebones_looks_and_logs_nothing():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _, _, weights = fit(watched, **options)
-    assert watched._looks == 4
+    assert watched.diary.looks == 4
     assert watched.latest["factorlens/rmse/rank_2"] > 0
     assert torch.equal(weights, fit(**options)[2])
     logged = [w for w in caught if "`self.log" in str(w.message)]
@@ -203,7 +203,7 @@ def test_a_longer_second_fit_goes_on_and_a_new_one_begins_anew():
     trainer.fit_loop.max_epochs = 4
     trainer.fit(trainer.lightning_module, loader(), loader())
     assert memory.x("factorlens/rmse/rank_2") == [0, 3, 7, 11, 15]
-    assert watched._looks == 5
+    assert watched.diary.looks == 5
     _, memory, _ = fit(watched, max_epochs=1)
     assert memory.x("factorlens/rmse/rank_2") == [0, 3]
 
@@ -240,7 +240,7 @@ def test_validation_testing_and_prediction_alone_are_none_of_its_business():
     trainer.validate(module, loader())
     trainer.test(module, loader())
     trainer.predict(module, DataLoader(torch.rand(8, 1, 8, 8), 4))
-    assert watched._looks == 2
+    assert watched.diary.looks == 2
     assert not [p for p in memory.points[looks:] if p[0].startswith("factorlens")]
 
 

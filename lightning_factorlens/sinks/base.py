@@ -1,4 +1,4 @@
-"""What a sink is, and one action on several."""
+"""What a sink is, and several as one."""
 
 from __future__ import annotations
 
@@ -44,6 +44,21 @@ def each(targets: Sequence[T], action: Callable[[T], None], what: str) -> None:
     if errors:
         failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
         raise RuntimeError(f"{len(errors)} of {len(targets)} {what} failed: {failures}") from errors[0]
+
+
+class Several:
+    """Sinks as one: a failure of one keeps no other from its own, see `each`."""
+
+    def __init__(self, *sinks: Sink) -> None:
+        self.sinks = sinks
+
+    def write(self, observation: Observation) -> None:
+        """To every one."""
+        each(self.sinks, lambda sink: sink.write(observation), "sinks")
+
+    def close(self) -> None:
+        """Every one."""
+        each(self.sinks, lambda sink: sink.close(), "sinks")
 
 
 def can(thing: Any, *methods: str) -> bool:
