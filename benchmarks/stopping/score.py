@@ -14,7 +14,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks.reporting import Figure, close, write_json, write_section
-from benchmarks.stopping.score_candidates import baselines, default
+from benchmarks.stopping.score_candidates import baselines, default, relatives
 from benchmarks.stopping.score_replay import RECORDS, best_fixed, load
 from benchmarks.stopping.score_report import Scores
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
@@ -36,7 +36,7 @@ def scores(part: str, folder: Path) -> Scores:
     records = load(folder, part)
     if not records:
         raise SystemExit(f"--records: no {FULL[part][0]} record in {folder}; make them with benchmarks.stopping.record")
-    return Scores([default(), *baselines(), best_fixed(records)], records)
+    return Scores([default(), *relatives(), *baselines(), best_fixed(records)], records)
 
 
 def text(part: str, found: Scores) -> str:

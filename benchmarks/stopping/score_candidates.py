@@ -49,6 +49,34 @@ def default() -> Candidate:
     return Candidate("**default**", "probe", default_rule(), DEFAULT)
 
 
+def relatives() -> list[Candidate]:
+    """Rules of ours that stood in `FINDINGS.md` before anybody looked at a confirmation figure."""
+    two = DIAGONALS[:2]
+    return [
+        Candidate(
+            "ours, blind to the schedule",
+            "probe",
+            Smoothed(AfterWarmup(Patience(10), epochs=5), HALF),
+            DEFAULT,
+            ours=True,
+        ),
+        Candidate(
+            "ours, as frozen on 13 records",
+            "probe",
+            careful(Patience(10), share=0.2),
+            Signal(shifts(f"steady{MEMORY:g}", two)),
+            ours=True,
+        ),
+        Candidate(
+            "ours, own choice (first study's signal)",
+            "probe",
+            careful(Patience(10), share=0.2),
+            Signal(shifts("hard", two)),
+            ours=True,
+        ),
+    ]
+
+
 def baselines() -> list[Candidate]:
     """As `PROTOCOL.md` lists them, but for the best fixed epoch, which depends on the records."""
     validation = [

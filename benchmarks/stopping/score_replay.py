@@ -87,6 +87,7 @@ class Candidate:
         rule: An object of the package's stopping room, or ``"last"``, ``"random"``, or a share of the epochs.
         signal: What it judges; None for a choice that needs none.
         planned: Whether the schedule is known beforehand.
+        ours: Whether it is a relative of the default, and no baseline that the default is measured against.
     """
 
     name: str
@@ -94,11 +95,12 @@ class Candidate:
     rule: Rule | FixedChoice | float
     signal: Signal | None = None
     planned: bool = True
+    ours: bool = False
 
     @property
     def label_free(self) -> bool:
         """Whether it belongs to the rules that the default is to be measured against."""
-        return self.needs in ("probe", "weights", "training images", "nothing")
+        return not self.ours and self.needs in ("probe", "weights", "training images", "nothing")
 
 
 @dataclass(frozen=True)
