@@ -8,6 +8,26 @@ import torch
 from torch import Tensor
 
 
+def gram_eigenvalues(grams: Tensor) -> Tensor:
+    """Eigenvalues of a batch of Gram matrices, ascending.
+
+    Args:
+        grams: Symmetric, shape (k, N, N).
+
+    Returns:
+        Shape (k, N), of the dtype of ``grams``.
+    """
+    # In float32 LAPACK may give up on a layer that is nearly dead (few images wake it, most rows are zero), or hand
+    # back NaN and say nothing. In float64 it does neither, at twice the price.
+    try:
+        found = torch.linalg.eigvalsh(grams)
+        if bool(found.isfinite().all()):
+            return found
+    except torch.linalg.LinAlgError:
+        pass
+    return torch.linalg.eigvalsh(grams.double()).to(grams.dtype)
+
+
 def truncation_errors(eigenvalues: Tensor, ranks: Sequence[int]) -> list[float]:
     """Σ_{k>r} σ_k² / ‖X‖², the squared relative error of the best rank-r approximation (Eckart and Young).
 
