@@ -38,7 +38,8 @@ class Observation:
         required_ranks: rank@τ of the total curve, one entry a τ.
         effective_rank: exp of the entropy of the singular values (RankMe).
         rms: Root mean square of the entries, without which a raw rmse cannot be read.
-        consistency: Label-free cross-entropy of the predictions under small shifts; None without logits.
+        consistency: Cross-entropy of the predictions under small shifts against steady labels, plus how unevenly the
+            network answers (`imbalance`), in nats; None without logits or without images.
         spectra: One entry a layer with a weight.
         alpha: Their summary; None when α is off or no layer has a fit.
         seconds: What the look cost, by phase; ``"total"`` is their sum.
