@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lightning_factorlens.concepts.similarity import layer_similarities
 from lightning_factorlens.factorization import fit, full_precision, pose
 from lightning_factorlens.factorization.problem import CHUNK
+from lightning_factorlens.linalg.threads import worthwhile_threads
 from lightning_factorlens.metrics.confidence import imbalance
 from lightning_factorlens.metrics.consistency import default_shift, shifted_in_turn
 from lightning_factorlens.metrics.rank_curve import Scopes
@@ -176,9 +177,11 @@ class FactorLens:
                 moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
         with watch("factorization"):
             blocks, start = self._blocks(images, answer), self._start(images)
+        numbers = sum(block.samples.numel() for block in blocks)
+        with worthwhile_threads(numbers), watch("factorization"):
             problem = pose(blocks, o.weighting, self.team, o.solver, warm=start is not None)
             result = problem.whole_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
-        with watch("metrics"), torch.no_grad(), full_precision():
+        with worthwhile_threads(numbers), watch("metrics"), torch.no_grad(), full_precision():
             scopes = Scopes(problem)
             curves = scopes.curves(result)
             floors = scopes.floors(curves)

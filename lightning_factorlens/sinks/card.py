@@ -12,8 +12,8 @@ from lightning_factorlens.types import Observation
 CURVES = (
     (
         "{p}/consistency",
-        "Cross-entropy of the answers to slightly shifted images against what the network has been saying of the images "
-        "themselves, plus how unevenly it answers. Nats.",
+        "Cross-entropy of the answers to slightly shifted images against what the network has been saying of the "
+        "images themselves, plus how unevenly it answers. Nats.",
         "Lower is better. It falls while the network learns. Where it keeps rising, suspect the network of memorising; "
         "a small rise that levels off is no alarm. Demo: 1.07 at epoch 11, then up to 1.55 at epoch 30; with right "
         "labels 0.49 at epoch 14, then level at 0.6.",

@@ -1,0 +1,48 @@
+"""Threads: as many as the work is worth, never more, and always put back."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from lightning_factorlens.linalg.threads import PER_THREAD, worthwhile_threads
+
+
+@pytest.fixture
+def four():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("numbers", "few"), [(0, 1), (PER_THREAD, 1), (2 * PER_THREAD, 2), (100 * PER_THREAD, 4)])
+def test_a_thread_for_every_so_many_numbers(four, numbers, few):
+    with worthwhile_threads(numbers):
+        assert torch.get_num_threads() == few
+    assert torch.get_num_threads() == 4
+
+
+def test_they_are_put_back_when_the_work_fails(four):
+    with pytest.raises(ZeroDivisionError), worthwhile_threads(1):
+        raise ZeroDivisionError
+    assert torch.get_num_threads() == 4
+
+
+def test_a_look_leaves_the_threads_and_their_sums_as_they_were():
+    code = """
+import torch
+from lightning_factorlens import FactorLens
+from lightning_factorlens.options import LensOptions
+torch.set_num_threads(2)
+torch.manual_seed(0)
+net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 3))
+a, b = torch.randn(700, 900), torch.randn(900, 800)
+before = (a @ b).sum(), a.sum(), torch.get_num_threads()
+seen = []
+net[1].register_forward_hook(lambda *_: seen.append(torch.get_num_threads()))
+FactorLens(net, LensOptions(ranks=(1, 4))).observe(torch.rand(40, 1, 8, 8))
+assert ((a @ b).sum(), a.sum(), torch.get_num_threads()) == before and set(seen) == {2}, seen
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
