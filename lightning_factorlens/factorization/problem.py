@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.arguments import one_of
-from lightning_factorlens.linalg.svd import gram_eigenvalues
+from lightning_factorlens.linalg.svd import eigenvalues_of_grams
 from lightning_factorlens.types import Block, Factorization
 
 Weighting = Literal["unit", "raw"]
@@ -179,7 +179,7 @@ class CoupledProblem:
 
     def eigenvalues(self, grams: Tensor) -> Tensor:
         """Of every matrix of a batch, shape (k, n, n) → (k, n)."""
-        return gram_eigenvalues(grams)
+        return eigenvalues_of_grams(grams)
 
     def whole_factors(self, result: Factorization) -> Factorization:
         """A fit's result with every row of W."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver
-from lightning_factorlens.linalg.svd import gram_eigenvalues
+from lightning_factorlens.linalg.svd import eigenvalues_of_grams
 from lightning_factorlens.teamwork import Team, between, shares
 from lightning_factorlens.types import Block, Factorization
 
@@ -102,7 +102,7 @@ class ShardedProblem(CoupledProblem):
     def eigenvalues(self, grams: Tensor) -> Tensor:
         """Of every matrix of a batch, shape (k, n, n) → (k, n); everyone takes some."""
         n, dealt = grams.shape[1], shares(len(grams), self.team.size)
-        own = gram_eigenvalues(grams[dealt[self.team.place]])
+        own = eigenvalues_of_grams(grams[dealt[self.team.place]])
         return torch.cat(self.team.gather(own.flatten(), [n * (d.stop - d.start) for d in dealt])).view(-1, n)
 
     def whole(self) -> CoupledProblem:
