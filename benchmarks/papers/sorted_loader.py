@@ -1,0 +1,69 @@
+"""The unshuffled loader of paper 003: one network on batches sorted by class, its twin on shuffled ones.
+
+Both start from the same weights and see the same images as often, in as many steps. The sorted loader gives all
+images of class 0, then all of class 1 and so on, in every epoch; its network is looked at after class 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmarks.papers.look import Look, quantities
+from benchmarks.papers.settings import BATCH, NET, RATE, Settings
+from benchmarks.papers.statistics import mean, seed_weights, sign_test
+from benchmarks.papers.train import Digits, accuracy, passes, train
+from benchmarks.stopping.nets import build
+
+TITLE = "Batches sorted by class"
+LOADERS = ("sorted", "shuffled")
+Net = dict[str, Any]
+
+
+def measure(data: Digits, settings: Settings) -> list[Net]:
+    """One entry a seed and loader."""
+    return [run(data, settings, seed, loader) for seed in range(settings.sorted_seeds) for loader in LOADERS]
+
+
+def run(data: Digits, settings: Settings, seed: int, loader: str) -> Net:
+    """One network: its accuracy after every epoch, its curves after the last."""
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(data.train_y), generator=generator)[: settings.sorted_images]
+    x, y = data.train_x[chosen], data.train_y[chosen]
+    model = build(NET, (1, 28, 28), 0.0, seed)
+    optimizer, right = torch.optim.Adam(model.parameters(), RATE), []
+    for _ in range(settings.sorted_epochs):
+        train(model, optimizer, x, y, batches(y, loader, generator))
+        right.append(accuracy(model, data.test_x, data.test_y))
+    return {"seed": seed, "loader": loader, "accuracies": right, **Look(model, settings)(data.probe)}
+
+
+def batches(labels: Tensor, loader: str, generator: torch.Generator) -> list[Tensor]:
+    """One epoch's batches of indices."""
+    if loader == "sorted":
+        return list(labels.argsort(stable=True).split(BATCH))
+    return list(passes(len(labels), -(-len(labels) // BATCH), generator))
+
+
+def summary(nets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Sorted less shuffled after the last epoch, pair by pair, by definition and for rank@τ, RankMe, accuracy.
+
+    Returns:
+        By quantity: ``sorted`` and ``shuffled`` (means), ``difference``, and ``below``, ``of``, ``p`` of a sign test.
+    """
+    found = {**quantities(nets), "accuracy": [n["accuracies"][-1] for n in nets]}
+    return {name: _pairs(nets, values) for name, values in found.items()}
+
+
+def _pairs(nets: Sequence[Mapping[str, Any]], values: Sequence[float]) -> dict[str, Any]:
+    by = {(n["loader"], n["seed"]): v for n, v in zip(nets, values)}
+    seeds = sorted({seed for _, seed in by})
+    weights = seed_weights(seeds)
+    columns = {loader: [by[loader, seed] for seed in seeds] for loader in LOADERS}
+    difference = [a - b for a, b in zip(*columns.values())]
+    below, count, p = sign_test(difference)
+    means = {loader: mean(column, weights) for loader, column in columns.items()}
+    return {**means, "difference": mean(difference, weights), "below": below, "of": count, "p": p}
