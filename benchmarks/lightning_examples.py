@@ -113,7 +113,8 @@ def main() -> None:
         for row in rows
     ]
     if not args.only:
-        text = f"## Lightning's own examples\n\n{(__doc__ or '').split(chr(10))[0]}\n\n"
+        text = "## Lightning's own examples\n\n`python benchmarks/lightning_examples.py --examples CHECKOUT`: "
+        text += f"{(__doc__ or '').split(chr(10))[0]}\n\n"
         text += markdown_table(("script", "ran", "what was added", "tags", "what the lens said to its default"), cells)
         payload = {"machine": machine(["lightning"]), "rows": rows}
         write_json("lightning_examples", payload, figures)

@@ -109,7 +109,8 @@ def main() -> None:
         measure("2,000 images, max_overhead=0.02", args.data, args.threads, args.small_epochs, *small,
                 "--max-overhead", "0.02"),
     ]  # fmt: skip
-    write_section("overhead", table(runs))
+    text = f"## What the lens costs\n\n`python benchmarks/overhead.py --data cifar10.npz --threads {args.threads}`: "
+    write_section("overhead", text + f"{(__doc__ or '').split(chr(10))[0]}\n\n{table(runs)}")
     figures = [
         Figure("overhead_share_of_an_epoch_at_defaults", runs[0].share_an_epoch, 0.05, at_most=True),
         Figure("overhead_consistency_share_at_defaults", runs[0].consistency, 0.01, at_most=True),

@@ -150,7 +150,8 @@ def main() -> None:
         (o.run, *map(str, (o.kills, o.points, o.differing, o.stopped_whole, o.stopped_killed, o.same_weights)))
         for o in outcomes
     ]
-    write_section("resume", markdown_table(header, rows))
+    text = f"## Killed and resumed\n\n`python benchmarks/resume.py`: {(__doc__ or '').split(chr(10))[0]}\n\n"
+    write_section("resume", text + markdown_table(header, rows))
     figures = [
         Figure("resume_kills", sum(o.kills for o in outcomes), 10),
         Figure("resume_points_compared", sum(o.points for o in outcomes), 1000),

@@ -146,7 +146,8 @@ def report(began: dict[str, Any], nets: Sequence[Net], rows: dict[str, dict[str,
     return "\n\n".join(
         [
             "## Do the spectra tell a good net?",
-            f"{len(nets)} nets of one family on CIFAR-10 (20,000 images), widths "
+            f"`python benchmarks/spectra_quality.py --data-dir DATA`: {len(nets)} nets of one family on CIFAR-10 "
+            f"(20,000 images), widths "
             f"{', '.join(str(w) for w in sorted({int(n['width']) for n in nets}))}, trained for "
             f"{', '.join(f'{e:g}' for e in sorted({n['epochs'] for n in nets}))} epochs; test accuracy {worst:.2f} to "
             f"{best:.2f}. {began['date']}. Paper 002 has α̂ of W1 fall with accuracy (a negative coefficient) and W2 do "

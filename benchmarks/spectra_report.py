@@ -15,6 +15,7 @@ def section(began: dict[str, Any], rows: Rows, pareto: Mapping[float, Mapping[st
     versions = began["versions"]
     parts = [
         "## Spectra",
+        "`python benchmarks/spectra.py --data-dir DATA [--published DIR]`: "
         f"{began['processor']}, one thread, {began['date']}, weightwatcher {versions['weightwatcher']}, powerlaw "
         f"{versions['powerlaw']}. Seconds are wall time; weightwatcher runs `analyze()` at its defaults, in the row "
         '"all extras" with `randomize=True, mp_fit=True` against our bulk edges, spikes and traps. Weights are random '

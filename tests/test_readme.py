@@ -41,3 +41,19 @@ def test_the_readme_names_only_files_that_exist():
     text = (ROOT / "README.md").read_text()
     for path in re.findall(r"\]\(([^)#]+)\)", text) + re.findall(r"(examples/\w+\.py)", text):
         assert (ROOT / path).exists(), path
+
+
+def test_every_section_of_the_benchmarks_names_the_command_that_writes_it():
+    text = (ROOT / "benchmarks/README.md").read_text()
+    sections = re.findall(r"<!-- (.*?): begin -->\n(.*?)<!-- \1: end -->", text, re.DOTALL)
+    assert len(sections) > 10
+    for name, section in sections:
+        command = re.search(r"`python (?:-m )?(benchmarks[\w./]*)[^`]*`", section)
+        assert command, f"{name}: no command"
+        path = ROOT / command[1]
+        modules = (
+            path,
+            ROOT / f"{command[1].replace('.', '/')}.py",
+            ROOT / command[1].replace(".", "/") / "__main__.py",
+        )
+        assert any(module.is_file() for module in modules), f"{name}: {command[1]}"

@@ -45,7 +45,7 @@ def text(part: str, found: Scores) -> str:
     planned = sum(len(t.seeds) for t in tasks)
     return "\n\n".join(
         [
-            f"### Stopping without labels: {name} records",
+            f"## Stopping without labels: {name} records",
             f"`python -m benchmarks.stopping.score --part {part}`: {len(found.records)} of {planned} records, of "
             f"{len({t['name'] for t in found.tasks})} of {len(tasks)} tasks. Regret: 0 is the run's best test loss, 1 "
             "that of a random epoch; means over regrets capped at 10, the worst uncapped. Intervals: bootstrap over "

@@ -103,7 +103,7 @@ def main() -> None:
     records = load(args.records, "dev")
     ideas = search(records)
     text = (
-        "### Stopping without labels: what was tried\n\n"
+        "## Stopping without labels: what was tried\n\n"
         f"`python -m benchmarks.stopping.score_search`: {len(records)} development records. Every idea is a family of "
         "rules (signals, patience); the member is chosen by its mean regret on all other tasks and tried on the task "
         "left out. * needs training labels.\n\n" + table(ideas, records)

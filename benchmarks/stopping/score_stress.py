@@ -147,7 +147,7 @@ def main() -> None:
     header = ("signal and rule", *kinds, "trials with a cosine run over 0.5 points below its last epoch",
               "healthy runs stopped early, a trial")  # fmt: skip
     text = (
-        "### Stopping without labels: how much of the choice is luck\n\n"
+        "## Stopping without labels: how much of the choice is luck\n\n"
         f"`python -m benchmarks.stopping.score_stress --raw RAW`: {len(records)} development records; mean regret ± "
         f"its spread over the trials ({HALVES} halves of the probe, both phases of every second epoch).\n\n"
     )
