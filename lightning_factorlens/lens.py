@@ -235,10 +235,8 @@ class FactorLens:
         outputs = [] if moved is None else outputs_together(self.team, self._ask, [moved], answer.logits)
         if not outputs:
             return None, None
-        last = self.memory.predictions
-        steady = SteadyLabels(
-            average=last if trained and last is not None and last.shape == answer.logits.shape else None
-        )
+        last = self.memory.predictions if trained else None
+        steady = SteadyLabels(average=last if last is not None and last.shape == answer.logits.shape else None)
         labels = steady.update(answer.logits)
         c = label_consistency(labels, outputs) + imbalance(answer.logits)
         return c, steady.average if trained else None

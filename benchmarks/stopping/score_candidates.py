@@ -44,6 +44,11 @@ def careful(rule: Rule, warmup: int = 5, share: float = 0.1, smoothing: Smoothin
     return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup), smoothing)
 
 
+def blind(rule: Rule) -> Rule:
+    """The same for whoever does not know the schedule."""
+    return Smoothed(AfterWarmup(rule, epochs=5), HALF)
+
+
 def default() -> Candidate:
     """The product's."""
     return Candidate("**default**", "probe", default_rule(), DEFAULT)
@@ -56,7 +61,7 @@ def relatives() -> list[Candidate]:
         Candidate(
             "ours, blind to the schedule",
             "probe",
-            Smoothed(AfterWarmup(Patience(10), epochs=5), HALF),
+            blind(Patience(10)),
             DEFAULT,
             ours=True,
         ),

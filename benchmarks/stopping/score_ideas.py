@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from benchmarks.stopping.ladder import SHIFTS, shift_name
-from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, balanced, careful, shifts
+from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, balanced, blind, careful, shifts
 from benchmarks.stopping.score_replay import Candidate, Signal
 from lightning_factorlens.stopping import (
     AfterWarmup,
@@ -153,9 +153,7 @@ def rule_families() -> dict[str, list[Candidate]]:
         "rule: newest within a share of the lowest": ways(
             {f"risen {s}": careful(Risen(s, 10)) for s in (0.01, 0.02, 0.05)}
         ),
-        "rule: patience, blind to the schedule": ways(
-            {f"patience {p}": Smoothed(AfterWarmup(Patience(p), epochs=5), HALF) for p in PATIENCES}
-        ),
+        "rule: patience, blind to the schedule": ways({f"patience {p}": blind(Patience(p)) for p in PATIENCES}),
         "rule: patience, nothing before the rate has fallen": ways(
             {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=5), HALF) for p in PATIENCES}
         ),

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from benchmarks.reporting import markdown_table, write_json, write_section
 from benchmarks.stopping.derive import read_raw
-from benchmarks.stopping.score_candidates import DIAGONALS, careful
+from benchmarks.stopping.score_candidates import DIAGONALS, blind, careful
 from benchmarks.stopping.score_replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
 from benchmarks.stopping.signals import steady_labels
 from lightning_factorlens.metrics.confidence import imbalance
 from lightning_factorlens.metrics.temporal_consistency import label_consistency
-from lightning_factorlens.stopping import AfterWarmup, Patience, Rule, Smoothed, Smoothing
+from lightning_factorlens.stopping import Patience, Rule, Smoothing
 from lightning_factorlens.stopping.smoothing import PLAIN, STEADY
 
 HALVES = 5
@@ -37,7 +37,7 @@ RULES = {
     "patience 8": careful(Patience(8)),
     "warm-up 0": careful(Patience(10), warmup=0),
     "warm-up 3": careful(Patience(10), warmup=3),
-    "blind to the schedule": Smoothed(AfterWarmup(Patience(10), epochs=5), Smoothing(weight=0.5)),
+    "blind to the schedule": blind(Patience(10)),
     **{f"share {share}": careful(Patience(10), share=share) for share in (0.0, 0.03, 0.05, 0.15, 0.2)},
     "no smoothing": careful(Patience(10), smoothing=PLAIN),
     "median of 3, weight ½": careful(Patience(10), smoothing=STEADY),
