@@ -30,9 +30,9 @@ from torch import Tensor, nn
 
 from benchmarks.reporting import Figure, close, machine, markdown_table, write_json, write_section
 from lightning_factorlens import FactorLens
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.teamwork import Team, team_of
-from lightning_factorlens.types import Observation
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.distributed import SingleProcess, get_process_group
+from lightning_factorlens.results import Observation
 
 PHASES = ("probe", "factorization", "metrics", "spectra")
 
@@ -104,21 +104,21 @@ def measure(size: int, count: int, quick: bool) -> list[dict[str, Any]]:
 def process(place: int, size: int, port: int, folder: str, count: int, quick: bool) -> None:
     """One of the processes."""
     torch.set_num_threads(1)
-    team = Team()
+    team = SingleProcess()
     if size > 1:
         dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=place, world_size=size)
-        team = team_of(torch.device("cpu"), size)
+        team = get_process_group(torch.device("cpu"), size)
     model, images = network(quick), pictures(128 if quick else 512)
-    lens = FactorLens(model, LensOptions(max_features=None), team=team)
-    with team.together():
-        lens.choose(images)
+    lens = FactorLens(model, LensOptions(max_neurons_per_layer=None), process_group=team)
+    with team.synchronized_errors():
+        lens.select_layers(images)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     looks, numbers = [], []
     for step in range(count + 1):
         train_a_little(model, step)
-        team.everyone("ready")
+        team.all_gather_object("ready")
         wall, cpu = time.perf_counter(), time.process_time()
-        with team.together():
+        with team.synchronized_errors():
             seen = lens.observe(images, step)
         looks.append(
             {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "seconds": dict(seen.seconds)}
@@ -136,7 +136,7 @@ def process(place: int, size: int, port: int, folder: str, count: int, quick: bo
 def numbers_of(seen: Observation) -> dict[str, float]:
     """Curves, floors, effective ranks, consistency and α by name."""
     found = {f"effective_rank/{s}": v for s, v in seen.effective_rank.items()}
-    for name, curves in (("curve", seen.curves), ("floor", seen.floors)):
+    for name, curves in (("curve", seen.curves), ("floor", seen.svd_curves)):
         found |= {f"{name}/{s}/{r}": e for s, c in curves.items() for r, e in zip(c.ranks, c.rel_error)}
     found |= {f"alpha/{s.layer}": s.fit.alpha for s in seen.spectra if s.fit.alpha == s.fit.alpha}
     return found | ({} if seen.consistency is None else {"consistency": seen.consistency})

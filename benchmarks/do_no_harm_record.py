@@ -86,7 +86,7 @@ class Record(Callback):
             "hooks": {n: (len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in pl_module.named_modules()},
             "graphs": compiled,
             "grad mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")),
-            "lens": [(c.diary.looks, c.diary.failures) for c in lenses],
+            "lens": [(c.state.n_measured, c.state.n_failed) for c in lenses],
         }
         torch.save(found, self.folder / f"rank{trainer.global_rank}.pt")
 

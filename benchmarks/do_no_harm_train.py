@@ -120,13 +120,13 @@ class Student(LightningModule):
 def watchers(kind: str) -> list[Callback]:
     """The lenses of a set-up, small ones."""
     small: dict[str, Any] = {
-        "probe_size": 16, "ranks": (1, 2, 4), "solver": HALS(restarts=1), "on_error": "raise", "verbose": False,
-        "figures_every": 0,
+        "probe_size": 16, "ranks": (1, 2, 4), "solver": HALS(n_init=1), "on_error": "raise", "verbose": False,
+        "figures_every_n": 0,
     }  # fmt: skip
     if kind == "two and a stop":
-        other = FactorLensCallback(prefix="other", layers="*", every_n_steps=3, **small)
+        other = FactorLensCallback(prefix="other", layers="*", every_n_train_steps=3, **small)
         return [FactorLensCallback(**small), other, LabelFreeStopping(verbose=False)]
-    more: dict[str, Any] = {"every 2 steps": {"every_n_steps": 2}, "resampled": {"resample": True}}
+    more: dict[str, Any] = {"every 2 steps": {"every_n_train_steps": 2}, "resampled": {"resample_probe": True}}
     return [FactorLensCallback(**{**small, **more.get(kind, {})})]
 
 

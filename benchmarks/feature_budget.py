@@ -27,13 +27,13 @@ from torch import Tensor, nn
 from benchmarks.feature_budget_report import judge, report
 from benchmarks.reporting import close, machine, write_json, write_section
 from benchmarks.solver_nets import DATA, RECIPES, trained
+from lightning_factorlens.capture.activations import capture_activations, input_blocks
+from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.config import LensOptions
 from lightning_factorlens.factorization import CoupledProblem, fit
-from lightning_factorlens.metrics.rank_curve import Scopes
+from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.metrics.required_rank import required_rank
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import ask, input_blocks
-from lightning_factorlens.probing.selection import choose_layers, dry_pass
 
 #: Everything but the budget and its seed as a lens has it.
 OPTIONS = LensOptions()
@@ -75,7 +75,12 @@ def study(model: nn.Module, probe: Tensor, budgets: list[int], draws: int) -> di
         of each of the ``budgets``, these with the processor seconds of a look and the neurons kept.
     """
     everything = look(model, probe)
-    found: dict[str, Any] = {"all": everything, "ranks": OPTIONS.ranks, "taus": OPTIONS.taus, "draws": draws}
+    found: dict[str, Any] = {
+        "all": everything,
+        "ranks": OPTIONS.ranks,
+        "error_thresholds": OPTIONS.error_thresholds,
+        "draws": draws,
+    }
     found["images"], found["budgets"] = len(probe), {}
     found["solver"] = compared([look(model, probe, solver_seed=1 + s) for s in range(draws)], everything)
     for budget in budgets:
@@ -95,20 +100,20 @@ def look(
     A rank@τ that the largest rank does not reach is NaN: its number would be that rank whatever was drawn.
     """
     began = time.process_time()
-    with undisturbed(model):
-        choices = choose_layers(dry_pass(model, model, probe[:4]))
-        layers = ask(model, model, probe, choices, budget, seed).layers
+    with isolate_model(model):
+        choices = select_layers(trace_layers(model, model, probe[:4]))
+        layers = capture_activations(model, model, probe, choices, budget, seed).layers
     problem = CoupledProblem([*input_blocks(probe, budget, seed), *layers], OPTIONS.weighting)
-    scopes = Scopes(problem)
+    scopes = BlockGroups(problem)
     curves = scopes.curves(fit(problem, OPTIONS.ranks, seed=solver_seed))
     effective, rms = scopes.effective_ranks(), scopes.rms()
     numbers = {}
     for part, curve in curves.items():
-        taus = [required_rank(curve, tau) for tau in OPTIONS.taus]
+        taus = [required_rank(curve, tau) for tau in OPTIONS.error_thresholds]
         numbers[part] = {
             "rmse": curve.rmse,
             "rel_error": curve.rel_error,
-            "rank_at": [np.nan if t.capped else t.rank for t in taus],
+            "rank_at": [np.nan if t.is_lower_bound else t.rank for t in taus],
             "effective_rank": [effective[part]],
             "rms": [rms[part]],
         }

@@ -47,7 +47,7 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
             "## The feature budget",
             f"`python benchmarks/feature_budget.py`, {payload['machine']['date'][:10]}: {payload['source']}, "
             f"{payload['images']} images, {sum(neurons.values()):,} neurons in {len(neurons)} blocks, those that never "
-            "answer included. A lens keeps at most so many neurons a layer (`max_features`), drawn uniformly, and "
+            "answer included. A lens keeps at most so many neurons a layer (`max_neurons_per_layer`), drawn uniformly, and "
             "counts each for those left out. Cells: difference to all neurons in percent, mean ± standard deviation "
             f"over {payload['draws']} draws. A run draws once, so its curve is off by one such draw, the same at every "
             "epoch.",
@@ -83,7 +83,7 @@ def _others(payload: dict[str, Any], moves: dict[str, list[float]]) -> str:
         seconds = f"{row['seconds']:.1f}" if "seconds" in row else f"{payload['all']['seconds']:.1f}"
         rows.append([label, *(c for name in names for c in _cells(row, "total", name)), seconds])
     rows.append(["training", *(_number(-100 * v) for name in names for v in moves[name]), ""])
-    taus = [f"rank@{100 * tau:.0f}%" for tau in payload["taus"]]
+    taus = [f"rank@{100 * tau:.0f}%" for tau in payload["error_thresholds"]]
     return markdown_table(["neurons a layer", *taus, "effective rank", "rms", "processor seconds"], rows)
 
 

@@ -21,7 +21,7 @@ from lightning.pytorch.demos import mnist_datamodule, transformer
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lightning_factorlens import CallWith, FactorLensCallback
+from lightning_factorlens import FactorLensCallback, ForwardArgs
 
 #: A few batches of two epochs, on the CPU.
 SHORT = {
@@ -117,6 +117,6 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     fake(args.script, args.data_dir)
-    watch(eval(f"dict({args.lens})", {"torch": torch, "CallWith": CallWith}))
+    watch(eval(f"dict({args.lens})", {"torch": torch, "CallWith": ForwardArgs}))
     sys.argv = [args.script, *shlex.split(args.arguments)]
     runpy.run_path(args.script, run_name="__main__")

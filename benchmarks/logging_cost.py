@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 LAYERS, EPOCHS, SIZE = 20, 6, 32
 
@@ -93,7 +93,7 @@ def one(figures_every: int) -> tuple[Metered, float]:
     torch.manual_seed(0)
     images, labels = crops(256), torch.randint(10, (256,))
     loader = DataLoader(TensorDataset(images, labels), 64)
-    lens = Metered(figures_every=figures_every, verbose=False)
+    lens = Metered(figures_every_n=figures_every, verbose=False)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(
             max_epochs=EPOCHS,
@@ -116,7 +116,7 @@ def main() -> None:
     plain, plain_size = one(0)
     drawn, size = one(1)
     assert plain.observation is not None
-    scalars = len(summaries(plain.observation) | details(plain.observation))
+    scalars = len(monitored_scalars(plain.observation) | other_scalars(plain.observation))
     logging = 1e3 * median(plain.epochs)
     figures = [
         Figure("logging_ms_an_epoch", logging, 60, at_most=True),

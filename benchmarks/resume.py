@@ -45,9 +45,9 @@ LAST_BATCH, LATE = {"every_n_train_steps": BATCHES}, ((3 * BATCHES + 4, "on_trai
 RUNS = (
     Run("a look an epoch, a checkpoint every 7 steps", patience=None),
     Run("the same, stopped by EarlyStopping"),
-    Run("a look every 5 steps", {"every_n_steps": 5}),
+    Run("a look every 5 steps", {"every_n_train_steps": 5}),
     Run("a look every 2 epochs, a checkpoint an epoch", {"every_n_epochs": 2}, {}, patience=1),
-    Run("images resampled, validation twice an epoch", {"resample": True}, {}, {"val_check_interval": 0.5}, None),
+    Run("images resampled, validation twice an epoch", {"resample_probe": True}, {}, {"val_check_interval": 0.5}, None),
     Run("multiplicative updates, validation every 2 epochs", {"solver": "mu"}, {}, {"check_val_every_n_epoch": 2}, 3),
     Run("stopped by LabelFreeStopping", patience=2, label_free=True),
     Run("a checkpoint in the last batch of each epoch", {}, LAST_BATCH, {}, 2, kills=LATE),
@@ -55,7 +55,7 @@ RUNS = (
 )
 #: A server that has imported what takes seconds to import, and from which every run is forked.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["lightning.pytorch", "lightning_factorlens.callback"])
+PROCESSES.set_forkserver_preload(["lightning.pytorch", "lightning_factorlens.callbacks.factorlens_callback"])
 
 
 def random_kills(draw: random.Random, n: int) -> list[tuple[int, str]]:

@@ -154,7 +154,7 @@ def watchers(run: Run) -> list[Callback]:
     """The lens, and what stops training by it."""
     options = dict(run.lens)
     if options.get("solver") == "mu":
-        options["solver"] = MultiplicativeUpdates(passes=5)
+        options["solver"] = MultiplicativeUpdates(max_iter=5)
     lens = FactorLensCallback(probe_size=24, ranks=(1, 2, 4), verbose=False, **options)
     callbacks: list[Callback] = [lens]
     if run.patience is not None and run.label_free:

@@ -17,7 +17,7 @@ def reference(problem: Problem, quick: bool) -> dict[int, float]:
         return known
     say("  reference: long runs")
     for seed in (101, 102):
-        fit = ours(problem, seed, solver=patient(100, 1e-6, restarts=6, sample=8192))
+        fit = ours(problem, seed, solver=patient(100, 1e-6, n_init=6, n_sampled_rows=8192))
         known = remember_best(problem, lowest(problem, fit))
     if not quick and problem.m < 30_000:
         from sklearn.decomposition import NMF

@@ -21,7 +21,7 @@ def passes(problem: Problem, repeats: int = 5) -> dict[str, float]:
     """
 
     def once(ranks: Sequence[int], n: int) -> tuple[float, int]:
-        solver = patient(n, 0.0, restarts=1, sample=0)
+        solver = patient(n, 0.0, n_init=1, n_sampled_rows=0)
         fit, cpu, _ = timed(lambda: ours(problem, ranks=ranks, solver=solver))
         return cpu, fit.passes
 

@@ -26,13 +26,13 @@ from torch import Tensor
 from benchmarks.reporting import Figure, close, machine, markdown_table, median, write_json
 from benchmarks.solver_problems import planted
 from lightning_factorlens.factorization import HALS, CoupledProblem, fit, full_precision
-from lightning_factorlens.factorization.graphs import ReplayedSteps
-from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.cuda_graphs import GraphedStep
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.sampling import sampled_problem
-from lightning_factorlens.linalg.inner import ByComponent
 from lightning_factorlens.linalg.nnls_admm import ADMM
-from lightning_factorlens.linalg.nnls_triton import Fused, obstacle, variant
-from lightning_factorlens.types import Block, Factorization
+from lightning_factorlens.linalg.nnls_dispatch import CoordinateDescent
+from lightning_factorlens.linalg.nnls_triton import TritonHALS, kernel_width, unavailable_reason
+from lightning_factorlens.results import Block, Factorization
 
 #: The share of all features that each block has, as layers of a network do.
 SHARES = (0.4, 0.3, 0.2, 0.07, 0.03)
@@ -56,7 +56,7 @@ def main() -> None:
     payload: dict[str, Any] = {"machine": machine(), "m": m, "N": N, "ranks": ranks, "device": str(args.device)}
     payload |= {"floors_ms": floor, "cold_ms": cold, "warm_ms": warm, "first_call_ms": first}
     payload["parts_ms"] = parts(before, ranks, args.device, args.repeats)
-    payload["kernel"] = obstacle(args.device, torch.float32, variant(ranks)) or "runs"
+    payload["kernel"] = unavailable_reason(args.device, torch.float32, kernel_width(ranks)) or "runs"
     report(payload)
     least = max(floor["bytes"], floor["operations"])
     figures = [Figure("gpu_error_apart_from_cpu", apart, 1e-5, at_most=True)]
@@ -132,18 +132,18 @@ def floors(m: int, N: int, R: int, device: torch.device, small: bool) -> dict[st
 
 def parts(before: Sequence[Block], ranks: Sequence[int], device: torch.device, repeats: int) -> dict[str, float]:
     """Milliseconds of one pass's products, of two sweeps by each inner solver, and of one pass over a sample."""
-    groups, found = Groups(tuple(ranks)), {}
+    groups, found = ComponentGroups(tuple(ranks)), {}
     with torch.no_grad(), full_precision():
         problem = CoupledProblem(before)
         F = torch.rand(sum(ranks), problem.N, device=device)
         B = problem.project(F)
-        found["two products"] = timed(lambda: problem.collect(problem.project(F, out=B)), device, repeats)[0]
+        found["two products"] = timed(lambda: problem.backproject(problem.project(F, out=B)), device, repeats)[0]
         G, W = F @ F.T, B.clamp_min(0)
         solvers: dict[str, Any] = {"products alone": ADMM}
-        if not obstacle(device, torch.float32, variant(ranks)):
-            solvers["fused kernel"] = Fused
+        if not unavailable_reason(device, torch.float32, kernel_width(ranks)):
+            solvers["fused kernel"] = TritonHALS
         if device.type == "cpu":
-            solvers["by component"] = ByComponent
+            solvers["by component"] = CoordinateDescent
         for name, make in solvers.items():
             solver = make(ranks, G)
             found[f"two sweeps, {name}"] = timed(lambda s=solver: s.sweep_(W, B, 2), device, repeats)[0]  # type: ignore[misc]
@@ -153,11 +153,11 @@ def parts(before: Sequence[Block], ranks: Sequence[int], device: torch.device, r
 
 
 def _sample_stage(
-    part: CoupledProblem, groups: Groups, F: Tensor, device: torch.device, repeats: int
+    part: CoupledProblem, groups: ComponentGroups, F: Tensor, device: torch.device, repeats: int
 ) -> dict[str, float]:
     solver = HALS()
     state = solver.step(part, groups, solver.init(part, groups, F))
-    replayed = ReplayedSteps(solver, part, groups)
+    replayed = GraphedStep(solver, part, groups)
     plain, _ = timed(lambda: solver.step(part, groups, state), device, 10 * repeats)
     graph, first = timed(lambda: replayed(state), device, 10 * repeats)
     if replayed.replayed.refusal:

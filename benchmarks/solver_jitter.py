@@ -13,7 +13,7 @@ from benchmarks.reporting import median
 from benchmarks.solver_best import remember_best
 from benchmarks.solver_ours import errors, lowest, ours, patient, say, timed
 from benchmarks.solver_problems import RANKS, Problem
-from lightning_factorlens.types import Factorization
+from lightning_factorlens.results import Factorization
 
 
 def jitter(snapshots: Sequence[Problem]) -> dict[str, Any]:
@@ -60,8 +60,10 @@ def _best_known(snapshots: Sequence[Problem], fits: Sequence[Factorization]) -> 
     One chain alone now and then falls into a better minimum, and its own jump would count as our jitter.
     """
     best = [remember_best(problem, lowest(problem, fit)) for problem, fit in zip(snapshots, fits)]
-    long, start = patient(40, 1e-6, restarts=1, sample=8192), None
+    long, start = patient(40, 1e-6, n_init=1, n_sampled_rows=8192), None
     for k in (*range(len(snapshots)), *reversed(range(len(snapshots)))):
-        fit = ours(snapshots[k], solver=long if start else patient(40, 1e-6, restarts=4, sample=8192), start=start)
+        fit = ours(
+            snapshots[k], solver=long if start else patient(40, 1e-6, n_init=4, n_sampled_rows=8192), start=start
+        )
         best[k], start = remember_best(snapshots[k], lowest(snapshots[k], fit)), fit.F
     return best

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks.solver_problems import RANKS, planted
 from lightning_factorlens.factorization import factorize
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 

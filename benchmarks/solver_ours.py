@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.solver_problems import RANKS, Problem
 from lightning_factorlens.factorization import HALS, factorize
-from lightning_factorlens.types import Factorization
+from lightning_factorlens.results import Factorization
 
 BEGAN = time.perf_counter()
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from benchmarks.solver_nets import DATA, RECIPES, SAMPLES, trained
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 RANKS = (1, 2, 4, 8, 16, 32)
 

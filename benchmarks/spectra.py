@@ -35,11 +35,11 @@ from torch import nn
 from benchmarks.reporting import RESULTS, Figure, close, machine, write_json, write_section
 from benchmarks.spectra_nets import cifar10, train
 from benchmarks.spectra_report import section
-from lightning_factorlens.linalg.goodness import goodness_of_fit
-from lightning_factorlens.linalg.power_law import fit_like_weightwatcher, fit_power_law
-from lightning_factorlens.metrics.spectra import layer_spectra
-from lightning_factorlens.metrics.spectra_verdicts import with_traps
-from lightning_factorlens.types import LayerSpectrum
+from lightning_factorlens.results import LayerSpectrum
+from lightning_factorlens.spectra.diagnostics import add_correlation_traps
+from lightning_factorlens.spectra.goodness_of_fit import goodness_of_fit
+from lightning_factorlens.spectra.layer_spectra import layer_spectra
+from lightning_factorlens.spectra.power_law import fit_like_weightwatcher, fit_power_law
 
 PARETO = (2.0, 3.0, 5.0, 8.0)
 #: x_min, α and tail as printed in Table 6.1 of Clauset et al.; the two that are rounded to few values stand apart.
@@ -121,8 +121,8 @@ def everything(model: nn.Module) -> dict[str, float]:
         import weightwatcher
 
         _, peer = timed(lambda: weightwatcher.WeightWatcher(model=model).analyze(randomize=True, mp_fit=True))
-    w1, w1_seconds = timed(lambda: with_traps(layer_spectra(model), model), 2)
-    _, seconds = timed(lambda: with_traps(layer_spectra(model, mode="slices"), model), 2)
+    w1, w1_seconds = timed(lambda: add_correlation_traps(layer_spectra(model), model), 2)
+    _, seconds = timed(lambda: add_correlation_traps(layer_spectra(model, mode="slices"), model), 2)
     return {"layers": len(w1), "w1": w1_seconds, "slices": seconds, "weightwatcher": peer}
 
 

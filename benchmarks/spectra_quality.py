@@ -29,9 +29,9 @@ from torch import nn
 
 from benchmarks.reporting import Figure, close, machine, markdown_table, write_json, write_section
 from benchmarks.spectra_nets import accuracy, cifar10, small_net, train
-from lightning_factorlens.linalg.power_law import fit_like_weightwatcher
-from lightning_factorlens.metrics.spectra import alpha_summary, layer_spectra
-from lightning_factorlens.types import LayerSpectrum
+from lightning_factorlens.results import LayerSpectrum
+from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra
+from lightning_factorlens.spectra.power_law import fit_like_weightwatcher
 
 #: Pixels a side of what enters each convolution of ``small_net``.
 SIZES = {"0": 32, "3": 16, "6": 8}

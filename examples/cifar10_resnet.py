@@ -24,7 +24,7 @@ from torchvision.datasets import CIFAR10
 from torchvision.models import resnet18
 
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.probing.signs import Unnormalize
+from lightning_factorlens.capture.signs import Denormalize
 
 MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
 
@@ -65,7 +65,7 @@ def main() -> None:
 
     x, y, x_test, y_test = load(args.data)
     train, unlabeled = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images]), TensorDataset(x[-1000:])
-    lens = FactorLensCallback(signed_inputs=Unnormalize(MEAN, STD), max_overhead=args.max_overhead)
+    lens = FactorLensCallback(input_sign_policy=Denormalize(MEAN, STD), max_overhead=args.max_overhead)
     stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=args.epochs,

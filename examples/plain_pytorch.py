@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from lightning_factorlens import FactorLens, LensOptions, read_jsonl, write_jsonl
-from lightning_factorlens.sinks.tables import epoch_line
+from lightning_factorlens.loggers.tables import epoch_line
 
 
 def main() -> None:

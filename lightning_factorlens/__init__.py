@@ -9,19 +9,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightning_factorlens.callback import FactorLensCallback
-    from lightning_factorlens.label_free_stopping import LabelFreeStopping
+    from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
+    from lightning_factorlens.callbacks.label_free_stopping import LabelFreeStopping
+    from lightning_factorlens.capture.batch import ForwardArgs
+    from lightning_factorlens.config import LensOptions
     from lightning_factorlens.lens import FactorLens
-    from lightning_factorlens.options import LensOptions
-    from lightning_factorlens.probing.batch import CallWith
-    from lightning_factorlens.sinks.frames import to_frame
-    from lightning_factorlens.sinks.records import JSONLinesSink, read_jsonl, write_jsonl
+    from lightning_factorlens.loggers.frames import to_frame
+    from lightning_factorlens.loggers.json_lines import JSONLinesSink, read_jsonl, write_jsonl
 
 __version__ = "0.1.0"
 __all__ = [
-    "CallWith",
     "FactorLens",
     "FactorLensCallback",
+    "ForwardArgs",
     "JSONLinesSink",
     "LabelFreeStopping",
     "LensOptions",
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "FactorLensCallback": "callback",
-    "LabelFreeStopping": "label_free_stopping",
+    "FactorLensCallback": "callbacks.factorlens_callback",
+    "LabelFreeStopping": "callbacks.label_free_stopping",
     "FactorLens": "lens",
-    "LensOptions": "options",
-    "CallWith": "probing.batch",
-    "JSONLinesSink": "sinks.records",
-    "read_jsonl": "sinks.records",
-    "write_jsonl": "sinks.records",
-    "to_frame": "sinks.frames",
+    "LensOptions": "config",
+    "CallWith": "capture.batch",
+    "JSONLinesSink": "loggers.json_lines",
+    "read_jsonl": "loggers.json_lines",
+    "write_jsonl": "loggers.json_lines",
+    "to_frame": "loggers.frames",
 }
 
 

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from lightning_factorlens.types import Observation
+from lightning_factorlens.results import Observation
 
 #: What a checkpoint keeps.
-FIELDS = ("spent", "elapsed", "last", "ended", "looks", "skipped", "writing")
+STATE_KEYS = ("total_seconds", "elapsed", "last_seconds", "last_end", "n_measured", "n_skipped", "write_seconds")
 
 
 @dataclass
-class Account:
+class OverheadBudget:
     """Counts seconds from `open` on; those between a checkpoint and the run that resumes it are nobody's.
 
     Attributes:
@@ -37,90 +37,107 @@ class Account:
             written: the last one's stands in for it.
     """
 
-    share: float | None = None
+    max_fraction: float | None = None
     clock: Callable[[], float] = time.perf_counter
-    spent: float = 0.0
+    total_seconds: float = 0.0
     elapsed: float = 0.0
-    last: float = 0.0
-    ended: float = 0.0
-    looks: int = 0
-    skipped: int = 0
-    writing: float = 0.0
+    last_seconds: float = 0.0
+    last_end: float = 0.0
+    n_measured: int = 0
+    n_skipped: int = 0
+    write_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        allowed = isinstance(self.share, (int, float)) and not isinstance(self.share, bool) and 0 < self.share < 1
-        if self.share is not None and not allowed:
+        allowed = (
+            isinstance(self.max_fraction, (int, float))
+            and not isinstance(self.max_fraction, bool)
+            and 0 < self.max_fraction < 1
+        )
+        if self.max_fraction is not None and not allowed:
             raise ValueError(
-                f"max_overhead: must lie between 0 and 1, or be None for no limit, found {self.share!r}; "
+                f"max_overhead: must lie between 0 and 1, or be None for no limit, found {self.max_fraction!r}; "
                 "0.02 lets looks take 2 % of the time."
             )
         self._mark: float | None = None
 
-    def open(self) -> None:
+    def start(self) -> None:
         """The clock runs from now on."""
         self._mark = self.clock()
 
-    def now(self) -> float:
+    def elapsed_seconds(self) -> float:
         """Seconds of training and looks so far."""
         if self._mark is not None:
             read = self.clock()
             self.elapsed, self._mark = self.elapsed + read - self._mark, read
         return self.elapsed
 
-    def price(self) -> float:
+    def estimated_seconds(self) -> float:
         """What the next look is taken to cost: as much as the last or as all on average, whichever is more."""
-        return max(self.last, self.spent / self.looks) if self.looks else 0.0
+        return max(self.last_seconds, self.total_seconds / self.n_measured) if self.n_measured else 0.0
 
-    def affords(self) -> bool:
+    def can_afford(self) -> bool:
         """Whether the next look can be paid for."""
-        if self.share is None or not self.looks:
+        if self.max_fraction is None or not self.n_measured:
             return True
-        return self.spent + self.price() <= self.share * (self.now() + self.price())
+        return self.total_seconds + self.estimated_seconds() <= self.max_fraction * (
+            self.elapsed_seconds() + self.estimated_seconds()
+        )
 
-    def wait(self) -> float:
+    def seconds_until_affordable(self) -> float:
         """Seconds of training until then."""
-        if self.share is None or not self.looks:
+        if self.max_fraction is None or not self.n_measured:
             return 0.0
-        return max(0.0, (self.spent + self.price()) / self.share - self.price() - self.now())
+        return max(
+            0.0,
+            (self.total_seconds + self.estimated_seconds()) / self.max_fraction
+            - self.estimated_seconds()
+            - self.elapsed_seconds(),
+        )
 
-    def pay(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         """A look has ended that took so long."""
-        self.spent, self.last, self.ended = self.spent + seconds, seconds, self.now()
-        self.looks += 1
+        self.total_seconds, self.last_seconds, self.last_end = (
+            self.total_seconds + seconds,
+            seconds,
+            self.elapsed_seconds(),
+        )
+        self.n_measured += 1
 
     @contextmanager
-    def beside(self) -> Iterator[None]:
+    def exclude_from_price(self) -> Iterator[None]:
         """Inside, time is spent beside the looks, and says nothing about the price of the next: preparing, closing."""
-        start = self.now()
+        start = self.elapsed_seconds()
         yield
-        self.spent += self.now() - start
+        self.total_seconds += self.elapsed_seconds() - start
 
-    def billed(self, seen: Observation, start: float) -> Observation:
+    def with_cost(self, seen: Observation, start: float) -> Observation:
         """A look with what it has cost.
 
         Args:
             seen: Whose ``seconds`` have its phases.
             start: `now` when it began.
         """
-        now = self.now()
-        cost = now - start + self.writing
-        seconds = {**seen.seconds, "writing": self.writing, "total": cost}
-        share = min(1.0, cost / (now - self.ended)) if self.looks else None
-        return replace(seen, seconds=seconds, share=share, skipped=None if self.share is None else self.skipped)
+        now = self.elapsed_seconds()
+        cost = now - start + self.write_seconds
+        seconds = {**seen.seconds, "writing": self.write_seconds, "total": cost}
+        share = min(1.0, cost / (now - self.last_end)) if self.n_measured else None
+        return replace(
+            seen, seconds=seconds, overhead=share, n_skipped=None if self.max_fraction is None else self.n_skipped
+        )
 
     @property
     def overhead(self) -> float:
         """Share of all time spent looking so far; NaN before any."""
-        total = self.now()
-        return self.spent / total if total > 0 else math.nan
+        total = self.elapsed_seconds()
+        return self.total_seconds / total if total > 0 else math.nan
 
     def state_dict(self) -> dict[str, float]:
         """Plain numbers."""
-        self.now()
-        return {name: getattr(self, name) for name in FIELDS}
+        self.elapsed_seconds()
+        return {name: getattr(self, name) for name in STATE_KEYS}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Goes on where a checkpoint stopped; the clock runs again from `open` on."""
-        for name in FIELDS:
+        for name in STATE_KEYS:
             setattr(self, name, state[name])
         self._mark = None

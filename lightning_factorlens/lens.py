@@ -11,32 +11,36 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens.capture.activations import Capture, capture_activations, input_blocks
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.distributed import (
+    apply_sign_policies_distributed,
+    capture_distributed,
+    forward_distributed,
+)
+from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.signs import resolve_sign_policy
+from lightning_factorlens.capture.weights import sharded_parameters, weight_layers
 from lightning_factorlens.concepts.similarity import layer_similarities
-from lightning_factorlens.factorization import fit, full_precision, pose
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.distributed import SingleProcess, assign_greedy
+from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.factorization.problem import CHUNK
-from lightning_factorlens.linalg.threads import worthwhile_threads
-from lightning_factorlens.metrics.confidence import imbalance
-from lightning_factorlens.metrics.consistency import default_shift, shifted_in_turn
-from lightning_factorlens.metrics.rank_curve import Scopes
+from lightning_factorlens.linalg.threads import limit_threads
+from lightning_factorlens.metrics.confidence import kl_to_uniform
+from lightning_factorlens.metrics.consistency import alternating_shift, default_shift
+from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.metrics.required_rank import required_rank
-from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra, spectrum_cost
-from lightning_factorlens.metrics.temporal_consistency import SteadyLabels, label_consistency
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.probing.batch import Batch
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import Answer, ask, input_blocks
-from lightning_factorlens.probing.selection import choose_layers, dry_pass
-from lightning_factorlens.probing.signs import sign_policy
-from lightning_factorlens.probing.together import ask_together, outputs_together, settled_together
-from lightning_factorlens.probing.weights import in_pieces, weight_layers
-from lightning_factorlens.teamwork import Team, deal
-from lightning_factorlens.types import Block, Factorization, LayerChoice, LayerSpectrum, Observation, shown
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
+from lightning_factorlens.results import Block, Factorization, LayerInfo, LayerSpectrum, Observation, render
+from lightning_factorlens.spectra.layer_spectra import SpectraCache, alpha_summary, layer_spectra, spectrum_cost
 
 #: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
-DRY = 4
+TRACE_BATCH = 4
 
 
-class Stopwatch:
+class PhaseTimer:
     """Seconds by phase."""
 
     def __init__(self, device: torch.device) -> None:
@@ -60,7 +64,7 @@ class Stopwatch:
 
 
 @dataclass(frozen=True)
-class Memory:
+class WarmStart:
     """What one look leaves to the next. A look that fails leaves what there was.
 
     Attributes:
@@ -71,10 +75,10 @@ class Memory:
     F: tuple[Tensor, ...] | None = None
     predictions: Tensor | None = None
 
-    def cpu(self) -> Memory:
+    def cpu(self) -> WarmStart:
         """For a checkpoint."""
         F = None if self.F is None else tuple(f.detach().cpu() for f in self.F)
-        return Memory(F, None if self.predictions is None else self.predictions.cpu())
+        return WarmStart(F, None if self.predictions is None else self.predictions.cpu())
 
 
 @dataclass(repr=False)
@@ -96,22 +100,22 @@ class FactorLens:
 
     model: nn.Module
     options: LensOptions = field(default_factory=LensOptions)
-    forward: Callable[[Any], Any] | None = None
-    context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    team: Team = field(default_factory=Team)
+    forward_fn: Callable[[Any], Any] | None = None
+    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    process_group: SingleProcess = field(default_factory=SingleProcess)
 
     def __post_init__(self) -> None:
-        self.choices: list[LayerChoice] = []
-        self.memory = Memory()
+        self.layer_table: list[LayerInfo] = []
+        self.warm_start = WarmStart()
         self.spectra = SpectraCache()
 
     def __repr__(self) -> str:
-        return str(shown("lens_text", type(self.model).__name__, self.options.ranks, self.choices))
+        return str(render("lens_text", type(self.model).__name__, self.options.ranks, self.layer_table))
 
     def _repr_html_(self) -> str:
-        return str(shown("lens_html", type(self.model).__name__, self.options.ranks, self.choices))
+        return str(render("lens_html", type(self.model).__name__, self.options.ranks, self.layer_table))
 
-    def choose(self, probe: Any, earlier: Collection[str] = ()) -> list[LayerChoice]:
+    def select_layers(self, probe: Any, previous: Collection[str] = ()) -> list[LayerInfo]:
         """Finds the layers by one dry pass; `observe` does it when nobody has.
 
         Args:
@@ -132,7 +136,7 @@ class FactorLens:
                 f"model: {len(hollow)} parameters have no values yet (meta device or lazy), first {hollow[0]!r}; "
                 "run one batch through the model, or materialise it, before the lens looks."
             )
-        if pieces := in_pieces(self.model):
+        if pieces := sharded_parameters(self.model):
             raise ValueError(
                 f"model: {len(pieces)} parameters lie in pieces in several processes (fully_shard, FSDP, DeepSpeed or "
                 f"tensor parallelism), first {pieces[0]!r}; the lens needs them whole. Train with DDP or on a single "
@@ -144,11 +148,11 @@ class FactorLens:
                 f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
                 "raise `probe_size` or lower the ranks."
             )
-        with undisturbed(self.model), self.context():
-            seen = dry_pass(self.model, self._call, batch[:DRY])
-        found = choose_layers(seen, self.options.layers, earlier)
-        self.choices = self.team.first(lambda: found)
-        return self.choices
+        with isolate_model(self.model), self.forward_context():
+            seen = trace_layers(self.model, self._call, batch[:TRACE_BATCH])
+        found = select_layers(seen, self.options.layers, previous)
+        self.layer_table = self.process_group.broadcast_object(lambda: found)
+        return self.layer_table
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """One look.
@@ -167,35 +171,35 @@ class FactorLens:
         """
         batch = self._batch(probe)
         images = batch.inputs
-        if not self.choices:
-            self.choose(batch)
-        o, watch = self.options, Stopwatch(images.device)
-        with undisturbed(self.model), self.context():
+        if not self.layer_table:
+            self.select_layers(batch)
+        o, watch = self.options, PhaseTimer(images.device)
+        with isolate_model(self.model), self.forward_context():
             with watch("probe"):
-                answer = ask_together(self.team, self._ask, batch, self.choices, CHUNK)
+                answer = capture_distributed(self.process_group, self._ask, batch, self.layer_table, CHUNK)
             with watch("consistency"):
                 moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
         with watch("factorization"):
             blocks, start = self._blocks(images, answer), self._start(images)
         numbers = sum(block.samples.numel() for block in blocks)
-        with worthwhile_threads(numbers), watch("factorization"):
-            problem = pose(blocks, o.weighting, self.team, o.solver, warm=start is not None)
-            result = problem.whole_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
-        with worthwhile_threads(numbers), watch("metrics"), torch.no_grad(), full_precision():
-            scopes = Scopes(problem)
+        with limit_threads(numbers), watch("factorization"):
+            problem = make_problem(blocks, o.weighting, self.process_group, o.solver, warm=start is not None)
+            result = problem.gather_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
+        with limit_threads(numbers), watch("metrics"), torch.no_grad(), full_precision():
+            scopes = BlockGroups(problem)
             curves = scopes.curves(result)
-            floors = scopes.floors(curves)
+            floors = scopes.svd_curves(curves)
             effective, rms = scopes.effective_ranks(), scopes.rms()
             similarity = layer_similarities(result)
         with watch("spectra"):
             spectra = self._spectra()
-        self.memory = Memory(result.F, predictions)
+        self.warm_start = WarmStart(result.F, predictions)
         return Observation(
             epoch=epoch,
             step=step,
             curves=curves,
-            floors=floors,
-            required_ranks=tuple(required_rank(curves["total"], tau) for tau in o.taus),
+            svd_curves=floors,
+            required_ranks=tuple(required_rank(curves["total"], tau) for tau in o.error_thresholds),
             effective_rank=effective,
             rms=rms,
             consistency=moved,
@@ -208,63 +212,67 @@ class FactorLens:
             notes=self._notes(batch, moved, result),
         )
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """The next look is like the first: for a probe of other images."""
-        self.memory = Memory()
+        self.warm_start = WarmStart()
 
     def _start(self, images: Tensor) -> tuple[Tensor, ...] | None:
         """The last factors, where they are of these ranks and so many images."""
-        wanted, last = [(r, len(images)) for r in self.options.ranks], self.memory.F
+        wanted, last = [(r, len(images)) for r in self.options.ranks], self.warm_start.F
         return last if last is not None and [tuple(f.shape) for f in last] == wanted else None
 
     def _batch(self, probe: Any) -> Batch:
-        return Batch.of(probe, getattr(self.forward, "inputs", None))
+        return Batch.wrap(probe, getattr(self.forward_fn, "inputs", None))
 
     def _call(self, batch: Any) -> Any:
-        return (self.forward or self.model)(batch)
+        return (self.forward_fn or self.model)(batch)
 
-    def _ask(self, batch: Batch, choices: Iterable[LayerChoice]) -> Answer:
-        return ask(self.model, self._call, batch, choices, self.options.max_features, self.options.seed)
+    def _ask(self, batch: Batch, choices: Iterable[LayerInfo]) -> Capture:
+        return capture_activations(
+            self.model, self._call, batch, choices, self.options.max_neurons_per_layer, self.options.seed
+        )
 
-    def _consistency(self, batch: Batch, answer: Answer, trained: bool) -> tuple[float | None, Tensor | None]:
+    def _consistency(self, batch: Batch, answer: Capture, trained: bool) -> tuple[float | None, Tensor | None]:
         """And the average of the predictions; None where a shift has no meaning, or outputs are no (N, K) numbers."""
-        pixels = default_shift(batch.inputs) if self.options.shift is None else self.options.shift
-        if not pixels or answer.logits is None or batch.inputs.ndim != 4:
+        pixels = (
+            default_shift(batch.inputs) if self.options.consistency_shift is None else self.options.consistency_shift
+        )
+        if not pixels or answer.outputs is None or batch.inputs.ndim != 4:
             return None, None
-        moved = batch.with_inputs(shifted_in_turn(batch.inputs, pixels))
-        outputs = [] if moved is None else outputs_together(self.team, self._ask, [moved], answer.logits)
+        moved = batch.with_inputs(alternating_shift(batch.inputs, pixels))
+        outputs = [] if moved is None else forward_distributed(self.process_group, self._ask, [moved], answer.outputs)
         if not outputs:
             return None, None
-        last = self.memory.predictions if trained else None
-        steady = SteadyLabels(average=last if last is not None and last.shape == answer.logits.shape else None)
-        labels = steady.update(answer.logits)
-        c = label_consistency(labels, outputs) + imbalance(answer.logits)
+        last = self.warm_start.predictions if trained else None
+        steady = TemporalEnsemble(average=last if last is not None and last.shape == answer.outputs.shape else None)
+        labels = steady.update(answer.outputs)
+        c = pseudo_label_cross_entropy(labels, outputs) + kl_to_uniform(answer.outputs)
         return c, steady.average if trained else None
 
     def _notes(self, batch: Batch, moved: float | None, result: Factorization) -> tuple[str, ...]:
         """What a reader of the numbers must know."""
         notes = [f"factorisation: {result.status}"]
         if moved is None:
-            asked = batch.inputs.ndim == 4 and self.options.shift != 0
+            asked = batch.inputs.ndim == 4 and self.options.consistency_shift != 0
             notes.append(f"no consistency: {'the outputs are not (N, classes)' if asked else 'no images are shifted'}")
         return tuple(notes)
 
-    def _blocks(self, images: Tensor, answer: Answer) -> list[Block]:
+    def _blocks(self, images: Tensor, answer: Capture) -> list[Block]:
         o = self.options
-        inputs = sign_policy("signed_inputs", o.signed_inputs)
-        activations = sign_policy("signed_activations", o.signed_activations)
-        pixels = input_blocks(images, o.max_features, o.seed)
-        blocks = settled_together(self.team, pixels, answer.layers, inputs, activations, CHUNK)
+        inputs = resolve_sign_policy("input_sign_policy", o.input_sign_policy)
+        activations = resolve_sign_policy("activation_sign_policy", o.activation_sign_policy)
+        pixels = input_blocks(images, o.max_neurons_per_layer, o.seed)
+        blocks = apply_sign_policies_distributed(self.process_group, pixels, answer.layers, inputs, activations, CHUNK)
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
         return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks]
 
     def _spectra(self) -> tuple[LayerSpectrum, ...]:
-        if not self.options.alpha:
+        if not self.options.fit_power_law:
             return ()
         layers = weight_layers(self.model)
-        who = deal([spectrum_cost(layer) for layer in layers], [0.0] * self.team.size)
-        own = [layer for layer, p in zip(layers, who) if p == self.team.place]
-        found = self.team.everyone(layer_spectra(self.model, cache=self.spectra, layers=own))
+        who = assign_greedy([spectrum_cost(layer) for layer in layers], [0.0] * self.process_group.world_size)
+        own = [layer for layer, p in zip(layers, who) if p == self.process_group.rank]
+        found = self.process_group.all_gather_object(layer_spectra(self.model, cache=self.spectra, layers=own))
         parts = [iter(spectra) for spectra in found]
         return tuple(next(parts[p]) for p in who)

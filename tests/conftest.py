@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 
 @pytest.fixture(autouse=True, scope="session")

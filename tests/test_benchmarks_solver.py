@@ -17,8 +17,8 @@ from benchmarks.solver_measure import Peer, measure
 from benchmarks.solver_nets import DATA, REPO
 from benchmarks.solver_problems import RANKS, Problem, planted
 from benchmarks.solver_runs import OURS, cold, warm
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.types import Block
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.results import Block
 
 MIB = 2**20
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc: memory cannot be read")

@@ -27,7 +27,7 @@ from benchmarks.stopping.score_replay import (
 from benchmarks.stopping.score_report import Scores
 from benchmarks.stopping.score_statistics import bootstrap_weights, interval
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
-from lightning_factorlens.stopping import Patience, looks_of, replay
+from lightning_factorlens.stopping import Patience, epoch_infos, replay
 
 T = 20
 
@@ -214,7 +214,7 @@ def test_the_default_is_online_on_a_real_record():
     for real in records[:6]:
         series = default().signal.of(real)
         assert all(map(math.isfinite, series))
-        looks = looks_of(len(series), real["training"]["learning_rate"])
+        looks = epoch_infos(len(series), real["training"]["learning_rate"])
         whole = replay(default().rule, series, looks)
         for cut in range(len(series)):
             assert replay(default().rule, series[:cut], looks[:cut]) == whole[:cut]

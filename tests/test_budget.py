@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.budget import Account
+from lightning_factorlens.budget import OverheadBudget
 
 
 class Clock:
@@ -32,29 +32,29 @@ class Clock:
 def life(share, epochs, train, look, account=None, clock=None):
     """Epochs of training and looks where the account affords them; the epochs that had one, and the share after each."""
     clock = clock or Clock()
-    account = account or Account(share, clock)
-    account.open()
+    account = account or OverheadBudget(share, clock)
+    account.start()
     looked, shares = [], []
     for epoch in range(epochs):
-        if epoch or not account.looks:
+        if epoch or not account.n_measured:
             clock.time += train(epoch) if epoch else 0.0
-            if account.affords():
-                start = account.now()
+            if account.can_afford():
+                start = account.elapsed_seconds()
                 clock.time += look(epoch)
-                account.pay(account.now() - start)
+                account.record(account.elapsed_seconds() - start)
                 looked.append(epoch)
                 shares.append(account.overhead)
             else:
-                account.skipped += 1
+                account.n_skipped += 1
     return account, looked, shares
 
 
 def test_without_a_limit_every_look_is_taken_and_counted():
     account, looked, _ = life(None, 5, lambda e: 10.0, lambda e: 2.0)
     assert looked == [0, 1, 2, 3, 4]
-    assert account.spent == 10.0
+    assert account.total_seconds == 10.0
     assert account.overhead == pytest.approx(10 / 50)
-    assert account.skipped == 0
+    assert account.n_skipped == 0
 
 
 def test_equal_looks_come_as_often_as_the_share_allows():
@@ -64,7 +64,7 @@ def test_equal_looks_come_as_often_as_the_share_allows():
     assert looked[:2] == [0, 11]
     assert set(gaps) == {5}
     assert all(s <= 0.02 for s in shares[1:])
-    assert account.skipped + len(looked) == 101
+    assert account.n_skipped + len(looked) == 101
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -87,13 +87,13 @@ def test_the_share_stays_below_the_limit_but_for_what_a_look_takes_beyond_its_pr
 def test_the_wait_is_the_training_time_until_the_next_look_is_paid_for():
     clock = Clock()
     account, _, _ = life(0.1, 1, lambda e: 0.0, lambda e: 3.0, clock=clock)
-    wait = account.wait()
+    wait = account.seconds_until_affordable()
     assert wait == pytest.approx((3 + 3) / 0.1 - 6)
     clock.time += wait - 1e-6
-    assert not account.affords()
+    assert not account.can_afford()
     clock.time += 2e-6
-    assert account.affords()
-    assert account.wait() == 0
+    assert account.can_afford()
+    assert account.seconds_until_affordable() == 0
 
 
 def test_a_resumed_account_goes_on_and_the_time_between_is_nobodys():
@@ -105,29 +105,29 @@ def test_a_resumed_account_goes_on_and_the_time_between_is_nobodys():
     assert all(type(v) in (int, float) for v in state.values())
     late = Clock()
     late.time = 1e9
-    second = Account(0.05, late)
+    second = OverheadBudget(0.05, late)
     second.load_state_dict(state)
-    second.open()
+    second.start()
     after = []
     for epoch in range(40, 80):
         late.time += 10
-        if second.affords():
-            start = second.now()
+        if second.can_afford():
+            start = second.elapsed_seconds()
             late.time += 1.5
-            second.pay(second.now() - start)
+            second.record(second.elapsed_seconds() - start)
             after.append(epoch)
         else:
-            second.skipped += 1
+            second.n_skipped += 1
     assert before + after == looked
     assert second.state_dict() == pytest.approx(whole.state_dict())
 
 
 def test_the_first_look_is_on_credit_and_an_empty_account_has_no_share():
-    account = Account(0.01, Clock())
+    account = OverheadBudget(0.01, Clock())
     assert math.isnan(account.overhead)
-    account.open()
-    assert account.affords()
-    assert account.price() == account.wait() == 0
+    account.start()
+    assert account.can_afford()
+    assert account.estimated_seconds() == account.seconds_until_affordable() == 0
 
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, "2%", True, math.nan])
@@ -169,7 +169,9 @@ class SlowDisk:
 
 
 def lens_of(**options):
-    return FactorLensCallback(probe_size=16, ranks=(1, 2), alpha=False, figures_every=0, sinks=[SlowDisk()], **options)
+    return FactorLensCallback(
+        probe_size=16, ranks=(1, 2), fit_power_law=False, figures_every_n=0, sinks=[SlowDisk()], **options
+    )
 
 
 def fit(tmp_path, epochs, *callbacks, seconds=0.1, **options):
@@ -194,15 +196,15 @@ def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
         trainer, lens = fit(tmp_path, 20, told, max_overhead=0.25)
-    account = lens.diary.account
+    account = lens.state.budget
     assert trainer.current_epoch == 20
-    assert 2 < account.looks < 21
-    assert account.looks + account.skipped == 21
+    assert 2 < account.n_measured < 21
+    assert account.n_measured + account.n_skipped == 21
     assert account.overhead < 0.3  # a busy machine may draw out the last look
     assert caplog.text.count("FactorLens skips a look") == 1
     assert "which max_overhead=0.25 pays for after" in caplog.text
-    assert f"FactorLens: {account.looks} looks in" in caplog.text
-    assert f"; {account.skipped} skipped for max_overhead=0.25." in caplog.text
+    assert f"FactorLens: {account.n_measured} looks in" in caplog.text
+    assert f"; {account.n_skipped} skipped for max_overhead=0.25." in caplog.text
     assert max(told.skipped) > 0
     assert list(told.skipped) == sorted(told.skipped)
 
@@ -210,15 +212,17 @@ def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
 def test_patience_counts_looks_that_were_paid_for(tmp_path):
     stop = EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, lens = fit(tmp_path, 60, stop, max_overhead=0.25)
-    assert lens.diary.account.skipped > 0
-    assert lens.diary.account.looks == 3  # the one before training, which epoch 1 reads, then two without improvement
+    assert lens.state.budget.n_skipped > 0
+    assert (
+        lens.state.budget.n_measured == 3
+    )  # the one before training, which epoch 1 reads, then two without improvement
     assert trainer.current_epoch < 60
 
 
 def test_a_budget_that_never_pays_leaves_one_look(tmp_path):
-    _, lens = fit(tmp_path, 3, every_n_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
-    assert lens.diary.account.looks == 1
-    assert lens.diary.account.skipped == 6
+    _, lens = fit(tmp_path, 3, every_n_train_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
+    assert lens.state.budget.n_measured == 1
+    assert lens.state.budget.n_skipped == 6
 
 
 SCRIPT = """

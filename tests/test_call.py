@@ -13,13 +13,13 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
-from lightning_factorlens.metrics.confidence import imbalance
-from lightning_factorlens.metrics.consistency import consistency, shifted_in_turn
-from lightning_factorlens.probing.batch import Batch, CallWith, input_of
-from lightning_factorlens.probing.images import probe_batch
-from lightning_factorlens.probing.probe import input_blocks, token_counts
+from lightning_factorlens.capture.activations import input_blocks, token_counts
+from lightning_factorlens.capture.batch import Batch, ForwardArgs, find_inputs
+from lightning_factorlens.capture.probe_batch import probe_batch
+from lightning_factorlens.metrics.confidence import kl_to_uniform
+from lightning_factorlens.metrics.consistency import alternating_shift, consistency
 
-OPTIONS = LensOptions(ranks=(1, 2), alpha=False)
+OPTIONS = LensOptions(ranks=(1, 2), fit_power_law=False)
 
 
 class Masked(nn.Module):
@@ -71,7 +71,7 @@ class Lit(LightningModule):
 
 
 def lens_of(**options):
-    defaults = {"probe_size": 16, "ranks": (1, 2), "alpha": False, "figures_every": 0, "verbose": False}
+    defaults = {"probe_size": 16, "ranks": (1, 2), "alpha": False, "figures_every_n": 0, "verbose": False}
     return FactorLensCallback(**{**defaults, **options})
 
 
@@ -92,45 +92,45 @@ def fit(module, data, *callbacks, **options):
 
 @pytest.mark.parametrize(
     "call",
-    [CallWith(["image", "mask"]), CallWith(["image"], {"mask": "mask"}), call_masked],
+    [ForwardArgs(["image", "mask"]), ForwardArgs(["image"], {"mask": "mask"}), call_masked],
     ids=["list", "names", "def"],
 )
 def test_a_model_that_wants_an_image_and_a_mask(call):
     torch.manual_seed(0)
-    lens = fit(Lit(), Dicts(), call=pickle.loads(pickle.dumps(call)))
+    lens = fit(Lit(), Dicts(), forward_fn=pickle.loads(pickle.dumps(call)))
     seen = lens.observation
-    assert lens.diary.layers == ["net.act"]
-    assert torch.equal(seen.images, images()["image"][Batch.of(lens.samples).parts["label"]])
-    net, batch = lens.lens.model.net, lens.samples.parts
+    assert lens.state.layers == ["net.act"]
+    assert torch.equal(seen.images, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
+    net, batch = lens.lens.model.net, lens.probe_batch.data
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])
-        moved = net(shifted_in_turn(batch["image"], 1), batch["mask"])
-    assert seen.consistency == pytest.approx(consistency(plain, [moved]) + imbalance(plain), rel=1e-5)
+        moved = net(alternating_shift(batch["image"], 1), batch["mask"])
+    assert seen.consistency == pytest.approx(consistency(plain, [moved]) + kl_to_uniform(plain), rel=1e-5)
 
 
 def test_without_a_call_no_label_reaches_the_lens():
     lens = fit(LitTokens(Tokens()), tokens())
-    assert lens.samples.parts is lens.samples.inputs
+    assert lens.probe_batch.data is lens.probe_batch.inputs
 
 
 def test_the_wrong_way_of_calling_is_explained_before_training():
-    for options in ({}, {"call": CallWith(["image"])}):
+    for options in ({}, {"forward_fn": ForwardArgs(["image"])}):
         with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `call=`"):
             fit(Lit(), Dicts(), **options)
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
-        fit(Lit(), Dicts(), call=CallWith(["img"]))
+        fit(Lit(), Dicts(), forward_fn=ForwardArgs(["img"]))
     with pytest.raises(TypeError, match="call: found <class.*CallWith"):
-        FactorLensCallback(call=CallWith)
+        FactorLensCallback(forward_fn=ForwardArgs)
     with pytest.raises(TypeError, match="call: found 'image'; give a function"):
-        FactorLensCallback(call="image")
+        FactorLensCallback(forward_fn="image")
     with pytest.raises(ValueError, match="arguments: must be a list of keys"):
-        CallWith("image")
+        ForwardArgs("image")
 
 
 def test_lens_without_lightning_takes_whatever_its_forward_takes():
     torch.manual_seed(0)
     net, batch = Masked(), images()
-    seen = FactorLens(net, OPTIONS, forward=lambda b: net(b["image"], b["mask"])).observe(batch)
+    seen = FactorLens(net, OPTIONS, forward_fn=lambda b: net(b["image"], b["mask"])).observe(batch)
     assert seen.images.shape == (24, 1, 8, 8)
     with torch.no_grad():
         truth = net.act(net.conv(batch["image"] * batch["mask"])).flatten(1)
@@ -166,9 +166,9 @@ def test_token_ids_are_counted_and_nothing_is_shifted():
     seen = lens.observation
     assert seen.images is None
     assert seen.consistency is None
-    assert "factorlens/consistency" not in lens.latest
-    counts = torch.stack([torch.bincount(row, minlength=20) for row in lens.samples.inputs]).float()
-    assert torch.equal(token_counts(lens.samples.inputs), counts[:, counts.sum(0) > 0])
+    assert "factorlens/consistency" not in lens.metrics
+    counts = torch.stack([torch.bincount(row, minlength=20) for row in lens.probe_batch.inputs]).float()
+    assert torch.equal(token_counts(lens.probe_batch.inputs), counts[:, counts.sum(0) > 0])
     assert seen.rms["input/0"] == pytest.approx(float(counts[:, counts.sum(0) > 0].square().mean().sqrt()), rel=1e-5)
     with pytest.raises(MisconfigurationException, match="factorlens/consistency.*logs no such value; there are"):
         fit(LitTokens(Tokens()), tokens(), EarlyStopping("factorlens/consistency", check_on_train_epoch_end=True))
@@ -200,9 +200,9 @@ def test_lightnings_own_transformer_takes_input_and_target():
 
     g = torch.Generator().manual_seed(0)
     text = torch.randint(0, 30, (24, 7), generator=g)
-    lens = fit(Language(), TensorDataset(text[:, :-1], text[:, 1:]), call=CallWith([0, 1]))
-    assert any("relu" in name for name in lens.diary.layers)
-    assert lens.latest["factorlens/rel_error/rank_2"] > 0
+    lens = fit(Language(), TensorDataset(text[:, :-1], text[:, 1:]), forward_fn=ForwardArgs([0, 1]))
+    assert any("relu" in name for name in lens.state.layers)
+    assert lens.metrics["factorlens/rel_error/rank_2"] > 0
 
 
 class Gan(LightningModule):
@@ -245,10 +245,10 @@ def test_a_gan_is_watched_through_its_discriminator_and_trains_as_it_would_have(
         train(module, Dicts(), *callbacks)
         return torch.cat([p.detach().flatten() for p in module.parameters()])
 
-    lens = lens_of(call=CallWith(["image"], target="discriminator"))
+    lens = lens_of(forward_fn=ForwardArgs(["image"], target="discriminator"))
     assert torch.equal(weights(lens), weights())
-    assert lens.diary.layers == ["discriminator.2"]
-    assert lens.diary.looks == 2
+    assert lens.state.layers == ["discriminator.2"]
+    assert lens.state.n_measured == 2
     with pytest.raises(MisconfigurationException, match=r"target='discriminator'"):
         weights(lens_of())
 
@@ -266,7 +266,7 @@ trainer:
       init_args:
         probe_size: 16
         ranks: [1, 2]
-        call: {call}
+        forward_fn: {call}
 """
 
 
@@ -282,7 +282,7 @@ class Data(LightningDataModule):
     "call",
     [
         "test_call.call_masked",
-        "{class_path: lightning_factorlens.probing.batch.CallWith, init_args: {arguments: [image, mask]}}",
+        "{class_path: lightning_factorlens.capture.batch.CallWith, init_args: {arguments: [image, mask]}}",
     ],
     ids=["function", "object"],
 )
@@ -297,31 +297,31 @@ def test_yaml(tmp_path, monkeypatch, call):
 
 
 def test_a_batch_is_cut_and_moved_part_by_part():
-    batch = Batch.of(images())
-    assert batch.inputs is batch.parts["image"]
+    batch = Batch.wrap(images())
+    assert batch.inputs is batch.data["image"]
     part = batch[4:10]
     assert len(part) == 6
-    assert part.inputs is part.parts["image"]
-    assert torch.equal(part.parts["mask"], batch.parts["mask"][4:10])
-    assert part.parts["name"] == ["x"] * 6
+    assert part.inputs is part.data["image"]
+    assert torch.equal(part.data["mask"], batch.data["mask"][4:10])
+    assert part.data["name"] == ["x"] * 6
     assert [len(p) for p in batch.split(10)] == [10, 10, 4]
     moved = batch.to(torch.device("meta"))
-    assert {t.device.type for t in (moved.inputs, moved.parts["mask"], moved.parts["label"])} == {"meta"}
+    assert {t.device.type for t in (moved.inputs, moved.data["mask"], moved.data["label"])} == {"meta"}
     other = batch.with_inputs(torch.zeros(24, 1, 8, 8))
-    assert other.parts["image"] is other.inputs
-    assert other.parts["mask"] is batch.parts["mask"]
-    derived = Batch.of(images(), lambda b: b["image"] * 2)
+    assert other.data["image"] is other.inputs
+    assert other.data["mask"] is batch.data["mask"]
+    derived = Batch.wrap(images(), lambda b: b["image"] * 2)
     assert derived.with_inputs(derived.inputs + 1) is None
 
 
 def test_which_tensor_counts_as_the_input():
     ids, mask = torch.randint(0, 9, (4, 5)), torch.ones(4, 5, dtype=torch.long)
-    assert input_of({"attention_mask": mask, "input_ids": ids}) is ids
-    assert input_of((ids, torch.arange(4))) is ids
+    assert find_inputs({"attention_mask": mask, "input_ids": ids}) is ids
+    assert find_inputs((ids, torch.arange(4))) is ids
     x = torch.rand(4, 6)
-    assert input_of((ids, x)) is x
+    assert find_inputs((ids, x)) is x
     assert [b.samples.shape[1] for b in input_blocks(ids)] == [len(ids.unique())]
-    assert CallWith(["0.1"]).inputs(((ids, x), 3)) is x
+    assert ForwardArgs(["0.1"]).inputs(((ids, x), 3)) is x
 
 
 def test_a_dict_of_tensors_is_a_probe():
@@ -329,5 +329,5 @@ def test_a_dict_of_tensors_is_a_probe():
     assert len(batch["a"]) == len(batch["b"]) == 10
     assert batch["c"] == 7
     torch.manual_seed(0)
-    lens = fit(Lit(), Dicts(), call=CallWith(["image", "mask"]), probe=images())
+    lens = fit(Lit(), Dicts(), forward_fn=ForwardArgs(["image", "mask"]), probe=images())
     assert len(lens.observation.images) == 16

@@ -15,9 +15,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback
+from lightning_factorlens.capture.signs import Denormalize
 from lightning_factorlens.factorization import HALS, MultiplicativeUpdates
-from lightning_factorlens.metrics.consistency import shifted_in_turn
-from lightning_factorlens.probing.signs import Unnormalize
+from lightning_factorlens.metrics.consistency import alternating_shift
 
 RANKS = (1, 2, 4, 8)
 
@@ -129,7 +129,13 @@ class Snapshot(Callback):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"resample": True}, {"every_n_steps": 3}, {"figures_every": 1}, {"solver": MultiplicativeUpdates(passes=5)}],
+    [
+        {},
+        {"resample_probe": True},
+        {"every_n_train_steps": 3},
+        {"figures_every_n": 1},
+        {"solver": MultiplicativeUpdates(max_iter=5)},
+    ],
     ids=lambda o: next(iter(o), "default"),
 )
 @pytest.mark.parametrize("setup", [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 2}], ids=str)
@@ -202,25 +208,25 @@ def test_a_stop_that_acts_too_early_is_told_so(tmp_path):
         ({"ranks": []}, "ranks: .*whole numbers ≥ 1, found"),
         ({"ranks": (0, 3)}, "ranks: .*found"),
         ({"weighting": "loud"}, "weighting: found 'loud', allowed are 'unit', 'raw'"),
-        ({"signed_inputs": "drop"}, "signed_inputs: found 'drop', allowed are"),
-        ({"signed_activations": 3}, "signed_activations: found 3"),
+        ({"input_sign_policy": "drop"}, "input_sign_policy: found 'drop', allowed are"),
+        ({"activation_sign_policy": 3}, "activation_sign_policy: found 3"),
         ({"probe_size": 0}, "probe_size: must be a whole number ≥ 1, found 0"),
         ({"every_n_epochs": 0}, "every_n_epochs: "),
-        ({"every_n_steps": -1}, "every_n_steps: "),
+        ({"every_n_train_steps": -1}, "every_n_train_steps: "),
         ({"ranks": 5.0}, "ranks: .*found 5.0"),
         ({"ranks": "8"}, "ranks: "),
         ({"ranks": (1, "a")}, "ranks: "),
-        ({"max_features": 0}, "max_features: "),
-        ({"max_features": 2.5}, "max_features: "),
-        ({"taus": (1.5,)}, "taus: "),
-        ({"taus": 0.3}, "taus: "),
+        ({"max_neurons_per_layer": 0}, "max_neurons_per_layer: "),
+        ({"max_neurons_per_layer": 2.5}, "max_neurons_per_layer: "),
+        ({"error_thresholds": (1.5,)}, "error_thresholds: "),
+        ({"error_thresholds": 0.3}, "error_thresholds: "),
         ({"shift": -1}, "shift: "),
         ({"shift": 1.5}, "shift: "),
         ({"seed": "x"}, "seed: "),
         ({"layers": 3}, "layers: "),
-        ({"resample": "no"}, "resample: "),
+        ({"resample_probe": "no"}, "resample_probe: "),
         ({"alpha": "yes"}, "alpha: "),
-        ({"signed_activations": Unnormalize([0.5], [0.5])}, "signed_activations: Unnormalize"),
+        ({"activation_sign_policy": Denormalize([0.5], [0.5])}, "activation_sign_policy: Unnormalize"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', allowed are 'warn', 'raise'"),
         ({"prefix": "a b"}, "prefix"),
     ],
@@ -311,7 +317,7 @@ def test_nan_in_a_layer_is_named_and_training_goes_on(tmp_path):
 def test_cadence(tmp_path):
     train(tmp_path / "epochs", lens(every_n_epochs=2), epochs=5)
     assert [s for s, _ in scalars(tmp_path / "epochs")["factorlens/consistency"]] == [0, 7, 15]
-    train(tmp_path / "steps", lens(every_n_steps=3), epochs=2, accumulate_grad_batches=2)
+    train(tmp_path / "steps", lens(every_n_train_steps=3), epochs=2, accumulate_grad_batches=2)
     steps = [s for s, _ in scalars(tmp_path / "steps")["factorlens/consistency"]]
     assert len(steps) == 2  # the baseline and after 3 of 4 optimizer steps, not once for each accumulated batch
 
@@ -329,7 +335,7 @@ def test_state_survives_a_checkpoint_under_weights_only(tmp_path):
     )  # fmt: skip
     trainer.fit(Net(), *loaders(), ckpt_path=keep.last_model_path)
     assert [s for s, _ in scalars(tmp_path / "b")["factorlens/consistency"]] == [11, 15]
-    assert resumed.diary.looks == 5
+    assert resumed.state.n_measured == 5
 
 
 @pytest.mark.parametrize("broken", [None, 2])
@@ -342,7 +348,7 @@ def test_consistency_is_that_of_steady_labels_and_of_balanced_answers(tmp_path, 
             nets.append(copy.deepcopy(pl_module).eval().double())
 
     def fail_once(*args):
-        if callback.diary.epochs == broken and not failing:
+        if callback.state.epochs == broken and not failing:
             failing.append("now")
             raise RuntimeError("no room")
         return fit(*args)
@@ -354,8 +360,8 @@ def test_consistency_is_that_of_steady_labels_and_of_balanced_answers(tmp_path, 
     callback = lens()
     with pytest.warns(UserWarning, match="no room") if broken else nullcontext():
         train(tmp_path, callback, Keep(), epochs=4)
-    x = callback.samples.inputs.double()
-    moved = shifted_in_turn(x, 1)
+    x = callback.probe_batch.inputs.double()
+    moved = alternating_shift(x, 1)
     average, expected = None, {}
     for epoch, net in enumerate(nets, 1):
         if epoch == broken:
@@ -370,7 +376,7 @@ def test_consistency_is_that_of_steady_labels_and_of_balanced_answers(tmp_path, 
 
 
 def test_two_lenses_and_no_logger(tmp_path):
-    a, b = lens(), lens(prefix="other", layers="relu-2", solver=HALS(restarts=1))
+    a, b = lens(), lens(prefix="other", layers="relu-2", solver=HALS(n_init=1))
     trainer, _ = train(tmp_path, a, b, logger=False)
     assert "factorlens/consistency" in trainer.callback_metrics
     assert "other/rmse/rank_4" in trainer.callback_metrics
@@ -402,7 +408,7 @@ def test_patience_counts_looks_not_epochs(tmp_path):
 
     trainer, _ = train(tmp_path / "a", lens(every_n_epochs=3), stop(), epochs=20)
     assert trainer.current_epoch == 6  # the baseline is the first it reads, then the looks after 3 and 6
-    trainer, _ = train(tmp_path / "b", stop(), lens(every_n_steps=8), epochs=20)  # two epochs of four steps
+    trainer, _ = train(tmp_path / "b", stop(), lens(every_n_train_steps=8), epochs=20)  # two epochs of four steps
     assert trainer.current_epoch == 4
 
 
@@ -488,7 +494,7 @@ def test_models_without_values_are_refused(tmp_path):
 
 
 def test_the_cost_of_writing_is_counted(tmp_path):
-    callback = lens(figures_every=1)
+    callback = lens(figures_every_n=1)
     train(tmp_path, callback, epochs=2)
     assert callback.observation.seconds["writing"] > 0
     assert (

@@ -25,14 +25,14 @@ trainer:
         ranks: [1, 2, 4]
         layers: ["re:relu"]
         weighting: raw
-        taus: [0.5]
-        signed_inputs:
-          class_path: lightning_factorlens.probing.signs.Unnormalize
+        error_thresholds: [0.5]
+        input_sign_policy:
+          class_path: lightning_factorlens.capture.signs.Unnormalize
           init_args: {mean: [0.5], std: [0.5]}
         solver:
           class_path: lightning_factorlens.factorization.HALS
           init_args:
-            restarts: 2
+            n_init: 2
             penalty_F:
               class_path: lightning_factorlens.factorization.L2
               init_args: {weight: 0.01}

@@ -26,7 +26,7 @@ from lightning_factorlens.factorization import HALS
 
 torch.set_num_threads(1)
 PLANS = {"faults": {0: (1, "hook"), 1: (0, "solver"), 2: (0, "disk")}, "raises": {1: (-1, "solver")}}
-ARGUMENTS = dict(ranks=(1, 2, 4), max_features=None, solver=HALS(restarts=2, sample_passes=20))
+ARGUMENTS = dict(ranks=(1, 2, 4), max_neurons_per_layer=None, solver=HALS(n_init=2, max_iter=20))
 
 
 class Net(LightningModule):
@@ -156,7 +156,7 @@ def tensors(thing):
 
 def train(mode):
     lens = FactorLensCallback(
-        probe_size=150, resample=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
+        probe_size=150, resample_probe=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
         sinks=[Disk()], **ARGUMENTS
     )
     stop = EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)

@@ -10,9 +10,9 @@ from torch import nn
 from torchvision import models
 
 from lightning_factorlens import FactorLens, LensOptions
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.selection import choose_layers, dry_pass
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 
 def vgg16_bn():  # without its 4096-wide classifier, which takes seconds to make
@@ -55,8 +55,8 @@ TIMM = {
 
 
 def table(model, pixels, layers=None):
-    with undisturbed(model):
-        return choose_layers(dry_pass(model, model, torch.rand(2, 3, pixels, pixels)), layers)
+    with isolate_model(model):
+        return select_layers(trace_layers(model, model, torch.rand(2, 3, pixels, pixels)), layers)
 
 
 def kept(rows):
@@ -70,7 +70,7 @@ def check(model, pixels, count):
     assert kept(table(model, pixels)) == names
     assert len(names) == count, names
     assert not any("scale_activation" in n or ".gate" in n or "fc1" in n for n in names)
-    skipped = [row for row in rows if not row.kept]
+    skipped = [row for row in rows if not row.selected]
     assert all(row.reason for row in skipped)
 
 
@@ -125,9 +125,9 @@ def test_names_are_those_of_another_process_and_other_weights():
 
 def test_a_densenet_does_not_drown_the_board():
     torch.manual_seed(0)
-    lens = FactorLens(models.densenet121(num_classes=5), LensOptions(ranks=(1, 2, 4), alpha=False))
+    lens = FactorLens(models.densenet121(num_classes=5), LensOptions(ranks=(1, 2, 4), fit_power_law=False))
     seen = lens.observe(torch.rand(8, 3, 32, 32))
-    assert len(summaries(seen) | details(seen)) < 300  # 121 layers would bring 1,700
+    assert len(monitored_scalars(seen) | other_scalars(seen)) < 300  # 121 layers would bring 1,700
 
 
 def test_ambiguous_and_empty_selections_list_what_there_is():
@@ -147,7 +147,7 @@ def test_ambiguous_and_empty_selections_list_what_there_is():
 
 def test_a_choice_made_before_an_interruption_is_made_again():
     model = models.resnet18()
-    with undisturbed(model):
-        seen = dry_pass(model, model, torch.rand(2, 3, 32, 32))
-    assert kept(choose_layers(seen, earlier=["relu", "layer3.0.relu"])) == ["relu", "layer3.0.relu"]
-    assert kept(choose_layers(seen, earlier=["relu", "gone"])) == kept(choose_layers(seen))
+    with isolate_model(model):
+        seen = trace_layers(model, model, torch.rand(2, 3, 32, 32))
+    assert kept(select_layers(seen, previous=["relu", "layer3.0.relu"])) == ["relu", "layer3.0.relu"]
+    assert kept(select_layers(seen, previous=["relu", "gone"])) == kept(select_layers(seen))

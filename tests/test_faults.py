@@ -75,7 +75,7 @@ class Elsewhere:
 
 
 def lens(**options):
-    small = {"probe_size": 16, "ranks": (1, 2), "solver": HALS(restarts=1), "verbose": False, "figures_every": 0}
+    small = {"probe_size": 16, "ranks": (1, 2), "solver": HALS(n_init=1), "verbose": False, "figures_every_n": 0}
     probe = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     return FactorLensCallback(**{**small, "probe": probe, "sinks": [Elsewhere()], **options})
 
@@ -235,7 +235,7 @@ def without_matplotlib(*_):
     drawing = [
         m
         for m in sys.modules
-        if m.startswith("matplotlib") or (m.startswith("lightning_factorlens.sinks.") and m.endswith("_figure"))
+        if m.startswith("matplotlib") or (m.startswith("lightning_factorlens.loggers.") and m.endswith("_figure"))
     ]
     return patch.dict(sys.modules, {**dict.fromkeys(drawing), "matplotlib": None})
 
@@ -248,7 +248,7 @@ def writer(method, error):
 FULL = OSError(errno.ENOSPC, "No space left on device")
 OOM = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 DIVERGED = torch.linalg.LinAlgError("linalg.eigh: The algorithm failed to converge")
-LENS, SINKS = "lightning_factorlens.lens", "lightning_factorlens.sinks"
+LENS, SINKS = "lightning_factorlens.lens", "lightning_factorlens.loggers"
 FAULTS = {
     "hook raises": (hook_raises(RuntimeError("broken hook")), {}),
     "hook raises StopIteration": (hook_raises(StopIteration("a loop's end")), {}),
@@ -265,7 +265,7 @@ FAULTS = {
     "solver diverges": (broken_solver, {}),
     "consistency fails": (global_(f"{LENS}.label_consistency", ZeroDivisionError("division by zero")), {}),
     "the lens itself is gone": (attribute("lens.lens.observe", None), {}),
-    "probe cannot be drawn": (broken_dataset, {"resample": True}),
+    "probe cannot be drawn": (broken_dataset, {"resample_probe": True}),
     "disk is full": (global_(f"{SINKS}.loggers.write_scalars", FULL), {}),
     "another logger's disk is full": (attribute("trainer.loggers.1.error", FULL), {}),
     "histograms fail": (writer("add_histogram", FULL), {}),
@@ -291,7 +291,7 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
     assert len(told(caught)) == 1, told(caught)
     assert "FactorLens could not look" in told(caught)[0]
     assert end == alone
-    assert watching.diary.failures == len(WHEN[when])
+    assert watching.state.n_failed == len(WHEN[when])
     written = points(tmp_path)
     before = {k: v for k, v in healthy.items() if k[1] < STEPS * min(WHEN[when]) + STEPS - 1}
     assert any("factorlens" in tag for tag, _ in before)
@@ -307,7 +307,7 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
 def test_a_lens_that_looks_by_steps_fails_as_quietly(fault, alone, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(FAULTS[fault][0], {1, 2}), lens(every_n_steps=1))
+        end = train(tmp_path, Sabotage(FAULTS[fault][0], {1, 2}), lens(every_n_train_steps=1))
     assert len(told(caught)) == 1
     assert end == alone
 
@@ -330,7 +330,7 @@ CLOSING = {
 def test_a_fault_while_closing_comes_to_nothing_but_a_warning(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(CLOSING[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every=2 * EPOCHS))
+        end = train(tmp_path, Sabotage(CLOSING[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every_n=2 * EPOCHS))
     assert len(told(caught)) == 1, told(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()
@@ -341,8 +341,8 @@ def test_whoever_wants_to_stop_can(error, tmp_path):
     watching = lens()
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         train(tmp_path, Sabotage(hook_raises(error), {1}), watching)
-    assert watching.diary.failures == 0
-    assert watching.diary.looks == 2
+    assert watching.state.n_failed == 0
+    assert watching.state.n_measured == 2
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf], ids=["NaN", "infinity"])
@@ -386,7 +386,7 @@ def test_a_checkpoint_with_a_broken_state_is_resumed_from(broken, tmp_path):
     assert [t for t in told(caught) if "state" in t] == told(caught)
     assert len(told(caught)) == 1
     assert end == bare
-    assert watching.diary.looks >= 1
+    assert watching.state.n_measured >= 1
     with pytest.raises((KeyError, TypeError, ValueError)):
         train(None, lens(on_error="raise"), ckpt_path=path)
 
@@ -396,7 +396,7 @@ def test_factors_of_a_checkpoint_that_do_not_fit_are_not_used(tmp_path):
     watching = lens()
     end = train(tmp_path / "b", watching, ckpt_path=tmp_path / "kept.ckpt")
     assert end == train(None, ckpt_path=tmp_path / "kept.ckpt")
-    assert watching.diary.failures == 0
+    assert watching.state.n_failed == 0
     assert torch.tensor(watching.observation.curves["total"].rmse).isfinite().all()
 
 
@@ -412,7 +412,7 @@ PICTURES = {
 def test_pictures_that_fail_cost_nothing_else(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(PICTURES[fault], {EPOCHS - 1}), lens(figures_every=EPOCHS))
+        end = train(tmp_path, Sabotage(PICTURES[fault], {EPOCHS - 1}), lens(figures_every_n=EPOCHS))
     assert len(told(caught)) == 1, told(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()

@@ -16,15 +16,15 @@ from torch.optim import lr_scheduler as schedules
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import (
+    AfterAnnealing,
     AnyOf,
-    AwaitAnneal,
-    Maximise,
-    On,
+    Decision,
+    Maximize,
+    OnMetric,
     Patience,
     Rule,
     Smoothing,
-    Verdict,
-    looks_of,
+    epoch_infos,
     replay,
 )
 from tests import test_callback
@@ -34,7 +34,7 @@ SIGNAL = "factorlens/consistency"
 
 
 def lens(**options):
-    return test_callback.lens(**{"figures_every": 0, "alpha": False, "ranks": (1, 2), **options})
+    return test_callback.lens(**{"figures_every_n": 0, "alpha": False, "ranks": (1, 2), **options})
 
 
 def keeper(tmp_path, **options):
@@ -145,7 +145,7 @@ class Still(Net):
 @pytest.mark.parametrize("after_the_look", [True, False], ids=["after-the-look", "before-the-look"])
 def test_a_resumed_stop_equals_an_uninterrupted_one(tmp_path, monkeypatch, after_the_look):
     monkeypatch.setattr(sys.modules[__name__], "Net", Still)
-    rule = AwaitAnneal(Patience(3, smoothing=Smoothing(3, 0.5)))
+    rule = AfterAnnealing(Patience(3, smoothing=Smoothing(3, 0.5)))
     whole = LabelFreeStopping(rule=rule, mode="stop")
     kept = {"every_n_epochs": 1, "save_on_train_epoch_end": True} if after_the_look else {"every_n_train_steps": 4}
     keep = ModelCheckpoint(tmp_path / "kept", "{epoch}", save_top_k=-1, **kept)
@@ -184,11 +184,11 @@ def test_the_stop_waits_for_min_epochs_and_min_steps(tmp_path):
 
 
 def test_epochs_without_a_look_are_no_verdict(tmp_path):
-    rule = Maximise(Patience(2))  # this signal keeps falling
+    rule = Maximize(Patience(2))  # this signal keeps falling
     stop = LabelFreeStopping(rule=rule, mode="stop")
     trainer, _ = train(tmp_path, stop, lens(every_n_epochs=3), epochs=60)
     points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
-    verdicts = replay(rule, points, looks_of(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
+    verdicts = replay(rule, points, epoch_infos(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
     assert trainer.current_epoch == 3 * ([v.stop for v in verdicts].index(True) + 1) < 60
     assert stop.verdict.best_epoch == verdicts[-1].best_epoch
     assert len(scalars(tmp_path)["factorlens/stop_score"]) == len(points)
@@ -215,7 +215,7 @@ def test_it_divides_the_rates_instead(tmp_path):
     assert trainer.current_epoch == 25
     points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
     rates, rate, state, rest = [], 1e-2, rule.start(), 0
-    for value, look in zip(points, looks_of(25)):
+    for value, look in zip(points, epoch_infos(25)):
         rates.append(rate)
         state, verdict = rule.step(state, value, look)
         if rest:
@@ -246,7 +246,7 @@ def test_a_divided_rate_stays_divided_under_a_scheduler(tmp_path, make):
             return {}
 
         def step(self, state, value, look):
-            return state, Verdict(look.epoch == 4, look.epoch, value, "told to")
+            return state, Decision(look.epoch == 4, look.epoch, value, "told to")
 
     stop = LabelFreeStopping(rule=AfterFour(), mode="lr")
     train(tmp_path / "b", lens(), stop, divided, epochs=8, module=Scheduled(make))
@@ -258,14 +258,14 @@ def test_an_annealed_rate_is_awaited_as_planned(tmp_path, interval):
     epochs, batches = 16, 4
     steps = epochs * (batches if interval == "step" else 1)
     module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, steps), interval)
-    rule = AwaitAnneal(Maximise(Patience(1)), floor=0.2)
+    rule = AfterAnnealing(Maximize(Patience(1)), floor=0.2)
     stop = LabelFreeStopping(rule=rule, mode="stop")
     trainer, _ = train(tmp_path, lens(), stop, epochs=epochs, module=module)
     cosine = [0.5 * (1 + math.cos(math.pi * t / steps)) for t in range(steps)]
     ends = cosine if interval == "epoch" else cosine[3::4]  # the rate of each epoch's last batch
     first = next(e for e, share in enumerate(ends, 1) if share <= 0.2)
     points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
-    verdicts = replay(rule, points, looks_of(epochs, [0.02 * r for r in ends])[: len(points)])
+    verdicts = replay(rule, points, epoch_infos(epochs, [0.02 * r for r in ends])[: len(points)])
     assert trainer.current_epoch > first
     assert not any(v.stop for v in verdicts[:-1])
     assert stop.verdict.reason == verdicts[-1].reason
@@ -320,7 +320,7 @@ def test_nobody_tells_the_rates_of_a_plateau_or_of_a_run_without_end(tmp_path):
 
 
 def test_several_signals_and_two_instances(tmp_path):
-    one = LabelFreeStopping(rule=AnyOf([Patience(9), On(Patience(9), "factorlens/effective_rank")]))
+    one = LabelFreeStopping(rule=AnyOf([Patience(9), OnMetric(Patience(9), "factorlens/effective_rank")]))
     two = LabelFreeStopping("factorlens/rmse/rank_2", rule=Patience(9), name="rmse")
     train(tmp_path, one, lens(), two, epochs=2)
     assert {"factorlens/stop_score", "factorlens/rmse_score"} <= scalars(tmp_path).keys()
@@ -335,7 +335,7 @@ def test_what_cannot_work_fails_before_training(tmp_path):
     fails("prefix 'factorlens'.*there are: 'other'", lens(prefix="other"), LabelFreeStopping())
     known = "no such value; there are: .*factorlens/consistency"
     fails(rf"LabelFreeStopping\(signal='factorlens/loss'\).*{known}", LabelFreeStopping("factorlens/loss"), lens())
-    rule = On(Patience(), "factorlens/loss")
+    rule = OnMetric(Patience(), "factorlens/loss")
     fails("FactorLens logs no 'factorlens/loss'; there are: .*consistency", LabelFreeStopping(rule=rule), lens())
     module = Scheduled(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=100), "step")
     fails("cannot divide the rates of OneCycleLR", LabelFreeStopping(mode="lr"), lens(), module=module)
@@ -414,7 +414,7 @@ class Tell(Callback):
 
 g = torch.Generator().manual_seed(0)
 data = TensorDataset(torch.rand(64, 1, 8, 8, generator=g), torch.randint(0, 3, (64,), generator=g))
-lens = FactorLensCallback(probe_size=32, ranks=(1, 2), alpha=False, figures_every=0, verbose=False)
+lens = FactorLensCallback(probe_size=32, ranks=(1, 2), alpha=False, figures_every_n=0, verbose=False)
 stop = LabelFreeStopping(rule=Maximise(Patience(3)), mode="stop", verbose=False)
 lower = LabelFreeStopping(rule=Maximise(Patience(2)), mode="lr", factor=0.5, name="lower", verbose=False)
 keep = ModelCheckpoint(out, "{epoch}", monitor="factorlens/stop_score", mode="min", save_on_train_epoch_end=True)
@@ -458,5 +458,5 @@ stopping:
         init_args: {patience: 7, smoothing: {window: 3, weight: 0.5}}
 """
     made = parser.instantiate_classes(parser.parse_string(text)).stopping
-    assert made.rule == AwaitAnneal(Patience(7, smoothing=Smoothing(3, 0.5)), floor=0.05)
+    assert made.rule == AfterAnnealing(Patience(7, smoothing=Smoothing(3, 0.5)), floor=0.05)
     assert (made.action, made.min_lr) == ("lr", 0.001)

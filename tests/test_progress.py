@@ -11,8 +11,8 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgre
 from torch import nn
 
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.sinks.tables import run_table
-from lightning_factorlens.trainer.progress import ProgressLine
+from lightning_factorlens.callbacks._progress import ProgressLine
+from lightning_factorlens.loggers.tables import run_table
 
 
 class Slow(LightningModule):
@@ -38,7 +38,9 @@ class Slow(LightningModule):
 def fit(bar, seconds=0.05, after=0.04, verbose=True, monkeypatch=None, **options):
     monkeypatch.setattr(ProgressLine, "AFTER", after)
     images = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    lens = FactorLensCallback(images, probe_size=16, ranks=(1, 2), alpha=False, verbose=verbose, on_error="raise")
+    lens = FactorLensCallback(
+        images, probe_size=16, ranks=(1, 2), fit_power_law=False, verbose=verbose, on_error="raise"
+    )
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", logger=False, callbacks=[lens, *([bar] if bar else [])],
         enable_progress_bar=bar is not None, enable_model_summary=False, enable_checkpointing=False, **options,
@@ -119,7 +121,7 @@ def test_other_ranks_and_disabled_bars_print_nothing(first, disabled, monkeypatc
     for expected in ([], ["looks", "done"]):
         with ProgressLine(trainer, "looks") as line:
             time.sleep(0.05)
-        line.end(lambda: "done")
+        line.finish(lambda: "done")
         assert bar.lines == expected
         trainer.is_global_zero, bar.is_disabled = True, False
 
@@ -142,7 +144,7 @@ def test_many_thresholds_leave_the_table_within_twelve_lines(monkeypatch):
     lens = fit(None, monkeypatch=monkeypatch)
     looks = [type(o)(**{**vars(o), "required_ranks": o.required_ranks * 6}) for o in lens.history]
     for k, look in enumerate(looks):
-        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.capped) for i, r in enumerate(look.required_ranks))
+        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.is_lower_bound) for i, r in enumerate(look.required_ranks))
         looks[k] = type(look)(**{**vars(look), "required_ranks": required})
     lines = run_table(looks).splitlines()
     assert len(lines) == 10

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.resume import RUNS, compare, random_kills
 from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.sinks.records import to_json
+from lightning_factorlens.loggers.json_lines import to_json
 
 STEPS, LAST_BATCHES = RUNS[2], RUNS[-2:]
 resumes = pytest.mark.skipif(
@@ -77,7 +77,7 @@ class Odd(nn.Module):
 def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **options):
     g = torch.Generator().manual_seed(data_seed)
     data = TensorDataset(torch.rand(32, 1, 8, 8, generator=g), torch.randint(0, 3, (32,), generator=g))
-    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), **{"verbose": False, "figures_every": 0, **options})
+    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), **{"verbose": False, "figures_every_n": 0, **options})
     keep = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=[lens, keep], enable_progress_bar=False,
@@ -89,14 +89,14 @@ def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **o
 
 def test_the_layers_stay_those_that_were_chosen_in_the_beginning(tmp_path):
     first, last = fit(tmp_path, Net(), 1)
-    assert first.diary.layers == ["act", "odd"]
+    assert first.state.layers == ["act", "odd"]
     state = torch.load(last, weights_only=True)
     state["state_dict"]["odd.shift"].fill_(-9.0)
     torch.save(state, last)
     second, _ = fit(tmp_path, Net(), 2, last)
-    assert second.diary.layers == first.diary.layers
+    assert second.state.layers == first.state.layers
     other, _ = fit(tmp_path, Net(), 3, last, layers="conv")  # another choice of the user's is another choice
-    assert other.diary.layers == ["conv"]
+    assert other.state.layers == ["conv"]
 
 
 def test_another_probe_is_noticed_and_begins_cold(tmp_path):
@@ -113,9 +113,9 @@ def test_account_and_count_go_on(tmp_path, caplog):
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
         second, _ = fit(tmp_path, Net(), 4, last, verbose=True)
-    assert second.diary.account.looks == 5
-    assert second.diary.account.spent > saved["spent"]
-    assert second.diary.account.elapsed > saved["elapsed"]
+    assert second.state.budget.n_measured == 5
+    assert second.state.budget.total_seconds > saved["spent"]
+    assert second.state.budget.elapsed > saved["elapsed"]
     assert "FactorLens: 5 looks in" in caplog.text
 
 
@@ -123,8 +123,8 @@ def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):
     def board(name):
         return TensorBoardLogger(tmp_path, name="", version=name)
 
-    first, last = fit(tmp_path, Net(), 2, logger=board("a"), figures_every=2)
-    second, _ = fit(tmp_path, Net(), 4, last, logger=board("b"), figures_every=2)
+    first, last = fit(tmp_path, Net(), 2, logger=board("a"), figures_every_n=2)
+    second, _ = fit(tmp_path, Net(), 4, last, logger=board("b"), figures_every_n=2)
     assert [o.epoch for o in second.history] == [0, 1, 2, 3, 4]
     assert list(map(to_json, second.history[:3])) == list(map(to_json, first.history))
     events = EventAccumulator(str(tmp_path / "b"), size_guidance={"images": 0}).Reload()

@@ -9,16 +9,25 @@ import torch.distributed as dist
 from torch import nn
 
 from lightning_factorlens import FactorLens
+from lightning_factorlens.capture.activations import input_blocks
+from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
+from lightning_factorlens.capture.signs import Denormalize, SubtractMin
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.distributed import (
+    PeerError,
+    ProcessGroup,
+    SingleProcess,
+    assign_greedy,
+    ends_to_slices,
+    get_process_group,
+    split_blocks,
+    split_evenly,
+)
 from lightning_factorlens.factorization import HALS, L1, MultiplicativeUpdates
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.probing.probe import input_blocks
-from lightning_factorlens.probing.signs import Shift, Unnormalize
-from lightning_factorlens.probing.together import settled_together
-from lightning_factorlens.teamwork import PeerFailed, Processes, Team, between, deal, lines, shares, team_of
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 RANKS = (1, 2, 4)
-QUICK = HALS(restarts=2, sample_passes=20)
+QUICK = HALS(n_init=2, max_iter=20)
 
 
 # ---- what runs in every process
@@ -49,21 +58,26 @@ class Halved:
 
 CASES = {
     "large": (nn.ReLU, {"solver": QUICK}),
-    "small": (nn.ReLU, {"solver": QUICK, "max_features": 500}),
-    "split": (nn.Tanh, {"solver": QUICK, "signed_activations": "split"}),
-    "semi": (nn.Tanh, {"solver": QUICK, "signed_activations": "semi", "signed_inputs": Unnormalize([0.5], [0.5])}),
-    "shift": (nn.Tanh, {"solver": QUICK, "signed_activations": Shift(), "weighting": "raw"}),
-    "a policy of one's own": (nn.Tanh, {"solver": QUICK, "signed_activations": Halved()}),
-    "papers": (nn.ReLU, {"solver": MultiplicativeUpdates(passes=4)}),
-    "penalty": (nn.ReLU, {"solver": HALS(restarts=1, sample_passes=4, penalty_W=L1(1e-3))}),
-    "several passes": (nn.ReLU, {"solver": replace(QUICK, passes=3)}),
+    "small": (nn.ReLU, {"solver": QUICK, "max_neurons_per_layer": 500}),
+    "split": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": "split"}),
+    "semi": (
+        nn.Tanh,
+        {"solver": QUICK, "activation_sign_policy": "semi", "input_sign_policy": Denormalize([0.5], [0.5])},
+    ),
+    "shift": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": SubtractMin(), "weighting": "raw"}),
+    "a policy of one's own": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": Halved()}),
+    "papers": (nn.ReLU, {"solver": MultiplicativeUpdates(max_iter=4)}),
+    "penalty": (nn.ReLU, {"solver": HALS(n_init=1, max_iter=4, penalty_W=L1(1e-3))}),
+    "several passes": (nn.ReLU, {"solver": replace(QUICK, n_final_iter=3)}),
 }
 
 
 def looks(team, case, count=2, samples=150):
     act, options = CASES[case]
     images = torch.randn(samples, 1, 30, 30, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
-    lens = FactorLens(net(act), LensOptions(**{"max_features": None, "ranks": RANKS, **options}), team=team)
+    lens = FactorLens(
+        net(act), LensOptions(**{"max_neurons_per_layer": None, "ranks": RANKS, **options}), process_group=team
+    )
     seen = []
     for step in range(count):
         trained(lens.model, step)
@@ -154,7 +168,7 @@ def broken_lens(team, who, where):
             raise RuntimeError("broken hook")
 
     images = torch.rand(150, 1, 30, 30, generator=torch.Generator().manual_seed(1))
-    lens = FactorLens(net(), LensOptions(ranks=RANKS, max_features=None, solver=QUICK), team=team)
+    lens = FactorLens(net(), LensOptions(ranks=RANKS, max_neurons_per_layer=None, solver=QUICK), process_group=team)
     lens.broken, told = False, []
     lens.model[3].register_forward_hook(hook)
 
@@ -163,15 +177,15 @@ def broken_lens(team, who, where):
             lens.observe(images)
 
     for k in range(3):
-        failing, before = k == 1 and team.place == who, lens.memory
+        failing, before = k == 1 and team.place == who, lens.warm_start
         lens.broken, options = failing and where == "hook", lens.options
         if failing and where == "solver":
             lens.options = replace(options, solver=Broken())
         told.append(caught(look))
         lens.options = options
         if told[-1] != "nothing":
-            lens.memory = before
-    return told, [float(f.double().sum()) for f in lens.memory.F], lens.model.training
+            lens.warm_start = before
+    return told, [float(f.double().sum()) for f in lens.warm_start.F], lens.model.training
 
 
 def sharded_model(team):
@@ -179,15 +193,15 @@ def sharded_model(team):
     from torch.distributed.fsdp import fully_shard
 
     model = fully_shard(net(), mesh=init_device_mesh("cpu", (team.size,)))
-    return caught(lambda: FactorLens(model, LensOptions(ranks=RANKS)).choose(torch.rand(8, 1, 30, 30)))
+    return caught(lambda: FactorLens(model, LensOptions(ranks=RANKS)).select_layers(torch.rand(8, 1, 30, 30)))
 
 
 def shared_blocks(team):
     """How many columns of every block each process holds."""
     images = torch.rand(20, 3, 60, 60)
-    layers = [Block("a", "activation", torch.rand(20, 0), (1,), ends=(0,) * team.size)]
-    blocks = settled_together(team, input_blocks(images), layers, Shift(), Shift(), 1000)
-    return [(b.samples.shape[1], b.ends) for b in blocks[:3]]
+    layers = [Block("a", "activation", torch.rand(20, 0), (1,), rank_ends=(0,) * team.size)]
+    blocks = apply_sign_policies_distributed(team, input_blocks(images), layers, SubtractMin(), SubtractMin(), 1000)
+    return [(b.samples.shape[1], b.rank_ends) for b in blocks[:3]]
 
 
 WORK = {
@@ -205,7 +219,7 @@ WORK = {
 def process(place, size, port, folder):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=place, world_size=size)
-    team = team_of(torch.device("cpu"), size)
+    team = get_process_group(torch.device("cpu"), size)
     found = {name: work(team) for name, work in WORK.items()}
     found["looks"] = {case: looks(team, case) for case in CASES}
     torch.save(found, f"{folder}/{place}.pt")
@@ -276,7 +290,7 @@ def test_a_look_that_fails_in_one_process_is_given_up_by_all_and_the_next_is_as_
 
 @pytest.mark.parametrize("case", CASES)
 def test_looks_are_those_of_a_single_process(found, case):
-    alone, factors = looks(Team(), case)
+    alone, factors = looks(SingleProcess(), case)
     for f in found:
         together, theirs = f["looks"][case]
         for a, b in zip(alone, together):
@@ -304,7 +318,7 @@ def test_a_model_in_pieces_is_refused_in_words(found):
 
 @pytest.mark.parametrize(("n", "size", "unit"), [(256, 2, 128), (256, 4, 128), (300, 4, 128), (10, 3, 1), (0, 2, 1)])
 def test_shares_are_whole_units_in_order(n, size, unit):
-    dealt = shares(n, size, unit)
+    dealt = split_evenly(n, size, unit)
     assert [i for s in dealt for i in range(n)[s]] == list(range(n))
     assert all(s.start % unit == 0 or s.start == n for s in dealt)
     widths = [-(-(s.stop - s.start) // unit) for s in dealt]
@@ -314,7 +328,7 @@ def test_shares_are_whole_units_in_order(n, size, unit):
 @pytest.mark.parametrize("totals", [[9408, 1352], [4096] * 17, [5], [100_000, 10], [3, 3, 3]])
 @pytest.mark.parametrize("size", [1, 2, 4, 7])
 def test_lines_are_cut_at_units_and_loads_differ_by_one(totals, size):
-    dealt = [between(ends) for ends in lines(totals, size, 1024)]
+    dealt = [ends_to_slices(ends) for ends in split_blocks(totals, size, 1024)]
     for total, own in zip(totals, dealt):
         assert [i for s in own for i in range(total)[s]] == list(range(total))
         assert all(s.start % 1024 == 0 or s.start == total for s in own)
@@ -323,15 +337,15 @@ def test_lines_are_cut_at_units_and_loads_differ_by_one(totals, size):
 
 
 def test_tasks_go_to_whoever_is_least_busy():
-    who = deal([5, 1, 4, 2], [0, 0])
+    who = assign_greedy([5, 1, 4, 2], [0, 0])
     assert sorted(sum(c for c, p in zip([5, 1, 4, 2], who) if p == q) for q in (0, 1)) == [6, 6]
-    assert deal([1, 1], [10, 0, 0]) == [1, 2]
+    assert assign_greedy([1, 1], [10, 0, 0]) == [1, 2]
 
 
 def test_without_processes_there_is_one():
-    assert type(team_of(torch.device("cpu"), 1)) is Team
-    assert type(team_of(torch.device("cpu"), 2)) is Team  # nobody has started any
-    assert not isinstance(Team(), Processes)
-    with pytest.raises(ValueError, match="as it came"), Team().together():
+    assert type(get_process_group(torch.device("cpu"), 1)) is SingleProcess
+    assert type(get_process_group(torch.device("cpu"), 2)) is SingleProcess  # nobody has started any
+    assert not isinstance(SingleProcess(), ProcessGroup)
+    with pytest.raises(ValueError, match="as it came"), SingleProcess().synchronized_errors():
         raise ValueError("as it came")
-    assert not issubclass(PeerFailed, RuntimeError)  # which callers take for the model's own
+    assert not issubclass(PeerError, RuntimeError)  # which callers take for the model's own

@@ -59,7 +59,7 @@ def loader(n=64):
 
 
 def lens(**options):
-    defaults = {"probe_size": 16, "ranks": (1, 2, 4), "alpha": False, "figures_every": 0, "verbose": False}
+    defaults = {"probe_size": 16, "ranks": (1, 2, 4), "alpha": False, "figures_every_n": 0, "verbose": False}
     return FactorLensCallback(**{**defaults, **options})
 
 
@@ -127,9 +127,9 @@ def test_a_stream_that_never_ends_is_looked_at_every_so_many_steps():
     options = {"max_epochs": -1, "max_steps": 11, "data": data}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="FactorLens")
-        _, memory, _ = fit(lens(probe=probe, every_n_steps=4), **options)
+        _, memory, _ = fit(lens(probe=probe, every_n_train_steps=4), **options)
     assert memory.x("factorlens/rmse/rank_2") == [0, 3, 7]
-    with pytest.warns(UserWarning, match="the training loader has no length.*pass every_n_steps=500"):
+    with pytest.warns(UserWarning, match="the training loader has no length.*pass every_n_train_steps=500"):
         _, memory, _ = fit(lens(probe=probe), **options)
     assert memory.x("factorlens/rmse/rank_2") == [0, 10]
 
@@ -174,8 +174,8 @@ def test_barebones_looks_and_logs_nothing():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         _, _, weights = fit(watched, **options)
-    assert watched.diary.looks == 4
-    assert watched.latest["factorlens/rmse/rank_2"] > 0
+    assert watched.state.n_measured == 4
+    assert watched.metrics["factorlens/rmse/rank_2"] > 0
     assert torch.equal(weights, fit(**options)[2])
     logged = [w for w in caught if "`self.log" in str(w.message)]
     assert len(logged) == 12  # the user's own, one a batch
@@ -183,7 +183,7 @@ def test_barebones_looks_and_logs_nothing():
 
 def test_two_lenses_with_cadences_and_probes_of_their_own():
     a = lens(every_n_epochs=2)
-    b = lens(prefix="other", every_n_steps=3, probe=torch.rand(20, 1, 8, 8), layers="net.0", resample=True)
+    b = lens(prefix="other", every_n_train_steps=3, probe=torch.rand(20, 1, 8, 8), layers="net.0", resample_probe=True)
     stop = EarlyStopping("other/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, memory, weights = fit(a, b, stop, max_epochs=8)
     assert memory.x("factorlens/rmse/rank_2") == [0, 7]
@@ -203,7 +203,7 @@ def test_a_longer_second_fit_goes_on_and_a_new_one_begins_anew():
     trainer.fit_loop.max_epochs = 4
     trainer.fit(trainer.lightning_module, loader(), loader())
     assert memory.x("factorlens/rmse/rank_2") == [0, 3, 7, 11, 15]
-    assert watched.diary.looks == 5
+    assert watched.state.n_measured == 5
     _, memory, _ = fit(watched, max_epochs=1)
     assert memory.x("factorlens/rmse/rank_2") == [0, 3]
 
@@ -240,7 +240,7 @@ def test_validation_testing_and_prediction_alone_are_none_of_its_business():
     trainer.validate(module, loader())
     trainer.test(module, loader())
     trainer.predict(module, DataLoader(torch.rand(8, 1, 8, 8), 4))
-    assert watched.diary.looks == 2
+    assert watched.state.n_measured == 2
     assert not [p for p in memory.points[looks:] if p[0].startswith("factorlens")]
 
 

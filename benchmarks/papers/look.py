@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from benchmarks.papers.settings import Settings
 from benchmarks.stopping.data import STATISTICS
 from lightning_factorlens import FactorLens, LensOptions
+from lightning_factorlens.capture.signs import Denormalize
 from lightning_factorlens.factorization import Weighting
-from lightning_factorlens.probing.signs import Unnormalize
-from lightning_factorlens.types import Observation
+from lightning_factorlens.results import Observation
 
 #: Name of a definition: weighting of the objective, scope, field of the curve.
 DEFINITIONS: dict[str, tuple[Weighting, str, str]] = {
@@ -41,9 +41,9 @@ class Look:
         mean, std = STATISTICS["mnist"]
 
         def lens(weighting: Weighting) -> FactorLens:
-            pixels = Unnormalize(mean, std)
-            options = LensOptions(ranks=settings.ranks, weighting=weighting, signed_inputs=pixels, alpha=False,
-                                  max_features=settings.features, shift=0)  # fmt: skip
+            pixels = Denormalize(mean, std)
+            options = LensOptions(ranks=settings.ranks, weighting=weighting, input_sign_policy=pixels, fit_power_law=False,
+                                  max_neurons_per_layer=settings.features, consistency_shift=0)  # fmt: skip
             return FactorLens(model, options)
 
         weightings: tuple[Weighting, ...] = ("raw", "unit")
@@ -58,7 +58,7 @@ class Look:
             "ranks": list(ranks),
             "curves": {name: list(errors) for name, errors in curves.items()},
             "area": {name: area(ranks, errors) for name, errors in curves.items()},
-            "rank_at": {f"{r.tau:g}": [r.rank, r.capped] for r in seen["unit"].required_ranks},
+            "rank_at": {f"{r.tau:g}": [r.rank, r.is_lower_bound] for r in seen["unit"].required_ranks},
             "effective_rank": seen["unit"].effective_rank["total"],
             "rms": seen["raw"].rms["total"],
         }

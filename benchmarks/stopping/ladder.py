@@ -14,7 +14,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.metrics.transforms import Dropout, Flip, Noise, Shift, Transform, WeightNoise
+from lightning_factorlens.metrics.transforms import (
+    GaussianNoise,
+    HorizontalFlip,
+    InputDropout,
+    Transform,
+    Translate,
+    WeightNoise,
+)
 
 #: Shifts (down, right) in pixels, wrapped: half a pixel, all neighbours of one, diagonals of two and three.
 SHIFTS = (
@@ -99,13 +106,13 @@ def ladder(model: nn.Module, average: dict[str, Tensor]) -> dict[str, Transform]
     normed = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     return {
         "identity": Transform(),
-        **{f"shift/{shift_name(*s)}": Shift(*s) for s in SHIFTS},
-        **{f"edge/{shift_name(*s)}": Shift(*s, fill="edge") for s in EDGE_SHIFTS},
-        "flip": Flip(),
+        **{f"shift/{shift_name(*s)}": Translate(*s) for s in SHIFTS},
+        **{f"edge/{shift_name(*s)}": Translate(*s, fill="edge") for s in EDGE_SHIFTS},
+        "flip": HorizontalFlip(),
         "turn/5": Affine(degrees=5.0),
         "scale/1.1": Affine(scale=1.1),
-        **{f"noise/{s:g}": Noise(s) for s in NOISE},
-        **{f"dropout/{p:g}": Dropout(p) for p in DROPOUT},
+        **{f"noise/{s:g}": GaussianNoise(s) for s in NOISE},
+        **{f"dropout/{p:g}": InputDropout(p) for p in DROPOUT},
         **{f"weight_noise/{s:g}": WeightNoise(s) for s in WEIGHT_NOISE},
         **({"batch_statistics": BatchStatistics()} if normed else {}),
         "average": Average(average),
@@ -114,4 +121,4 @@ def ladder(model: nn.Module, average: dict[str, Tensor]) -> dict[str, Transform]
 
 def train_ladder() -> dict[str, Transform]:
     """The rungs of the training subset."""
-    return {"identity": Transform(), **{f"shift/{shift_name(*s)}": Shift(*s) for s in TRAIN_SHIFTS}}
+    return {"identity": Transform(), **{f"shift/{shift_name(*s)}": Translate(*s) for s in TRAIN_SHIFTS}}

@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from benchmarks.stopping.nets import Classifier
 from lightning_factorlens import FactorLens
+from lightning_factorlens.capture.activations import capture_activations
+from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.metrics.factor_consistency import fold_in
 from lightning_factorlens.metrics.supervised.gradient_disparity import batch_gradients, gradient_disparity
 from lightning_factorlens.metrics.transforms import Transform, transformed_outputs
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import ask
-from lightning_factorlens.types import Block, Factorization, Observation
+from lightning_factorlens.results import Block, Factorization, Observation
 
 BATCH = 128
 
@@ -32,7 +32,7 @@ def fast(batch: Tensor) -> Tensor:
 
 def outputs(model: Classifier, images: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and penultimate features, in eval mode: shapes (N, 10) and (N, width)."""
-    with undisturbed(model):
+    with isolate_model(model):
         features = torch.cat([model.body(fast(batch)) for batch in images.split(BATCH)])
         return model.head(features), features
 
@@ -57,11 +57,11 @@ def lens_numbers(seen: Observation) -> dict[str, Any]:
         key = "last_layer" if scope == last else scope
         numbers[f"rel_error/{key}"] = seen.curves[scope].rel_error
         numbers[f"rmse/{key}"] = seen.curves[scope].rmse
-        numbers[f"floor/{key}"] = seen.floors[scope].rel_error
+        numbers[f"floor/{key}"] = seen.svd_curves[scope].rel_error
         numbers[f"effective_rank/{key}"] = seen.effective_rank[scope]
         numbers[f"rms/{key}"] = seen.rms[scope]
     for required in seen.required_ranks:
-        numbers[f"rank_at/{required.tau:g}"] = [required.rank, float(required.capped)]
+        numbers[f"rank_at/{required.tau:g}"] = [required.rank, float(required.is_lower_bound)]
     alpha, nan = seen.alpha, math.nan
     fitted = [s.fit.alpha for s in seen.spectra if not math.isnan(s.fit.alpha)]
     for name in ("mean_alpha", "alpha_hat", "mean_alpha_hat", "mean_log_lambda_max"):
@@ -86,11 +86,13 @@ def captured(lens: FactorLens, images: Tensor) -> tuple[list[Block], Tensor]:
     o, features, head = lens.options, [], lens.model.get_submodule("head")
     hook = head.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
     try:
-        with undisturbed(lens.model):
-            layers = ask(lens.model, lambda b: lens.model(fast(b)), images, lens.choices, o.max_features, o.seed).layers
+        with isolate_model(lens.model):
+            layers = capture_activations(
+                lens.model, lambda b: lens.model(fast(b)), images, lens.layer_table, o.max_neurons_per_layer, o.seed
+            ).layers
     finally:
         hook.remove()
-    blocks = [Block(b.name, b.kind, b.samples.clamp_min(0), b.shape, expansion=b.expansion) for b in layers]
+    blocks = [Block(b.name, b.kind, b.samples.clamp_min(0), b.shape, sampling_factor=b.sampling_factor) for b in layers]
     return blocks, torch.cat(features)
 
 
@@ -107,7 +109,7 @@ class FixedFactors:
         at = [result.block_names.index(b.name) for b in blocks]
         self.factors = [result.W[result.ranks.index(rank)][k] for k in at]
         # The objective of the lens: its weight, and every kept neuron for as many as it stands for.
-        self.weights = [result.weights[k] * math.sqrt(b.expansion) for k, b in zip(at, blocks)]
+        self.weights = [result.weights[k] * math.sqrt(b.sampling_factor) for k, b in zip(at, blocks)]
 
     def fold(self, blocks: Sequence[Block], rows: slice = slice(None)) -> Tensor:
         """F, shape (r, N), from the features ``rows`` of every block."""

@@ -47,7 +47,7 @@ def meta(run: Run, seed: int, seconds: float) -> dict[str, Any]:
         "train_ladder": list(train_ladder()),
         "views": ["probe", *run.shifts],
         "ranks": list(RANKS),
-        "layers": [c.name for c in run.lens.choices if c.kept],
+        "layers": [c.name for c in run.lens.layer_table if c.selected],
         "torch": torch.__version__,
         "seconds": seconds,
     }

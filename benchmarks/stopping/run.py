@@ -28,7 +28,7 @@ from benchmarks.stopping.tasks import Task
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.metrics.mixup import mixed_images
 from lightning_factorlens.metrics.supervised.gradient_alignment import gradient_weight_alignments
-from lightning_factorlens.metrics.transforms import Shift
+from lightning_factorlens.metrics.transforms import Translate
 
 #: Training images whose outputs and gradients are kept.
 SUBSET, SMALL_BATCH, SMALL_BATCHES = 256, 32, 5
@@ -90,9 +90,11 @@ class Run:
         self.series, self.step = Series(), 0
         self.ladder: list[str] = []
         self.partner = np.zeros(0, dtype=np.int16)
-        self.lens = FactorLens(self.model, LensOptions(ranks=RANKS, max_features=FEATURES, shift=0))
+        self.lens = FactorLens(
+            self.model, LensOptions(ranks=RANKS, max_neurons_per_layer=FEATURES, consistency_shift=0)
+        )
         pixels = {"mnist": 1, "cifar10": 2}[task.dataset]
-        self.shifts = {"plus": Shift(pixels, pixels), "minus": Shift(-pixels, -pixels)}
+        self.shifts = {"plus": Translate(pixels, pixels), "minus": Translate(-pixels, -pixels)}
         self.subset_x, self.subset_y = self.parts.train_x[:SUBSET], self.parts.train_y[:SUBSET]
 
     def train_epoch(self) -> None:

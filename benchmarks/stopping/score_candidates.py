@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from benchmarks.stopping.score_replay import Candidate, Signal
-from lightning_factorlens.metrics.temporal_consistency import SteadyLabels
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 from lightning_factorlens.stopping import (
+    AfterAnnealing,
     AfterWarmup,
-    AwaitAnneal,
-    Maximise,
+    GeneralizationLoss,
+    Maximize,
     Patience,
-    Risen,
     Rule,
     Smoothed,
     Smoothing,
@@ -20,7 +20,7 @@ from lightning_factorlens.stopping import (
 NEVER = 10_000
 #: Shifts of the lens's size along both diagonals; the lens takes the first two, in turn from image to image.
 DIAGONALS = ("+{px}+{px}", "-{px}-{px}", "+{px}-{px}", "-{px}+{px}")
-MEMORY = SteadyLabels().memory
+MEMORY = TemporalEnsemble().momentum
 #: The default's smoothing.
 HALF = Smoothing(weight=0.5)
 
@@ -41,7 +41,9 @@ DEFAULT = balanced(f"probe/steady{MEMORY:g}/in_turn/{{px}}")
 
 def careful(rule: Rule, warmup: int = 5, share: float = 0.1, smoothing: Smoothing = HALF) -> Rule:
     """A rule on the smoothed signal that knows of warm-up and schedule, as the default does."""
-    return Smoothed(AfterWarmup(AwaitAnneal(rule, meanwhile=Risen(share)), epochs=warmup), smoothing)
+    return Smoothed(
+        AfterWarmup(AfterAnnealing(rule, while_waiting=GeneralizationLoss(share)), epochs=warmup), smoothing
+    )
 
 
 def blind(rule: Rule) -> Rule:
@@ -101,13 +103,13 @@ def baselines() -> list[Candidate]:
         Candidate(
             "gradient–weight alignment, argmax",
             "training labels",
-            Maximise(Patience(NEVER)),
+            Maximize(Patience(NEVER)),
             Signal(("labels/alignment",)),
         ),
         Candidate(
             "gradient–weight alignment, patience 5",
             "training labels",
-            Maximise(Patience(5)),
+            Maximize(Patience(5)),
             Signal(("labels/alignment",)),
         ),
     ]
@@ -121,7 +123,7 @@ def label_free_baselines() -> list[Candidate]:
     return [
         Candidate("last epoch", "nothing", "last"),
         Candidate("random epoch", "nothing", "random"),
-        Candidate("effective rank (RankMe), argmax", "probe", Maximise(Patience(NEVER)), rank),
+        Candidate("effective rank (RankMe), argmax", "probe", Maximize(Patience(NEVER)), rank),
         Candidate("Label Wave: first minimum", "training images", Patience(1), wave),
         Candidate("Label Wave, patience 5", "training images", Patience(5), wave),
         Candidate("prediction changes, patience 5", "probe", Patience(5), Signal(("probe/changes",))),

@@ -12,21 +12,21 @@ from benchmarks.stopping.ladder import SHIFTS, shift_name
 from benchmarks.stopping.score_candidates import DEFAULT, DIAGONALS, HALF, balanced, blind, careful, shifts
 from benchmarks.stopping.score_replay import Candidate, Signal
 from lightning_factorlens.stopping import (
+    AfterAnnealing,
     AfterWarmup,
     AllOf,
-    AwaitAnneal,
-    LevellingOff,
-    Maximise,
-    On,
+    GeneralizationLoss,
+    MannKendall,
+    Maximize,
+    OnMetric,
     Patience,
-    Risen,
+    Plateau,
     Rule,
     Smoothed,
     Smoothing,
-    TurningPoint,
 )
-from lightning_factorlens.stopping.smoothing import PLAIN
-from lightning_factorlens.stopping.smoothing import STEADY as FIRST_STUDY
+from lightning_factorlens.stopping.smoothing import DEFAULT_SMOOTHING as FIRST_STUDY
+from lightning_factorlens.stopping.smoothing import NO_SMOOTHING
 
 PATIENCES = (5, 8, 10)
 TWO, FOUR, ALL = DIAGONALS[:2], DIAGONALS, tuple(shift_name(*s) for s in SHIFTS)
@@ -36,7 +36,7 @@ SINGLE = ("flip", "turn/5", "scale/1.1", "noise/0.1", "noise/0.3", "noise/0.6",
 
 def judged(signals: dict[str, Signal], needs: str = "probe", highest: bool = False) -> list[Candidate]:
     """Signals under the rules of all families."""
-    wrap = Maximise if highest else (lambda rule: rule)
+    wrap = Maximize if highest else (lambda rule: rule)
     return [
         Candidate(f"{name}, patience {p}", needs, wrap(careful(Patience(p))), signal)
         for name, signal in signals.items()
@@ -133,7 +133,7 @@ def other_signal_families() -> dict[str, list[Candidate]]:
             Candidate(
                 f"both, patience {p}",
                 "probe",
-                careful(AllOf([Patience(p), On(Patience(q), "probe/changes")])),
+                careful(AllOf([Patience(p), OnMetric(Patience(q), "probe/changes")])),
                 DEFAULT,
             )
             for p in PATIENCES
@@ -148,14 +148,16 @@ def other_signal_families() -> dict[str, list[Candidate]]:
 def rule_families() -> dict[str, list[Candidate]]:
     """What judges the default's signal."""
     return {
-        "rule: turning point": ways({f"turning point {c}": careful(TurningPoint(c, PLAIN)) for c in (0.5, 0.8, 0.95)}),
-        "rule: levelling off": ways({f"levelling off {s}": careful(LevellingOff(10, s)) for s in (0.0, 0.01, 0.03)}),
+        "rule: turning point": ways(
+            {f"turning point {c}": careful(MannKendall(c, NO_SMOOTHING)) for c in (0.5, 0.8, 0.95)}
+        ),
+        "rule: levelling off": ways({f"levelling off {s}": careful(Plateau(10, s)) for s in (0.0, 0.01, 0.03)}),
         "rule: newest within a share of the lowest": ways(
-            {f"risen {s}": careful(Risen(s, 10)) for s in (0.01, 0.02, 0.05)}
+            {f"risen {s}": careful(GeneralizationLoss(s, 10)) for s in (0.01, 0.02, 0.05)}
         ),
         "rule: patience, blind to the schedule": ways({f"patience {p}": blind(Patience(p)) for p in PATIENCES}),
         "rule: patience, nothing before the rate has fallen": ways(
-            {f"patience {p}": Smoothed(AfterWarmup(AwaitAnneal(Patience(p)), epochs=5), HALF) for p in PATIENCES}
+            {f"patience {p}": Smoothed(AfterWarmup(AfterAnnealing(Patience(p)), epochs=5), HALF) for p in PATIENCES}
         ),
         "rule: the share of a rise that counts while the rate is to fall": ways(
             {f"share {s}": careful(Patience(10), share=s) for s in (0.05, 0.1, 0.15, 0.2, 0.25, 0.5)}
@@ -165,7 +167,7 @@ def rule_families() -> dict[str, list[Candidate]]:
             {
                 name: careful(Patience(10), smoothing=smoothing)
                 for name, smoothing in {
-                    "none": PLAIN,
+                    "none": NO_SMOOTHING,
                     "median of 3": Smoothing(window=3),
                     "median of 3, weight ½": FIRST_STUDY,
                     "weight 0.3": Smoothing(weight=0.3),

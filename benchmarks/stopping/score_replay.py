@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from benchmarks.stopping.derive import read
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT, record_name
-from lightning_factorlens.stopping import Rule, looks_of, replay
+from lightning_factorlens.stopping import Rule, epoch_infos, replay
 
 Record = Mapping[str, Any]
 Series = Sequence[float]
@@ -137,8 +137,8 @@ def decide(candidate: Candidate, record: Record) -> tuple[list[int], int]:
         epoch = max(1, round(candidate.rule * T))
         return [epoch], epoch
     assert isinstance(candidate.rule, Rule) and candidate.signal is not None
-    others = {name: named(record, name) for name in candidate.rule.signals}
-    looks = looks_of(T, record["training"]["learning_rate"], candidate.planned, others)
+    others = {name: named(record, name) for name in candidate.rule.metrics}
+    looks = epoch_infos(T, record["training"]["learning_rate"], candidate.planned, others)
     verdicts = replay(candidate.rule, candidate.signal.of(record), looks)
     stop = next((t for t, v in enumerate(verdicts, 1) if v.stop), T)
     best = verdicts[stop - 1].best_epoch

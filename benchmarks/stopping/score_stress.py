@@ -25,10 +25,10 @@ from benchmarks.stopping.derive import read_raw
 from benchmarks.stopping.score_candidates import DIAGONALS, blind, careful
 from benchmarks.stopping.score_replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
 from benchmarks.stopping.signals import steady_labels
-from lightning_factorlens.metrics.confidence import imbalance
-from lightning_factorlens.metrics.temporal_consistency import label_consistency
+from lightning_factorlens.metrics.confidence import kl_to_uniform
+from lightning_factorlens.metrics.temporal_ensemble import pseudo_label_cross_entropy
 from lightning_factorlens.stopping import Patience, Rule, Smoothing
-from lightning_factorlens.stopping.smoothing import PLAIN, STEADY
+from lightning_factorlens.stopping.smoothing import DEFAULT_SMOOTHING, NO_SMOOTHING
 
 HALVES = 5
 RULES = {
@@ -39,8 +39,8 @@ RULES = {
     "warm-up 3": careful(Patience(10), warmup=3),
     "blind to the schedule": blind(Patience(10)),
     **{f"share {share}": careful(Patience(10), share=share) for share in (0.0, 0.03, 0.05, 0.15, 0.2)},
-    "no smoothing": careful(Patience(10), smoothing=PLAIN),
-    "median of 3, weight ½": careful(Patience(10), smoothing=STEADY),
+    "no smoothing": careful(Patience(10), smoothing=NO_SMOOTHING),
+    "median of 3, weight ½": careful(Patience(10), smoothing=DEFAULT_SMOOTHING),
     "weight 0.3": careful(Patience(10), smoothing=Smoothing(weight=0.3)),
 }
 #: By name, the views of the probe whose answers are compared: for every image in turn, or for every image all.
@@ -76,8 +76,8 @@ class Views:
         moved = self.logits[:, 1 : 1 + views] if views else self.logits[:, 1:2].clone()
         if not views:
             moved[:, 0, 1::2] = self.logits[:, 2, 1::2]
-        uneven = [imbalance(z) if balance else 0.0 for z in self.logits[:, 0]]
-        return [label_consistency(y, list(z)) + u for y, z, u in zip(labels, moved, uneven)]
+        uneven = [kl_to_uniform(z) if balance else 0.0 for z in self.logits[:, 0]]
+        return [pseudo_label_cross_entropy(y, list(z)) + u for y, z, u in zip(labels, moved, uneven)]
 
     def part(self, images: Tensor, first: int, every: int) -> Views:
         """Some of the images and epochs."""

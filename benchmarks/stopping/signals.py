@@ -27,10 +27,10 @@ from lightning_factorlens.metrics.consistency import (
 from lightning_factorlens.metrics.factor_consistency import factor_consistency
 from lightning_factorlens.metrics.mixup import hard_mixup_consistency, mixup_consistency
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
-from lightning_factorlens.metrics.prediction_changes import prediction_changes, prediction_drift
+from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 from lightning_factorlens.metrics.rankme import rankme
 from lightning_factorlens.metrics.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
-from lightning_factorlens.metrics.temporal_consistency import SteadyLabels, label_consistency
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
 
 Series = dict[str, list[float]]
 #: Of the average of the predictions over the epochs, whose choice is the steady label.
@@ -73,7 +73,7 @@ def divergence(plain: Tensor, other: Tensor) -> float:
 
 def steady_labels(outputs: Sequence[Tensor], memory: float) -> list[Tensor]:
     """At every epoch the choice of the average of the predictions so far."""
-    labels = SteadyLabels(memory)
+    labels = TemporalEnsemble(memory)
     return [labels.update(z) for z in outputs]
 
 
@@ -89,11 +89,11 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
     plain = by_epoch(logits[:, 0])
     for name, function in {
         "confidence": sure.confidence, "entropy": sure.entropy, "mutual_information": sure.mutual_information,
-        "imbalance": sure.imbalance, "nuclear_norm": nuclear_norm, "rankme_logits": rankme,
+        "imbalance": sure.kl_to_uniform, "nuclear_norm": nuclear_norm, "rankme_logits": rankme,
     }.items():  # fmt: skip
         found[f"probe/{name}"] = each(function, plain)
     found["probe/changes"] = steps(prediction_changes, plain)
-    found["probe/drift"] = steps(prediction_drift, plain)
+    found["probe/drift"] = steps(mean_total_variation, plain)
     steady = {memory: steady_labels(plain, memory) for memory in MEMORIES}
     for k, rung in enumerate(ladder[1:], 1):
         other = by_epoch(logits[:, k])
@@ -106,12 +106,14 @@ def probe_signals(arrays: Mapping[str, np.ndarray], ladder: Sequence[str]) -> Se
         found[f"probe/disagree/{rung}"] = [disagreement_rate(p, [q]) for p, q in zip(plain, other)]
         found[f"probe/kl/{rung}"] = each(divergence, plain, other)
         for memory, labels in steady.items():
-            found[f"probe/steady{memory:g}/{rung}"] = each(lambda y, q: label_consistency(y, [q]), labels, other)
+            found[f"probe/steady{memory:g}/{rung}"] = each(
+                lambda y, q: pseudo_label_cross_entropy(y, [q]), labels, other
+            )
     for pixels, moved in in_turn(logits, ladder).items():
         found[f"probe/hard/in_turn/{pixels}"] = [consistency(p, [q]) for p, q in zip(plain, moved)]
         for memory, labels in steady.items():
             found[f"probe/steady{memory:g}/in_turn/{pixels}"] = each(
-                lambda y, q: label_consistency(y, [q]), labels, moved
+                lambda y, q: pseudo_label_cross_entropy(y, [q]), labels, moved
             )
     found.update(_averages(logits, ladder))
     found.update(_feature_signals(arrays["probe_features"]))

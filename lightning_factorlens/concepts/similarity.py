@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_factorlens.arguments import whole
-from lightning_factorlens.types import Factorization, LayerSimilarity
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.results import Factorization, LayerSimilarity
 
 
 def column_cosine(factor: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ def first_k_mean(eigenvalues: Tensor, k: int) -> float:
     Raises:
         ValueError: Another k.
     """
-    whole("k", k, 1)
+    check_int("k", k, 1)
     if k > len(eigenvalues):
         raise ValueError(f"k: there are {len(eigenvalues)} eigenvalues, found k = {k}; give one from 1 to that.")
     return float(eigenvalues[:k].mean())

@@ -13,7 +13,7 @@ from torch import Tensor
 from lightning_factorlens.factorization.problem import CoupledProblem
 
 #: Width of the basis for each component of the largest rank, and how much narrower than N it must be to pay.
-WIDTH, PAYS = 3, 2.5
+WIDTH, MIN_RATIO = 3, 2.5
 
 
 class CompressedProblem(CoupledProblem):
@@ -35,7 +35,7 @@ class CompressedProblem(CoupledProblem):
         """(F V)(X̃ V)ᵀ, shape (R, m)."""
         return torch.mm(F @ self.basis, self.compressed.T, out=out)
 
-    def collect(self, W: Tensor) -> Tensor:
+    def backproject(self, W: Tensor) -> Tensor:
         """(W̃ X̃ V) Vᵀ, summed over all features: shape (R, N)."""
         return self.reduce(W @ self.compressed) @ self.basis_rows
 
@@ -43,4 +43,4 @@ class CompressedProblem(CoupledProblem):
 def basis_width(rank: int, N: int) -> int | None:
     """How wide a basis serves ranks up to ``rank``, or None where it would not pay."""
     width = WIDTH * rank
-    return width if PAYS * width <= N else None
+    return width if MIN_RATIO * width <= N else None

@@ -8,11 +8,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.problem import CoupledProblem
 
 #: Below this share of ‖X_b‖² the Gram formula loses its digits to cancellation, and residuals are formed.
-CANCELS = 1e-3
+CANCELLATION_THRESHOLD = 1e-3
 #: Features whose residual is formed at once.
 CHUNK = 4096
 
@@ -32,13 +32,13 @@ class RowSums:
     V: list[list[Tensor]]
 
     @classmethod
-    def zeros(cls, problem: CoupledProblem, groups: Groups) -> RowSums:
+    def zeros(cls, problem: CoupledProblem, groups: ComponentGroups) -> RowSums:
         """Before the first row."""
         blocks, R = range(len(problem.blocks)), sum(groups.sizes)
-        zeros = partial(problem.like.new_zeros, dtype=torch.float64)
+        zeros = partial(problem.prototype.new_zeros, dtype=torch.float64)
         return cls([zeros(R, problem.N) for _ in blocks], [[zeros(r, r) for r in groups.sizes] for _ in blocks])
 
-    def add_(self, groups: Groups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
+    def add_(self, groups: ComponentGroups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
         """Rows of block b: ``W`` (R, rows) scaled by ω, ``samples`` (N, rows) in the block's own units."""
         self.C[b].add_(torch.mm(W, samples.T), alpha=omega)
         for v, g in zip(self.V[b], groups.grams(W)):
@@ -47,12 +47,12 @@ class RowSums:
     def total(self, problem: CoupledProblem) -> tuple[Tensor, list[Tensor]]:
         """C and V over all blocks and devices."""
         here = [torch.stack(self.C).sum(0), *(torch.stack(v).sum(0) for v in zip(*self.V))]
-        flat = problem.reduce(torch.cat([t.flatten() for t in here])).to(problem.like)
+        flat = problem.reduce(torch.cat([t.flatten() for t in here])).to(problem.prototype)
         C, *V = (part.view_as(t) for part, t in zip(flat.split([t.numel() for t in here]), here))
         return C, V
 
 
-def row_sums(problem: CoupledProblem, groups: Groups, W: Tensor) -> RowSums:
+def row_sums(problem: CoupledProblem, groups: ComponentGroups, W: Tensor) -> RowSums:
     """The sums of a factor W̃, shape (R, m)."""
     sums = RowSums.zeros(problem, groups)
     for b, c, samples in problem.chunks():
@@ -60,7 +60,9 @@ def row_sums(problem: CoupledProblem, groups: Groups, W: Tensor) -> RowSums:
     return sums
 
 
-def block_sse(problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, sums: RowSums | None = None) -> Tensor:
+def block_sse(
+    problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor, sums: RowSums | None = None
+) -> Tensor:
     """‖X_b − W_b F‖², unweighted, for every group and block.
 
     Args:
@@ -84,7 +86,7 @@ def block_sse(problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor, sum
         crosses = groups.sums((sums.C[b] * F64).sum(1))
         squares = torch.stack([(v.double() * g).sum() for v, g in zip(sums.V[b], f_grams)])
         for k, value in enumerate((share - 2 * crosses + squares).tolist()):
-            if value < CANCELS * share:
+            if value < CANCELLATION_THRESHOLD * share:
                 rows = groups.slices[k]
                 value = _residual(problem, b, F[rows], W[rows, c])
             sse[k, b] = value / omega**2

@@ -9,55 +9,55 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.compression import CompressedProblem, basis_width
+from lightning_factorlens.factorization.cuda_graphs import GraphedStep
 from lightning_factorlens.factorization.evaluate import block_sse
-from lightning_factorlens.factorization.graphs import ReplayedSteps
-from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
-from lightning_factorlens.factorization.nesting import nested
-from lightning_factorlens.factorization.normalize import unit_rows_
+from lightning_factorlens.factorization.monotone import enforce_monotone_
+from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.sampling import sampled_problem
-from lightning_factorlens.factorization.solver import Finished, Solver, Stage, State
+from lightning_factorlens.factorization.solver import Solver, SolverResult, Stage, State
 from lightning_factorlens.factorization.streaming import StreamedProblem
-from lightning_factorlens.linalg.starts import nndsvd, random_rows
+from lightning_factorlens.linalg.initialization import init_random, nndsvd
 from lightning_factorlens.linalg.svd import leading_eigenvectors
-from lightning_factorlens.types import Block, Factorization
+from lightning_factorlens.results import Block, Factorization
 
 #: A group rests after so many passes below tolerance.
 PATIENCE = 2
 #: On an accelerator: passes of a stage above which one is recorded and replayed, and passes between looks at it.
-REPLAYED, LOOK_EVERY = 30, 8
+GRAPH_MIN_ITER, CHECK_EVERY = 30, 8
 
 
 @dataclass
-class Leg:
+class StageResult:
     """What one stage came to: the best F of every group, its objective, the way there, and where it stopped.
 
     ``state`` is the last state where it holds every group, None where some had been left out at rest.
     """
 
-    groups: Groups
+    groups: ComponentGroups
     F: Tensor
     objective: Tensor
     history: list[list[float]]
     state: State | None
-    rested: bool
+    converged: bool
 
-    def best_restarts(self, restarts: int, survivors: int) -> Leg:
+    def best_restarts(self, restarts: int, survivors: int) -> StageResult:
         """The leg of the best ``survivors`` of each rank's restarts alone."""
         if restarts == survivors:
             return self
         best = self.objective.view(-1, restarts).argsort(dim=1, stable=True)[:, :survivors]
         keep = [i * restarts + j for i, row in enumerate(best.tolist()) for j in row]
         index = self.groups.rows(keep).to(self.F.device)
-        groups = Groups(tuple(self.groups.sizes[k] for k in keep))
+        groups = ComponentGroups(tuple(self.groups.sizes[k] for k in keep))
         state = None if self.state is None else self.state.select(self.groups, keep)
         history = [self.history[k] for k in keep]
-        return Leg(groups, self.F[index], self.objective[keep], history, state, self.rested)
+        return StageResult(groups, self.F[index], self.objective[keep], history, state, self.converged)
 
 
-class Levels:
+class StageProblems:
     """The problems that the stages of a fit work on, from coarse to whole, each made once.
 
     Args:
@@ -150,19 +150,19 @@ def fit(
     solver = solver or HALS()
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
-        level = Levels(problem, ranks, F)
+        level = StageProblems(problem, ranks, F)
         for stage in solver.schedule(problem, warm=F is not None):
             part = level(stage)
             if F is None:
-                F = _starts(part, level.vectors(part), ranks, stage.restarts, seed)
-            groups = Groups(tuple(r for r in ranks for _ in range(stage.restarts)))
-            leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.restarts, stage.survivors)
+                F = _starts(part, level.vectors(part), ranks, stage.n_init, seed)
+            groups = ComponentGroups(tuple(r for r in ranks for _ in range(stage.n_init)))
+            leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.n_init, stage.survivors)
             F = leg.F
-        done = solver.finish(problem, leg.groups, problem.agree(leg.F), None if stage.sample else leg.state)
+        done = solver.finish(problem, leg.groups, problem.broadcast(leg.F), None if stage.sample else leg.state)
         sse = block_sse(problem, leg.groups, done.F, done.W, done.sums)
         if solver.penalty_W is None and solver.penalty_F is None:
-            sse = nested(problem, leg.groups, done.F, done.W, sse)
-            unit_rows_(done.F, done.W)
+            sse = enforce_monotone_(problem, leg.groups, done.F, done.W, sse)
+            normalize_rows_(done.F, done.W)
         return _result(problem, ranks, leg, done, sse, stage)
 
 
@@ -182,7 +182,7 @@ def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: Cou
     found, wanted = [tuple(f.shape) for f in start], [(r, problem.N) for r in ranks]
     if found != wanted:
         raise ValueError(f"start: found factors of shape {found}, the ranks and samples need {wanted}.")
-    return torch.cat([f.to(problem.like) for f in start])
+    return torch.cat([f.to(problem.prototype) for f in start])
 
 
 def _starts(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], restarts: int, seed: int) -> Tensor:
@@ -192,7 +192,7 @@ def _starts(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], restarts
     nested = nndsvd(V[:, : ranks[-1]].contiguous(), problem.project)
 
     def random(rank: int) -> Tensor:
-        return random_rows(problem.rows, norms_sq, rank, generator)
+        return init_random(problem.rows, norms_sq, rank, generator)
 
     starts = []
     for r in ranks:
@@ -201,49 +201,51 @@ def _starts(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], restarts
     return torch.cat(starts)
 
 
-def _iterate(problem: CoupledProblem, groups: Groups, F: Tensor, solver: Solver, stage: Stage) -> Leg:
+def _iterate(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, solver: Solver, stage: Stage) -> StageResult:
     """Steps until every group rests or the stage's passes are used up."""
-    state, now, device = solver.init(problem, groups, F), groups, problem.like.device
+    state, now, device = solver.init(problem, groups, F), groups, problem.prototype.device
     here = device.type == "cpu"  # elsewhere calls are what costs, and a look at the numbers makes the host wait
-    replayed = ReplayedSteps(solver, problem, groups) if device.type == "cuda" and stage.passes >= REPLAYED else None
+    replayed = (
+        GraphedStep(solver, problem, groups) if device.type == "cuda" and stage.max_iter >= GRAPH_MIN_ITER else None
+    )
     best_F, best = state.F.clone(), torch.full_like(state.objective, torch.inf)
     active, calm = list(range(len(groups))), torch.zeros_like(best, dtype=torch.long)
     rows, places = groups.rows(active).to(device), torch.tensor(active, device=device)
     walked: list[tuple[list[int], Tensor]] = []
-    for i in range(stage.passes):
+    for i in range(stage.max_iter):
         before = state.objective
         state = replayed(state) if replayed else solver.step(problem, now, state)
         better = state.objective <= best[places]
         best[places] = torch.where(better, state.objective, best[places])
-        best_F[rows] = torch.where(now.spread(better), state.F, best_F[rows])
+        best_F[rows] = torch.where(now.expand(better), state.F, best_F[rows])
         walked.append((active, state.objective))
         still = (before - state.objective).abs() <= stage.tol * state.objective
         calm = torch.where(still, calm + 1, 0)
-        if not here and (i + 1) % LOOK_EVERY and i + 1 < stage.passes:
+        if not here and (i + 1) % CHECK_EVERY and i + 1 < stage.max_iter:
             continue
         moving = torch.nonzero(calm < PATIENCE).flatten().tolist()
         if not moving:
             break
-        if here and solver.freezes and len(moving) < len(active):
+        if here and solver.can_freeze and len(moving) < len(active):
             state, active, calm = state.select(now, moving), [active[i] for i in moving], calm[moving]
-            now = Groups(tuple(groups.sizes[k] for k in active))
+            now = ComponentGroups(tuple(groups.sizes[k] for k in active))
             rows, places = groups.rows(active).to(device), torch.tensor(active, device=device)
     history: list[list[float]] = [[] for _ in groups.sizes]
     values = iter(torch.cat([objective for _, objective in walked]).tolist())
     for k in (k for those, _ in walked for k in those):
         history[k].append(next(values))
     whole = state if len(active) == len(groups) else None
-    return Leg(groups, best_F, best, history, whole, rested=not moving)
+    return StageResult(groups, best_F, best, history, whole, converged=not moving)
 
 
 def _result(
-    problem: CoupledProblem, ranks: tuple[int, ...], leg: Leg, done: Finished, sse: Tensor, stage: Stage
+    problem: CoupledProblem, ranks: tuple[int, ...], leg: StageResult, done: SolverResult, sse: Tensor, stage: Stage
 ) -> Factorization:
     for c, omega in zip(problem.columns, problem.omega):
         done.W[:, c] /= omega or 1.0  # back in the block's own units
     walked = leg.history if stage.sample is None else [[] for _ in ranks]
     history = [[*h, o] for h, o in zip(walked, done.objective.tolist())]
-    advice = f"stopped after {stage.passes} passes with some ranks still moving; raise `{stage.limit}` for more digits"
+    advice = f"stopped after {stage.max_iter} passes with some ranks still moving; raise `{stage.option_name}` for more digits"
     return Factorization(
         ranks=ranks,
         F=tuple(f.clone() for f in leg.groups.split(done.F)),
@@ -253,8 +255,8 @@ def _result(
         weights=problem.weights,
         objective=tuple(done.objective.tolist()),
         history=tuple(map(tuple, history)),
-        passes=max(map(len, history)),
-        status="every rank came to rest" if leg.rested else advice,
+        n_iter=max(map(len, history)),
+        status="every rank came to rest" if leg.converged else advice,
         shapes=tuple(b.shape for b in problem.blocks),
-        index=tuple(b.index for b in problem.blocks),
+        kept_features=tuple(b.kept_features for b in problem.blocks),
     )

@@ -9,11 +9,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.tiles import diagonal_blocks, tiles
+from lightning_factorlens.linalg.packing import diagonal_blocks, packed_groups
 
 
 @dataclass(frozen=True)
-class Groups:
+class ComponentGroups:
     """Sizes of the groups whose components are stacked along dimension 0 of F and W."""
 
     sizes: tuple[int, ...]
@@ -48,10 +48,10 @@ class Groups:
             return diagonal_blocks(stacked @ stacked.T, self.sizes)
         return [t @ t.T for t in self.split(stacked)]
 
-    def quadratic(self, grams: Sequence[Tensor], stacked: Tensor) -> Tensor:
+    def quadratic_form(self, grams: Sequence[Tensor], stacked: Tensor) -> Tensor:
         """⟨t, (G T)_t⟩ for each row t of each group's T, shape (R,): what a fit costs beyond its linear term."""
         if stacked.device.type != "cpu":
-            where = tiles(self.sizes, stacked.device)
+            where = packed_groups(self.sizes, stacked.device)
             packed = where.pack(stacked)
             return where.unpack(where.grams(grams).to(packed) @ packed * packed).sum(1)
         return torch.cat([((g.to(t) @ t) * t).sum(1) for g, t in zip(grams, self.split(stacked))])
@@ -60,7 +60,7 @@ class Groups:
         """The sum of each group's components: shape (groups,)."""
         return torch.stack([t.sum() for t in per_component.split(self.sizes)])
 
-    def spread(self, per_group: Tensor) -> Tensor:
+    def expand(self, per_group: Tensor) -> Tensor:
         """A value a group, as a column with one entry a component: shape (R, 1)."""
         return per_group[_owners(self.sizes, per_group.device)][:, None]
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_factorlens.arguments import whole
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.factorization.evaluate import RowSums
-from lightning_factorlens.factorization.groups import Groups
-from lightning_factorlens.factorization.normalize import unit_rows_
+from lightning_factorlens.factorization.groups import ComponentGroups
+from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Finished, Stage, State, objective, prox_of, ridge_of
-from lightning_factorlens.linalg.inner import inner_solver
+from lightning_factorlens.factorization.solver import SolverResult, Stage, State, objective, ridge_weight, scaled_prox
+from lightning_factorlens.linalg.nnls_dispatch import make_nnls_solver
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class HALS:
         penalty_F: Penalty on F.
     """
 
-    passes: int = 1
+    n_final_iter: int = 1
     tol: float = 1e-4
-    restarts: int = 4
-    sample: int = 4096
-    screen_passes: int = 20
-    sample_passes: int = 150
-    warm_passes: int = 10
+    n_init: int = 4
+    n_sampled_rows: int = 4096
+    screening_iter: int = 20
+    max_iter: int = 150
+    warm_max_iter: int = 10
     sample_tol: float = 1e-4
     momentum: float = 0.6
     sweeps: tuple[int, int] = (2, 2)
@@ -55,9 +55,9 @@ class HALS:
     penalty_F: Penalty | None = None
 
     def __post_init__(self) -> None:
-        for name in ("passes", "restarts", "screen_passes", "sample_passes", "warm_passes"):
-            whole(name, getattr(self, name), 1)
-        whole("sample", self.sample, 0)
+        for name in ("n_final_iter", "n_init", "screening_iter", "max_iter", "warm_max_iter"):
+            check_int(name, getattr(self, name), 1)
+        check_int("sample", self.n_sampled_rows, 0)
         if not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: must lie in [0, 1), found {self.momentum!r}.")
 
@@ -67,26 +67,26 @@ class HALS:
         return self.penalty_W is None and self.penalty_F is None
 
     @property
-    def freezes(self) -> bool:
+    def can_freeze(self) -> bool:
         """F is all that a group at rest leaves behind."""
         return True
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """Sampled rows first where that pays and no penalty forbids it; restarts only on a cold start."""
-        sampled = bool(self.sample) and problem.features > 2 * self.sample and self._free
-        sample, tol = self.sample if sampled else None, self.sample_tol
-        full = [Stage(None, 1, self.passes - 1, self.tol)] if sampled and self.passes > 1 else []
+        sampled = bool(self.n_sampled_rows) and problem.features > 2 * self.n_sampled_rows and self._free
+        sample, tol = self.n_sampled_rows if sampled else None, self.sample_tol
+        full = [Stage(None, 1, self.n_final_iter - 1, self.tol)] if sampled and self.n_final_iter > 1 else []
         if warm:
-            return [Stage(sample, 1, self.warm_passes, tol, "warm_passes"), *full]
+            return [Stage(sample, 1, self.warm_max_iter, tol, "warm_max_iter"), *full]
         half = None if sample is None else max(1, sample // 2)  # enough to tell good starts from bad
-        screen = [Stage(half, self.restarts, self.screen_passes, tol)] if self.restarts > 1 else []
-        return [*screen, Stage(sample, 1, self.sample_passes, tol, "sample_passes"), *full]
+        screen = [Stage(half, self.n_init, self.screening_iter, tol)] if self.n_init > 1 else []
+        return [*screen, Stage(sample, 1, self.max_iter, tol, "max_iter"), *full]
 
-    def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
+    def init(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor | None = None) -> State:
         """W fitted to F, unless it is given."""
         F = F.clone()
         if self._free:
-            unit_rows_(F)
+            normalize_rows_(F)
         B = problem.project(F)
         if W is None:
             W = torch.empty_like(B)
@@ -97,26 +97,26 @@ class HALS:
         groups_memory = {"beta": beta, "beta_max": one, "beta_last": beta.clone()}
         return State(F, W, infinite, {"search": F.clone()}, groups_memory, B, fresh=True)
 
-    def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
+    def step(self, problem: CoupledProblem, groups: ComponentGroups, state: State) -> State:
         """W at the search point, F from there, then a look ahead along the last move of F."""
         search, W = state.rows["search"], state.W
         assert state.scratch is not None
         if not state.fresh:
             B = problem.project(search, out=state.scratch)
             self._update_W(groups, W, B, groups.grams(search), problem.signed_columns(), self.sweeps[0])
-        C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
+        C, V = problem.backproject(W), [problem.reduce(v) for v in groups.grams(W)]
         F = search.clone()
-        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
-        inner_solver(groups.sizes, V, prox_).sweep_(F, C, self.sweeps[1])
+        prox_ = scaled_prox(self.penalty_F, 1 / (problem.energy or 1.0))
+        make_nnls_solver(groups.sizes, V, prox_).improve_(F, C, self.sweeps[1])
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         if self._free:
-            unit_rows_(F, W)
+            normalize_rows_(F, W)
         return self._look_ahead(groups, state, F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+    def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
         """W is a function of F: fitted once more a few thousand rows at a time, then F from the sums over all rows."""
         G = groups.grams(F)
-        W = problem.like.new_empty(F.shape[0], problem.m) if state is None else state.W
+        W = problem.prototype.new_empty(F.shape[0], problem.m) if state is None else state.W
         sums = RowSums.zeros(problem, groups)
         for b, c, samples in problem.chunks():
             w, signed = W[:, c], [slice(None)] if problem.blocks[b].signed else []
@@ -128,42 +128,42 @@ class HALS:
             sums.add_(groups, b, w, samples, problem.omega[b])
         C, V = sums.total(problem)
         F = F.clone()
-        prox_ = prox_of(self.penalty_F, 1 / (problem.energy or 1.0))
-        inner_solver(groups.sizes, V, prox_).sweep_(F, C, self.sweeps[1])
+        prox_ = scaled_prox(self.penalty_F, 1 / (problem.energy or 1.0))
+        make_nnls_solver(groups.sizes, V, prox_).improve_(F, C, self.sweeps[1])
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
-        return Finished(F, W, sums, value)
+        return SolverResult(F, W, sums, value)
 
-    def _start_W(self, groups: Groups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice]) -> None:
+    def _start_W(self, groups: ComponentGroups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice]) -> None:
         """W at its clipped least squares, then swept: from zero, rank 32 would end 5 % worse."""
-        inner_solver(groups.sizes, G).least_squares_(W, B, ridge=1e-5).clamp_(min=0)
+        make_nnls_solver(groups.sizes, G).least_squares_(W, B, ridge=1e-5).clamp_(min=0)
         self._update_W(groups, W, B, G, signed, 4)
 
     def _update_W(
-        self, groups: Groups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice], sweeps: int
+        self, groups: ComponentGroups, W: Tensor, B: Tensor, G: list[Tensor], signed: list[slice], sweeps: int
     ) -> None:
         """W in place for fixed F: sweeps where W must be non-negative, the exact solution where it is free."""
-        ridge, exact = ridge_of(self.penalty_W), []
+        ridge, exact = ridge_weight(self.penalty_W), []
         for c in signed:
             raised = [g + ridge * torch.eye(len(g), dtype=g.dtype, device=g.device) for g in G]
-            inner_solver(groups.sizes, raised).least_squares_(W[:, c], B[:, c])
+            make_nnls_solver(groups.sizes, raised).least_squares_(W[:, c], B[:, c])
             exact.append((c, W[:, c].clone()))
-        inner_solver(groups.sizes, G, prox_of(self.penalty_W)).sweep_(W, B, sweeps)
+        make_nnls_solver(groups.sizes, G, scaled_prox(self.penalty_W)).improve_(W, B, sweeps)
         for c, w in exact:
             W[:, c] = w
 
-    def _look_ahead(self, groups: Groups, state: State, F: Tensor, W: Tensor, value: Tensor) -> State:
+    def _look_ahead(self, groups: ComponentGroups, state: State, F: Tensor, W: Tensor, value: Tensor) -> State:
         """Ang and Gillis: after a fall look further ahead next time, after a rise start from F and look less far."""
         beta, beta_max, beta_last = (state.groups[k] for k in ("beta", "beta_max", "beta_last"))
         if not self.momentum:
             return State(F, W, value, {"search": F.clone()}, state.groups, state.scratch)
         first, rose = torch.isinf(state.objective), value > state.objective
         fell = ~rose & ~first
-        ahead = (F + groups.spread(beta * fell).to(F) * (F - state.F)).clamp_(min=0)
+        ahead = (F + groups.expand(beta * fell).to(F) * (F - state.F)).clamp_(min=0)
         memory = {
             "beta": torch.where(rose, beta / 1.5, torch.where(fell, torch.minimum(beta_max, 1.1 * beta), beta)),
             "beta_max": torch.where(rose, beta_last, torch.where(fell, (1.05 * beta_max).clamp_max(1), beta_max)),
             "beta_last": torch.where(fell, beta, beta_last),
         }
         if self._free:
-            unit_rows_(ahead)
+            normalize_rows_(ahead)
         return State(F, W, value, {"search": ahead}, memory, state.scratch)

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.evaluate import row_sums
-from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Finished, Stage, State, objective, ridge_of
+from lightning_factorlens.factorization.solver import SolverResult, Stage, State, objective, ridge_weight
 from lightning_factorlens.linalg.nnls import least_squares_
 
 
@@ -30,21 +30,21 @@ class MultiplicativeUpdates:
         penalty_F: Penalty on F.
     """
 
-    passes: int = 200
+    max_iter: int = 200
     tol: float = 1e-4
     penalty_W: Penalty | None = None
     penalty_F: Penalty | None = None
 
     @property
-    def freezes(self) -> bool:
+    def can_freeze(self) -> bool:
         """Its W cannot be had from F again."""
         return False
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """All rows, one start."""
-        return [Stage(None, 1, self.passes, self.tol)]
+        return [Stage(None, 1, self.max_iter, self.tol)]
 
-    def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
+    def init(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor | None = None) -> State:
         """From F alone, W starts at F X̃ᵀ; zeros are lifted, since a zero never leaves under this update."""
         if W is None:
             F = F.clamp_min(1e-2 * float(F.mean()) or 1.0)
@@ -57,17 +57,17 @@ class MultiplicativeUpdates:
         infinite = torch.full((len(groups),), torch.inf, dtype=torch.float64, device=F.device)
         return State(F.clone(), W.clone(), infinite)
 
-    def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
+    def step(self, problem: CoupledProblem, groups: ComponentGroups, state: State) -> State:
         """W ← W ∗ B / (G W + λ W), then F ← F ∗ C / (V F + λ F)."""
         F, W = state.F.clone(), state.W
         B = problem.project(F)
-        signed, ridge = problem.signed_columns(), ridge_of(self.penalty_W)
+        signed, ridge = problem.signed_columns(), ridge_weight(self.penalty_W)
         for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
             G = f @ f.T
             _multiply_(w, b, G @ w, self.penalty_W, 1.0)
             for s in signed:
                 least_squares_(w[:, s], b[:, s], G + ridge * torch.eye(len(G)).to(G))
-        C, V = problem.collect(W), [problem.reduce(v) for v in groups.grams(W)]
+        C, V = problem.backproject(W), [problem.reduce(v) for v in groups.grams(W)]
         for f, c, v in zip(groups.split(F), groups.split(C), V):
             if signed:
                 up, down = c.clamp_min(0) + (-v).clamp_min(0) @ f, (-c).clamp_min(0) + v.clamp_min(0) @ f
@@ -77,10 +77,10 @@ class MultiplicativeUpdates:
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return State(F, W, value)
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+    def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
         """The F and W it walked with."""
         assert state is not None  # no group is ever left out
-        return Finished(F, state.W, row_sums(problem, groups, state.W), state.objective)
+        return SolverResult(F, state.W, row_sums(problem, groups, state.W), state.objective)
 
 
 def _multiply_(T: Tensor, up: Tensor, down: Tensor, penalty: Penalty | None, unit: float, root: bool = False) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_factorlens.types import Factorization
+from lightning_factorlens.results import Factorization
 
 
-def unit_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor]:
+def normalize_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor]:
     """The factors of one rank with columns of unit norm, and their scales.
 
     Args:
@@ -33,7 +33,7 @@ def unit_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor
     return [w / torch.where(s > 0, s, 1) for w, s in zip(factors, scales)], scales
 
 
-def unit_rows_(F: Tensor, W: Tensor | None = None) -> None:
+def normalize_rows_(F: Tensor, W: Tensor | None = None) -> None:
     """Scales the rows of F to unit norm in place, and with ``W`` its rows by the same norms: W F stays what it was.
 
     Args:

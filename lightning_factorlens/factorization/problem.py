@@ -14,16 +14,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_factorlens.arguments import one_of
-from lightning_factorlens.linalg.svd import eigenvalues_of_grams
-from lightning_factorlens.types import Block, Factorization
+from lightning_factorlens._validation import check_choice
+from lightning_factorlens.linalg.svd import gram_eigvalsh
+from lightning_factorlens.results import Block, Factorization
 
 Weighting = Literal["unit", "raw"]
 WEIGHTINGS: tuple[str, ...] = ("unit", "raw")
 #: Features handled together in a pass over all rows: their products stay in the processor's cache.
 CHUNK = 8192
 #: So many times as many on an accelerator, where calls are what costs.
-FARTHER = 16
+ACCELERATOR_CHUNK_FACTOR = 16
 
 
 class CoupledProblem:
@@ -42,18 +42,18 @@ class CoupledProblem:
     """
 
     def __init__(self, blocks: Sequence[Block], weighting: Weighting = "unit") -> None:
-        one_of("weighting", weighting, WEIGHTINGS)
+        check_choice("weighting", weighting, WEIGHTINGS)
         _check(blocks)
         self.blocks = tuple(blocks)
         self.row_norms = self._norms()
         squares = [float(norms.square().sum()) for norms in self.row_norms]
-        self.block_energy = tuple(block.expansion * square for block, square in zip(blocks, squares))
+        self.block_energy = tuple(block.sampling_factor * square for block, square in zip(blocks, squares))
         self.energy_here = self.block_energy
         self.energy = math.fsum(self.block_energy)
         self.weights = tuple(self._weight(e, weighting) for e in self.block_energy)
         # Overflow and underflow stay away because every product below is of order 1.
         scale = 1 / math.sqrt(self.energy) if self.energy > 0 else 0.0
-        self.omega = tuple(w * math.sqrt(b.expansion) * scale for w, b in zip(self.weights, blocks))
+        self.omega = tuple(w * math.sqrt(b.sampling_factor) * scale for w, b in zip(self.weights, blocks))
         ends = torch.tensor([b.samples.shape[1] for b in blocks]).cumsum(0).tolist()
         self.columns = tuple(slice(a, b) for a, b in zip([0, *ends], ends))
 
@@ -84,7 +84,7 @@ class CoupledProblem:
         return self.m
 
     @property
-    def like(self) -> Tensor:
+    def prototype(self) -> Tensor:
         """A tensor of the problem's dtype and device."""
         return self.blocks[0].samples
 
@@ -94,7 +94,7 @@ class CoupledProblem:
 
     def project(self, F: Tensor, out: Tensor | None = None) -> Tensor:
         """F X̃ᵀ, shape (R, m), for F of shape (R, N)."""
-        B = self.like.new_empty(F.shape[0], self.m) if out is None else out
+        B = self.prototype.new_empty(F.shape[0], self.m) if out is None else out
         for b, c, samples in self.chunks(whole=True):
             torch.addmm(B[:, c], F, samples, beta=0, alpha=self.omega[b], out=B[:, c])
         return B
@@ -105,22 +105,22 @@ class CoupledProblem:
         Args:
             whole: Block by block rather than a few thousand features at a time.
         """
-        chunk = CHUNK if self.like.device.type == "cpu" else FARTHER * CHUNK
+        chunk = CHUNK if self.prototype.device.type == "cpu" else ACCELERATOR_CHUNK_FACTOR * CHUNK
         for b, (block, c) in enumerate(zip(self.blocks, self.columns)):
             step = block.samples.shape[1] if whole else chunk
             for a, part in zip(range(c.start, c.stop, step or 1), block.samples.split(step or 1, 1)):
                 yield b, slice(a, a + part.shape[1]), part
 
-    def collect(self, W: Tensor) -> Tensor:
+    def backproject(self, W: Tensor) -> Tensor:
         """W̃ X̃, summed over all features: shape (R, N)."""
-        C = self.like.new_zeros(W.shape[0], self.N)
+        C = self.prototype.new_zeros(W.shape[0], self.N)
         for b, c, samples in self.chunks(whole=True):
             C.addmm_(W[:, c], samples.T, alpha=self.omega[b])
         return self.reduce(C)
 
     def gram_block(self, b: int) -> Tensor:
         """Block b's share of `gram`, before the reduction: float64, in which the order of the chunks does not show."""
-        K = self.like.new_zeros(self.N, self.N, dtype=torch.float64)
+        K = self.prototype.new_zeros(self.N, self.N, dtype=torch.float64)
         for part in self.blocks[b].samples.split(CHUNK, 1):
             scaled = part.to(K.device) * self.omega[b]
             K += scaled @ scaled.T
@@ -128,7 +128,7 @@ class CoupledProblem:
 
     def gram(self) -> Tensor:
         """X̃ᵀ X̃, shape (N, N)."""
-        return self.reduce(torch.stack([self.gram_block(b) for b in range(len(self.blocks))]).sum(0)).to(self.like)
+        return self.reduce(torch.stack([self.gram_block(b) for b in range(len(self.blocks))]).sum(0)).to(self.prototype)
 
     def subspace(self, F: Tensor, k: int) -> Tensor:
         """About the k leading right singular vectors of X̃, shape (N, k), by one subspace iteration from rows like F's.
@@ -139,7 +139,7 @@ class CoupledProblem:
         generator = torch.Generator().manual_seed(0)
         fill = torch.randn(max(0, k - len(F)), self.N, generator=generator).to(F)
         rows = torch.linalg.qr(torch.cat([F, fill])[-k:].T)[0].T
-        return torch.linalg.qr(self.collect(self.project(rows)).T)[0]
+        return torch.linalg.qr(self.backproject(self.project(rows)).T)[0]
 
     def row_norms_sq(self) -> Tensor:
         """Squared norm of every feature row of X̃, shape (m,)."""
@@ -147,7 +147,7 @@ class CoupledProblem:
 
     def rows(self, index: Tensor) -> Tensor:
         """Feature rows of X̃ by their index, shape (q,) → (q, N)."""
-        rows = self.like.new_empty(len(index), self.N)
+        rows = self.prototype.new_empty(len(index), self.N)
         for block, c, omega in zip(self.blocks, self.columns, self.omega):
             inside = (index >= c.start) & (index < c.stop)
             wanted = (index[inside] - c.start).to(block.samples.device)
@@ -160,28 +160,28 @@ class CoupledProblem:
         """Sums over the features held here, added up over all who hold some."""
         return sums
 
-    def agree(self, tensor: Tensor) -> Tensor:
+    def broadcast(self, tensor: Tensor) -> Tensor:
         """What everyone goes on with."""
         return tensor
 
-    def pick(self, indices: Sequence[Tensor]) -> list[Tensor]:
+    def gather_columns(self, indices: Sequence[Tensor]) -> list[Tensor]:
         """Columns of every block by their index in it, ascending."""
         found = zip((block.samples for block in self.blocks), indices)
-        return [samples.index_select(1, i.to(samples.device)).to(self.like.device) for samples, i in found]
+        return [samples.index_select(1, i.to(samples.device)).to(self.prototype.device) for samples, i in found]
 
-    def spans(self) -> Sequence[slice]:
+    def column_slices(self) -> Sequence[slice]:
         """Where each block's features stand among those of all."""
         return self.columns
 
-    def entries(self, b: int) -> int:
+    def numel(self, b: int) -> int:
         """Values in block b."""
         return self.blocks[b].samples.numel()
 
     def eigenvalues(self, grams: Tensor) -> Tensor:
         """Of every matrix of a batch, shape (k, n, n) → (k, n)."""
-        return eigenvalues_of_grams(grams)
+        return gram_eigvalsh(grams)
 
-    def whole_factors(self, result: Factorization) -> Factorization:
+    def gather_factors(self, result: Factorization) -> Factorization:
         """A fit's result with every row of W."""
         return result
 
@@ -219,7 +219,7 @@ def _check(blocks: Sequence[Block]) -> None:
     if not blocks:
         raise ValueError("blocks: found none; a coupled factorisation needs at least one input channel or layer.")
     for block in blocks:
-        features = block.ends[-1] if block.ends else block.samples.shape[-1]
+        features = block.rank_ends[-1] if block.rank_ends else block.samples.shape[-1]
         if block.samples.ndim != 2 or not len(block.samples) or not features:
             raise ValueError(
                 f"block {block.name!r}: samples must be (N, features), found {tuple(block.samples.shape)}."

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 
 def inclusion_probabilities(norms_sq: Tensor, size: int) -> Tensor:
@@ -33,7 +33,7 @@ def inclusion_probabilities(norms_sq: Tensor, size: int) -> Tensor:
     return pi
 
 
-def systematic(pi: Tensor) -> Tensor:
+def systematic_sample(pi: Tensor) -> Tensor:
     """Indices of a systematic sample with inclusion probabilities ``pi`` and offset ½."""
     total = pi.cumsum(0)
     ticks = torch.arange(0.5, float(total[-1]), dtype=torch.float64, device=pi.device)
@@ -51,9 +51,9 @@ def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
         A problem with one dense block for the non-negative rows and one for the signed, if any.
     """
     pi = inclusion_probabilities(problem.row_norms_sq(), size)
-    chosen, spans = problem.agree(systematic(pi)), problem.spans()
+    chosen, spans = problem.broadcast(systematic_sample(pi)), problem.column_slices()
     inside = [chosen[(chosen >= c.start) & (chosen < c.stop)] for c in spans]
-    picked = problem.pick([index - c.start for index, c in zip(inside, spans)])
+    picked = problem.gather_columns([index - c.start for index, c in zip(inside, spans)])
     parts: dict[bool, list[Tensor]] = {}
     for block, omega, index, samples in zip(problem.blocks, problem.omega, inside, picked):
         weight = (omega * pi[index].rsqrt()).to(samples.dtype)

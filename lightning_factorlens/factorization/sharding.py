@@ -15,16 +15,16 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from lightning_factorlens.distributed import SingleProcess, ends_to_slices, split_evenly
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver
-from lightning_factorlens.linalg.svd import eigenvalues_of_grams
-from lightning_factorlens.teamwork import Team, between, shares
-from lightning_factorlens.types import Block, Factorization
+from lightning_factorlens.linalg.svd import gram_eigvalsh
+from lightning_factorlens.results import Block, Factorization
 
 
-def pose(
-    blocks: Sequence[Block], weighting: Weighting, team: Team, solver: Solver | None, warm: bool
+def make_problem(
+    blocks: Sequence[Block], weighting: Weighting, team: SingleProcess, solver: Solver | None, warm: bool
 ) -> CoupledProblem:
     """The problem of a look, shared where that pays.
 
@@ -38,11 +38,11 @@ def pose(
     Raises:
         ValueError: As `CoupledProblem`.
     """
-    if team.size == 1:
+    if team.world_size == 1:
         return CoupledProblem(blocks, weighting)
     problem = ShardedProblem(blocks, weighting, team)
     sampled = all(stage.sample for stage in (solver or HALS()).schedule(problem, warm))
-    return problem if sampled and problem.energy > 0 else problem.whole()
+    return problem if sampled and problem.energy > 0 else problem.unshard()
 
 
 class ShardedProblem(CoupledProblem):
@@ -57,14 +57,14 @@ class ShardedProblem(CoupledProblem):
         ValueError: As `CoupledProblem`; in the process that holds the values that are not finite.
     """
 
-    def __init__(self, blocks: Sequence[Block], weighting: Weighting, team: Team) -> None:
+    def __init__(self, blocks: Sequence[Block], weighting: Weighting, team: SingleProcess) -> None:
         self.team, self.weighting = team, weighting
-        self.dealt = [between(block.ends or ()) for block in blocks]
+        self.dealt = [ends_to_slices(block.rank_ends or ()) for block in blocks]
         self.totals = [dealt[-1].stop for dealt in self.dealt]
         self.widths = [[s.stop - s.start for s in dealt] for dealt in self.dealt]
         super().__init__(blocks, weighting)
-        own = [norms[dealt[team.place]] for norms, dealt in zip(self.row_norms, self.dealt)]
-        self.energy_here = tuple(b.expansion * float(norms.square().sum()) for b, norms in zip(blocks, own))
+        own = [norms[dealt[team.rank]] for norms, dealt in zip(self.row_norms, self.dealt)]
+        self.energy_here = tuple(b.sampling_factor * float(norms.square().sum()) for b, norms in zip(blocks, own))
 
     def _norms(self) -> list[Tensor]:
         """Those of all features: the energies and the sample are then everyone's, to the last bit."""
@@ -75,46 +75,46 @@ class ShardedProblem(CoupledProblem):
         """Features of all blocks in all processes."""
         return sum(self.totals)
 
-    def spans(self) -> Sequence[slice]:
+    def column_slices(self) -> Sequence[slice]:
         """Where each whole block's features stand among those of all."""
-        return between(list(accumulate(self.totals)))
+        return ends_to_slices(list(accumulate(self.totals)))
 
     def reduce(self, sums: Tensor) -> Tensor:
         """Sums a tensor over the processes."""
-        return self.team.sum(sums)
+        return self.team.all_reduce_sum(sums)
 
-    def agree(self, tensor: Tensor) -> Tensor:
+    def broadcast(self, tensor: Tensor) -> Tensor:
         """The first process's: on unlike processors the same work may end in other last digits."""
-        return self.team.agree(tensor)
+        return self.team.broadcast(tensor)
 
-    def entries(self, b: int) -> int:
+    def numel(self, b: int) -> int:
         """Values in the whole of block b."""
         return self.N * self.totals[b]
 
-    def pick(self, indices: Sequence[Tensor]) -> list[Tensor]:
+    def gather_columns(self, indices: Sequence[Tensor]) -> list[Tensor]:
         """Columns of every block, by their ascending index in the whole block, from whoever holds them."""
         held = [[i[(i >= s.start) & (i < s.stop)] for s in dealt] for i, dealt in zip(indices, self.dealt)]
-        me, N = self.team.place, self.N
+        me, N = self.team.rank, self.N
         own = [block.samples.index_select(1, h[me] - d[me].start) for block, h, d in zip(self.blocks, held, self.dealt)]
         found = self._from_all(own, [[N * len(i) for i in h] for h in held])
         return [torch.cat([part.view(N, len(part) // N) for part in parts], 1) for parts in found]
 
     def eigenvalues(self, grams: Tensor) -> Tensor:
         """Of every matrix of a batch, shape (k, n, n) → (k, n); everyone takes some."""
-        n, dealt = grams.shape[1], shares(len(grams), self.team.size)
-        own = eigenvalues_of_grams(grams[dealt[self.team.place]])
-        return torch.cat(self.team.gather(own.flatten(), [n * (d.stop - d.start) for d in dealt])).view(-1, n)
+        n, dealt = grams.shape[1], split_evenly(len(grams), self.team.world_size)
+        own = gram_eigvalsh(grams[dealt[self.team.rank]])
+        return torch.cat(self.team.all_gather(own.flatten(), [n * (d.stop - d.start) for d in dealt])).view(-1, n)
 
-    def whole(self) -> CoupledProblem:
+    def unshard(self) -> CoupledProblem:
         """The same problem with all features in every process."""
         blocks, N = [], self.N
         for block, widths in zip(self.blocks, self.widths):  # one at a time: there is never more than one twice
             (parts,) = self._from_all([block.samples], [[N * width for width in widths]])
             samples = torch.cat([part.view(N, len(part) // N) for part in parts], 1)
-            blocks.append(replace(block, samples=samples, ends=None))
+            blocks.append(replace(block, samples=samples, rank_ends=None))
         return CoupledProblem(blocks, self.weighting)
 
-    def whole_factors(self, result: Factorization) -> Factorization:
+    def gather_factors(self, result: Factorization) -> Factorization:
         """The factorisation with the W of all features in every process."""
         factors = []
         for r, own in zip(result.ranks, result.W):
@@ -133,5 +133,5 @@ class ShardedProblem(CoupledProblem):
             For each block the flat tensors of all processes.
         """
         by_process = list(zip(*lengths))
-        flat = self.team.gather(torch.cat([t.flatten() for t in own]), [sum(n) for n in by_process])
+        flat = self.team.all_gather(torch.cat([t.flatten() for t in own]), [sum(n) for n in by_process])
         return map(list, zip(*(f.split(n) for f, n in zip(flat, by_process))))

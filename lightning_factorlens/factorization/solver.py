@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.evaluate import RowSums
-from lightning_factorlens.factorization.groups import Groups
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.penalties import L2, Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 
@@ -37,7 +37,7 @@ class State:
     scratch: Tensor | None = None
     fresh: bool = False
 
-    def select(self, groups: Groups, keep: Sequence[int]) -> State:
+    def select(self, groups: ComponentGroups, keep: Sequence[int]) -> State:
         """The state of the groups in ``keep`` alone."""
         index = groups.rows(keep).to(self.F.device)
         chosen = torch.tensor(list(keep), device=self.F.device)
@@ -52,7 +52,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Finished:
+class SolverResult:
     """What the last pass over all rows leaves.
 
     Attributes:
@@ -82,10 +82,10 @@ class Stage:
     """
 
     sample: int | None
-    restarts: int
-    passes: int
+    n_init: int
+    max_iter: int
     tol: float
-    limit: str = "passes"
+    option_name: str = "passes"
     survivors: int = 1
 
 
@@ -93,7 +93,7 @@ class Solver(Protocol):
     """One method of fitting, its options its fields."""
 
     @property
-    def freezes(self) -> bool:
+    def can_freeze(self) -> bool:
         """Whether a group at rest may be left out of later steps: `finish` must then need F alone."""
 
     @property
@@ -107,31 +107,31 @@ class Solver(Protocol):
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """The stages of a fit; restarts after the first stage are not possible."""
 
-    def init(self, problem: CoupledProblem, groups: Groups, F: Tensor, W: Tensor | None = None) -> State:
+    def init(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor | None = None) -> State:
         """A state at F, and at W where given."""
 
-    def step(self, problem: CoupledProblem, groups: Groups, state: State) -> State:
+    def step(self, problem: CoupledProblem, groups: ComponentGroups, state: State) -> State:
         """One pass over the problem."""
 
-    def finish(self, problem: CoupledProblem, groups: Groups, F: Tensor, state: State | None) -> Finished:
+    def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
         """The last pass, over all rows, from the best F; ``state`` is the last one where it holds every group of it."""
 
 
-def prox_of(penalty: Penalty | None, unit: float = 1.0) -> Callable[[Tensor, float], Tensor] | None:
+def scaled_prox(penalty: Penalty | None, unit: float = 1.0) -> Callable[[Tensor, float], Tensor] | None:
     """The proximal step of ``unit`` times a penalty that may be absent."""
     if penalty is None:
         return None
     return lambda t, v: penalty.prox_(t, v / unit)  # v‖t‖² + unit·p(t) and (v/unit)‖t‖² + p(t) have one minimum
 
 
-def ridge_of(penalty: Penalty | None) -> float:
+def ridge_weight(penalty: Penalty | None) -> float:
     """The ridge that a penalty on W is to a block with a signed factor; only L2 is one, others pass such blocks by."""
     return penalty.weight if isinstance(penalty, L2) else 0.0
 
 
 def objective(
     problem: CoupledProblem,
-    groups: Groups,
+    groups: ComponentGroups,
     F: Tensor,
     W: Tensor,
     C: Tensor,
@@ -154,7 +154,7 @@ def objective(
     """
     F64 = F.double()
     rows = -2 * (C * F64).sum(1)  # float64: C is promoted as it is read
-    rows += groups.quadratic(V, F64)
+    rows += groups.quadratic_form(V, F64)
     fit = (1 + groups.sums(rows)).clamp_min(0)
     on_W, on_F = penalties
     if on_W is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 
 class StreamedProblem(CoupledProblem):
@@ -31,15 +31,15 @@ class StreamedProblem(CoupledProblem):
         super().__init__(blocks, weighting)
 
     @property
-    def like(self) -> Tensor:
+    def prototype(self) -> Tensor:
         """An empty tensor of the blocks' dtype on the device of the products."""
         return self._like
 
     def _norms(self) -> list[Tensor]:
         """Taken where the blocks are: they are read once more, but only their norms travel."""
-        return [norms.to(self.like.device) for norms in super()._norms()]
+        return [norms.to(self.prototype.device) for norms in super()._norms()]
 
     def chunks(self, whole: bool = False) -> Iterator[tuple[int, slice, Tensor]]:
         """Some thousand features at a time, also where whole blocks would be allowed."""
         for b, c, samples in super().chunks():
-            yield b, c, samples.to(self.like.device)
+            yield b, c, samples.to(self.prototype.device)

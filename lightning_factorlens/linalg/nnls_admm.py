@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.tiles import Grams, tiles, widest
+from lightning_factorlens.linalg.packing import Grams, packed_groups, widest_dtype
 
 #: Over-relaxation: 1 is plain ADMM, 2 the limit of convergence.
 RELAXATION = 1.6
@@ -35,12 +35,12 @@ class ADMM:
 
     def __init__(self, sizes: Sequence[int], G: Grams) -> None:
         like = G if isinstance(G, Tensor) else G[0]
-        self.tiles = tiles(tuple(sizes), like.device)
+        self.tiles = packed_groups(tuple(sizes), like.device)
         self.G = self.tiles.grams(G)
-        self.mates = self.tiles.together.to(like.dtype)
+        self.mates = self.tiles.same_group.to(like.dtype)
         diagonal = self.G.diagonal(dim1=1, dim2=2)
         self.live = (diagonal > 1e-12 * (self.mates * diagonal[:, None]).amax(2))[..., None]
-        wide = self.G.to(widest(like.device))
+        wide = self.G.to(widest_dtype(like.device))
         rho = self.tiles.group_means(wide.diagonal(dim1=1, dim2=2))[..., None]
         rho = torch.where(rho > torch.finfo(like.dtype).tiny, rho, 1.0)
         eye = torch.eye(wide.shape[1], dtype=wide.dtype, device=wide.device)
@@ -53,7 +53,7 @@ class ADMM:
         """See `InnerSolver.least_squares_`."""
         return self.tiles.least_squares_(T, B, self.G, ridge)
 
-    def sweep_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
+    def improve_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
         """See `InnerSolver.sweep_`; so many sweeps are worth three iterations more."""
         for t, b in zip(T.split(CHUNK, 1), B.split(CHUNK, 1)):
             w, target = self.tiles.pack(t), self.tiles.pack(b)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_factorlens.linalg.nnls import hals_sweeps_
 from lightning_factorlens.linalg.nnls_admm import ADMM
-from lightning_factorlens.linalg.tiles import Grams, diagonal_blocks, one_memory, tiles
+from lightning_factorlens.linalg.packing import Grams, as_flat, diagonal_blocks, packed_groups
 
 #: Components of the largest group that fits a thread's registers.
 LARGEST = 64
@@ -24,7 +24,7 @@ LARGEST = 64
 COLUMNS = 32
 
 
-class Fused:
+class TritonHALS:
     """Improves W ≥ 0 towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ in every group; the objective never rises.
 
     Args:
@@ -37,7 +37,7 @@ class Fused:
         self.sizes = tuple(sizes)
         self.G = G
         blocks = diagonal_blocks(G, self.sizes) if isinstance(G, Tensor) else G
-        self.flat, layout = one_memory(G, self.sizes)
+        self.flat, layout = as_flat(G, self.sizes)
         self.table = _table(self.sizes, layout, self.flat.device)
         ends = torch.tensor(self.sizes).cumsum(0).tolist()
         self.large = [
@@ -46,10 +46,10 @@ class Fused:
 
     def least_squares_(self, T: Tensor, B: Tensor, ridge: float = 1e-6) -> Tensor:
         """See `InnerSolver.least_squares_`."""
-        where = tiles(self.sizes, B.device)
+        where = packed_groups(self.sizes, B.device)
         return where.least_squares_(T, B, where.grams(self.G), ridge)
 
-    def sweep_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
+    def improve_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
         """See `InnerSolver.sweep_`."""
         if not T.numel():
             return T
@@ -59,7 +59,7 @@ class Fused:
             if W is not T:
                 T.copy_(W)
         for rows, solver in self.large:
-            solver.sweep_(T[rows], B[rows], sweeps)
+            solver.improve_(T[rows], B[rows], sweeps)
         return T
 
     def _launch(self, W: Tensor, B: Tensor, sweeps: int) -> None:
@@ -77,14 +77,14 @@ class Fused:
                 W.stride(0),
                 B.stride(0),
                 sweeps,
-                LARGEST=variant(self.sizes),
+                LARGEST=kernel_width(self.sizes),
                 COLUMNS=COLUMNS,
                 num_warps=1,
                 enable_fp_fusion=True,
             )
 
 
-def variant(sizes: Sequence[int]) -> int:
+def kernel_width(sizes: Sequence[int]) -> int:
     """The kernel is compiled for groups of up to 8, 16, 32 or 64: the smaller, the more programs run side by side."""
     largest = max((r for r in sizes if r <= LARGEST), default=8)
     return next(bound for bound in (8, 16, 32, 64) if largest <= bound)
@@ -107,11 +107,11 @@ def _table(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: 
 
 def available(device: torch.device, dtype: torch.dtype = torch.float32, sizes: Sequence[int] = (LARGEST,)) -> bool:
     """Whether the kernel runs on a device and gives what `hals_sweeps_` gives there."""
-    return not obstacle(device, dtype, variant(sizes))
+    return not unavailable_reason(device, dtype, kernel_width(sizes))
 
 
 @lru_cache(maxsize=64)
-def obstacle(device: torch.device, dtype: torch.dtype, largest: int) -> str:
+def unavailable_reason(device: torch.device, dtype: torch.dtype, largest: int) -> str:
     """Why the kernel cannot be used, in words; empty where it can.
 
     Triton compiles when a kernel is first called, with a compiler and headers that a machine may lack, so a small
@@ -127,7 +127,7 @@ def obstacle(device: torch.device, dtype: torch.dtype, largest: int) -> str:
     F, B = (torch.rand(largest, n, generator=generator, dtype=dtype) for n in (96, 40))
     G, W = F @ F.T, torch.ones(largest, 40, dtype=dtype)
     try:
-        found = Fused((largest,), [G.to(device)]).sweep_(W.to(device), B.to(device), 3).cpu()
+        found = TritonHALS((largest,), [G.to(device)]).improve_(W.to(device), B.to(device), 3).cpu()
     except Exception as error:  # whatever a compiler or a driver may raise
         return f"{type(error).__name__}: {error}"
     wanted = hals_sweeps_(W, B, G, 3)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-def eigenvalues_of_grams(grams: Tensor) -> Tensor:
+def gram_eigvalsh(grams: Tensor) -> Tensor:
     """Eigenvalues of a batch of Gram matrices, ascending.
 
     Args:

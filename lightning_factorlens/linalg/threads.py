@@ -12,7 +12,7 @@ PER_THREAD = 16_000_000
 
 
 @contextmanager
-def worthwhile_threads(numbers: int) -> Iterator[None]:
+def limit_threads(numbers: int) -> Iterator[None]:
     """Inside, torch uses a thread for every 16 million numbers; outside, as many as before.
 
     A fit is thousands of small products, and threads wait for each other after every one. Where another program has a

@@ -35,7 +35,7 @@ def mutual_information(outputs: Tensor) -> float:
     return max(0.0, float(_entropies(p.double().mean(0, keepdim=True))[0] - _entropies(p).mean()))
 
 
-def imbalance(outputs: Tensor) -> float:
+def kl_to_uniform(outputs: Tensor) -> float:
     """How far the mean prediction is from all classes alike: log K less its entropy, KL(p̄ ‖ uniform).
 
     A network that always answers the same agrees with itself about every change of the image; this tells it apart. The

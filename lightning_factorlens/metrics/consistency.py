@@ -20,7 +20,7 @@ def default_shift(images: Tensor) -> int | None:
     return max(1, min(images.shape[-2:]) // 16)
 
 
-def shifted_in_turn(images: Tensor, pixels: int) -> Tensor:
+def alternating_shift(images: Tensor, pixels: int) -> Tensor:
     """The probe rolled along the diagonal, even images by ``pixels`` down and right, odd ones up and left.
 
     One pass through the network instead of two, and on the development records of the project's benchmark as good a

@@ -24,7 +24,7 @@ def prediction_changes(before: Tensor, outputs: Tensor) -> float:
     return float((before.argmax(1) != outputs.argmax(1)).double().mean())
 
 
-def prediction_drift(before: Tensor, outputs: Tensor) -> float:
+def mean_total_variation(before: Tensor, outputs: Tensor) -> float:
     """Mean total variation ½ Σ_k |p_k − q_k| between the predictions of two looks, which also sees small changes.
 
     Args:

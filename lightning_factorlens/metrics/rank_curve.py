@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.linalg.svd import effective_rank, truncation_errors
-from lightning_factorlens.types import Factorization, RankCurve
+from lightning_factorlens.results import Factorization, RankCurve
 
 #: Names of the parts that are no blocks; a block of such a name gets a suffix.
 RESERVED = ("total", "inputs", "activations")
@@ -29,7 +29,7 @@ def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_erro
     return RankCurve(tuple(ranks), rmse, tuple(map(math.sqrt, square)), square)
 
 
-class Scopes:
+class BlockGroups:
     """The parts of a problem that have a curve of their own: all, inputs, activations, every block.
 
     The relative error of several blocks is weighted as the problem is: it is that of the matrix which is factorised.
@@ -58,7 +58,7 @@ class Scopes:
     def _entries(self, scope: str) -> float:
         """Entries of a part, the neurons that a budget left out included."""
         problem = self.problem
-        return sum(problem.entries(b) * problem.blocks[b].expansion for b in self.members[scope])
+        return sum(problem.numel(b) * problem.blocks[b].sampling_factor for b in self.members[scope])
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
@@ -67,7 +67,7 @@ class Scopes:
 
     def curves(self, result: Factorization) -> dict[str, RankCurve]:
         """Errors of a coupled factorisation of the problem's blocks."""
-        expansion = torch.tensor([block.expansion for block in self.problem.blocks], dtype=torch.float64)
+        expansion = torch.tensor([block.sampling_factor for block in self.problem.blocks], dtype=torch.float64)
         table, curves = (result.sse * expansion).tolist(), {}
         for scope in self.members:
             energy = self._sum(scope, self.problem.block_energy, True) or 1.0
@@ -76,7 +76,7 @@ class Scopes:
             curves[scope] = rank_curve(result.ranks, relative, mean)
         return curves
 
-    def floors(self, curves: Mapping[str, RankCurve]) -> dict[str, RankCurve]:
+    def svd_curves(self, curves: Mapping[str, RankCurve]) -> dict[str, RankCurve]:
         """Errors of the truncated SVD at the ranks of ``curves``: below these no factorisation of the part can get.
 
         Where blocks are weighted, a part's two errors have two floors, of two matrices.
@@ -100,7 +100,7 @@ class Scopes:
         """Eigenvalues of XᵀX of every part, up to a factor, weighted and not; one product a block."""
         problem = self.problem
         sums = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
-        grams = problem.reduce(sums).to(problem.like)
+        grams = problem.reduce(sums).to(problem.prototype)
         plain = torch.tensor([w**-2 if w else 1.0 for w in problem.weights]).to(grams)[:, None, None] * grams
         wanted = [(scope, w) for scope in self.members for w in (True, False)]
         several = [(scope, w) for scope, w in wanted if len(self.members[scope]) > 1]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from lightning_factorlens.types import RankCurve, RequiredRank
+from lightning_factorlens.results import RankCurve, RequiredRank
 
 
 def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
@@ -25,7 +25,7 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
         ValueError: τ outside (0, 1).
     """
     if not 0 < tau < 1:
-        raise ValueError(f"taus: a relative error lies between 0 and 1, found {tau!r}.")
+        raise ValueError(f"error_thresholds: a relative error lies between 0 and 1, found {tau!r}.")
     ranks, errors = curve.ranks, curve.rel_error
     if errors[0] <= tau:
         return RequiredRank(tau, float(ranks[0]), False)

@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.arguments import one_of
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import ask
+from lightning_factorlens._validation import check_choice
+from lightning_factorlens.capture.activations import capture_activations
+from lightning_factorlens.capture.isolation import isolate_model
 
 
 class Transform:
@@ -33,7 +33,7 @@ class Transform:
 
 
 @dataclass(frozen=True)
-class Shift(Transform):
+class Translate(Transform):
     """Moves every image down and to the right, by parts of a pixel too (bilinear).
 
     Attributes:
@@ -47,7 +47,7 @@ class Shift(Transform):
     fill: str = "wrap"
 
     def __post_init__(self) -> None:
-        one_of("fill", self.fill, ("wrap", "edge", "zero"))
+        check_choice("fill", self.fill, ("wrap", "edge", "zero"))
 
     def images(self, images: Tensor) -> Tensor:
         """The shifted probe."""
@@ -72,7 +72,7 @@ class Shift(Transform):
 
 
 @dataclass(frozen=True)
-class Flip(Transform):
+class HorizontalFlip(Transform):
     """Mirrors left and right; only where a mirrored image is of the same class."""
 
     def images(self, images: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class Flip(Transform):
 
 
 @dataclass(frozen=True)
-class Noise(Transform):
+class GaussianNoise(Transform):
     """Adds Gaussian noise, the same at every look.
 
     Attributes:
@@ -100,7 +100,7 @@ class Noise(Transform):
 
 
 @dataclass(frozen=True)
-class Dropout(Transform):
+class InputDropout(Transform):
     """Drops inputs of every linear layer, whether or not the model was trained so.
 
     Attributes:
@@ -173,13 +173,13 @@ class WeightNoise(Transform):
 
 def diagonal_shifts(pixels: float) -> list[Transform]:
     """Both ways along one diagonal: the two transforms of the project's first study."""
-    return [Shift(pixels, pixels), Shift(-pixels, -pixels)]
+    return [Translate(pixels, pixels), Translate(-pixels, -pixels)]
 
 
-def neighbour_shifts(pixels: float) -> list[Transform]:
+def grid_shifts(pixels: float) -> list[Transform]:
     """Along both axes and both diagonals: eight transforms."""
     steps = (-pixels, 0, pixels)
-    return [Shift(down, right) for down in steps for right in steps if down or right]
+    return [Translate(down, right) for down in steps for right in steps if down or right]
 
 
 def transformed_outputs(
@@ -204,8 +204,8 @@ def transformed_outputs(
     """
     found = []
     for transform in transforms:
-        with undisturbed(model), transform.model(model):
-            outputs = ask(model, forward or model, transform.images(images), ()).logits
+        with isolate_model(model), transform.model(model):
+            outputs = capture_activations(model, forward or model, transform.images(images), ()).outputs
         if outputs is None:
             raise ValueError("model: found no (N, K) tensor in its output, so there are no predictions to compare.")
         found.append(outputs)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from lightning_factorlens.stopping.patience import Patience
-from lightning_factorlens.stopping.risen import Risen
+from lightning_factorlens.stopping.risen import GeneralizationLoss
 from lightning_factorlens.stopping.rule import Rule
-from lightning_factorlens.stopping.schedule import AfterWarmup, AwaitAnneal
+from lightning_factorlens.stopping.schedule import AfterAnnealing, AfterWarmup
 from lightning_factorlens.stopping.smoothed import Smoothed
 from lightning_factorlens.stopping.smoothing import Smoothing
 
 #: Consistency of the predictions under small shifts of the probe, with steady labels, and their balance.
-DEFAULT_SIGNAL = "factorlens/consistency"
+DEFAULT_MONITOR = "factorlens/consistency"
 
 
 def default_rule() -> Rule:
@@ -20,6 +20,6 @@ def default_rule() -> Rule:
     itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a tenth above the
     lowest, and nothing but 5 looks in a row above that stops the run.
     """
-    meanwhile = Risen(share=0.1, patience=5)
-    rule = AfterWarmup(AwaitAnneal(Patience(patience=10), meanwhile=meanwhile), epochs=5)
+    meanwhile = GeneralizationLoss(fraction=0.1, patience=5)
+    rule = AfterWarmup(AfterAnnealing(Patience(patience=10), while_waiting=meanwhile), epochs=5)
     return Smoothed(rule, Smoothing(weight=0.5))

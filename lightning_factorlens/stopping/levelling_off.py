@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lightning_factorlens.arguments import whole
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.stopping.rule import ScoringRule, State
-from lightning_factorlens.stopping.smoothing import PLAIN, Smoothing
+from lightning_factorlens.stopping.smoothing import NO_SMOOTHING, Smoothing
 
 
 @dataclass(frozen=True)
-class LevellingOff(ScoringRule):
+class Plateau(ScoringRule):
     """Stops when the last ``window`` looks lowered the best by at most ``share`` of what all looks did.
 
     Attributes:
@@ -20,13 +20,13 @@ class LevellingOff(ScoringRule):
     """
 
     window: int = 5
-    share: float = 0.02
-    smoothing: Smoothing = PLAIN
+    fraction: float = 0.02
+    smoothing: Smoothing = NO_SMOOTHING
 
     def __post_init__(self) -> None:
-        whole("window", self.window, 1)
-        if not isinstance(self.share, (int, float)) or not 0 <= self.share < 1:
-            raise ValueError(f"share: must be at least 0 and below 1, found {self.share!r}.")
+        check_int("window", self.window, 1)
+        if not isinstance(self.fraction, (int, float)) or not 0 <= self.fraction < 1:
+            raise ValueError(f"share: must be at least 0 and below 1, found {self.fraction!r}.")
 
     def _start(self) -> State:
         return {"smoothing": self.smoothing.start(), "first": None, "bests": []}
@@ -43,4 +43,4 @@ class LevellingOff(ScoringRule):
             return state, False, f"needs {self.window + 1} looks, has {len(bests)}"
         gain, fall = bests[0] - bests[-1], first - bests[-1]
         part = f"{gain / fall:.1%} of the fall so far" if fall > 0 else "nothing, and nothing did before"
-        return state, gain <= self.share * fall, f"the last {self.window} looks brought {part}"
+        return state, gain <= self.fraction * fall, f"the last {self.window} looks brought {part}"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lightning_factorlens.arguments import whole
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.stopping.rule import ScoringRule, State
-from lightning_factorlens.stopping.smoothing import PLAIN, Smoothing
+from lightning_factorlens.stopping.smoothing import NO_SMOOTHING, Smoothing
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Patience(ScoringRule):
 
     patience: int = 5
     min_delta: float = 0.0
-    smoothing: Smoothing = PLAIN
+    smoothing: Smoothing = NO_SMOOTHING
 
     def __post_init__(self) -> None:
-        whole("patience", self.patience, 1)
+        check_int("patience", self.patience, 1)
         if not isinstance(self.min_delta, (int, float)) or not 0 <= self.min_delta < math.inf:
             raise ValueError(f"min_delta: must be a number ≥ 0, found {self.min_delta!r}.")
 

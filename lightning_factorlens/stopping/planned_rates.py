@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 MOST = 1_000_000
 
 
-def planned_rates(scheduler: LRScheduler, steps: int) -> list[float] | None:
+def simulate_schedule(scheduler: LRScheduler, steps: int) -> list[float] | None:
     """The rate now and after each of the scheduler's next steps.
 
     Args:
@@ -49,7 +49,7 @@ def highest_rate(optimizer: torch.optim.Optimizer) -> float:
     return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
-def lowest_ahead(rates: list[float]) -> list[float]:
+def min_future(rates: list[float]) -> list[float]:
     """For each rate the lowest of those that follow; infinite for the last."""
     lowest, found = math.inf, []
     for rate in reversed(rates):

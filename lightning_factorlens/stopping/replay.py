@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from lightning_factorlens.stopping.rule import Look, Rule, Verdict
+from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule
 
 
-def looks_of(
+def epoch_infos(
     n: int,
     rates: Sequence[float] | None = None,
     planned: bool = True,
     others: Mapping[str, Sequence[float]] | None = None,
     epochs: Sequence[int] | None = None,
-) -> list[Look]:
+) -> list[EpochInfo]:
     """The looks of a recorded run that ran to its planned end.
 
     Args:
@@ -39,10 +39,10 @@ def looks_of(
     if rates is not None and planned:
         ahead = [min(rates[t + 1 :], default=math.inf) for t in range(n)]
     return [
-        Look(
+        EpochInfo(
             epoch=epochs[t],
-            rate=None if rates is None else rates[t],
-            lowest_rate_ahead=ahead[t],
+            lr=None if rates is None else rates[t],
+            min_future_lr=ahead[t],
             horizon=epochs[-1],
             values={name: values[t] for name, values in (others or {}).items()},
         )
@@ -50,7 +50,7 @@ def looks_of(
     ]
 
 
-def replay(rule: Rule, series: Sequence[float], looks: Sequence[Look] | None = None) -> list[Verdict]:
+def replay(rule: Rule, series: Sequence[float], looks: Sequence[EpochInfo] | None = None) -> list[Decision]:
     """The verdict at every look, as if no stop had been obeyed.
 
     Args:
@@ -64,7 +64,7 @@ def replay(rule: Rule, series: Sequence[float], looks: Sequence[Look] | None = N
     Raises:
         ValueError: Not as many looks as values.
     """
-    looks = looks_of(len(series)) if looks is None else looks
+    looks = epoch_infos(len(series)) if looks is None else looks
     if len(looks) != len(series):
         raise ValueError(f"looks: must be as many as the series' {len(series)} values, found {len(looks)}.")
     state, verdicts = rule.start(), []

@@ -18,7 +18,7 @@ State = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Look:
+class EpochInfo:
     """What a rule may know of a look besides the value of its signal.
 
     Attributes:
@@ -31,14 +31,14 @@ class Look:
     """
 
     epoch: int
-    rate: float | None = None
-    lowest_rate_ahead: float | None = None
+    lr: float | None = None
+    min_future_lr: float | None = None
     horizon: int | None = None
     values: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Decision:
     """What a rule says after a look.
 
     Attributes:
@@ -62,7 +62,7 @@ class Rule(ABC):
         """The state before the first look."""
 
     @abstractmethod
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """One look.
 
         Args:
@@ -76,7 +76,7 @@ class Rule(ABC):
         """
 
     @property
-    def signals(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[str, ...]:
         """Names of the signals that are read from ``look.values``."""
         return ()
 
@@ -102,7 +102,7 @@ class WrappingRule(Rule):
     @property
     def signals(self) -> tuple[str, ...]:
         """Those of the rule inside."""
-        return self.rule.signals
+        return self.rule.metrics
 
 
 class ScoringRule(Rule):
@@ -112,15 +112,15 @@ class ScoringRule(Rule):
         """Nothing seen."""
         return {"best_epoch": None, "best": math.inf, **self._start()}
 
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """Scores the value, keeps the best, then decides."""
         if not math.isfinite(value):
-            return state, Verdict(False, state["best_epoch"], math.nan, "this look has no value")
+            return state, Decision(False, state["best_epoch"], math.nan, "this look has no value")
         state, score = self._score(dict(state), value)
         if score < state["best"]:
             state = {**state, "best": score, "best_epoch": look.epoch}
         state, stop, reason = self._decide(state, value, score)
-        return state, Verdict(stop, state["best_epoch"], score, reason)
+        return state, Decision(stop, state["best_epoch"], score, reason)
 
     @abstractmethod
     def _start(self) -> State:

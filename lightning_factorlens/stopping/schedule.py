@@ -11,15 +11,15 @@ import math
 from abc import abstractmethod
 from dataclasses import dataclass, replace
 
-from lightning_factorlens.arguments import whole
-from lightning_factorlens.stopping.rule import Look, Rule, State, Verdict, WrappingRule
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State, WrappingRule
 
 #: Rates that differ by less are the same.
 SAME = 1e-6
 
 
 @dataclass(frozen=True)
-class NotBefore(WrappingRule):
+class MinEpochs(WrappingRule):
     """A rule that looks on from the start but may not stop before an epoch.
 
     Attributes:
@@ -31,9 +31,9 @@ class NotBefore(WrappingRule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("epochs", self.epochs, 0)
+        check_int("epochs", self.epochs, 0)
 
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """The rule's, without a stop that comes too early."""
         state, verdict = self.rule.step(state, value, look)
         if verdict.stop and look.epoch < self.epochs:
@@ -49,14 +49,14 @@ class _Waiting(WrappingRule):
         """No look seen."""
         return {"rule": self.rule.start(), "best_epoch": None, **self._start()}
 
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """Looks at the rate, and asks the rule unless waiting."""
         state, why = self._wait(state, look)
         if why:
             seen = math.isfinite(value)
             best = look.epoch if seen else state["best_epoch"]
             state = {**state, "rule": self.rule.start(), "best_epoch": best}
-            return state, Verdict(False, best, value if seen else math.nan, why)
+            return state, Decision(False, best, value if seen else math.nan, why)
         inner, verdict = self.rule.step(state["rule"], value, look)
         if verdict.best_epoch is None:  # no value yet since the wait was over
             verdict = replace(verdict, best_epoch=state["best_epoch"])
@@ -67,7 +67,7 @@ class _Waiting(WrappingRule):
         """What is kept of the rates."""
 
     @abstractmethod
-    def _wait(self, state: State, look: Look) -> tuple[State, str]:
+    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
         """The state with this look's rate, and why to wait, empty for not at all."""
 
 
@@ -86,21 +86,21 @@ class AfterWarmup(_Waiting):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        whole("epochs", self.epochs, 0)
+        check_int("epochs", self.epochs, 0)
 
     def _start(self) -> State:
         return {"last": 0.0, "over": False}
 
-    def _wait(self, state: State, look: Look) -> tuple[State, str]:
+    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
         if state["over"]:
             return state, ""
-        rises = look.rate is not None and look.rate > state["last"] * (1 + SAME)
+        rises = look.lr is not None and look.lr > state["last"] * (1 + SAME)
         over = not rises and look.epoch > self.epochs
-        return {**state, "last": look.rate or 0.0, "over": over}, "" if over else "the learning rate is warming up"
+        return {**state, "last": look.lr or 0.0, "over": over}, "" if over else "the learning rate is warming up"
 
 
 @dataclass(frozen=True)
-class AwaitAnneal(_Waiting):
+class AfterAnnealing(_Waiting):
     """A rule that begins when the learning rate has been annealed.
 
     Where the schedule is known (``look.lowest_rate_ahead``) it waits while a lower rate is still to come and the
@@ -116,27 +116,27 @@ class AwaitAnneal(_Waiting):
     """
 
     floor: float = 0.01
-    settle: int = 5
-    meanwhile: Rule | None = None
+    patience: int = 5
+    while_waiting: Rule | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.meanwhile is not None and not isinstance(self.meanwhile, Rule):
-            raise ValueError(f"meanwhile: must be a rule such as Risen() or None, found {self.meanwhile!r}.")
-        whole("settle", self.settle, 1)
+        if self.while_waiting is not None and not isinstance(self.while_waiting, Rule):
+            raise ValueError(f"meanwhile: must be a rule such as Risen() or None, found {self.while_waiting!r}.")
+        check_int("settle", self.patience, 1)
         if not isinstance(self.floor, (int, float)) or not 0 <= self.floor < 1:
             raise ValueError(f"floor: must be at least 0 and below 1, found {self.floor!r}.")
 
     def start(self) -> State:
         """No look seen."""
-        return {**super().start(), "meanwhile": None if self.meanwhile is None else self.meanwhile.start()}
+        return {**super().start(), "meanwhile": None if self.while_waiting is None else self.while_waiting.start()}
 
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """Looks at the rate, and asks the rule, or during a wait the one for the meanwhile."""
         new, verdict = super().step(state, value, look)
-        if self.meanwhile is None or not self._wait(state, look)[1]:
+        if self.while_waiting is None or not self._wait(state, look)[1]:
             return new, verdict
-        inner, other = self.meanwhile.step(state["meanwhile"], value, look)
+        inner, other = self.while_waiting.step(state["meanwhile"], value, look)
         kept = [epoch for epoch in (state["best_epoch"], other.best_epoch) if epoch is not None]
         best = max(kept, default=None)  # never back to a look whose checkpoint is gone
         other = replace(other, best_epoch=best, reason=f"{verdict.reason}; {other.reason}")
@@ -145,14 +145,14 @@ class AwaitAnneal(_Waiting):
     @property
     def signals(self) -> tuple[str, ...]:
         """Those of both rules."""
-        also = () if self.meanwhile is None else self.meanwhile.signals
-        return tuple(dict.fromkeys((*self.rule.signals, *also)))
+        also = () if self.while_waiting is None else self.while_waiting.metrics
+        return tuple(dict.fromkeys((*self.rule.metrics, *also)))
 
     def _start(self) -> State:
-        return {"peak": 0.0, "last": 0.0, "still": self.settle}
+        return {"peak": 0.0, "last": 0.0, "still": self.patience}
 
-    def _wait(self, state: State, look: Look) -> tuple[State, str]:
-        rate, ahead = look.rate, look.lowest_rate_ahead
+    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
+        rate, ahead = look.lr, look.min_future_lr
         if rate is None:
             return state, ""
         still = 0 if rate < state["last"] * (1 - SAME) else state["still"] + 1
@@ -160,6 +160,6 @@ class AwaitAnneal(_Waiting):
         if rate <= self.floor * state["peak"]:
             return state, ""
         if ahead is None:
-            return state, f"the learning rate fell to {rate:.3g} {still} looks ago" if still < self.settle else ""
+            return state, f"the learning rate fell to {rate:.3g} {still} looks ago" if still < self.patience else ""
         falls = ahead < rate * (1 - SAME)
         return state, f"the learning rate is {rate:.3g} and will fall to {ahead:.3g}" if falls else ""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lightning_factorlens.stopping.rule import Look, State, Verdict, WrappingRule
-from lightning_factorlens.stopping.smoothing import STEADY, Smoothing
+from lightning_factorlens.stopping.rule import Decision, EpochInfo, State, WrappingRule
+from lightning_factorlens.stopping.smoothing import DEFAULT_SMOOTHING, Smoothing
 
 
 @dataclass(frozen=True)
@@ -22,13 +22,13 @@ class Smoothed(WrappingRule):
         smoothing: Of the signal.
     """
 
-    smoothing: Smoothing = STEADY
+    smoothing: Smoothing = DEFAULT_SMOOTHING
 
     def start(self) -> State:
         """Nothing seen."""
         return {"rule": self.rule.start(), "smoothing": self.smoothing.start()}
 
-    def step(self, state: State, value: float, look: Look) -> tuple[State, Verdict]:
+    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
         """Smooths, then asks; a look without a value leaves the smoothing as it was."""
         smoothing, score = state["smoothing"], value
         if math.isfinite(value):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import median
 
-from lightning_factorlens.arguments import whole
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.stopping.rule import State
 
 
@@ -26,7 +26,7 @@ class Smoothing:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        whole("window", self.window, 1)
+        check_int("window", self.window, 1)
         if not isinstance(self.weight, (int, float)) or not 0 < self.weight <= 1:
             raise ValueError(f"weight: must be above 0 and at most 1, found {self.weight!r}.")
 
@@ -43,6 +43,6 @@ class Smoothing:
 
 
 #: Every value as it is.
-PLAIN = Smoothing()
+NO_SMOOTHING = Smoothing()
 #: That of the project's first study.
-STEADY = Smoothing(window=3, weight=0.5)
+DEFAULT_SMOOTHING = Smoothing(window=3, weight=0.5)

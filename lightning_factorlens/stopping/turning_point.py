@@ -13,14 +13,14 @@ from functools import cache
 from statistics import NormalDist
 
 from lightning_factorlens.stopping.rule import ScoringRule, State
-from lightning_factorlens.stopping.smoothing import STEADY, Smoothing
+from lightning_factorlens.stopping.smoothing import DEFAULT_SMOOTHING, Smoothing
 
 #: Up to so many values the distribution of S is exact, from there on normal.
 EXACT = 40
 
 
 @dataclass(frozen=True)
-class TurningPoint(ScoringRule):
+class MannKendall(ScoringRule):
     """Stops when the signal has turned up, with the confidence asked for.
 
     Attributes:
@@ -29,7 +29,7 @@ class TurningPoint(ScoringRule):
     """
 
     confidence: float = 0.95
-    smoothing: Smoothing = STEADY
+    smoothing: Smoothing = DEFAULT_SMOOTHING
 
     def __post_init__(self) -> None:
         if not isinstance(self.confidence, float) or not 0 < self.confidence < 1:

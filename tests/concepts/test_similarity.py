@@ -17,7 +17,7 @@ from lightning_factorlens.concepts.similarity import (
     similarity_spectrum,
 )
 from lightning_factorlens.factorization import CoupledProblem, fit
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 
 @settings(max_examples=50, deadline=None)
@@ -80,9 +80,9 @@ def test_components_with_neurons_of_their_own_and_with_the_same():
     ]
     own, same = layer_similarities(fit(CoupledProblem(blocks), (1, 2)))
     assert (own.layer, own.rank, same.layer) == ("own", 2, "same")
-    assert own.off_diagonal == pytest.approx(0, abs=1e-3)
-    assert same.off_diagonal == pytest.approx(1, abs=1e-3)
-    assert (own.first_k, same.first_k) == pytest.approx((1, 2), abs=2e-3)
+    assert own.mean_cosine == pytest.approx(0, abs=1e-3)
+    assert same.mean_cosine == pytest.approx(1, abs=1e-3)
+    assert (own.mean_top_k, same.mean_top_k) == pytest.approx((1, 2), abs=2e-3)
 
 
 def test_the_lens_finds_it_by_depth():
@@ -101,10 +101,10 @@ def test_the_lens_finds_it_by_depth():
         torch.testing.assert_close(s.cosine, column_cosine(W))
         assert (s.rank, s.k) == (8, 4)
         off = s.cosine[~torch.eye(8, dtype=torch.bool)]
-        assert s.off_diagonal == pytest.approx(float(off.mean()))
+        assert s.mean_cosine == pytest.approx(float(off.mean()))
 
 
 def test_one_component_has_no_other():
     (only,) = layer_similarities(fit(CoupledProblem([Block("a", "activation", torch.rand(8, 5), (5,))]), (1,)))
-    assert math.isnan(only.off_diagonal)
-    assert only.first_k == 1
+    assert math.isnan(only.mean_cosine)
+    assert only.mean_top_k == 1

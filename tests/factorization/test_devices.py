@@ -12,17 +12,17 @@ from lightning_factorlens.factorization import (
     full_precision,
     hals,
 )
+from lightning_factorlens.factorization.cuda_graphs import GraphedCallable, GraphedStep, flatten_state, unflatten_state
 from lightning_factorlens.factorization.evaluate import block_sse
-from lightning_factorlens.factorization.graphs import Replayed, ReplayedSteps, flattened, restored
-from lightning_factorlens.factorization.groups import Groups
-from lightning_factorlens.linalg.inner import ByComponent, inner_solver
+from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.linalg.nnls_admm import ADMM
-from lightning_factorlens.metrics.rank_curve import Scopes
-from lightning_factorlens.types import Block
+from lightning_factorlens.linalg.nnls_dispatch import CoordinateDescent, make_nnls_solver
+from lightning_factorlens.metrics.rank_curve import BlockGroups
+from lightning_factorlens.results import Block
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 RANKS = (1, 2, 4, 8)
-QUICK = HALS(sample=512, restarts=2, sample_passes=30, screen_passes=4)
+QUICK = HALS(n_sampled_rows=512, n_init=2, max_iter=30, screening_iter=4)
 
 
 def moved(blocks, to):
@@ -48,7 +48,7 @@ def through(monkeypatch):
     return use
 
 
-@pytest.mark.parametrize("make", [ADMM, ByComponent])
+@pytest.mark.parametrize("make", [ADMM, CoordinateDescent])
 def test_a_fit_through_another_inner_solver_is_as_good(planted, through, make):
     blocks = planted(r=8, sizes=(200, 3000, 900), N=64, noise=0.5, dtype=torch.float32)
     expected = factorize(blocks, RANKS, solver=QUICK)
@@ -60,7 +60,7 @@ def test_a_fit_through_another_inner_solver_is_as_good(planted, through, make):
 
 
 @pytest.mark.parametrize(
-    "solver", [QUICK, HALS(sample=0, restarts=1, sample_passes=10), MultiplicativeUpdates(passes=10)], ids=repr
+    "solver", [QUICK, HALS(n_sampled_rows=0, n_init=1, max_iter=10), MultiplicativeUpdates(max_iter=10)], ids=repr
 )
 @pytest.mark.parametrize("signed", [False, True])
 def test_nothing_mixes_devices(planted, through, solver, signed):
@@ -68,15 +68,15 @@ def test_nothing_mixes_devices(planted, through, solver, signed):
     blocks = planted(r=8, sizes=(60, 1100, 100), N=40, noise=0.5, dtype=torch.float32)
     if signed:
         blocks[2] = Block("signed", "activation", blocks[2].samples - 1, (100,), signed=True)
-    through(inner_solver)
+    through(make_nnls_solver)
     expected = factorize(blocks, RANKS, solver=solver)
     with pretended():
         problem = CoupledProblem(moved(blocks, send))
         found = factorize(problem.blocks, RANKS, solver=solver)
         assert all(isinstance(t, Pretended) for t in (*found.F, *(w for ws in found.W for w in ws)))
         warm = factorize(problem.blocks, RANKS, solver=solver, start=found.F)
-        scopes = Scopes(problem)
-        floors = scopes.floors(scopes.curves(found))
+        scopes = BlockGroups(problem)
+        floors = scopes.svd_curves(scopes.curves(found))
     assert found.sse.device.type == "cpu"
     assert (found.sse.sum(1) <= 1.03 * expected.sse.sum(1)).all()
     assert (warm.sse.sum(1) <= found.sse.sum(1) * (1 + 1e-3)).all()
@@ -87,7 +87,7 @@ def test_a_pass_never_waits_for_the_device(planted, through):
     """What a CUDA graph can record: no wait between one state and the next."""
     through(ADMM)
     blocks = planted(r=8, sizes=(200, 300), N=64, noise=0.5, dtype=torch.float32)
-    solver, groups = HALS(), Groups((1, 2, 2, 8))
+    solver, groups = HALS(), ComponentGroups((1, 2, 2, 8))
     with pretended() as record, torch.no_grad():
         problem = CoupledProblem(moved(blocks, send))
         state = solver.init(problem, groups, send(torch.rand(13, 64)))
@@ -99,40 +99,43 @@ def test_a_pass_never_waits_for_the_device(planted, through):
 
 @pytest.mark.parametrize("sizes", [(1, 2, 2, 8), (3,), (4, 4)])
 def test_gram_matrices_are_the_same_elsewhere(sizes):
-    groups, T = Groups(sizes), torch.rand(sum(sizes), 20, dtype=torch.float64)
+    groups, T = ComponentGroups(sizes), torch.rand(sum(sizes), 20, dtype=torch.float64)
     here = groups.grams(T)
     with pretended():
         there = groups.grams(send(T))
-        values = groups.quadratic(there, send(T)).cpu(), groups.spread(send(T[: len(sizes), 0])).cpu()
+        values = groups.quadratic_form(there, send(T)).cpu(), groups.expand(send(T[: len(sizes), 0])).cpu()
     assert all(torch.allclose(a, b.held) for a, b in zip(here, there))
-    assert torch.allclose(groups.quadratic(here, T), values[0])
+    assert torch.allclose(groups.quadratic_form(here, T), values[0])
     assert torch.allclose(values[0].sum(), sum(g.square().sum() for g in here))  # ⟨T Tᵀ T, T⟩ = ‖T Tᵀ‖²
-    assert torch.equal(groups.spread(T[: len(sizes), 0]), values[1])
+    assert torch.equal(groups.expand(T[: len(sizes), 0]), values[1])
 
 
 def test_a_state_survives_being_flattened(planted):
-    problem, groups, solver = CoupledProblem(planted(noise=0.3)), Groups((2, 3)), HALS()
+    problem, groups, solver = CoupledProblem(planted(noise=0.3)), ComponentGroups((2, 3)), HALS()
     F = torch.rand(5, problem.N, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     plain = solver.step(problem, groups, solver.init(problem, groups, F))
-    again = restored(flattened(plain), plain)
+    again = unflatten_state(flatten_state(plain), plain)
     assert (again.rows.keys(), again.groups.keys()) == (plain.rows.keys(), plain.groups.keys())
-    steps, there = ReplayedSteps(solver, problem, groups), restored([t.clone() for t in flattened(again)], again)
+    steps, there = (
+        GraphedStep(solver, problem, groups),
+        unflatten_state([t.clone() for t in flatten_state(again)], again),
+    )
     for _ in range(5):
         plain, there = solver.step(problem, groups, plain), steps(there)
-    assert all(torch.equal(a, b) for a, b in zip(flattened(plain), flattened(there)))
+    assert all(torch.equal(a, b) for a, b in zip(flatten_state(plain), flatten_state(there)))
 
 
 @needs_cuda
 def test_a_replayed_call_is_the_call():
     state = torch.cuda.get_rng_state()
-    replayed = Replayed(lambda a, b: [a @ b, a.mul_(2).sum(0)])
+    replayed = GraphedCallable(lambda a, b: [a @ b, a.mul_(2).sum(0)])
     for n in (3, 3, 5):  # another shape is recorded anew
         a, b = torch.rand(n, 4).cuda(), torch.rand(4, n).cuda()
         kept = replayed(a, b)
         replayed(a + 1, b)
         assert torch.allclose(kept[0], a @ b) and torch.allclose(kept[1], 2 * a.sum(0))
     assert not replayed.refusal
-    waits = Replayed(lambda a: [a * float(a.sum())])
+    waits = GraphedCallable(lambda a: [a * float(a.sum())])
     assert torch.allclose(waits(a)[0], a * a.sum()) and waits.refusal
     assert torch.equal(torch.cuda.get_rng_state(), torch.cuda.get_rng_state()) and state.numel()
     assert torch.allclose(torch.ones(3).cuda() * 2, torch.full((3,), 2.0).cuda())  # the device is usable after all that
@@ -140,15 +143,15 @@ def test_a_replayed_call_is_the_call():
 
 @needs_cuda
 def test_replayed_steps_are_the_steps(planted, through):
-    through(inner_solver)
+    through(make_nnls_solver)
     problem = CoupledProblem(
         moved(planted(r=8, sizes=(200, 300), N=64, noise=0.5, dtype=torch.float32), torch.Tensor.cuda)
     )
-    solver, groups = HALS(), Groups((1, 2, 2, 8))
+    solver, groups = HALS(), ComponentGroups((1, 2, 2, 8))
     with torch.no_grad(), full_precision():
         plain = there = solver.step(problem, groups, solver.init(problem, groups, torch.rand(13, 64).cuda()))
-        there = restored([t.clone() for t in flattened(there)], there)
-        steps = ReplayedSteps(solver, problem, groups)
+        there = unflatten_state([t.clone() for t in flatten_state(there)], there)
+        steps = GraphedStep(solver, problem, groups)
         for _ in range(10):
             plain, there = solver.step(problem, groups, plain), steps(there)
     assert not steps.replayed.refusal
@@ -157,14 +160,14 @@ def test_replayed_steps_are_the_steps(planted, through):
 
 @needs_cuda
 def test_on_cuda_as_on_the_cpu(planted, through):
-    through(inner_solver)
+    through(make_nnls_solver)
     blocks = planted(r=8, sizes=(200, 3000, 900), N=64, noise=0.5, dtype=torch.float32)
     here, there = CoupledProblem(blocks), CoupledProblem(moved(blocks, torch.Tensor.cuda))
     found = factorize(there.blocks, RANKS, solver=QUICK)
     assert (relative(found, there) <= 1.005 * relative(factorize(blocks, RANKS, solver=QUICK), here)).all()
-    groups = Groups(found.ranks)
+    groups = ComponentGroups(found.ranks)
     F = torch.cat(found.F)
     W = torch.cat([torch.cat([w.T * o for w, o in zip(ws, there.omega)], 1) for ws in found.W])
     with full_precision():
-        sse = [block_sse(p, groups, F.to(p.like), W.to(p.like)).sum(1).sqrt() for p in (here, there)]
+        sse = [block_sse(p, groups, F.to(p.prototype), W.to(p.prototype)).sum(1).sqrt() for p in (here, there)]
     assert torch.allclose(*sse, rtol=1e-5)

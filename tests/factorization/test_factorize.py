@@ -15,12 +15,12 @@ from lightning_factorlens.factorization import (
     GroupLasso,
     MultiplicativeUpdates,
     factorize,
-    unit_columns,
+    normalize_columns,
 )
-from lightning_factorlens.factorization.groups import Groups
-from lightning_factorlens.types import Block
+from lightning_factorlens.factorization.groups import ComponentGroups
+from lightning_factorlens.results import Block
 
-SOLVERS = [HALS(), HALS(momentum=0.0), HALS(sample=64, passes=3), MultiplicativeUpdates()]
+SOLVERS = [HALS(), HALS(momentum=0.0), HALS(n_sampled_rows=64, n_final_iter=3), MultiplicativeUpdates()]
 RANKS = (1, 2, 3, 4, 8)
 
 
@@ -43,7 +43,7 @@ def test_multiplicative_updates_follow_scikit_learn(planted, stacked, weighting)
     X = stacked(blocks, problem.omega).numpy()
     rng = np.random.default_rng(0)
     W0, H0 = rng.random((X.shape[0], 4)), rng.random((4, X.shape[1]))
-    solver, groups = MultiplicativeUpdates(), Groups((4,))
+    solver, groups = MultiplicativeUpdates(), ComponentGroups((4,))
     state = solver.init(problem, groups, torch.tensor(H0), torch.tensor(W0.T.copy()))
     for _ in range(30):
         state = solver.step(problem, groups, state)
@@ -71,7 +71,7 @@ def test_errors_are_those_of_the_factors(planted, stacked, solver, dtype):
 def test_the_objective_never_rises(planted, solver, penalties):
     solver = type(solver)(**{**vars(solver), "penalty_W": penalties[0], "penalty_F": penalties[1]})
     problem = CoupledProblem(planted(noise=0.5), "unit")
-    groups = Groups((2, 5))
+    groups = ComponentGroups((2, 5))
     F = torch.rand(7, problem.N, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     state, values = solver.init(problem, groups, F), []
     for _ in range(60):
@@ -101,7 +101,7 @@ def test_rank_one_is_the_rank_one_svd_and_no_error_is_below_the_svd(planted, sta
 @pytest.mark.parametrize("weighting", ["unit", "raw"])
 def test_planted_factors_are_recovered(planted, stacked, weighting):
     blocks = planted(r=3, sizes=(50, 300), N=100, scales=(1.0, 1.0))
-    result = factorize(blocks, [3], solver=HALS(sample_passes=2000, sample_tol=1e-12), weighting=weighting)
+    result = factorize(blocks, [3], solver=HALS(max_iter=2000, sample_tol=1e-12), weighting=weighting)
     assert relative_errors(result, blocks, stacked)[0] < 1e-4
     g = torch.Generator().manual_seed(0)
     truth = torch.rand(3, 100, generator=g, dtype=torch.float64) * (torch.rand(3, 100, generator=g) < 0.5)
@@ -113,7 +113,7 @@ def test_as_good_as_scikit_learn(planted, stacked):
     from sklearn.decomposition import NMF
 
     blocks = planted(r=10, sizes=(64, 3000, 2500), N=128, noise=0.5, dtype=torch.float32)
-    result = factorize(blocks, (4, 16), solver=HALS(sample=1024))
+    result = factorize(blocks, (4, 16), solver=HALS(n_sampled_rows=1024))
     X = stacked(blocks, result.weights).numpy()
     for rank, ours in zip(result.ranks, relative_errors(result, blocks, stacked)):
         theirs = NMF(rank, init="nndsvda", max_iter=1000, tol=1e-4).fit(X).reconstruction_err_ / np.linalg.norm(X)
@@ -151,8 +151,8 @@ def test_signed_blocks_get_signed_factors(planted, stacked):
     blocks = planted(r=3, sizes=(40, 200), noise=0.0)
     mixed = [blocks[0], Block("signed", "activation", blocks[1].samples - 0.3, (200,), signed=True)]
     for solver in (
-        HALS(sample_passes=1000, sample_tol=1e-10, momentum=0.0),
-        MultiplicativeUpdates(passes=500, tol=1e-9),
+        HALS(max_iter=1000, sample_tol=1e-10, momentum=0.0),
+        MultiplicativeUpdates(max_iter=500, tol=1e-9),
     ):
         result = factorize(mixed, [5], solver=solver)
         assert (result.W[0][0] >= 0).all()
@@ -166,11 +166,11 @@ def test_a_sampled_block_is_corrected_for():
     g = torch.Generator().manual_seed(0)
     X = torch.rand(50, 4000, generator=g) * torch.rand(50, 1, generator=g)
     whole = factorize([Block("a", "activation", X, (4000,))], [2])
-    part = factorize([Block("a", "activation", X[:, ::4].contiguous(), (4000,), expansion=4.0)], [2])
+    part = factorize([Block("a", "activation", X[:, ::4].contiguous(), (4000,), sampling_factor=4.0)], [2])
     assert float(4 * part.sse[0]) == pytest.approx(float(whole.sse[0]), rel=0.02)
 
 
-@pytest.mark.parametrize("solver", [HALS(), HALS(sample=8), MultiplicativeUpdates()], ids=repr)
+@pytest.mark.parametrize("solver", [HALS(), HALS(n_sampled_rows=8), MultiplicativeUpdates()], ids=repr)
 @pytest.mark.parametrize(
     "make",
     [
@@ -218,7 +218,7 @@ def test_reduced_precision_is_put_back(setting):
     code = f"""
 import torch
 from lightning_factorlens.factorization import factorize
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 {setting}
 before = {read}
 factorize([Block("a", "input", torch.rand(9, 20), (20,))], [2])
@@ -250,7 +250,9 @@ def test_bad_input_is_named(planted):
         L2(-1.0)
 
 
-@pytest.mark.parametrize("solver", [HALS(), HALS(sample=64, passes=3), MultiplicativeUpdates(passes=50)], ids=repr)
+@pytest.mark.parametrize(
+    "solver", [HALS(), HALS(n_sampled_rows=64, n_final_iter=3), MultiplicativeUpdates(max_iter=50)], ids=repr
+)
 def test_the_error_never_rises_with_the_rank_even_on_data_of_low_rank(planted, solver):
     g = torch.Generator().manual_seed(0)
     three = torch.rand(3, 400, generator=g)[torch.randint(0, 3, (64,), generator=g)]
@@ -263,14 +265,14 @@ def test_the_error_never_rises_with_the_rank_even_on_data_of_low_rank(planted, s
 
 def test_exact_low_rank_data_are_fitted_with_unit_norm_columns(planted, stacked):
     blocks = planted(r=3, sizes=(50, 300), N=100)
-    result = factorize(blocks, [3], solver=HALS(sample_passes=2000, sample_tol=1e-12))
-    W, scales = unit_columns(result, 3)
+    result = factorize(blocks, [3], solver=HALS(max_iter=2000, sample_tol=1e-12))
+    W, scales = normalize_columns(result, 3)
     for block, w, s in zip(blocks, W, scales):
         assert torch.allclose(w.norm(dim=0), torch.ones(3, dtype=w.dtype))
         X = block.samples.T
         assert float((X - w @ torch.diag(s) @ result.F[0]).norm() / X.norm()) < 1e-4
     with pytest.raises(ValueError, match="rank: found 7, fitted are"):
-        unit_columns(result, 7)
+        normalize_columns(result, 7)
 
 
 @pytest.mark.parametrize("penalty", [L2(0.7), L1(0.7), GroupLasso(0.7), GroupLasso(0.7, [0, 0, 1, 1, 1, 2])], ids=repr)
@@ -293,7 +295,7 @@ def test_group_lasso_switches_components_off_as_it_grows(planted):
     blocks = planted(r=4, noise=0.3)
     off = []
     for weight in (0.0, 3.0, 30.0, 300.0):
-        solver = HALS(penalty_W=L2(1e-2), penalty_F=GroupLasso(weight), sample_passes=200)
+        solver = HALS(penalty_W=L2(1e-2), penalty_F=GroupLasso(weight), max_iter=200)
         off.append(int((factorize(blocks, [8], solver=solver).F[0].norm(dim=1) < 1e-9).sum()))
     assert off == sorted(off)
     assert off[0] == 0
@@ -306,7 +308,7 @@ def test_streamed_blocks_give_the_same_fit(planted, monkeypatch):
     import lightning_factorlens.factorization.problem as problem_module
 
     blocks = planted(noise=0.3)
-    solver = HALS(sample=32)
+    solver = HALS(n_sampled_rows=32)
     here = factorize(blocks, [2, 4], solver=solver)
     monkeypatch.setattr(problem_module, "CHUNK", 7)
     there = factorize(blocks, [2, 4], solver=solver, device="cpu")

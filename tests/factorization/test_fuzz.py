@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lightning_factorlens.factorization import HALS, MultiplicativeUpdates, factorize
-from lightning_factorlens.types import Block
+from lightning_factorlens.results import Block
 
 KINDS = ("random", "zero", "constant", "duplicate images", "sparse", "low rank", "one spike", "dead rows", "wide range")
 
@@ -52,7 +52,12 @@ def problems(draw):
     quick = {"screen_passes": 3, "sample_passes": 10}
     solver = draw(
         st.sampled_from(
-            [HALS(**quick), HALS(sample=8, **quick), HALS(momentum=0.0, **quick), MultiplicativeUpdates(passes=10)]
+            [
+                HALS(**quick),
+                HALS(n_sampled_rows=8, **quick),
+                HALS(momentum=0.0, **quick),
+                MultiplicativeUpdates(max_iter=10),
+            ]
         )
     )
     return blocks, ranks, solver, draw(st.sampled_from(["unit", "raw"]))

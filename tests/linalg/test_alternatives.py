@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.linalg.alternatives import compare_power_law
-from lightning_factorlens.linalg.power_law import fit_power_law
-from lightning_factorlens.types import PowerLawFit
+from lightning_factorlens.results import PowerLawFit
+from lightning_factorlens.spectra.likelihood_ratio import compare_power_law
+from lightning_factorlens.spectra.power_law import fit_power_law
 
 
 def sample(kind, n, seed):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.linalg.goodness import goodness_of_fit
-from lightning_factorlens.linalg.power_law import fit_like_weightwatcher, fit_power_law
-from lightning_factorlens.types import PowerLawFit
+from lightning_factorlens.results import PowerLawFit
+from lightning_factorlens.spectra.goodness_of_fit import goodness_of_fit
+from lightning_factorlens.spectra.power_law import fit_like_weightwatcher, fit_power_law
 
 
 def pareto(n, alpha, seed):

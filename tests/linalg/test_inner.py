@@ -13,12 +13,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_factorlens.linalg import inner, nnls_triton
-from lightning_factorlens.linalg.inner import ByComponent, inner_solver
+from lightning_factorlens.linalg import nnls_dispatch as inner
+from lightning_factorlens.linalg import nnls_triton
 from lightning_factorlens.linalg.nnls import hals_sweeps_, least_squares_
 from lightning_factorlens.linalg.nnls_admm import ADMM
-from lightning_factorlens.linalg.nnls_triton import Fused, available, obstacle
-from lightning_factorlens.linalg.tiles import diagonal_blocks, tiles
+from lightning_factorlens.linalg.nnls_dispatch import CoordinateDescent, make_nnls_solver
+from lightning_factorlens.linalg.nnls_triton import TritonHALS, available, unavailable_reason
+from lightning_factorlens.linalg.packing import diagonal_blocks, packed_groups
 
 SIZES = (1, 2, 5, 5, 8, 3)
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -38,7 +39,7 @@ def objectives(sizes, G, B, W):
     return torch.stack([(w * (0.5 * g.double() @ w - b)).sum(0) for w, b, g in parts])
 
 
-@pytest.mark.parametrize("solver", [ByComponent, ADMM])
+@pytest.mark.parametrize("solver", [CoordinateDescent, ADMM])
 def test_where_it_converges_it_is_scipys_answer(solver):
     from scipy.optimize import nnls
 
@@ -51,8 +52,8 @@ def test_where_it_converges_it_is_scipys_answer(solver):
 
 def test_float32_admm_is_as_close_as_float32_allows():
     _, X, G, B, W = posed(sizes=(16, 3, 32), m=200, dtype=torch.float32)
-    exact = ByComponent((16, 3, 32), [g.double() for g in G]).sweep_(W.double(), B.double(), 3000)
-    ADMM((16, 3, 32), G).sweep_(W, B, 1000)
+    exact = CoordinateDescent((16, 3, 32), [g.double() for g in G]).improve_(W.double(), B.double(), 3000)
+    ADMM((16, 3, 32), G).improve_(W, B, 1000)
     lost = objectives((16, 3, 32), G, B, W) - objectives((16, 3, 32), G, B, exact)
     assert lost.max() < 1e-5 * (0.5 * X.double().square().sum(1)).max()
 
@@ -60,8 +61,8 @@ def test_float32_admm_is_as_close_as_float32_allows():
 def test_five_iterations_of_admm_are_worth_two_sweeps():
     sizes = (4, 8, 16, 32)
     _, _, G, B, W = posed(sizes, m=300)
-    best = objectives(sizes, G, B, ADMM(sizes, G).sweep_(W.clone(), B, 3000))
-    gaps = [objectives(sizes, G, B, s(sizes, G).sweep_(W.clone(), B, 2)) - best for s in (ADMM, ByComponent)]
+    best = objectives(sizes, G, B, ADMM(sizes, G).improve_(W.clone(), B, 3000))
+    gaps = [objectives(sizes, G, B, s(sizes, G).improve_(W.clone(), B, 2)) - best for s in (ADMM, CoordinateDescent)]
     assert (gaps[0].sum(1) <= 2 * gaps[1].sum(1)).all(), [g.sum(1).tolist() for g in gaps]
 
 
@@ -75,7 +76,7 @@ def test_five_iterations_of_admm_are_worth_two_sweeps():
     spoilt=st.sampled_from(["", "dead", "all dead", "collinear", "zero start", "far start"]),
     seed=st.integers(0, 10**6),
 )
-@pytest.mark.parametrize("solver", [ByComponent, ADMM])
+@pytest.mark.parametrize("solver", [CoordinateDescent, ADMM])
 def test_no_objective_rises_and_nothing_leaves_the_orthant(solver, sizes, m, sweeps, dtype, scale, spoilt, seed):
     sizes = tuple(sizes)
     F, X, _, _, W = posed(sizes, m, dtype, seed)
@@ -98,7 +99,7 @@ def test_no_objective_rises_and_nothing_leaves_the_orthant(solver, sizes, m, swe
         assert torch.equal(W[dead], start[dead])
 
 
-@pytest.mark.parametrize("solver", [ByComponent, ADMM])
+@pytest.mark.parametrize("solver", [CoordinateDescent, ADMM])
 def test_one_gram_matrix_of_all_components_serves_as_well(solver):
     F, _, G, B, W = posed()
     whole = F @ F.T  # full between the groups as well
@@ -126,51 +127,56 @@ def test_least_squares_of_all_groups_at_once(ridge):
 
 def test_columns_are_solved_in_chunks(monkeypatch):
     _, _, G, B, W = posed(m=100)
-    whole = ADMM(SIZES, G).sweep_(W.clone(), B, 3)
+    whole = ADMM(SIZES, G).improve_(W.clone(), B, 3)
     monkeypatch.setattr("lightning_factorlens.linalg.nnls_admm.CHUNK", 7)
-    assert torch.allclose(ADMM(SIZES, G).sweep_(W, B, 3), whole, atol=1e-12)
+    assert torch.allclose(ADMM(SIZES, G).improve_(W, B, 3), whole, atol=1e-12)
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=8))
 @settings(max_examples=50, deadline=None)
 def test_tiles_hold_every_row_once_and_every_group_whole(sizes):
     sizes = tuple(sizes)
-    packing, stacked = tiles(sizes, torch.device("cpu")), torch.arange(1.0, sum(sizes) * 3 + 1).view(-1, 3)
+    packing, stacked = packed_groups(sizes, torch.device("cpu")), torch.arange(1.0, sum(sizes) * 3 + 1).view(-1, 3)
     packed = packing.pack(stacked)
     assert torch.equal(packing.unpack(packed), stacked)
     assert packed.sum() == stacked.sum() and packed.shape[1] == max(sizes)
     blocks = packing.grams([torch.full((r, r), float(k + 1)) for k, r in enumerate(sizes)])
     assert blocks.sum() == sum((k + 1) * r * r for k, r in enumerate(sizes))
-    assert torch.equal(blocks != 0, packing.together)
+    assert torch.equal(blocks != 0, packing.same_group)
     means = packing.group_means(blocks.diagonal(dim1=1, dim2=2))
     assert torch.equal(means, blocks.diagonal(dim1=1, dim2=2))  # a group's diagonal is constant here
 
 
 def test_ranks_that_double_fill_one_tile():
-    assert tiles((1, 2, 4, 8, 16, 32), torch.device("cpu")).rows.shape == (2, 32)
-    assert tiles((1,) * 4 + (2,) * 4 + (4,) * 4 + (8,) * 4 + (16,) * 4, torch.device("cpu")).rows.shape == (8, 16)
+    assert packed_groups((1, 2, 4, 8, 16, 32), torch.device("cpu")).rows.shape == (2, 32)
+    assert packed_groups((1,) * 4 + (2,) * 4 + (4,) * 4 + (8,) * 4 + (16,) * 4, torch.device("cpu")).rows.shape == (
+        8,
+        16,
+    )
 
 
 def test_chosen_by_capability(monkeypatch):
     G = posed()[2]
-    assert isinstance(inner_solver(SIZES, G), ByComponent)
+    assert isinstance(make_nnls_solver(SIZES, G), CoordinateDescent)
     elsewhere = [g.to("meta") for g in G]  # a device that is not the CPU, and has no Triton
-    assert isinstance(inner_solver(SIZES, elsewhere), ADMM)
-    assert isinstance(inner_solver(SIZES, elsewhere, lambda t, v: t), ByComponent)
+    assert isinstance(make_nnls_solver(SIZES, elsewhere), ADMM)
+    assert isinstance(make_nnls_solver(SIZES, elsewhere, lambda t, v: t), CoordinateDescent)
     monkeypatch.setattr(inner, "available", lambda device, dtype, sizes: True)
-    assert isinstance(inner_solver(SIZES, elsewhere), Fused)
+    assert isinstance(make_nnls_solver(SIZES, elsewhere), TritonHALS)
 
 
 def test_why_the_kernel_cannot_be_used(monkeypatch):
     cpu, cuda = torch.device("cpu"), torch.device("cuda")
     assert not available(cpu)
-    assert "found cpu" in obstacle(cpu, torch.float32, 8)
-    assert "float16" in obstacle(cuda, torch.float16, 8) or "not installed" in obstacle(cuda, torch.float16, 8)
+    assert "found cpu" in unavailable_reason(cpu, torch.float32, 8)
+    assert "float16" in unavailable_reason(cuda, torch.float16, 8) or "not installed" in unavailable_reason(
+        cuda, torch.float16, 8
+    )
     if not torch.cuda.is_available():  # whatever is raised on the way becomes the reason
-        assert obstacle(cuda, torch.float32, 16)
+        assert unavailable_reason(cuda, torch.float32, 16)
     monkeypatch.setattr(nnls_triton.importlib.util, "find_spec", lambda name: None)
-    assert obstacle(cuda, torch.float32, 32) == "Triton is not installed"
-    obstacle.cache_clear()
+    assert unavailable_reason(cuda, torch.float32, 32) == "Triton is not installed"
+    unavailable_reason.cache_clear()
 
 
 def interpreted():
@@ -186,28 +192,30 @@ def interpreted():
     for sizes, m, dtype in [((1,), 33, torch.float32), ((9, 3, 8), 33, torch.float64), ((33, 17), 3, torch.float32)]:
         F, _, G, B, W = posed(sizes, m, dtype)
         expected = swept(sizes, G, B, W.clone(), 2)
-        worst = (Fused(sizes, F @ F.T if m == 3 else G).sweep_(W, B, 2) - expected).abs().max() / expected.max()
+        worst = (TritonHALS(sizes, F @ F.T if m == 3 else G).improve_(W, B, 2) - expected).abs().max() / expected.max()
         found[f"{sizes} {dtype}"] = float(worst) / torch.finfo(dtype).eps
     F, _, G, B, W = posed((3, 9), 5)
     G[1][4] = G[1][:, 4] = G[0][:] = 0  # one dead component and a dead group
-    Fused((3, 9), G).sweep_(W, B, 2)
+    TritonHALS((3, 9), G).improve_(W, B, 2)
     start = posed((3, 9), 5)[4]
     found["dead rows stay"] = torch.equal(W[[0, 1, 2, 7]], start[[0, 1, 2, 7]]) and not torch.equal(W[3], start[3])
     wide = torch.zeros(12, 11, dtype=torch.float64)
     views = wide[:, 2:7].copy_(start), torch.cat([B, B], 1)[:, :5], start.T.contiguous().T
     given = posed((3, 9), 5)[2]
     expected = swept((3, 9), given, B, start.clone(), 1)
-    kinds = [torch.allclose(Fused((3, 9), given).sweep_(w, views[1], 1), expected) for w in (views[0], views[2])]
+    kinds = [torch.allclose(TritonHALS((3, 9), given).improve_(w, views[1], 1), expected) for w in (views[0], views[2])]
     found["strided"] = all(kinds) and not wide[:, :2].any() and not wide[:, 7:].any()
     F, X, G, B, W = posed((3,), 2)
-    Fused((3,), G).sweep_(W, B, 60)
+    TritonHALS((3,), G).improve_(W, B, 60)
     exact = np.stack([nnls(F.T.numpy(), x.numpy())[0] for x in X], axis=1)
     found["scipy"] = bool(np.allclose(W.numpy(), exact, rtol=1e-6, atol=1e-9))
     F, _, G, B, W = posed((70, 2), 3)
-    mixed = Fused((70, 2), G).sweep_(W.clone(), B, 2)
-    found["large left to ADMM"] = torch.allclose(mixed[:70], ADMM((70,), G[:1]).sweep_(W[:70].clone(), B[:70], 2))
+    mixed = TritonHALS((70, 2), G).improve_(W.clone(), B, 2)
+    found["large left to ADMM"] = torch.allclose(mixed[:70], ADMM((70,), G[:1]).improve_(W[:70].clone(), B[:70], 2))
     found["small beside it"] = torch.allclose(mixed[70:], swept((2,), G[1:], B[70:], W[70:].clone(), 2))
-    found["nothing to do"] = Fused((3,), [torch.eye(3)]).sweep_(torch.ones(3, 0), torch.ones(3, 0), 2).numel() == 0
+    found["nothing to do"] = (
+        TritonHALS((3,), [torch.eye(3)]).improve_(torch.ones(3, 0), torch.ones(3, 0), 2).numel() == 0
+    )
     print(json.dumps(found))
 
 
@@ -260,11 +268,15 @@ def test_the_kernel_compiles_for_real_devices(arch, pointer, largest, tmp_path, 
 def test_on_cuda_as_on_the_cpu(dtype):
     sizes = (1, 2, 4, 8, 16, 32, 64, 64, 40, 9)
     F, _, G, B, W = posed(sizes, 1000, dtype)
-    expected = ByComponent(sizes, G).sweep_(W.clone(), B, 3)
+    expected = CoordinateDescent(sizes, G).improve_(W.clone(), B, 3)
     there = [g.cuda() for g in G]
-    solvers = [Fused(sizes, there), Fused(sizes, (F @ F.T).cuda())] if available(there[0].device, dtype, sizes) else []
+    solvers = (
+        [TritonHALS(sizes, there), TritonHALS(sizes, (F @ F.T).cuda())]
+        if available(there[0].device, dtype, sizes)
+        else []
+    )
     for solver in solvers:
-        found = solver.sweep_(W.cuda(), B.cuda(), 3).cpu()
+        found = solver.improve_(W.cuda(), B.cuda(), 3).cpu()
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4)
-    admm = ADMM(sizes, there).sweep_(W.cuda(), B.cuda(), 3).cpu()
-    assert torch.allclose(admm, ADMM(sizes, G).sweep_(W.clone(), B, 3), rtol=1e-3, atol=1e-4)
+    admm = ADMM(sizes, there).improve_(W.cuda(), B.cuda(), 3).cpu()
+    assert torch.allclose(admm, ADMM(sizes, G).improve_(W.clone(), B, 3), rtol=1e-3, atol=1e-4)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.linalg.marchenko_pastur import bulk_edge, median
-from lightning_factorlens.linalg.spectrum import gram_eigenvalues
+from lightning_factorlens.spectra.marchenko_pastur import bulk_edge, mp_median
+from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
 
 
 def noise(b, rows, columns, seed):
@@ -19,7 +19,7 @@ def test_median_against_quadrature(ratio):
     integrate = pytest.importorskip("scipy.integrate")
     low, high = (1 - ratio**0.5) ** 2, (1 + ratio**0.5) ** 2
     density = lambda x: math.sqrt(max((high - x) * (x - low), 0)) / (2 * math.pi * ratio * x)  # noqa: E731
-    assert integrate.quad(density, max(low, 1e-14), median(ratio), limit=500)[0] == pytest.approx(0.5, abs=1e-5)
+    assert integrate.quad(density, max(low, 1e-14), mp_median(ratio), limit=500)[0] == pytest.approx(0.5, abs=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(30, 30), (40, 200), (150, 60)])

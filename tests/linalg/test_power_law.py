@@ -12,7 +12,7 @@ import pytest
 import torch
 from quiet import quiet
 
-from lightning_factorlens.linalg.power_law import fit_like_weightwatcher, fit_power_law
+from lightning_factorlens.spectra.power_law import fit_like_weightwatcher, fit_power_law
 
 
 def generator(seed):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.linalg.spectrum import gram_eigenvalues
+from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
 
 
 def randn(*shape):

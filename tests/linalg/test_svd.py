@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_factorlens.linalg.svd import eigenvalues_of_grams
+from lightning_factorlens.linalg.svd import gram_eigvalsh
 
 
 def nearly_dead(seed, N=256, features=64):
@@ -18,7 +18,7 @@ def test_nearly_dead_layers_have_eigenvalues(seed):
     x, alive = nearly_dead(seed), torch.rand(256, 64, generator=torch.Generator().manual_seed(seed))
     grams = torch.stack([alive @ alive.T, x @ x.T])
     expected = torch.linalg.eigvalsh(grams.double())
-    found = eigenvalues_of_grams(grams)
+    found = gram_eigvalsh(grams)
     assert found.dtype == torch.float32
     for a, b in zip(found.double(), expected):
         assert torch.allclose(a, b, atol=1e-5 * float(b[-1]), rtol=0)

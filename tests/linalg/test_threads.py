@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lightning_factorlens.linalg.threads import PER_THREAD, worthwhile_threads
+from lightning_factorlens.linalg.threads import PER_THREAD, limit_threads
 
 
 @pytest.fixture
@@ -19,13 +19,13 @@ def four():
 
 @pytest.mark.parametrize(("numbers", "few"), [(0, 1), (PER_THREAD, 1), (2 * PER_THREAD, 2), (100 * PER_THREAD, 4)])
 def test_a_thread_for_every_so_many_numbers(four, numbers, few):
-    with worthwhile_threads(numbers):
+    with limit_threads(numbers):
         assert torch.get_num_threads() == few
     assert torch.get_num_threads() == 4
 
 
 def test_they_are_put_back_when_the_work_fails(four):
-    with pytest.raises(ZeroDivisionError), worthwhile_threads(1):
+    with pytest.raises(ZeroDivisionError), limit_threads(1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 4
 
@@ -34,7 +34,7 @@ def test_a_look_leaves_the_threads_and_their_sums_as_they_were():
     code = """
 import torch
 from lightning_factorlens import FactorLens
-from lightning_factorlens.options import LensOptions
+from lightning_factorlens.config import LensOptions
 torch.set_num_threads(2)
 torch.manual_seed(0)
 net = torch.nn.Sequential(torch.nn.Conv2d(1, 8, 3), torch.nn.ReLU(), torch.nn.Flatten(), torch.nn.Linear(8 * 36, 3))

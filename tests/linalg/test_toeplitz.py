@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_factorlens.linalg.toeplitz import circular_singular_values, dense_operator
+from lightning_factorlens.spectra.toeplitz import circular_singular_values, dense_operator
 
 
 def randn(*shape):

@@ -9,8 +9,8 @@ import pytest
 import torch
 from quiet import quiet
 
-from lightning_factorlens.linalg.spectrum import gram_eigenvalues
-from lightning_factorlens.linalg.traps import _outside, correlation_traps
+from lightning_factorlens.spectra.correlation_traps import _outside, correlation_traps
+from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,9 @@ def test_large_entries_are_traps_and_structure_is_not():
 
 def test_few_eigenvalues_are_five_shuffles(monkeypatch):
     seen = []
-    monkeypatch.setattr("lightning_factorlens.linalg.traps._outside", lambda v, M, N: seen.append((len(v), M, N)))
+    monkeypatch.setattr(
+        "lightning_factorlens.spectra.correlation_traps._outside", lambda v, M, N: seen.append((len(v), M, N))
+    )
     correlation_traps(weights(1, 30, 50, 0))
     correlation_traps(weights(4, 50, 30, 0))
     assert seen == [(150, 30, 50), (120, 30, 50)]

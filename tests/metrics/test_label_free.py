@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
 from lightning_factorlens.metrics.cka import linear_cka
-from lightning_factorlens.metrics.confidence import confidence, entropy, imbalance, mutual_information
+from lightning_factorlens.metrics.confidence import confidence, entropy, kl_to_uniform, mutual_information
 from lightning_factorlens.metrics.consistency import consistency, disagreement_rate, soft_consistency
 from lightning_factorlens.metrics.mixup import hard_mixup_consistency, mixed_images, mixup_consistency
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
-from lightning_factorlens.metrics.prediction_changes import prediction_changes, prediction_drift
+from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 from lightning_factorlens.metrics.rankme import rankme
-from lightning_factorlens.metrics.second_net import net_cross_entropy, net_disagreement
 from lightning_factorlens.metrics.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
+from lightning_factorlens.metrics.two_model import model_cross_entropy, model_disagreement
 
 
 def logits(n=40, k=5, seed=0, scale=3.0):
@@ -42,8 +42,8 @@ def test_reductions_of_consistency_are_their_formulas():
     assert soft_consistency(plain, moved) == pytest.approx(soft, rel=1e-5)
     changed = np.mean([x.argmax(1) != p.argmax(1) for x in q])
     assert disagreement_rate(plain, moved) == changed > 0
-    assert net_disagreement(plain, moved[0]) == np.mean(q[0].argmax(1) != p.argmax(1))
-    assert net_cross_entropy(plain, moved[0]) == soft_consistency(plain, moved[:1])
+    assert model_disagreement(plain, moved[0]) == np.mean(q[0].argmax(1) != p.argmax(1))
+    assert model_cross_entropy(plain, moved[0]) == soft_consistency(plain, moved[:1])
 
 
 def test_equal_predictions_give_their_entropy_and_no_disagreement():
@@ -58,7 +58,7 @@ def test_outputs_may_be_logits_log_probabilities_or_probabilities(form):
     plain, moved = logits(), logits(seed=1)
     for function in (soft_consistency, lambda a, b: consistency(a, b), disagreement_rate):
         assert function(convert(plain), [convert(moved)]) == pytest.approx(function(plain, [moved]), rel=1e-4)
-    for function in (confidence, entropy, imbalance, mutual_information, nuclear_norm):
+    for function in (confidence, entropy, kl_to_uniform, mutual_information, nuclear_norm):
         assert function(convert(plain)) == pytest.approx(function(plain), rel=1e-4)
 
 
@@ -70,10 +70,10 @@ def test_confidence_entropy_and_information():
     assert confidence(x) == pytest.approx(p.max(1).mean(), rel=1e-6)
     assert entropy(x) == pytest.approx(scipy_entropy(p, axis=1).mean(), rel=1e-5)
     assert mutual_information(x) == pytest.approx(scipy_entropy(p.mean(0)) - scipy_entropy(p, axis=1).mean(), rel=1e-5)
-    assert imbalance(x) == pytest.approx(scipy_entropy(p.mean(0), np.full(p.shape[1], 1 / p.shape[1])), rel=1e-5)
+    assert kl_to_uniform(x) == pytest.approx(scipy_entropy(p.mean(0), np.full(p.shape[1], 1 / p.shape[1])), rel=1e-5)
     one_hot = 200.0 * torch.eye(5).repeat(8, 1)
-    assert imbalance(one_hot) == pytest.approx(0, abs=1e-6)
-    assert imbalance(one_hot[:1].repeat(7, 1)) == pytest.approx(math.log(5))
+    assert kl_to_uniform(one_hot) == pytest.approx(0, abs=1e-6)
+    assert kl_to_uniform(one_hot[:1].repeat(7, 1)) == pytest.approx(math.log(5))
     assert entropy(one_hot) == pytest.approx(0, abs=1e-6)
     assert mutual_information(one_hot) == pytest.approx(math.log(5))
     assert mutual_information(torch.zeros(7, 5)) == pytest.approx(0, abs=1e-6)
@@ -89,8 +89,8 @@ def test_nuclear_norm_reaches_its_bound_for_sure_and_balanced_predictions():
 def test_prediction_changes_and_drift():
     a, b = logits(), logits(seed=1)
     assert prediction_changes(a, b) == np.mean(softmax(a).argmax(1) != softmax(b).argmax(1))
-    assert prediction_drift(a, b) == pytest.approx(0.5 * np.abs(softmax(a) - softmax(b)).sum(1).mean(), rel=1e-5)
-    assert prediction_changes(a, 2 * a) == 0 < prediction_drift(a, 2 * a)
+    assert mean_total_variation(a, b) == pytest.approx(0.5 * np.abs(softmax(a) - softmax(b)).sum(1).mean(), rel=1e-5)
+    assert prediction_changes(a, 2 * a) == 0 < mean_total_variation(a, 2 * a)
 
 
 def slow_cka(x, y):

@@ -5,8 +5,9 @@ import torch
 from torchmetrics.aggregation import MeanMetric
 from torchmetrics.clustering import AdjustedRandScore
 
-from lightning_factorlens.metrics import cka, confidence, consistency, mixup, modules, nuclear_norm, rankme, stability
-from lightning_factorlens.metrics.prediction_changes import prediction_changes, prediction_drift
+from lightning_factorlens.metrics import cka, confidence, consistency, mixup, nuclear_norm, rankme, stability
+from lightning_factorlens.metrics import torchmetrics as modules
+from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 
 
 def logits(seed, n=50, k=4):
@@ -24,10 +25,10 @@ CUTS = [slice(0, 7), slice(7, 30), slice(30, 50)]
         (modules.SoftConsistency, lambda s: (A[s], [B[s], C[s]]), consistency.soft_consistency(A, [B, C])),
         (modules.DisagreementRate, lambda s: (A[s], [B[s], C[s]]), consistency.disagreement_rate(A, [B, C])),
         (modules.PredictionChanges, lambda s: (A[s], B[s]), prediction_changes(A, B)),
-        (modules.PredictionDrift, lambda s: (A[s], B[s]), prediction_drift(A, B)),
+        (modules.PredictionDrift, lambda s: (A[s], B[s]), mean_total_variation(A, B)),
         (modules.Confidence, lambda s: (A[s],), confidence.confidence(A)),
         (modules.PredictionEntropy, lambda s: (A[s],), confidence.entropy(A)),
-        (modules.Imbalance, lambda s: (A[s],), confidence.imbalance(A)),
+        (modules.Imbalance, lambda s: (A[s],), confidence.kl_to_uniform(A)),
         (modules.MutualInformation, lambda s: (A[s],), confidence.mutual_information(A)),
         (modules.NuclearNorm, lambda s: (A[s],), nuclear_norm.nuclear_norm(A)),
         (modules.RankMe, lambda s: (A[s],), rankme.rankme(A)),

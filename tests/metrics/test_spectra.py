@@ -7,10 +7,10 @@ import torch
 from quiet import quiet
 from torch import nn
 
-from lightning_factorlens.linalg.power_law import fit_like_weightwatcher
-from lightning_factorlens.metrics.spectra import SpectraCache, alpha_summary, layer_spectra
-from lightning_factorlens.probing.weights import weight_layers
-from lightning_factorlens.types import LayerSpectrum, PowerLawFit
+from lightning_factorlens.capture.weights import weight_layers
+from lightning_factorlens.results import LayerSpectrum, PowerLawFit
+from lightning_factorlens.spectra.layer_spectra import SpectraCache, alpha_summary, layer_spectra
+from lightning_factorlens.spectra.power_law import fit_like_weightwatcher
 
 
 def small_cnn():

@@ -9,14 +9,14 @@ import torch
 from quiet import quiet
 from torch import nn
 
-from lightning_factorlens.linalg.alternatives import compare_power_law
-from lightning_factorlens.linalg.goodness import goodness_of_fit
-from lightning_factorlens.linalg.toeplitz import dense_operator
-from lightning_factorlens.linalg.traps import correlation_traps
-from lightning_factorlens.linalg.unfolding import channel_slices
-from lightning_factorlens.metrics.spectra import SpectraCache, layer_spectra
-from lightning_factorlens.metrics.spectra_table import spectra_frame, spectra_rows
-from lightning_factorlens.metrics.spectra_verdicts import judged, with_traps
+from lightning_factorlens.spectra.correlation_traps import correlation_traps
+from lightning_factorlens.spectra.diagnostics import add_correlation_traps, add_goodness_of_fit
+from lightning_factorlens.spectra.goodness_of_fit import goodness_of_fit
+from lightning_factorlens.spectra.layer_spectra import SpectraCache, layer_spectra
+from lightning_factorlens.spectra.likelihood_ratio import compare_power_law
+from lightning_factorlens.spectra.table import spectra_frame, spectra_rows
+from lightning_factorlens.spectra.toeplitz import dense_operator
+from lightning_factorlens.spectra.unfolding import channel_slices
 
 
 def small_cnn():
@@ -60,8 +60,8 @@ def test_weightwatchers_numbers_under_its_names(weightwatcher, capsys):
             continue
         row = expected.loc[spectrum.layer]
         for name in ("alpha", "alpha_weighted", "stable_rank", "log_norm", "xmin", "D", "num_evals", "entropy"):
-            assert spectrum.foreign[name] == row[name]
-        assert spectrum.foreign["longname"] == spectrum.layer
+            assert spectrum.external[name] == row[name]
+        assert spectrum.external["longname"] == spectrum.layer
         assert spectrum.fit.alpha == row["alpha"]
         assert spectrum.alpha_weighted == row["alpha_weighted"]
     pytest.importorskip("pandas")
@@ -84,7 +84,7 @@ def test_weightwatcher_gets_every_layer_that_has_values(weightwatcher):
     assert math.isfinite(found["short"].fit.alpha)
     assert math.isfinite(found["attention.q"].fit.alpha)
     assert "meta device" in found["meta"].fit.reason
-    assert all(s.foreign or s.fit.reason for s in found.values())
+    assert all(s.external or s.fit.reason for s in found.values())
 
 
 def test_weightwatcher_missing(monkeypatch):
@@ -115,7 +115,7 @@ def test_frame_without_pandas(monkeypatch):
 
 def test_verdicts_are_the_tests():
     spectra = layer_spectra(small_cnn())
-    for before, after in zip(spectra, judged(spectra, draws=20, seed=3)):
+    for before, after in zip(spectra, add_goodness_of_fit(spectra, draws=20, seed=3)):
         goodness = goodness_of_fit(before.eigenvalues, before.fit, draws=20, seed=3)
         lognormal = compare_power_law(before.eigenvalues, before.fit, "lognormal")
         truncated = compare_power_law(before.eigenvalues, before.fit, "truncated_power_law")
@@ -125,7 +125,7 @@ def test_verdicts_are_the_tests():
         assert after.fit.alpha is before.fit.alpha
     foreign = spectra[3]
     with pytest.raises(ValueError, match="must hold their eigenvalues"):
-        judged([type(foreign)(**{**vars(foreign), "eigenvalues": torch.empty(0)})])
+        add_goodness_of_fit([type(foreign)(**{**vars(foreign), "eigenvalues": torch.empty(0)})])
 
 
 def test_traps_are_of_the_slices():
@@ -133,12 +133,12 @@ def test_traps_are_of_the_slices():
     with torch.no_grad():
         model[5].weight.view(-1)[:3] = 5.0
         model[0].weight.zero_()
-    found = with_traps(layer_spectra(model, mode="slices"), model)
+    found = add_correlation_traps(layer_spectra(model, mode="slices"), model)
     assert found[0].traps is None
     assert found[5].traps >= 1
     assert found[3].traps == correlation_traps(channel_slices(model[3].weight)).num_traps
     with pytest.raises(ValueError, match="found 'w2'"):
-        with_traps(layer_spectra(model, mode="w2", sizes=6), model)
+        add_correlation_traps(layer_spectra(model, mode="w2", sizes=6), model)
 
 
 def test_w2_is_the_dense_circulant():

@@ -4,14 +4,14 @@ import pytest
 import torch
 
 from lightning_factorlens.metrics.consistency import consistency
-from lightning_factorlens.metrics.temporal_consistency import SteadyLabels, label_consistency
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
 
 LOOKS = [torch.randn(40, 6, generator=torch.Generator().manual_seed(s)) for s in range(7)]
 
 
 @pytest.mark.parametrize("memory", [0.3, 0.8])
 def test_the_average_is_its_closed_form(memory):
-    steady = SteadyLabels(memory)
+    steady = TemporalEnsemble(memory)
     for t, outputs in enumerate(LOOKS):
         labels = steady.update(outputs)
         p = [z.double().softmax(1) for z in LOOKS[: t + 1]]
@@ -22,37 +22,39 @@ def test_the_average_is_its_closed_form(memory):
 
 
 def test_without_memory_it_is_the_consistency_with_the_networks_own_choice():
-    steady = SteadyLabels(0.0)
+    steady = TemporalEnsemble(0.0)
     for outputs, moved in zip(LOOKS, LOOKS[1:]):
         labels = steady.update(outputs)
-        assert label_consistency(labels, [moved, outputs]) == pytest.approx(consistency(outputs, [moved, outputs]))
+        assert pseudo_label_cross_entropy(labels, [moved, outputs]) == pytest.approx(
+            consistency(outputs, [moved, outputs])
+        )
 
 
 def test_it_is_the_cross_entropy():
     labels = torch.randint(0, 6, (40,), generator=torch.Generator().manual_seed(9))
     expected = sum(torch.nn.functional.cross_entropy(z.double(), labels) for z in LOOKS[:3]) / 3
-    assert label_consistency(labels, LOOKS[:3]) == pytest.approx(float(expected), rel=1e-6)
+    assert pseudo_label_cross_entropy(labels, LOOKS[:3]) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_a_wandering_answer_does_not_move_the_label_at_once():
     sure, other = torch.tensor([[5.0, 0.0, 0.0]]), torch.tensor([[0.0, 5.0, 0.0]])
-    steady = SteadyLabels(0.8)
+    steady = TemporalEnsemble(0.8)
     labels = [int(steady.update(z)) for z in (sure, other, other, other, other, other)]
     assert labels == [0, 0, 0, 0, 1, 1], "0.8⁴ < 1/2 < 0.8³"
 
 
 def test_an_average_from_a_checkpoint_goes_on():
-    one, first = SteadyLabels(0.8), SteadyLabels(0.8)
+    one, first = TemporalEnsemble(0.8), TemporalEnsemble(0.8)
     for outputs in LOOKS[:4]:
         one.update(outputs)
         first.update(outputs)
-    second = SteadyLabels(0.8, first.average.clone())
+    second = TemporalEnsemble(0.8, first.average.clone())
     for outputs in LOOKS[4:]:
         assert torch.equal(one.update(outputs), second.update(outputs))
 
 
 def test_a_look_that_gave_no_numbers_is_forgotten():
-    steady = SteadyLabels()
+    steady = TemporalEnsemble()
     steady.update(LOOKS[0])
     before = steady.average.clone()
     assert torch.equal(steady.update(LOOKS[1] / 0), before.argmax(1))
@@ -61,8 +63,8 @@ def test_a_look_that_gave_no_numbers_is_forgotten():
 
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match=r"memory: must be at least 0 and below 1, found 1"):
-        SteadyLabels(1)
-    steady = SteadyLabels()
+        TemporalEnsemble(1)
+    steady = TemporalEnsemble()
     steady.update(LOOKS[0])
     with pytest.raises(
         ValueError, match=r"outputs: must be of the images and classes of the looks before, shape \(40, 6\)"

@@ -5,10 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.probe import ask, input_blocks, settled
-from lightning_factorlens.probing.selection import choose_layers, dry_pass
-from lightning_factorlens.probing.signs import POLICIES, Unnormalize
+from lightning_factorlens.capture.activations import apply_sign_policies, capture_activations, input_blocks
+from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.signs import POLICIES, Denormalize
 
 
 class Mixed(nn.Module):
@@ -58,8 +58,8 @@ def hooks(model):
 
 def test_automatic_choice_sees_every_relu_once(model):
     x = torch.rand(4, 3, 8, 8)
-    with undisturbed(model):
-        rows = choose_layers(dry_pass(model, model, x))
+    with isolate_model(model):
+        rows = select_layers(trace_layers(model, model, x))
     assert kept(rows) == EXPECTED
     assert next(r for r in rows if r.name == "drop").reason == "repeats its input"
     assert next(r for r in rows if r.name == "conv1").reason == "signed"
@@ -67,9 +67,9 @@ def test_automatic_choice_sees_every_relu_once(model):
 
 def test_captured_values_are_those_of_the_forward_pass(model):
     x = torch.rand(300, 3, 8, 8)  # more than one batch
-    with undisturbed(model):
-        rows = choose_layers(dry_pass(model, model, x[:4]))
-        answer = ask(model, model, x, rows)
+    with isolate_model(model):
+        rows = select_layers(trace_layers(model, model, x[:4]))
+        answer = capture_activations(model, model, x, rows)
         a = F.relu(model.conv1(x))
         b = F.relu(model.conv2(a))
         c = F.relu(b - 0.1)
@@ -81,13 +81,13 @@ def test_captured_values_are_those_of_the_forward_pass(model):
     for block, truth in zip(answer.layers, (a, b, c, d, e, f)):
         assert torch.allclose(block.samples, truth.flatten(1), atol=1e-6), block.name
         assert block.shape == tuple(truth.shape[1:])
-    assert torch.allclose(answer.logits, logits, atol=1e-6)
+    assert torch.allclose(answer.outputs, logits, atol=1e-6)
 
 
 def test_names_are_stable_from_pass_to_pass(model):
     x = torch.rand(4, 3, 8, 8)
-    with undisturbed(model):
-        first, second = (kept(choose_layers(dry_pass(model, model, x))) for _ in range(2))
+    with isolate_model(model):
+        first, second = (kept(select_layers(trace_layers(model, model, x))) for _ in range(2))
     assert first == second
 
 
@@ -101,23 +101,23 @@ def test_names_are_stable_from_pass_to_pass(model):
     ],
 )
 def test_selection_by_glob_regex_and_type(model, layers, names):
-    with undisturbed(model):
-        assert kept(choose_layers(dry_pass(model, model, torch.rand(4, 3, 8, 8)), layers)) == names
+    with isolate_model(model):
+        assert kept(select_layers(trace_layers(model, model, torch.rand(4, 3, 8, 8)), layers)) == names
 
 
 def test_a_pattern_that_matches_nothing_lists_what_there_is(model):
-    with undisturbed(model):
-        seen = dry_pass(model, model, torch.rand(4, 3, 8, 8))
+    with isolate_model(model):
+        seen = trace_layers(model, model, torch.rand(4, 3, 8, 8))
     with pytest.raises(ValueError, match=r"layers: 'features\.\*' matches nothing; there are: .*conv1.*block\.F\.relu"):
-        choose_layers(seen, "features.*")
+        select_layers(seen, "features.*")
     with pytest.raises(ValueError, match="not a regular expression"):
-        choose_layers(seen, "re:(")
+        select_layers(seen, "re:(")
     with pytest.raises(ValueError, match="non-empty list"):
-        choose_layers(seen, [])
+        select_layers(seen, [])
     linear = nn.Linear(3, 3)
-    signed = dry_pass(linear, linear, torch.rand(4, 3) - 0.5)
+    signed = trace_layers(linear, linear, torch.rand(4, 3) - 0.5)
     with pytest.raises(ValueError, match="found no activation"):
-        choose_layers(signed)
+        select_layers(signed)
 
 
 @pytest.mark.parametrize("where", ["conv2", "head"])
@@ -128,8 +128,8 @@ def test_no_hook_outlives_an_exception(model, where):
     handle = model.get_submodule(where).register_forward_hook(explode)
     before = hooks(model)
     model.train()
-    with pytest.raises(RuntimeError, match="boom"), undisturbed(model):
-        dry_pass(model, model, torch.rand(4, 3, 8, 8))
+    with pytest.raises(RuntimeError, match="boom"), isolate_model(model):
+        trace_layers(model, model, torch.rand(4, 3, 8, 8))
     assert hooks(model) == before
     assert all(m.training for m in model.modules())
     handle.remove()
@@ -139,27 +139,27 @@ def test_compiled_modules_are_watched_without_a_recompile(model):
     compiled = torch.compile(model, backend="eager")
     x = torch.rand(4, 3, 8, 8)
     compiled(x)
-    with undisturbed(compiled):
-        assert kept(choose_layers(dry_pass(compiled, compiled, x))) == EXPECTED
+    with isolate_model(compiled):
+        assert kept(select_layers(trace_layers(compiled, compiled, x))) == EXPECTED
 
 
 def test_gelu_networks_are_watched_too():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(8, 16), nn.GELU(), nn.Linear(16, 16), nn.GELU(), nn.Linear(16, 3))
-    with undisturbed(net):
-        assert kept(choose_layers(dry_pass(net, net, torch.randn(4, 8)))) == ["1", "3"]
+    with isolate_model(net):
+        assert kept(select_layers(trace_layers(net, net, torch.randn(4, 8)))) == ["1", "3"]
 
 
 def test_a_budget_keeps_the_same_neurons_and_says_how_many_each_stands_for(model):
     x = torch.rand(10, 3, 8, 8)
-    with undisturbed(model):
-        rows = choose_layers(dry_pass(model, model, x[:4]))
-        a, b = (ask(model, model, x, rows, max_features=20).layers for _ in range(2))
-        whole = ask(model, model, x, rows).layers
+    with isolate_model(model):
+        rows = select_layers(trace_layers(model, model, x[:4]))
+        a, b = (capture_activations(model, model, x, rows, max_neurons_per_layer=20).layers for _ in range(2))
+        whole = capture_activations(model, model, x, rows).layers
     for one, two, full in zip(a, b, whole):
         assert torch.equal(one.samples, two.samples)
         assert one.samples.shape[1] == min(20, full.samples.shape[1])
-        assert one.expansion == full.samples.shape[1] / one.samples.shape[1]
+        assert one.sampling_factor == full.samples.shape[1] / one.samples.shape[1]
         columns = {tuple(c) for c in full.samples.T.tolist()}
         assert all(tuple(c) in columns for c in one.samples.T.tolist())
 
@@ -177,7 +177,7 @@ def test_sign_policies_against_their_formulas():
     x = torch.randn(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     raw = input_blocks(x)
     X = raw[0].samples
-    get = {n: settled(raw, p, POLICIES["rectify"]) for n, p in POLICIES.items()}
+    get = {n: apply_sign_policies(raw, p, POLICIES["rectify"]) for n, p in POLICIES.items()}
     assert torch.equal(get["rectify"][0].samples, X.clamp_min(0))
     assert torch.equal(get["split"][0].samples - get["split"][1].samples, X)
     assert [b.name for b in get["split"]] == ["input/0/pos", "input/0/neg"]
@@ -187,15 +187,15 @@ def test_sign_policies_against_their_formulas():
     pixels = torch.rand(5, 3, 4, 4)
     mean, std = [0.5, 0.4, 0.3], [0.2, 0.3, 0.25]
     normal = (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
-    back = settled(input_blocks(normal), Unnormalize(mean, std), POLICIES["rectify"])
+    back = apply_sign_policies(input_blocks(normal), Denormalize(mean, std), POLICIES["rectify"])
     assert torch.allclose(torch.stack([b.samples for b in back], 1).view_as(pixels), pixels, atol=1e-6)
     with pytest.raises(ValueError, match="not the constants"):
-        settled(input_blocks(normal), Unnormalize([0.0] * 3, [0.2] * 3), POLICIES["rectify"])
-    assert settled(input_blocks(pixels), POLICIES["split"], POLICIES["rectify"])[0].name == "input/0"
+        apply_sign_policies(input_blocks(normal), Denormalize([0.0] * 3, [0.2] * 3), POLICIES["rectify"])
+    assert apply_sign_policies(input_blocks(pixels), POLICIES["split"], POLICIES["rectify"])[0].name == "input/0"
 
 
 def test_a_transformer_layers_own_functional_activation_is_seen():
     torch.manual_seed(0)
     net = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
-    with undisturbed(net):
-        assert kept(choose_layers(dry_pass(net, net, torch.randn(4, 5, 8)))) == ["F.relu"]
+    with isolate_model(net):
+        assert kept(select_layers(trace_layers(net, net, torch.randn(4, 5, 8)))) == ["F.relu"]

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
-from lightning_factorlens.probing.batch import input_of
-from lightning_factorlens.probing.guest import undisturbed
-from lightning_factorlens.probing.images import probe_images
+from lightning_factorlens.capture.batch import find_inputs
+from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.probe_batch import probe_images
 
 
 class Careless(nn.Module):
@@ -42,7 +42,7 @@ def test_everything_is_put_back(fails):
     model.frozen.eval()
     before, buffers = states(), {k: v.clone() for k, v in model.state_dict().items()}
     try:
-        with undisturbed(model):
+        with isolate_model(model):
             assert not any(m.training for m in model.modules())
             assert not torch.is_grad_enabled()
             model(torch.randn(4, 3))
@@ -130,9 +130,9 @@ def test_sources_that_hold_no_images_are_named():
     with pytest.raises(TypeError, match="probe: found int"):
         probe_images(3, 4)
     with pytest.raises(TypeError, match="no tensor of inputs"):
-        input_of((torch.arange(3), "text"))
+        find_inputs((torch.arange(3), "text"))
     with pytest.raises(ValueError, match="found no images"):
         probe_images(torch.rand(0, 3, 4, 4), 4)
-    assert input_of(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
-    assert input_of({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)
-    assert input_of({"target": torch.rand(2, 3, 4, 4), "img": torch.zeros(2, 3, 4, 4)}).sum() == 0
+    assert find_inputs(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
+    assert find_inputs({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)
+    assert find_inputs({"target": torch.rand(2, 3, 4, 4), "img": torch.zeros(2, 3, 4, 4)}).sum() == 0

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lightning_factorlens.types import (
+from lightning_factorlens.results import (
     AlphaSummary,
     Factorization,
     LayerSimilarity,
@@ -101,7 +101,7 @@ def observation_of(epoch=3, channels=1, size=12, **changes):
         "epoch": epoch,
         "step": 100 * epoch + 7,
         "curves": curves,
-        "floors": {s: rank_curve(0.8 * 0.99**epoch - 0.01 * k, 0.68 - 0.01 * k) for k, s in enumerate(SCOPES)},
+        "svd_curves": {s: rank_curve(0.8 * 0.99**epoch - 0.01 * k, 0.68 - 0.01 * k) for k, s in enumerate(SCOPES)},
         "required_ranks": (RequiredRank(0.3, 9.25, False), RequiredRank(0.125, 32.0, True)),
         "effective_rank": {s: 20.5 + k for k, s in enumerate(SCOPES)},
         "rms": {s: 1.25 + k for k, s in enumerate(SCOPES)},
@@ -109,7 +109,7 @@ def observation_of(epoch=3, channels=1, size=12, **changes):
         "spectra": spectra,
         "alpha": AlphaSummary(3.0, 7.5, 2.25, 0.75, 3, 1),
         "seconds": {"forward": 0.25, "factorise": 1.0, "metrics": 0.5, "total": 1.75},
-        "share": 0.0625,
+        "overhead": 0.0625,
         "images": images,
         "factorization": fact,
         "similarity": tuple(similarity(name, 0.6 - 0.1 * k) for k, name in enumerate(BLOCKS[1:])),

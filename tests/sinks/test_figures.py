@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_factorlens.sinks.course_figure import course_figure
-from lightning_factorlens.sinks.figures import evenly, rendered
-from lightning_factorlens.sinks.hidden_figure import hidden_figure
-from lightning_factorlens.sinks.latent_figure import latent_figure
-from lightning_factorlens.sinks.rank_figure import rank_curve_figure
-from lightning_factorlens.sinks.similarity_figure import similarity_figure
-from lightning_factorlens.sinks.spectra_figure import spectra_figure
+from lightning_factorlens.plots.history import history_figure
+from lightning_factorlens.plots.latent_images import latent_figure
+from lightning_factorlens.plots.layer_factors import layer_factors_figure
+from lightning_factorlens.plots.rank_curve import rank_curve_figure
+from lightning_factorlens.plots.similarity import similarity_figure
+from lightning_factorlens.plots.spectra import spectra_figure
+from lightning_factorlens.plots.style import subsample, to_array
 
 
 def by_id(artists):
@@ -90,7 +90,7 @@ def test_spectra_of_nothing(observe, law):
     dead = law("dead$_layer", 2.0)
     fit = replace(dead.fit, alpha=math.nan, x_min=math.nan, n_tail=0, reason="all eigenvalues are $0$")
     empty = replace(dead, eigenvalues=dead.eigenvalues[:0], fit=fit)
-    rendered(spectra_figure(observe(spectra=(empty, replace(dead, fit=replace(dead.fit, reason="weak_$"))))))
+    to_array(spectra_figure(observe(spectra=(empty, replace(dead, fit=replace(dead.fit, reason="weak_$"))))))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 6])
@@ -160,34 +160,36 @@ def test_figures_ignore_a_dark_style_sheet(observe):
     import matplotlib.style
 
     o = observe()
-    draws = [lambda: rank_curve_figure([o]), lambda: course_figure([observe(0), o])]
-    draws += [lambda draw=draw: draw(o) for draw in (spectra_figure, latent_figure, hidden_figure, similarity_figure)]
-    plain = [rendered(draw()) for draw in draws]
+    draws = [lambda: rank_curve_figure([o]), lambda: history_figure([observe(0), o])]
+    draws += [
+        lambda draw=draw: draw(o) for draw in (spectra_figure, latent_figure, layer_factors_figure, similarity_figure)
+    ]
+    plain = [to_array(draw()) for draw in draws]
     with matplotlib.style.context("dark_background"):
-        dark = [rendered(draw()) for draw in draws]
+        dark = [to_array(draw()) for draw in draws]
     for a, b in zip(plain, dark):
         np.testing.assert_array_equal(a, b)
 
 
 def test_figures_touch_no_global_state_and_no_pyplot():
     code = (
-        "import sys, lightning_factorlens.sinks.loggers\n"
+        "import sys, lightning_factorlens.loggers.lightning_loggers\n"
         "assert 'matplotlib' not in sys.modules and 'lightning' not in sys.modules\n"
         "import matplotlib; before = matplotlib.rcParams.copy()\n"
-        "from lightning_factorlens.sinks import alpha_figure, course_figure, hidden_figure, latent_figure, rank_figure\n"
-        "from lightning_factorlens.sinks import similarity_figure, spectra_figure\n"
+        "from lightning_factorlens.loggers import alpha_figure, course_figure, hidden_figure, latent_figure, rank_figure\n"
+        "from lightning_factorlens.loggers import similarity_figure, spectra_figure\n"
         "assert 'matplotlib.pyplot' not in sys.modules and before == matplotlib.rcParams.copy()"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_evenly():
-    assert evenly(range(5), 12) == [0, 1, 2, 3, 4]
-    assert evenly(range(100), 3) == [0, 50, 99]
+    assert subsample(range(5), 12) == [0, 1, 2, 3, 4]
+    assert subsample(range(100), 3) == [0, 50, 99]
 
 
 def test_spectra_show_the_bulk_edge(observe, law):
-    from lightning_factorlens.sinks.spectra_figure import spectrum_figure
+    from lightning_factorlens.plots.spectra import spectrum_figure
 
     with_edge = replace(law("a", 3.0), mp_edge=1.5, spikes=3, stable_rank=2.5, traps=1)
     with_edge = replace(with_edge, fit=replace(with_edge.fit, p_value=0.42))
@@ -199,12 +201,12 @@ def test_spectra_show_the_bulk_edge(observe, law):
     assert "spikes 3" in words
     assert "traps 1" in words
     assert "lognormal" not in words
-    rendered(figures[1])
-    rendered(spectrum_figure(replace(law("dead", 2.0), eigenvalues=torch.empty(0))))
+    to_array(figures[1])
+    to_array(spectrum_figure(replace(law("dead", 2.0), eigenvalues=torch.empty(0))))
 
 
 def test_alpha_over_depth_and_epochs(observe, law):
-    from lightning_factorlens.sinks.alpha_figure import alpha_figure
+    from lightning_factorlens.plots.alpha import alpha_figure
 
     def at(epoch):
         few = law("few", 9.0, n=12, n_tail=8)
@@ -223,11 +225,11 @@ def test_alpha_over_depth_and_epochs(observe, law):
     assert (list(lines["layer/a"].get_xdata()), list(lines["layer/a"].get_ydata())) == ([0, 1, 4], [3.0, 4.0, 7.0])
     assert np.isnan(lines["layer/few"].get_ydata()).all()
     assert list(lines["mean"].get_ydata()) == [o.alpha.mean_alpha for o in history]
-    rendered(alpha_figure(history[:1]))
+    to_array(alpha_figure(history[:1]))
 
 
 def test_alpha_of_nothing(observe):
-    from lightning_factorlens.sinks.alpha_figure import alpha_figure
+    from lightning_factorlens.plots.alpha import alpha_figure
 
     assert alpha_figure([observe(spectra=())]) is None
     with pytest.raises(ValueError, match="history"):
@@ -237,7 +239,7 @@ def test_alpha_of_nothing(observe):
 def test_hidden_panels_are_the_factors(observe):
     o = observe()
     f, at = o.factorization, o.factorization.ranks.index(8)
-    images = by_id(hidden_figure(o).axes[0].images)
+    images = by_id(layer_factors_figure(o).axes[0].images)
     drawn = {name.rsplit("/", 2)[0] for name in images if name.startswith("hidden/")}
     assert drawn == {"hidden/layer1", "hidden/layer1.0.conv-2", "hidden/head/F.relu"}  # evenly spaced three of four
     whole = f.W[at][f.block_names.index("layer1")].T.reshape(8, 3, 4, 4)
@@ -258,9 +260,11 @@ def test_hidden_panels_are_the_factors(observe):
 
 def test_hidden_panels_need_a_layer(observe):
     o = observe()
-    assert hidden_figure(replace(o, factorization=None)) is None
-    assert hidden_figure(replace(o, factorization=replace(o.factorization, shapes=(), index=()))) is None
-    images = by_id(hidden_figure(replace(o, images=None)).axes[0].images)  # without images: components in their order
+    assert layer_factors_figure(replace(o, factorization=None)) is None
+    assert layer_factors_figure(replace(o, factorization=replace(o.factorization, shapes=(), index=()))) is None
+    images = by_id(
+        layer_factors_figure(replace(o, images=None)).axes[0].images
+    )  # without images: components in their order
     assert {int(name.split("/")[-2]) for name in images} == set(range(6))
 
 
@@ -296,7 +300,7 @@ def test_similarity_of_nothing(observe):
 def test_course_is_the_record(observe):
     values = (2.0, 0.75, None, 1.25)
     history = [observe(epoch, consistency=value) for epoch, value in zip((0, 1, 2, 5), values)]
-    consistency, ranks = course_figure(history).axes
+    consistency, ranks = history_figure(history).axes
     lines = by_id(consistency.lines)
     np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 1.25])
     assert list(lines["consistency"].get_xdata()) == [0, 1, 2, 5]
@@ -310,17 +314,17 @@ def test_course_is_the_record(observe):
 
 
 def test_course_without_consistency_or_without_a_past(observe):
-    (ranks,) = course_figure([observe(k, consistency=None) for k in (0, 1)]).axes
+    (ranks,) = history_figure([observe(k, consistency=None) for k in (0, 1)]).axes
     assert "effective_rank" in by_id(ranks.lines)
-    assert course_figure([observe()]) is None
+    assert history_figure([observe()]) is None
     with pytest.raises(ValueError, match="history"):
-        course_figure([])
+        history_figure([])
 
 
 def test_every_picture_is_twice_as_wide_as_tensorboard_shows_it_and_brings_its_own_white(observe):
-    from lightning_factorlens.sinks.album import pictures
+    from lightning_factorlens.loggers.figure_schedule import render_figures
 
-    drawn = pictures(observe(1), [observe(0), observe(1)])
+    drawn = render_figures(observe(1), [observe(0), observe(1)])
     assert list(drawn) == sorted(drawn)
     assert len(drawn) == 7
     for name, pixels in drawn.items():

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_factorlens import FactorLens
-from lightning_factorlens.options import LensOptions
-from lightning_factorlens.sinks.grids import FILLED, maps
-from lightning_factorlens.types import Factorization
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.plots.grids import FILLED, factor_maps
+from lightning_factorlens.results import Factorization
 
 
 def factor(W, shape, index=None):
@@ -37,7 +37,7 @@ def slow(W, shape, index, cell):
 @pytest.mark.parametrize("shape", [(5, 7), (3, 4, 6), (2, 1, 1)])
 def test_without_a_budget_the_values_are_the_factors_own(shape):
     W = torch.randn(torch.Size(shape).numel(), 4)
-    found = maps(factor(W, shape), 0, 0)
+    found = factor_maps(factor(W, shape), 0, 0)
     np.testing.assert_array_equal(found, W.T.reshape(4, *(1, *shape)[-3:]).numpy())
 
 
@@ -47,7 +47,7 @@ def test_with_a_budget_cells_are_means_of_what_was_kept(channels, height, width,
     g, features = torch.Generator().manual_seed(seed), channels * height * width
     index = torch.randperm(features, generator=g)[: max(1, int(share * features))].sort().values
     W = torch.rand(len(index), 2, generator=g)
-    found = maps(factor(W, (channels, height, width), index), 0, 0)
+    found = factor_maps(factor(W, (channels, height, width), index), 0, 0)
     cell = next(c for c in (1, 2, 4, 8, 16) if -(-height // c) == found.shape[2] and -(-width // c) == found.shape[3])
     np.testing.assert_allclose(found, slow(W, (channels, height, width), index, cell), rtol=1e-5)
     filled = np.isfinite(found[0]).mean()
@@ -60,29 +60,29 @@ def test_with_a_budget_cells_are_means_of_what_was_kept(channels, height, width,
 @pytest.mark.parametrize("features", [1, 7, 16, 128])
 def test_features_without_places_fill_a_square_in_order(features):
     W = torch.randn(features, 3)
-    found = maps(factor(W, (features,)), 0, 0)
+    found = factor_maps(factor(W, (features,)), 0, 0)
     assert abs(found.shape[2] - found.shape[3]) <= 1
     np.testing.assert_array_equal(found.reshape(3, -1)[:, :features], W.T.numpy())
     assert np.isnan(found.reshape(3, -1)[:, features:]).all()
     kept = torch.arange(0, 10 * features, 10)  # a budget: those kept, in order
-    np.testing.assert_array_equal(maps(factor(W, (10 * features,), kept), 0, 0), found)
+    np.testing.assert_array_equal(factor_maps(factor(W, (10 * features,), kept), 0, 0), found)
 
 
 def test_nothing_without_shapes_or_with_other_rows():
     W = torch.ones(6, 2)
-    assert maps(replace(factor(W, (2, 3)), shapes=(), index=()), 0, 0) is None
-    assert maps(factor(W, (2, 4)), 0, 0) is None
-    assert maps(factor(W, (2, 4), torch.arange(5)), 0, 0) is None
+    assert factor_maps(replace(factor(W, (2, 3)), shapes=(), index=()), 0, 0) is None
+    assert factor_maps(factor(W, (2, 4)), 0, 0) is None
+    assert factor_maps(factor(W, (2, 4), torch.arange(5)), 0, 0) is None
 
 
 def test_the_lens_says_which_features_a_budget_kept():
     torch.manual_seed(0)
     net, images = torch.nn.Sequential(torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU()), torch.rand(40, 3, 10, 10)
-    f = FactorLens(net, LensOptions(ranks=(1, 32), max_features=60)).observe(images).factorization
+    f = FactorLens(net, LensOptions(ranks=(1, 32), max_neurons_per_layer=60)).observe(images).factorization
     whole = [*images.unbind(1), net(images)]
     assert [torch.Size(shape) for shape in f.shapes] == [x.shape[1:] for x in whole]
-    for W, index, x in zip(f.W[1], f.index, whole):
+    for W, index, x in zip(f.W[1], f.kept_features, whole):
         kept = x.detach().flatten(1)[:, index].T
         assert len(index) == 60
         assert float((kept - W @ f.F[1]).norm() / kept.norm()) < 0.25  # at another 60 features it would be about 1
-    assert maps(f, 1, 3).shape[:2] == (32, 6)
+    assert factor_maps(f, 1, 3).shape[:2] == (32, 6)

@@ -4,9 +4,9 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
-from lightning_factorlens.sinks.hparams import plain, table_columns, write_table
-from lightning_factorlens.sinks.loggers import LoggerSink, logger_prefix
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.loggers.hparams import flatten_params, table_columns, write_hparams
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink, logger_prefix
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 loggers = pytest.importorskip("lightning.pytorch.loggers")
 
@@ -28,12 +28,12 @@ def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
     logger, o = loggers.TensorBoardLogger(tmp_path, prefix=prefix), observe()
     columns = table_columns(o.curves["total"].ranks, [r.tau for r in o.required_ranks])
     params = {"lr": 0.1, "depth": 3, "optimizer": {"name": "adam", "betas": (0.9, 0.99)}, "none": None}
-    assert write_table(logger, params, columns, logger_prefix(logger))
+    assert write_hparams(logger, params, columns, logger_prefix(logger))
     logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to take the columns away
-    LoggerSink([logger], figures_every=0).write(o)
+    LoggerSink([logger], figures_every_n=0).write(o)
     logger.experiment.close()
     tags, values = described(logger.log_dir)
-    assert set(columns) <= set(summaries(o) | details(o))
+    assert set(columns) <= set(monitored_scalars(o) | other_scalars(o))
     before = f"{prefix}-" if prefix else ""
     assert tags == [before + tag for tag in [*columns, "hp_metric"]]
     assert values == {"lr": 0.1, "depth": 3, "optimizer/name": "adam", "optimizer/betas": "(0.9, 0.99)", "none": "None"}
@@ -42,8 +42,8 @@ def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
 
 
 def test_a_table_of_the_users_own_is_left_to_him(tmp_path):
-    assert not write_table(loggers.TensorBoardLogger(tmp_path, default_hp_metric=False), {"a": 1}, ["x"])
-    assert not write_table(loggers.CSVLogger(tmp_path), {"a": 1}, ["x"])
+    assert not write_hparams(loggers.TensorBoardLogger(tmp_path, default_hp_metric=False), {"a": 1}, ["x"])
+    assert not write_hparams(loggers.CSVLogger(tmp_path), {"a": 1}, ["x"])
 
 
 def test_columns_follow_ranks_and_taus():
@@ -53,7 +53,7 @@ def test_columns_follow_ranks_and_taus():
 
 
 def test_plain_values():
-    assert plain({"a": {"b": {"c": 1}}, "flag": True, "x": [1]}) == {"a/b/c": 1, "flag": True, "x": "[1]"}
+    assert flatten_params({"a": {"b": {"c": 1}}, "flag": True, "x": [1]}) == {"a/b/c": 1, "flag": True, "x": "[1]"}
 
 
 def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):

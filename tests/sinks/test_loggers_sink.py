@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lightning_factorlens.sinks.base import Sink
-from lightning_factorlens.sinks.loggers import LoggerSink
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.loggers.base import Sink
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 
 class Recorder:
@@ -45,13 +45,13 @@ def test_every_logger_gets_everything_at_the_step(observe):
     assert isinstance(sink, Sink)
     sink.write(o)
     sink.close()
-    assert a.calls == b.calls == [(summaries(o) | details(o), o.step)]
+    assert a.calls == b.calls == [(monitored_scalars(o) | other_scalars(o), o.step)]
 
 
 def test_prefix_reaches_the_loggers(observe):
     o, a = observe(), Recorder()
     LoggerSink([a], prefix="student").write(o)
-    assert a.calls[0][0] == summaries(o, "student") | details(o, "student")
+    assert a.calls[0][0] == monitored_scalars(o, "student") | other_scalars(o, "student")
 
 
 def test_one_that_raises_keeps_no_other_from_being_written(observe):
@@ -110,7 +110,7 @@ class OldMlflow:
 def test_an_old_mlflow_gets_a_file_a_step(observe):
     logger = Recorder()
     logger.experiment, logger.run_id, logger._prefix = OldMlflow(), "abc", "mine"
-    sink = LoggerSink([logger], figures_every=2)
+    sink = LoggerSink([logger], figures_every_n=2)
     sink.write(observe(0))
     sink.write(observe(1))
     sink.close()
@@ -129,4 +129,4 @@ def test_lightnings_csv_logger(observe, tmp_path):
     with open(logger.experiment.metrics_file_path) as file:
         (row,) = csv.DictReader(file)
     assert int(row.pop("step")) == o.step
-    assert {tag: float(value) for tag, value in row.items()} == pytest.approx(summaries(o) | details(o))
+    assert {tag: float(value) for tag, value in row.items()} == pytest.approx(monitored_scalars(o) | other_scalars(o))

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback, JSONLinesSink, read_jsonl
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 RANKS = (1, 2, 4)
 
@@ -152,13 +152,13 @@ def test_the_same_run_reads_back_equal_from_all_of_them(tmp_path, wandb_logger, 
     ]  # fmt: skip
     lines = JSONLinesSink(tmp_path / "looks.jsonl")
     with caplog.at_level("INFO"):
-        lens = fit(loggers, figures_every=2, sinks=[lines])
+        lens = fit(loggers, figures_every_n=2, sinks=[lines])
     folder = tmp_path / "wandb"
     wandb_logger.experiment.finish()
 
     truth = defaultdict(dict)
     for look in read_jsonl(lines.path):
-        for tag, value in (summaries(look) | details(look)).items():
+        for tag, value in (monitored_scalars(look) | other_scalars(look)).items():
             truth[tag][look.step] = value
     assert len(truth) > 100 and set(map(len, truth.values())) >= {3}
     assert not any(a.startswith(f"{b}/") for a in truth for b in truth)  # MLflow's files: no tag is another's folder
@@ -198,7 +198,7 @@ def test_without_any_logger_the_curves_are_in_the_history_and_in_the_file(tmp_pa
 
 def test_nobody_is_told_of_pictures_that_were_not_asked_for(tmp_path, caplog):
     with caplog.at_level("INFO"):
-        fit(CSVLogger(tmp_path), epochs=1, figures_every=0)
+        fit(CSVLogger(tmp_path), epochs=1, figures_every_n=0)
     assert "looks in" in caplog.text
     assert "cannot show pictures" not in caplog.text
 
@@ -230,7 +230,9 @@ def test_comet_offline(tmp_path, monkeypatch):
     lines = [json.loads(line) for line in zipfile.ZipFile(path).read("messages.json").decode().splitlines()]
     metrics = [line["payload"]["metric"] for line in lines if line["type"] == "metric_msg"]
     found = {(m["metricName"], m["step"]): m["metricValue"] for m in metrics if "factorlens" in m["metricName"]}
-    truth = {(f"p_{tag}", o.step): v for o in lens.history for tag, v in (summaries(o) | details(o)).items()}
+    truth = {
+        (f"p_{tag}", o.step): v for o in lens.history for tag, v in (monitored_scalars(o) | other_scalars(o)).items()
+    }
     assert found == pytest.approx(truth)
     pictures = [
         line["payload"]["additional_params"] for line in lines if line["payload"].get("upload_type") == "visualization"

@@ -11,7 +11,7 @@ from PIL import Image
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_factorlens.sinks.projector import EDGE, sprites, write_embedding
+from lightning_factorlens.loggers.projector import EDGE, sprites, write_embedding
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_sprites_of_normalised_large_and_oblong_images(monkeypatch):
     assert square.shape == (4, 1, 9, 9)
     torch.testing.assert_close(square[:, :, :6], oblong.mean(1, keepdim=True))
     assert (square[:, :, 6:] == 0).all()
-    monkeypatch.setattr("lightning_factorlens.sinks.projector.SHEET", 64)
+    monkeypatch.setattr("lightning_factorlens.loggers.projector.SHEET", 64)
     assert sprites(torch.rand(10, 1, 32, 32), 10).shape == (10, 1, 16, 16)  # four of them side by side
 
 

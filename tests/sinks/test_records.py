@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_factorlens import JSONLinesSink, read_jsonl, to_frame, write_jsonl
-from lightning_factorlens.sinks.base import Sink
-from lightning_factorlens.sinks.records import from_json, to_json, without_tensors
-from lightning_factorlens.types import LayerSpectrum, Observation
+from lightning_factorlens.loggers.base import Sink
+from lightning_factorlens.loggers.json_lines import from_json, to_json, without_tensors
+from lightning_factorlens.results import LayerSpectrum, Observation
 
 
 def flat(value):
@@ -65,7 +65,7 @@ def test_any_number_and_any_name_survive(observe, law):
     def survive(numbers, foreign):
         a, b, c, d, e, f = numbers
         pair = torch.tensor([a, b], dtype=torch.float64)
-        spectrum = LayerSpectrum("é\n", "w1", (2, 3), pair, c, fit, foreign=foreign)
+        spectrum = LayerSpectrum("é\n", "w1", (2, 3), pair, c, fit, external=foreign)
         o = replace(base, consistency=d, rms={"total": e, "\u2028": f}, spectra=(spectrum,))
         line = to_json(o)
         strict(line)
@@ -80,7 +80,7 @@ def test_older_and_newer_files_are_read(observe):
     del found["similarity"], found["share"]
     found["spectra"][0] |= {"of a later version": 1}
     o = from_json(json.dumps(found))
-    assert o.similarity == () and o.share is None and o.spectra[0].layer == "layer1"
+    assert o.similarity == () and o.overhead is None and o.spectra[0].layer == "layer1"
 
 
 def test_a_line_that_is_no_observation_is_named(observe, tmp_path):

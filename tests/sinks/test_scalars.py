@@ -3,9 +3,9 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightning_factorlens.sinks.loggers import LoggerSink
-from lightning_factorlens.sinks.scalars import takes_batches
-from lightning_factorlens.sinks.tags import details, summaries
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
+from lightning_factorlens.loggers.scalars import is_tensorboard_logger
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 loggers = pytest.importorskip("lightning.pytorch.loggers")
 
@@ -27,17 +27,17 @@ def scalars(logger):
 def test_same_as_one_by_one(observe, tmp_path, prefix):
     looks = [observe(epoch) for epoch in range(3)]
     batched, single = (loggers.TensorBoardLogger(tmp_path / name, prefix=prefix) for name in ("batched", "single"))
-    assert takes_batches(batched)
+    assert is_tensorboard_logger(batched)
     for o in looks:
-        LoggerSink([batched], figures_every=0).write(o)
-        single.log_metrics(summaries(o) | details(o), o.step)
+        LoggerSink([batched], figures_every_n=0).write(o)
+        single.log_metrics(monitored_scalars(o) | other_scalars(o), o.step)
     found = scalars(batched)
     assert found == scalars(single)
-    assert len(found) == 3 * len(summaries(looks[0]) | details(looks[0]))
+    assert len(found) == 3 * len(monitored_scalars(looks[0]) | other_scalars(looks[0]))
 
 
 def test_a_logger_with_a_way_of_its_own_is_asked(observe, tmp_path):
     logger, o = Own(tmp_path), observe()
-    assert not takes_batches(logger)
-    LoggerSink([logger], figures_every=0).write(o)
+    assert not is_tensorboard_logger(logger)
+    LoggerSink([logger], figures_every_n=0).write(o)
     assert ("mine/factorlens/consistency", o.step) in scalars(logger)

@@ -2,14 +2,14 @@
 
 import pytest
 
-from lightning_factorlens.sinks.tables import epoch_line, layer_table, shorten
-from lightning_factorlens.types import LayerChoice
+from lightning_factorlens.loggers.tables import epoch_line, layer_table, shorten
+from lightning_factorlens.results import LayerInfo
 
 LONG = "backbone.encoder.stages.3.blocks.11.mlp.activation_function-2"
 CHOICES = (
-    LayerChoice("stem", "Conv2d", (16, 8, 8), -2.25, False, "has entries below zero"),
-    LayerChoice("features.1", "ReLU", (16, 8, 8), 0.0, True, "non-negative"),
-    LayerChoice(LONG, "ReLU6", (10,), 0.0, True, "non-negative"),
+    LayerInfo("stem", "Conv2d", (16, 8, 8), -2.25, False, "has entries below zero"),
+    LayerInfo("features.1", "ReLU", (16, 8, 8), 0.0, True, "non-negative"),
+    LayerInfo(LONG, "ReLU6", (10,), 0.0, True, "non-negative"),
 )
 
 

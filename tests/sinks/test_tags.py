@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from lightning_factorlens.sinks.tags import details, middle_rank, percent, summaries, tag_names
-from lightning_factorlens.types import AlphaSummary, RankCurve
+from lightning_factorlens.loggers.tags import middle_rank, monitored_scalars, other_scalars, percent, tag_names
+from lightning_factorlens.results import AlphaSummary, RankCurve
 
 
 def curve_tags(base, curve):
@@ -17,7 +17,7 @@ def curve_tags(base, curve):
 
 def test_summaries_are_the_record(observe):
     o = observe()
-    assert summaries(o) == {
+    assert monitored_scalars(o) == {
         **curve_tags("factorlens", o.curves["total"]),
         "factorlens/rank_at_30pct": 9.25,
         "factorlens/rank_at_30pct_capped": 0.0,
@@ -57,7 +57,7 @@ def test_details_are_the_record(observe):
     expected["factorlens_spectra/mean_log_lambda_max"] = 0.75
     expected["factorlens_spectra/layers_fitted"] = 3
     expected["factorlens_spectra/layers_abstained"] = 1
-    assert details(o) == {tag: value for tag, value in expected.items() if math.isfinite(value)}
+    assert other_scalars(o) == {tag: value for tag, value in expected.items() if math.isfinite(value)}
 
 
 def test_nothing_that_is_not_finite(observe):
@@ -65,7 +65,7 @@ def test_nothing_that_is_not_finite(observe):
     total = RankCurve((1, 2), (nan, 1.0), (math.inf, 0.5), (nan, 0.25))
     alpha = AlphaSummary(nan, nan, nan, nan, 0, 4)
     o = observe(curves={"total": total}, alpha=alpha, consistency=-math.inf, share=None, floors={})
-    tags = summaries(o) | details(o)
+    tags = monitored_scalars(o) | other_scalars(o)
     assert all(type(value) is float and math.isfinite(value) for value in tags.values())
     assert "factorlens/rmse/rank_1" not in tags
     assert tags["factorlens/rmse/rank_2"] == 1.0
@@ -75,21 +75,21 @@ def test_nothing_that_is_not_finite(observe):
 
 def test_baseline_without_the_optional_parts(observe):
     o = observe(consistency=None, alpha=None, share=None, spectra=(), required_ranks=(), seconds={})
-    assert set(summaries(o)) == set(curve_tags("factorlens", o.curves["total"])) | {"factorlens/effective_rank"}
-    assert not any("spectra" in tag or "cost" in tag for tag in details(o))
+    assert set(monitored_scalars(o)) == set(curve_tags("factorlens", o.curves["total"])) | {"factorlens/effective_rank"}
+    assert not any("spectra" in tag or "cost" in tag for tag in other_scalars(o))
 
 
 def test_tags_have_only_what_tensorboard_keeps(observe, law):
     o = observe(spectra=(law("", 2.0), law("blocks.ä b$", 2.5), law("/x/", 3.0)))
     o = replace(o, curves=o.curves | {"a (b)": o.curves["total"]}, seconds={"total": 1.0, "weird phase": 0.5})
-    for tag in summaries(o) | details(o):
+    for tag in monitored_scalars(o) | other_scalars(o):
         assert re.fullmatch(r"[-/\w.]+", tag, flags=re.ASCII)
         assert not tag.startswith("/")
 
 
 def test_prefix_stands_everywhere_instead(observe):
     o = observe()
-    for tags in (summaries, details):
+    for tags in (monitored_scalars, other_scalars):
         assert tags(o, prefix="teacher") == {
             tag.replace("factorlens", "teacher", 1): value for tag, value in tags(o).items()
         }
@@ -98,12 +98,12 @@ def test_prefix_stands_everywhere_instead(observe):
 @pytest.mark.parametrize("prefix", ["", "a/b", "a b", "é"])
 def test_prefix_that_is_no_group_is_refused(observe, prefix):
     with pytest.raises(ValueError, match="prefix"):
-        summaries(observe(), prefix=prefix)
+        monitored_scalars(observe(), prefix=prefix)
 
 
 def test_no_tag_twice(observe):
     o = observe()
-    assert not set(summaries(o)) & set(details(o))
+    assert not set(monitored_scalars(o)) & set(other_scalars(o))
 
 
 def test_names_stay_distinct():

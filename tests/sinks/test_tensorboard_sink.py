@@ -9,10 +9,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_factorlens.sinks.album import Album, pictures
-from lightning_factorlens.sinks.loggers import LoggerSink
-from lightning_factorlens.sinks.tags import details, summaries
-from lightning_factorlens.sinks.tensorboard import TensorBoardExtras
+from lightning_factorlens.loggers.figure_schedule import FigureSchedule, render_figures
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
+from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
+from lightning_factorlens.loggers.tensorboard import TensorBoardExtras
 
 CONFIG = "custom_scalars__config__"
 NAMES = ("2_rank_curve", "3_latent_images", "4_hidden_layers", "5_similarity", "6_alpha", "7_spectra")
@@ -67,18 +67,18 @@ def margins(layout):
 
 def test_every_scalar_comes_back(logger, observe):
     looks = [observe(0, share=None), observe(1), observe(2)]
-    sink = LoggerSink([logger], figures_every=0)
+    sink = LoggerSink([logger], figures_every_n=0)
     for o in looks:
         sink.write(o)
     accumulator = read(logger)
     found = {(t, e.step): e.value for t in accumulator.Tags()["scalars"] for e in accumulator.Scalars(t)}
-    expected = {(t, o.step): v for o in looks for t, v in (summaries(o) | details(o)).items()}
+    expected = {(t, o.step): v for o in looks for t, v in (monitored_scalars(o) | other_scalars(o)).items()}
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 def test_each_regex_matches_one_tag_as_tensorboard_matches(logger, observe):
     o = observe()
-    LoggerSink([logger], figures_every=0).write(o)
+    LoggerSink([logger], figures_every_n=0).write(o)
     accumulator = read(logger)
     (layout,) = layouts(accumulator)
     written = accumulator.Tags()["scalars"]
@@ -115,21 +115,21 @@ def test_each_regex_matches_one_tag_as_tensorboard_matches(logger, observe):
 
 def test_a_stopping_rule_has_its_charts_when_there_is_one(logger, observe):
     others = ["factorlens/stop_score", "factorlens/stop_verdict", "factorlens/stop_best_epoch"]
-    LoggerSink([logger], figures_every=0, others=others).write(observe())
+    LoggerSink([logger], figures_every_n=0, others=others).write(observe())
     (layout,) = layouts(read(logger))
     assert charts(layout)["stop score and verdict"] == ["factorlens/stop_score$", "factorlens/stop_verdict$"]
     assert charts(layout)["best epoch so far, by the stopping rule"] == ["factorlens/stop_best_epoch$"]
 
 
 def test_layout_is_written_once_and_again_only_for_new_charts(logger, observe):
-    sink = LoggerSink([logger], figures_every=0)
+    sink = LoggerSink([logger], figures_every_n=0)
     for epoch in range(4):
         sink.write(observe(epoch, share=None if epoch == 0 else 0.1))
     assert len(layouts(read(logger))) == 1
 
 
 def test_an_alpha_that_comes_late_finds_its_chart(logger, observe):
-    sink = LoggerSink([logger], figures_every=0)
+    sink = LoggerSink([logger], figures_every_n=0)
     sink.write(observe(0, alpha=None, spectra=()))
     sink.write(observe(1))
     last = layouts(read(logger))[-1]  # TensorBoard reads the last
@@ -137,20 +137,20 @@ def test_an_alpha_that_comes_late_finds_its_chart(logger, observe):
 
 
 def test_layout_can_be_declined(logger, observe):
-    LoggerSink([logger], layout=False, figures_every=0).write(observe())
+    LoggerSink([logger], layout=False, figures_every_n=0).write(observe())
     assert layouts(read(logger)) == []
 
 
 def test_two_lenses_share_a_writer(logger, observe):
     for prefix in ("teacher", "student"):
-        LoggerSink([logger], prefix=prefix, figures_every=0).write(observe())
+        LoggerSink([logger], prefix=prefix, figures_every_n=0).write(observe())
     last = layouts(read(logger))[-1]
     assert [category.title for category in last.category] == ["teacher", "student"]
 
 
 def test_histograms_hold_the_logarithms_of_the_eigenvalues(logger, observe):
     o = observe()
-    LoggerSink([logger], figures_every=0).write(o)
+    LoggerSink([logger], figures_every_n=0).write(o)
     accumulator = read(logger)
     for spectrum, name in zip(o.spectra, ("layer1", "layer10", "stem", "_")):
         (event,) = accumulator.Histograms(f"factorlens_spectra/{name}/log10_eigenvalues")
@@ -171,7 +171,7 @@ def test_spectrum_without_eigenvalues_has_no_histogram(logger, observe, law):
 
 @pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [0, 2])])
 def test_figures_come_on_their_cadence(logger, observe, every, drawn):
-    sink, looks = LoggerSink([logger], figures_every=every), [observe(epoch) for epoch in range(3)]
+    sink, looks = LoggerSink([logger], figures_every_n=every), [observe(epoch) for epoch in range(3)]
     for o in looks:
         sink.write(o)
     accumulator = read(logger)
@@ -182,7 +182,7 @@ def test_figures_come_on_their_cadence(logger, observe, every, drawn):
 
 
 def test_the_last_look_is_drawn_when_the_run_ends(logger, observe):
-    sink = LoggerSink([logger], figures_every=3)
+    sink = LoggerSink([logger], figures_every_n=3)
     looks = [observe(epoch=k, step=10 * k) for k in range(2)]
     for o in looks:
         sink.write(o)
@@ -192,24 +192,24 @@ def test_the_last_look_is_drawn_when_the_run_ends(logger, observe):
 
 
 def test_history_keeps_no_tensors(observe):
-    album = Album(0)
+    album = FigureSchedule(0)
     assert album.add(observe()) == {}
     (kept,) = album.history
     assert (kept.images, kept.factorization, kept.similarity) == (None, None, ())
     assert all(s.eigenvalues.numel() == 0 for s in kept.spectra)
-    album.forget()
+    album.clear()
     assert (album.history, album.last) == ([], None)
 
 
 def test_pictures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
-    from lightning_factorlens.sinks import album
+    from lightning_factorlens.loggers import figure_schedule as album
 
     drawn = []
     monkeypatch.setattr(
         album, "pictures", lambda o, history: drawn.append(o.epoch) or {"p": np.zeros((2, 3, 3), "uint8")}
     )
     loggers = [Logger(tmp_path / name) for name in "ab"]
-    sink = LoggerSink(loggers, figures_every=2)
+    sink = LoggerSink(loggers, figures_every_n=2)
     for epoch in range(4):
         sink.write(observe(epoch))
     sink.close()
@@ -225,7 +225,7 @@ def test_a_picture_comes_back_pixel_by_pixel(logger, observe):
     from PIL import Image
 
     o = observe()
-    expected = pictures(o, [o])
+    expected = render_figures(o, [o])
     LoggerSink([logger]).write(o)
     accumulator = read(logger)
     for name in NAMES:
@@ -235,14 +235,14 @@ def test_a_picture_comes_back_pixel_by_pixel(logger, observe):
 
 
 def test_negative_cadence_is_refused():
-    with pytest.raises(ValueError, match="figures_every"):
-        Album(-1)
+    with pytest.raises(ValueError, match="figures_every_n"):
+        FigureSchedule(-1)
 
 
 def test_lightnings_logger_with_a_prefix_of_its_own(observe, tmp_path):
     loggers = pytest.importorskip("lightning.pytorch.loggers")
     logger = loggers.TensorBoardLogger(tmp_path, prefix="run.a")
-    LoggerSink([logger], figures_every=0).write(observe())
+    LoggerSink([logger], figures_every_n=0).write(observe())
     accumulator = read(logger)
     (layout,) = layouts(accumulator)
     written = accumulator.Tags()["scalars"]

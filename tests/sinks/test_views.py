@@ -9,7 +9,7 @@ import pytest
 from torch import nn
 
 from lightning_factorlens import FactorLens, LensOptions
-from lightning_factorlens.types import LayerChoice
+from lightning_factorlens.results import LayerInfo
 
 
 def test_text_has_the_curve_beside_its_floor(observe):
@@ -93,7 +93,7 @@ def test_a_wild_alpha_stands_in_the_last_bar(observe, law):
 def test_a_lens_shows_its_model_and_its_layers():
     lens = FactorLens(nn.Sequential(nn.Linear(2, 2)), LensOptions(ranks=(1, 2)))
     assert repr(lens) == "FactorLens on Sequential, ranks 1, 2; layers are chosen at the first look"
-    lens.choices = [LayerChoice("<b>", "ReLU", (2,), 0.0, True, "non-negative")]
+    lens.layer_table = [LayerInfo("<b>", "ReLU", (2,), 0.0, True, "non-negative")]
     assert repr(lens).splitlines()[3].split() == ["*", "<b>", "ReLU", "2", "0", "kept", "non-negative"]
     assert any("<b>" in text for _, text in parsed(lens._repr_html_()))
 
@@ -101,7 +101,7 @@ def test_a_lens_shows_its_model_and_its_layers():
 def test_nothing_is_imported_before_it_is_asked_for():
     code = (
         "import sys, lightning_factorlens.lens as l, torch;"
-        "print([m for m in sys.modules if m.startswith('lightning_factorlens.sinks')]);"
+        "print([m for m in sys.modules if m.startswith('lightning_factorlens.loggers')]);"
         "lens = l.FactorLens(torch.nn.Sequential(torch.nn.ReLU()), l.LensOptions(ranks=(1, 2)));"
         "seen = lens.observe(torch.rand(4, 1, 8, 8)); repr(seen), repr(lens), seen._repr_html_();"
         "print([m for m in ('matplotlib', 'lightning', 'tensorboard') if m in sys.modules]);"

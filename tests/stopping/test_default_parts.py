@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_factorlens.stopping import (
+    AfterAnnealing,
     AfterWarmup,
-    AwaitAnneal,
+    GeneralizationLoss,
     Patience,
-    Risen,
     Smoothed,
     Smoothing,
     default_rule,
-    looks_of,
+    epoch_infos,
     replay,
 )
 
@@ -30,17 +30,17 @@ def test_risen_is_its_definition(series, share, patience):
     """Against the definition on whole arrays: no state, no loop over looks but this one."""
     lowest = np.minimum.accumulate(series)
     within = np.array(series) <= lowest + share * np.abs(lowest)
-    for t, verdict in enumerate(replay(Risen(share, patience), series), 1):
+    for t, verdict in enumerate(replay(GeneralizationLoss(share, patience), series), 1):
         assert verdict.best_epoch == 1 + np.flatnonzero(within[:t])[-1]
         assert verdict.stop == (t >= patience and not within[max(0, t - patience) : t].any())
 
 
 def test_risen_forgives_what_creeps_and_stops_what_rises():
     creeping = [1.0, 1.05, 1.1, 1.15, 1.19] + [1.19] * 20
-    assert not any(v.stop for v in replay(Risen(0.2, 5), creeping))
-    assert replay(Risen(0.2, 5), creeping)[-1].best_epoch == 25
+    assert not any(v.stop for v in replay(GeneralizationLoss(0.2, 5), creeping))
+    assert replay(GeneralizationLoss(0.2, 5), creeping)[-1].best_epoch == 25
     rising = [1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7]
-    verdicts = replay(Risen(0.2, 3), rising)
+    verdicts = replay(GeneralizationLoss(0.2, 3), rising)
     assert [v.stop for v in verdicts].index(True) + 1 == 6
     assert verdicts[5].best_epoch == 3
     assert "1.5 is above 20% over the lowest, 1, for 3 looks, patience is 3" in verdicts[5].reason
@@ -72,16 +72,16 @@ def test_a_rule_for_the_meanwhile_decides_while_the_rate_is_to_fall_and_only_the
     n = 20
     rates = [1.0] * 12 + [0.001] * 8
     memorises = [3.0, 2.0, 1.0, 1.1, 1.5, 2.0, 2.5] + [3.0] * 13
-    rule = AwaitAnneal(Patience(2), meanwhile=Risen(0.2, 3))
-    verdicts = replay(rule, memorises, looks_of(n, rates))
+    rule = AfterAnnealing(Patience(2), while_waiting=GeneralizationLoss(0.2, 3))
+    verdicts = replay(rule, memorises, epoch_infos(n, rates))
     assert [v.stop for v in verdicts].index(True) + 1 == 7
     assert verdicts[6].best_epoch == 4
     assert "will fall to 0.001; 2.5 is above" in verdicts[6].reason
     learns = [3 - t / 10 for t in range(12)] + [1.0, 1.2, 1.3, 1.4] + [1.5] * 4
-    verdicts = replay(rule, learns, looks_of(n, rates))
+    verdicts = replay(rule, learns, epoch_infos(n, rates))
     assert [v.best_epoch for v in verdicts[:12]] == list(range(1, 13))
     assert [v.stop for v in verdicts].index(True) + 1 == 15, "patience once the rate has fallen"
-    constant = replay(rule, memorises, looks_of(n, [0.1] * n))
+    constant = replay(rule, memorises, epoch_infos(n, [0.1] * n))
     assert [v.stop for v in constant].index(True) + 1 == 5, "a constant rate is not waited for"
 
 
@@ -90,8 +90,12 @@ def test_a_rule_for_the_meanwhile_decides_while_the_rate_is_to_fall_and_only_the
 def test_what_is_kept_is_always_a_look_whose_checkpoint_is_there(data, series, planned):
     """Only the newest look can become the best: an older one has been overwritten."""
     rates = data.draw(st.lists(RATES, min_size=len(series), max_size=len(series)))
-    looks = looks_of(len(series), rates, planned)
-    for rule in (default_rule(), AwaitAnneal(Patience(2), meanwhile=Risen(0.1, 2)), Risen(0.3, 2)):
+    looks = epoch_infos(len(series), rates, planned)
+    for rule in (
+        default_rule(),
+        AfterAnnealing(Patience(2), while_waiting=GeneralizationLoss(0.1, 2)),
+        GeneralizationLoss(0.3, 2),
+    ):
         held = None
         for look, verdict in zip(looks, replay(rule, series, looks)):
             assert verdict.best_epoch in (held, look.epoch)
@@ -101,9 +105,12 @@ def test_what_is_kept_is_always_a_look_whose_checkpoint_is_there(data, series, p
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Risen(-0.1), r"share: must be a number ≥ 0, found -0\.1"),
-        (lambda: Risen(0.1, 0), "patience: must be a whole number ≥ 1, found 0"),
-        (lambda: AwaitAnneal(Patience(), meanwhile=Risen), r"meanwhile: must be a rule such as Risen\(\) or None"),
+        (lambda: GeneralizationLoss(-0.1), r"share: must be a number ≥ 0, found -0\.1"),
+        (lambda: GeneralizationLoss(0.1, 0), "patience: must be a whole number ≥ 1, found 0"),
+        (
+            lambda: AfterAnnealing(Patience(), while_waiting=GeneralizationLoss),
+            r"meanwhile: must be a rule such as Risen\(\) or None",
+        ),
         (lambda: Smoothed(0.5), r"rule: must be a rule such as Patience\(\), found 0\.5"),
     ],
 )

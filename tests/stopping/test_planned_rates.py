@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
-from lightning_factorlens.stopping.planned_rates import MOST, highest_rate, lowest_ahead, planned_rates
+from lightning_factorlens.stopping.planned_rates import MOST, highest_rate, min_future, simulate_schedule
 
 MAKE = {
     "cosine": lambda o: schedules.CosineAnnealingLR(o, 30),
@@ -39,7 +39,7 @@ def test_the_plan_is_what_the_scheduler_then_does(name, kind):
     for _ in range(3):
         scheduler.step()
     before = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
-    planned = planned_rates(scheduler, 27)
+    planned = simulate_schedule(scheduler, 27)
     after = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
     assert repr(before) == repr(after)
     real = [highest_rate(o)]
@@ -52,7 +52,7 @@ def test_the_plan_is_what_the_scheduler_then_does(name, kind):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_a_schedule_that_ends_itself_ends_its_plan():
     scheduler, real = schedules.OneCycleLR(optimizer(), 0.5, total_steps=10), []
-    planned = planned_rates(scheduler, 50)
+    planned = simulate_schedule(scheduler, 50)
 
     def to_the_end():
         while True:
@@ -76,14 +76,14 @@ def test_what_cannot_be_told_is_not():
         def __deepcopy__(self, memo):
             raise TypeError("no copies")
 
-    assert planned_rates(schedules.ReduceLROnPlateau(optimizer()), 5) is None
-    assert planned_rates(schedules.StepLR(optimizer(), 5), MOST + 1) is None
-    assert planned_rates(object(), 5) is None
+    assert simulate_schedule(schedules.ReduceLROnPlateau(optimizer()), 5) is None
+    assert simulate_schedule(schedules.StepLR(optimizer(), 5), MOST + 1) is None
+    assert simulate_schedule(object(), 5) is None
     scheduler = Stubborn(optimizer())
     scheduler.held = Held()
-    assert planned_rates(scheduler, 5) is None
+    assert simulate_schedule(scheduler, 5) is None
 
 
 def test_the_lowest_of_those_that_follow():
-    assert lowest_ahead([1.0, 3.0, 2.0, 4.0]) == [2.0, 2.0, 4.0, math.inf]
-    assert lowest_ahead([]) == []
+    assert min_future([1.0, 3.0, 2.0, 4.0]) == [2.0, 2.0, 4.0, math.inf]
+    assert min_future([]) == []

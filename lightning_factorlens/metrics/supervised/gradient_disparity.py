@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.probing.guest import undisturbed
+from lightning_factorlens.capture.isolation import isolate_model
 
 
 def batch_gradients(model: nn.Module, loss: Callable[[Any], Tensor], batches: Iterable[Any]) -> Tensor:
@@ -28,7 +28,7 @@ def batch_gradients(model: nn.Module, loss: Callable[[Any], Tensor], batches: It
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     rows = []
-    with undisturbed(model), torch.enable_grad():
+    with isolate_model(model), torch.enable_grad():
         for batch in batches:
             gradients = torch.autograd.grad(loss(batch), parameters, allow_unused=True)
             rows.append(
