@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
 from lightning_factorlens.loggers.text_reports import summary_rows
 from lightning_factorlens.measurements import Measurement
@@ -46,3 +47,19 @@ def run_table(history: Sequence[Observation], measurements: Sequence[Measurement
     titles, rows = summary_rows(history, measurements, prefix)
     cells = [(tag, *(cell.replace("–", "-") for cell in row)) for tag, row in rows.items()]
     return "\n".join(format_table(("", *titles), cells))
+
+
+def cost_line(n_measured: int, n_failed: int, budget: OverheadBudget) -> str:
+    """What the observations of a run cost, in one sentence.
+
+    Args:
+        n_measured: Number of observations.
+        n_failed: Number of failed ones.
+        budget: The clock.
+    """
+    text = f"FactorLens: {n_measured} observations in {budget.total_seconds:.1f} s, {budget.overhead:.1%} of the time"
+    if budget.n_skipped:
+        text += f"; {budget.n_skipped} skipped for max_overhead={budget.max_fraction:g}"
+    if n_failed:
+        text += f"; {n_failed} failed"
+    return f"{text}."

@@ -50,6 +50,16 @@ def tag_table(measurements: Sequence[Measurement], extra_scalars: Sequence[Scala
     return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it"), rows)
 
 
+def tag_list(measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
+    """Every declared tag with its meaning as an indented list, for a class docstring."""
+    lines = []
+    for measurement in with_cost(measurements):
+        for scalar in measurement.scalars:
+            tag = scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
+            lines.append(f"    - ``{tag}``: {scalar.help}")
+    return "\n".join(lines)
+
+
 def _guide_row(scalar: Scalar, prefix: str) -> tuple[str, ...]:
     tag = scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
     reading = scalar.reading.replace("{prefix}", prefix)
