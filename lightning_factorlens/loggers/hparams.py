@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
-from lightning_factorlens.loggers.tags import PREFIX, middle_rank, with_cost
+from lightning_factorlens.loggers.tags import PREFIX, with_cost
 from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.results.curves import middle_rank
 
 #: Lightning's own column, which is kept because only the first table of a run counts.
 HP_METRIC = "hp_metric"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, middle_rank
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue
 from lightning_factorlens.measurements import Scalar
+from lightning_factorlens.results.curves import middle_rank
 
 #: Category, chart, then the kind of chart and its tags, as ``add_custom_scalars`` takes it.
 Layout = dict[str, dict[str, list[str | list[str]]]]
