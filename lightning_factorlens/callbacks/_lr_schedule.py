@@ -13,12 +13,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
-from lightning_factorlens.stopping.planned_rates import highest_rate, min_future, simulate_schedule
+from lightning_factorlens.stopping.lr_lookahead import highest_lr, min_future, simulate_schedule
 
 
 def current_lr(trainer: Trainer) -> float | None:
     """The highest rate of all optimizers' parameter groups; None without any."""
-    return max((highest_rate(optimizer) for optimizer in trainer.optimizers), default=None)
+    return max((highest_lr(optimizer) for optimizer in trainer.optimizers), default=None)
 
 
 def planned_max_epochs(trainer: Trainer) -> int | None:

@@ -1,4 +1,4 @@
-"""Plans against the rates that the schedulers then set."""
+"""Simulated schedules against the rates that the schedulers then set."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.optim import lr_scheduler as schedules
 
-from lightning_factorlens.stopping.planned_rates import MOST, highest_rate, min_future, simulate_schedule
+from lightning_factorlens.stopping.lr_lookahead import MAX_STEPS, highest_lr, min_future, simulate_schedule
 
 MAKE = {
     "cosine": lambda o: schedules.CosineAnnealingLR(o, 30),
@@ -33,57 +33,57 @@ def optimizer(kind=torch.optim.SGD):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam])
 @pytest.mark.parametrize("name", MAKE)
-def test_the_plan_is_what_the_scheduler_then_does(name, kind):
+def test_the_simulation_equals_what_the_scheduler_then_does(name, kind):
     o = optimizer(kind)
     scheduler = MAKE[name](o)
     for _ in range(3):
         scheduler.step()
     before = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
-    planned = simulate_schedule(scheduler, 27)
+    simulated = simulate_schedule(scheduler, 27)
     after = scheduler.state_dict(), [dict(g, params=None) for g in o.param_groups]
     assert repr(before) == repr(after)
-    real = [highest_rate(o)]
+    real = [highest_lr(o)]
     for _ in range(27):
         scheduler.step()
-        real.append(highest_rate(o))
-    assert planned == real
+        real.append(highest_lr(o))
+    assert simulated == real
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
-def test_a_schedule_that_ends_itself_ends_its_plan():
+def test_a_schedule_that_ends_early_ends_the_simulation():
     scheduler, real = schedules.OneCycleLR(optimizer(), 0.5, total_steps=10), []
-    planned = simulate_schedule(scheduler, 50)
+    simulated = simulate_schedule(scheduler, 50)
 
-    def to_the_end():
+    def step_until_it_raises():
         while True:
-            real.append(highest_rate(scheduler.optimizer))
+            real.append(highest_lr(scheduler.optimizer))
             scheduler.step()
 
     with pytest.raises(ValueError, match="Tried to step"):
-        to_the_end()
-    assert planned == real
+        step_until_it_raises()
+    assert simulated == real
 
 
-def test_what_cannot_be_told_is_not():
-    class Stubborn(schedules.LRScheduler):
+def test_schedules_that_cannot_be_simulated_give_none():
+    class NotCopyable(schedules.LRScheduler):
         def get_lr(self):
             return [g["lr"] for g in self.optimizer.param_groups]
 
         def __deepcopy__(self, memo):
             raise TypeError
 
-    class Held:
+    class Attribute:
         def __deepcopy__(self, memo):
             raise TypeError("no copies")
 
     assert simulate_schedule(schedules.ReduceLROnPlateau(optimizer()), 5) is None
-    assert simulate_schedule(schedules.StepLR(optimizer(), 5), MOST + 1) is None
+    assert simulate_schedule(schedules.StepLR(optimizer(), 5), MAX_STEPS + 1) is None
     assert simulate_schedule(object(), 5) is None
-    scheduler = Stubborn(optimizer())
-    scheduler.held = Held()
+    scheduler = NotCopyable(optimizer())
+    scheduler.attribute = Attribute()
     assert simulate_schedule(scheduler, 5) is None
 
 
-def test_the_lowest_of_those_that_follow():
+def test_min_future_is_the_lowest_of_the_following_rates():
     assert min_future([1.0, 3.0, 2.0, 4.0]) == [2.0, 2.0, 4.0, math.inf]
     assert min_future([]) == []
