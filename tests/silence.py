@@ -1,4 +1,4 @@
-"""weightwatcher talks through warnings, prints and logs; the tests need not hear it."""
+"""Suppresses what weightwatcher writes: warnings, prints and log records."""
 
 import contextlib
 import io
@@ -7,9 +7,10 @@ import warnings
 
 
 @contextlib.contextmanager
-def quiet():
+def silence():
     logging.disable(logging.CRITICAL)
-    out, err = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    out = contextlib.redirect_stdout(io.StringIO())
+    err = contextlib.redirect_stderr(io.StringIO())
     try:
         with warnings.catch_warnings(), out, err:
             warnings.simplefilter("ignore")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from quiet import quiet
+from silence import silence
 from torch import nn
 
 from lightning_factorlens.capture.weights import weight_layers
@@ -35,7 +35,7 @@ def by_name(spectra):
 
 def test_slices_against_weightwatcher():
     model = small_cnn()
-    with quiet():
+    with silence():
         weightwatcher = pytest.importorskip("weightwatcher")
         table = weightwatcher.WeightWatcher(model=model).analyze(detX=False, randomize=False, plot=False)
     found = by_name(layer_spectra(model, mode="slices", fit=fit_like_weightwatcher))

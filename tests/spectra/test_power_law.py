@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from quiet import quiet
+from silence import silence
 
 from lightning_factorlens.spectra.power_law import fit_like_weightwatcher, fit_power_law
 
@@ -41,7 +41,7 @@ SPECTRA = [(n, kind) for n in (20, 64, 129, 600) for kind in ("pareto", "lognorm
 
 @pytest.fixture(scope="module")
 def weightwatcher_fit():
-    with quiet():
+    with silence():
         module = pytest.importorskip("weightwatcher.WW_powerlaw")
 
     def fit(data):
@@ -102,7 +102,7 @@ def test_weightwatchers_ties_and_threshold(weightwatcher_fit):
 def test_against_powerlaw(n, kind, decimals):
     powerlaw = pytest.importorskip("powerlaw", "1.3")
     x = spectrum(n, kind).round(decimals=decimals) + 0.1
-    with quiet():
+    with silence():
         oracle = powerlaw.Fit(x.numpy(), xmin=None, verbose=False)
     found = fit_power_law(x)
     assert found.alpha == pytest.approx(oracle.alpha, abs=1e-6)

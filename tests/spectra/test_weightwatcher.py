@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from quiet import quiet
+from silence import silence
 from torch import nn
 
 from lightning_factorlens.spectra.correlation_traps import correlation_traps
@@ -32,7 +32,7 @@ def small_cnn():
 
 
 def silent(function):
-    with quiet():
+    with silence():
         return function()
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from quiet import quiet
+from silence import silence
 
 from lightning_factorlens.spectra.correlation_traps import _outside, correlation_traps
 from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
@@ -15,7 +15,7 @@ from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
 
 @pytest.fixture(scope="module")
 def watcher():
-    with quiet():
+    with silence():
         weightwatcher = pytest.importorskip("weightwatcher")
         yield weightwatcher.WeightWatcher()
 
