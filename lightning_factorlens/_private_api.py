@@ -104,8 +104,10 @@ def tensor_base(tensor: Tensor) -> Tensor | None:
 def uncompiled_path(path: str) -> str:
     """The path of a module without the level that ``torch.compile`` inserts.
 
+    A compiled module below the root keeps a dot at the end, which distinguishes it from its wrapper.
+
     Example:
-        >>> uncompiled_path("_orig_mod.layer1._orig_mod.0"), uncompiled_path("_orig_mod")
-        ('layer1.0', '')
+        >>> [uncompiled_path(path) for path in ("_orig_mod.layer1._orig_mod.0", "_orig_mod", "layer1._orig_mod")]
+        ['layer1.0', '', 'layer1.']
     """
     return path.replace("_orig_mod.", "").removesuffix("_orig_mod")

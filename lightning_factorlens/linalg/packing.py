@@ -12,6 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from lightning_factorlens._private_api import tensor_base
+
 #: Gram matrix of each group, or one of all components, of which only the groups' diagonal blocks are read.
 Grams = Sequence[Tensor] | Tensor
 
@@ -83,8 +85,8 @@ def as_flat(G: Grams, sizes: Sequence[int]) -> tuple[Tensor, tuple[tuple[int, in
     Blocks of one product stay where they are; others are put one behind the other.
     """
     blocks = diagonal_blocks(G, sizes) if isinstance(G, Tensor) else G
-    base = blocks[0]._base
-    if base is None or any(g._base is not base or g.stride(1) != 1 for g in blocks):
+    base = tensor_base(blocks[0])
+    if base is None or any(tensor_base(g) is not base or g.stride(1) != 1 for g in blocks):
         squares = torch.tensor([0, *(r * r for r in sizes)]).cumsum(0).tolist()
         return torch.cat([g.flatten() for g in blocks]), tuple(zip(squares, sizes))
     first = min(int(g.storage_offset()) for g in blocks)

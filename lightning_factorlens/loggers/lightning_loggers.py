@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from typing import Any, Protocol
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Pictures
 from lightning_factorlens.loggers.media import MediaLogger, get_media_logger
@@ -139,7 +140,7 @@ class LoggerSink:
 
 def logger_prefix(logger: Any) -> str:
     """What the logger itself puts before every tag, which the layout must repeat to match."""
-    prefix = getattr(logger, "_prefix", "")
+    prefix = logger_name_prefix(logger)
     return f"{prefix}{getattr(logger, 'LOGGER_JOIN_CHAR', '-')}" if isinstance(prefix, str) and prefix else ""
 
 
