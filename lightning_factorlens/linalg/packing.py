@@ -14,6 +14,8 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from lightning_factorlens._private_api import tensor_base
+
 #: Gram matrix of each group, or one Gram matrix of all components, of which only the groups' diagonal blocks are read.
 Grams = Sequence[Tensor] | Tensor
 
@@ -139,8 +141,8 @@ def as_flat(G: Grams, sizes: Sequence[int]) -> tuple[Tensor, tuple[tuple[int, in
         (tensor([1., 1., 0., 0., 1.]), ((0, 1), (1, 2)))
     """
     blocks = diagonal_blocks(G, sizes) if isinstance(G, Tensor) else G
-    base = blocks[0]._base
-    if base is None or any(block._base is not base or block.stride(1) != 1 for block in blocks):
+    base = tensor_base(blocks[0])
+    if base is None or any(tensor_base(block) is not base or block.stride(1) != 1 for block in blocks):
         offsets = accumulate((r * r for r in sizes), initial=0)
         return torch.cat([block.flatten() for block in blocks]), tuple(zip(offsets, sizes))
     first = min(int(block.storage_offset()) for block in blocks)

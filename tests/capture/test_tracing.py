@@ -43,7 +43,7 @@ EXPECTED = ["F.relu", "act", "act-2", "block.F.relu", "inplace", "F.relu-2"]
 
 
 def kept(rows):
-    return [row.name for row in rows if row.kept]
+    return [row.name for row in rows if row.selected]
 
 
 @pytest.fixture

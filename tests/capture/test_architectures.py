@@ -60,7 +60,7 @@ def table(model, pixels, layers=None):
 
 
 def kept(rows):
-    return [row.name for row in rows if row.kept]
+    return [row.name for row in rows if row.selected]
 
 
 def check(model, pixels, count):
@@ -109,7 +109,7 @@ SCRIPT = """
 import json, sys
 sys.path.insert(0, sys.argv[1])
 import torch
-import test_families as t
+import test_architectures as t
 torch.manual_seed(1)
 print(json.dumps({f: t.kept(t.table(t.TORCHVISION[f][0](), t.TORCHVISION[f][1])) for f in sys.argv[2:]}))
 """
