@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,12 +21,11 @@ from lightning_factorlens.capture.distributed import (
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import resolve_sign_policy
-from lightning_factorlens.capture.weights import sharded_parameters, weight_layers
+from lightning_factorlens.capture.weights import WeightLayer, sharded_parameters, weight_layers
 from lightning_factorlens.concepts.similarity import layer_similarities
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess, assign_greedy
+from lightning_factorlens.distributed import Partition, SingleProcess, map_distributed
 from lightning_factorlens.factorization import fit, full_precision, make_problem
-from lightning_factorlens.factorization.problem import CHUNK
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.metrics.confidence import kl_to_uniform
 from lightning_factorlens.metrics.consistency import alternating_shift, default_shift
@@ -176,15 +175,16 @@ class FactorLens:
         o, watch = self.options, PhaseTimer(images.device)
         with isolate_model(self.model), self.forward_context():
             with watch("probe"):
-                answer = capture_distributed(self.process_group, self._ask, batch, self.layer_table, CHUNK)
+                answer, partition = capture_distributed(self.process_group, self._ask, batch, self.layer_table)
             with watch("consistency"):
                 moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
         with watch("factorization"):
-            blocks, start = self._blocks(images, answer), self._start(images)
+            blocks, partition = self._blocks(images, answer, partition)
+            start = self._start(images)
         numbers = sum(block.samples.numel() for block in blocks)
         with limit_threads(numbers), watch("factorization"):
-            problem = make_problem(blocks, o.weighting, self.process_group, o.solver, warm=start is not None)
-            result = problem.gather_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
+            problem = make_problem(blocks, o.weighting, partition, o.solver, warm=start is not None)
+            result = fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed)
         with limit_threads(numbers), watch("metrics"), torch.no_grad(), full_precision():
             scopes = BlockGroups(problem)
             curves = scopes.curves(result)
@@ -257,22 +257,23 @@ class FactorLens:
             notes.append(f"no consistency: {'the outputs are not (N, classes)' if asked else 'no images are shifted'}")
         return tuple(notes)
 
-    def _blocks(self, images: Tensor, answer: Capture) -> list[Block]:
+    def _blocks(self, images: Tensor, answer: Capture, partition: Partition) -> tuple[list[Block], Partition]:
         o = self.options
         inputs = resolve_sign_policy("input_sign_policy", o.input_sign_policy)
         activations = resolve_sign_policy("activation_sign_policy", o.activation_sign_policy)
         pixels = input_blocks(images, o.max_neurons_per_layer, o.seed)
-        blocks = apply_sign_policies_distributed(self.process_group, pixels, answer.layers, inputs, activations, CHUNK)
+        blocks, partition = apply_sign_policies_distributed(partition, pixels, answer.layers, inputs, activations)
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
-        return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks]
+        return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks], partition
 
     def _spectra(self) -> tuple[LayerSpectrum, ...]:
         if not self.options.fit_power_law:
             return ()
         layers = weight_layers(self.model)
-        who = assign_greedy([spectrum_cost(layer) for layer in layers], [0.0] * self.process_group.world_size)
-        own = [layer for layer, p in zip(layers, who) if p == self.process_group.rank]
-        found = self.process_group.all_gather_object(layer_spectra(self.model, cache=self.spectra, layers=own))
-        parts = [iter(spectra) for spectra in found]
-        return tuple(next(parts[p]) for p in who)
+        costs = [spectrum_cost(layer) for layer in layers]
+
+        def spectra_of(own: list[WeightLayer]) -> Sequence[LayerSpectrum]:
+            return layer_spectra(self.model, cache=self.spectra, layers=own)
+
+        return tuple(map_distributed(self.process_group, spectra_of, layers, costs))
