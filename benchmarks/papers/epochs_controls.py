@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.papers.epochs import CORRELATIONS, RANKS, correlations
-from benchmarks.papers.look import area
+from benchmarks.papers.measurement import area
 from benchmarks.papers.settings import CONTROL_RATE, Settings
 from benchmarks.papers.statistics import mean, seed_weights, spearman
-from benchmarks.stopping.measured import lens_numbers, loss_and_accuracy, outputs
-from benchmarks.stopping.nets import Classifier, build
-from benchmarks.stopping.run import Run
+from benchmarks.stopping.epoch_measurements import lens_numbers, loss_and_accuracy, outputs
+from benchmarks.stopping.networks import Classifier, build
 from benchmarks.stopping.tasks import TASKS
+from benchmarks.stopping.training_run import Run
 from lightning_factorlens import FactorLens
 
 #: Runs that overfit, one on clean labels and one on labels of which 40 % are wrong, at seeds that no record has.
