@@ -1,4 +1,4 @@
-"""Small networks, each with something that a careless guest would disturb, as modules from (N, 3, 8, 8) to (N, 3)."""
+"""Small networks from (N, 3, 8, 8) to (N, 3), each with a state that a careless callback would change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Callbacks that begin, interrupt and record a training, so that two of them can be compared."""
+"""Callbacks that seed, interrupt and record a training, so that two trainings can be compared."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ PREFIXES = ("factorlens", "other")
 
 
 class Seed(Callback):
-    """In the process that trains: Python seeds its generator anew where a process is forked."""
+    """Seeds in the process that trains, because Python seeds its generator anew in a forked process."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Before anything is drawn."""
+        """Seeds before anything is drawn."""
         torch.manual_seed(7)
         np.random.seed(7)
         random.seed(7)
 
 
 class Save(Callback):
-    """Writes the checkpoint that training is resumed from."""
+    """Writes the checkpoint from which training is resumed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """In the middle of an epoch."""
+        """Saves in the middle of an epoch, where training ends."""
         trainer.save_checkpoint(self.folder / "middle.ckpt")
 
 
 class Memory(Logger):
-    """Keeps every value that is logged, in order."""
+    """A logger that keeps every logged value in order."""
 
     name, version = "memory", 0
 
@@ -47,28 +47,28 @@ class Memory(Logger):
         self.rows: list[tuple[int | None, dict[str, float]]] = []
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Keeps them."""
+        """Keeps the step and the values."""
         self.rows.append((step, dict(metrics)))
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """Keeps nothing."""
+        """Ignored."""
 
 
 class Record(Callback):
-    """Writes, in every process and at the very end of fit, what must not depend on the lens."""
+    """Writes, in every process and at the end of fit, everything that must not depend on the lens."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Whatever a later step, epoch or run could depend on."""
+        """Collects everything on which a later step, epoch or run could depend."""
         path = self.folder / "end.ckpt"
         trainer.save_checkpoint(path)
         checkpoint = torch.load(path, weights_only=True)
-        ours = [c.state_key for c in trainer.callbacks if type(c).__module__.startswith("lightning_factorlens")]  # type: ignore[attr-defined]
-        checkpoint["callbacks"] = {k: v for k, v in checkpoint["callbacks"].items() if k not in ours}
+        lens_keys = [c.state_key for c in trainer.callbacks if type(c).__module__.startswith("lightning_factorlens")]  # type: ignore[attr-defined]
+        checkpoint["callbacks"] = {k: v for k, v in checkpoint["callbacks"].items() if k not in lens_keys}
         rows = [row for logger in trainer.loggers if isinstance(logger, Memory) for row in logger.rows]
-        logged = [(step, _users(metrics)) for step, metrics in rows]
+        logged = [(step, _without_lens(metrics)) for step, metrics in rows]
         lenses = [c for c in trainer.callbacks if isinstance(c, FactorLensCallback)]  # type: ignore[attr-defined]
         random_state = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
         compiled = torch._dynamo.utils.counters["stats"]["unique_graphs"]
@@ -79,7 +79,7 @@ class Record(Callback):
             "gradients": {k: p.grad for k, p in pl_module.named_parameters()},
             "optimizers": [o.state_dict() for o in trainer.optimizers],
             "logged": [row for row in logged if set(row[1]) - {"epoch"}],
-            "metrics": _users(trainer.callback_metrics),
+            "metrics": _without_lens(trainer.callback_metrics),
             "random": random_state,
             "flags": {name: module.training for name, module in pl_module.named_modules()},
             "requires_grad": {k: p.requires_grad for k, p in pl_module.named_parameters()},
@@ -91,7 +91,7 @@ class Record(Callback):
         torch.save(found, self.folder / f"rank{trainer.global_rank}.pt")
 
 
-def _users(metrics: Any) -> dict[str, Any]:
-    """What is not the lens's own."""
-    ours = tuple(f"{prefix}{end}" for prefix in PREFIXES for end in ("/", "_"))
-    return {k: v for k, v in metrics.items() if not k.startswith(ours)}
+def _without_lens(metrics: Any) -> dict[str, Any]:
+    """The metrics that the lens did not log."""
+    lens_prefixes = tuple(f"{prefix}{end}" for prefix in PREFIXES for end in ("/", "_"))
+    return {k: v for k, v in metrics.items() if not k.startswith(lens_prefixes)}

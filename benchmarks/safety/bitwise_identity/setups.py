@@ -1,4 +1,4 @@
-"""The set-ups: so chosen that any two settings of different kinds meet in at least one of them."""
+"""The set-ups, chosen so that any two settings of different kinds occur together in at least one of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.safety.bitwise_identity.models import FAMILIES
 
-#: Every kind of setting and its values, the plainest first; ``lens`` is what watches.
+#: Every kind of setting and its values, the default first.
 KINDS: dict[str, tuple[Any, ...]] = {
     "model": tuple(FAMILIES),
     "precision": ("32-true", "bf16-mixed", "bf16-true", "64-true"),
@@ -24,7 +24,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
     "devices": (1, 2),
     "resume": (False, True),
 }
-#: What makes a set-up slow: taken only where it is needed to meet something.
+#: Settings that make a set-up slow, with a penalty: they are used only where a missing pair needs them.
 SLOW = {("compile", "net, inductor"): 8, ("devices", 2): 8, ("compile", "net, aot_eager"): 2, ("workers", 2): 2}
 
 
@@ -47,18 +47,21 @@ class SetUp:
     resume: bool = False
 
     def __str__(self) -> str:
-        plain = SetUp()
-        told = [(f.name, getattr(self, f.name)) for f in fields(self)]
-        rest = [f"{n} {v}" if n != "resume" else "resumed" for n, v in told[1:] if v != getattr(plain, n)]
-        return ", ".join([self.model, *rest])
+        default = SetUp()
+        words = [self.model]
+        for kind in fields(self)[1:]:
+            value = getattr(self, kind.name)
+            if value != getattr(default, kind.name):
+                words.append("resumed" if kind.name == "resume" else f"{kind.name} {value}")
+        return ", ".join(words)
 
     def pairs(self) -> set[frozenset[tuple[str, Any]]]:
-        """Every two settings that meet here."""
+        """All pairs of settings of this set-up."""
         return {frozenset(p) for p in combinations([(f.name, getattr(self, f.name)) for f in fields(self)], 2)}
 
 
 def possible(s: SetUp) -> bool:
-    """Whether torch and Lightning can train so, with or without a lens."""
+    """Whether torch and Lightning can train a set-up, with or without a lens."""
     impossible = (
         # Manual optimisation: Lightning accumulates nothing and averages no two optimizers; LBFGS wants a closure.
         s.model == "gan" and (s.accumulate > 1 or s.averaging == "swa" or s.optimizer == "lbfgs"),
@@ -72,7 +75,11 @@ def possible(s: SetUp) -> bool:
 
 
 def every_pair() -> tuple[SetUp, ...]:
-    """Greedily: the next set-up is the one, grown from a pair still missing, where most missing pairs meet."""
+    """Set-ups in which every possible pair of settings occurs, found greedily.
+
+    Each set-up starts from one missing pair and takes, for every further kind, the setting that covers the most missing
+    pairs.
+    """
     everything = [(kind, value) for kind, values in KINDS.items() for value in values]
     missing = {frozenset(p) for p in combinations(everything, 2) if p[0][0] != p[1][0]}
     missing = {p for p in missing if possible(replace(SetUp(), **dict(p)))}

@@ -1,4 +1,4 @@
-"""One training, with or without the lens, and everything there is to compare at its end."""
+"""Trains one set-up, with or without the lens, and returns everything that is compared at its end."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ from benchmarks.safety.bitwise_identity.setups import SetUp
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 from lightning_factorlens.factorization import HALS
 
-BATCHES, BATCH, EPOCHS = 5, 8, 3
+BATCHES = 5
+BATCH = 8
+EPOCHS = 3
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Fixed noise with labels; an augmentation draws from torch, numpy or Python whenever an image is served."""
+    """Fixed random images with labels; the augmentation draws from torch, numpy or Python for every image."""
 
     def __init__(self, n: int, augmentation: str = "none", seed: int = 0) -> None:
         g = torch.Generator().manual_seed(seed)
@@ -42,7 +44,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
 
 class Student(LightningModule):
-    """Trains a network in the way a set-up says."""
+    """Trains a network as a set-up describes."""
 
     def __init__(self, setup: SetUp) -> None:
         super().__init__()
@@ -51,25 +53,25 @@ class Student(LightningModule):
         self.automatic_optimization = self.generator is None
 
     def configure_model(self) -> None:
-        """Compiles the network, in the process that trains it."""
+        """Compiles the network in the process that trains it."""
         kind, _, backend = self.setup_.compile.partition(", ")
         if kind == "net" and not isinstance(self.net, torch._dynamo.OptimizedModule):
             self.net = cast(nn.Module, torch.compile(self.net, backend=backend))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores (N, 3)."""
+        """Returns the scores, shape (N, 3)."""
         return self.net(x)
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
         """Logs at every step and epoch; a GAN takes one step of each of its optimizers."""
         if self.generator is not None:
-            self._play(batch[0])
+            self._gan_step(batch[0])
             return None
         loss = nn.functional.cross_entropy(self(batch[0]), batch[1])
         self.log("train_loss", loss, on_step=True, on_epoch=True)
         return loss
 
-    def _play(self, real: Tensor) -> None:
+    def _gan_step(self, real: Tensor) -> None:
         assert self.generator is not None
         optimizers: Any = self.optimizers()
         for optimizer, sign in zip(optimizers, (-1, 1)):
@@ -117,8 +119,8 @@ class Student(LightningModule):
         return optimizer if self.generator is None else {"optimizer": optimizer}
 
 
-def watchers(kind: str) -> list[Callback]:
-    """The lenses of a set-up, small ones."""
+def lens_callbacks(kind: str) -> list[Callback]:
+    """The lenses of a set-up, with small options."""
     small: dict[str, Any] = {
         "probe_size": 16, "ranks": (1, 2, 4), "solver": HALS(n_init=1), "on_error": "raise", "verbose": False,
         "figures_every_n": 0,
@@ -130,13 +132,13 @@ def watchers(kind: str) -> list[Callback]:
     return [FactorLensCallback(**{**small, **more.get(kind, {})})]
 
 
-def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> list[dict[str, Any]]:
-    """Trains.
+def train(setup: SetUp, folder: Path, make_callbacks: Callable[[], list[Callback]]) -> list[dict[str, Any]]:
+    """Trains one set-up.
 
     Args:
-        setup: How.
-        folder: Everything is written there; emptied first. The same for both trainings: checkpoints name it.
-        guests: Makes what watches, anew for every Trainer.
+        setup: What to train.
+        folder: Folder for all files; it is emptied first. Both trainings use the same folder, as checkpoints name it.
+        make_callbacks: Returns new callbacks to compare with and without; called for every Trainer.
 
     Returns:
         The record of each process.
@@ -146,14 +148,14 @@ def train(setup: SetUp, folder: Path, guests: Callable[[], list[Callback]]) -> l
     torch._dynamo.utils.counters.clear()
     if setup.resume:
         middle = BATCHES // setup.accumulate + 1  # within the second epoch
-        _fit(setup, folder, [*guests(), Save(folder)], None, max_steps=middle)
+        _fit(setup, folder, [*make_callbacks(), Save(folder)], None, max_steps=middle)
     _fit(
-        setup, folder, [*guests(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS
+        setup, folder, [*make_callbacks(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS
     )
     return [torch.load(folder / f"rank{r}.pt", weights_only=False) for r in range(setup.devices)]
 
 
-def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | None, **length: int) -> None:
+def _fit(setup: SetUp, folder: Path, callbacks: list[Callback], checkpoint: Path | None, **length: int) -> None:
     averaging: dict[str, list[Callback]] = {
         "none": [], "ema": [EMAWeightAveraging(decay=0.8)], "swa": [StochasticWeightAveraging(0.02, 1)],
     }  # fmt: skip
@@ -162,12 +164,12 @@ def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | 
         "twice an epoch": {"val_check_interval": 0.5}, "none": {"limit_val_batches": 0},
     }  # fmt: skip
     keep = ModelCheckpoint(folder / "kept", monitor="train_loss" if setup.model != "gan" else None, save_top_k=1)
-    # A GAN's losses each leave out the other network.
+    # Each loss of a GAN does not depend on the other network's parameters.
     strategy = "ddp_fork_find_unused_parameters_true" if setup.model == "gan" else "ddp_fork"
     strategy = strategy if setup.devices > 1 else "auto"
     trainer = Trainer(
         **length, **validation[setup.validation], precision=setup.precision, logger=Memory(), log_every_n_steps=1,  # type: ignore[arg-type]
-        callbacks=[Seed(), *averaging[setup.averaging], keep, *guests], accumulate_grad_batches=setup.accumulate,
+        callbacks=[Seed(), *averaging[setup.averaging], keep, *callbacks], accumulate_grad_batches=setup.accumulate,
         accelerator="cpu", devices=setup.devices, strategy=strategy,
         enable_progress_bar=False, enable_model_summary=False, default_root_dir=folder,
     )  # fmt: skip
@@ -179,7 +181,7 @@ def _fit(setup: SetUp, folder: Path, guests: list[Callback], checkpoint: Path | 
     module: Any = Student(setup)
     if setup.compile.startswith("whole"):
         module = torch.compile(module, backend=setup.compile.partition(", ")[2])
-    # The validation loader shuffles: whoever draws a batch of it moves the random state.
+    # The validation loader shuffles, so that drawing a batch from it would change the random state.
     trainer.fit(
         module, DataLoader(data[0], shuffle=True, **options), DataLoader(data[1], shuffle=True, **options),
         ckpt_path=checkpoint,

@@ -1,4 +1,4 @@
-"""A few of the set-ups of `benchmarks/do_no_harm.py`, and that its comparison sees what a careless guest does."""
+"""Some set-ups of the bitwise identity check, and tests that its comparison finds what a careless callback changes."""
 
 import logging
 import random
@@ -9,7 +9,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 
-from benchmarks.safety.bitwise_identity.compare import apart, compare, differences
+from benchmarks.safety.bitwise_identity.compare import IDENTICAL, compare, compare_in_subprocess, differences
 from benchmarks.safety.bitwise_identity.setups import KINDS, SetUp, every_pair, possible
 from benchmarks.safety.bitwise_identity.train import train
 
@@ -36,16 +36,16 @@ def quiet():
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=str)
-def test_training_is_bit_for_bit_what_it_would_have_been(setup, tmp_path, quiet):
+def test_training_with_the_lens_equals_training_without_it_bit_for_bit(setup, tmp_path, quiet):
     row = compare(setup, tmp_path / "run")
-    assert row["verdict"] == "identical", row["why"]
-    assert row["looks"] >= 2
+    assert row["result"] == IDENTICAL, row["differences"]
+    assert row["measurements"] >= 2
 
 
 @pytest.mark.slow
-def test_two_processes_are(tmp_path):
-    row = apart(SetUp("dropout", devices=2, augmentation="python"), tmp_path / "run")
-    assert row["verdict"] == "identical", row["why"]
+def test_training_on_two_processes_is_unchanged_bit_for_bit(tmp_path):
+    row = compare_in_subprocess(SetUp("dropout", devices=2, augmentation="python"), tmp_path / "run")
+    assert row["result"] == IDENTICAL, row["differences"]
 
 
 class Thaws(Callback):
@@ -75,16 +75,17 @@ class Fetches(Callback):
 
 
 @pytest.mark.parametrize(
-    ("careless", "sees"),
+    ("careless", "changed"),
     [(Thaws, "flags"), (Draws, "random/python"), (Forgets, "hooks"), (Moves, "weights"), (Fetches, "logged")],
 )
-def test_a_careless_guest_is_seen(careless, sees, tmp_path, quiet):
+def test_the_change_of_a_careless_callback_is_found(careless, changed, tmp_path, quiet):
     setup = SetUp("frozen norm")
-    alone, watched = train(setup, tmp_path / "run", list), train(setup, tmp_path / "run", lambda: [careless()])
-    assert any(where.startswith(f"/0/{sees}") for where in differences(alone, watched))
+    without = train(setup, tmp_path / "run", list)
+    with_callback = train(setup, tmp_path / "run", lambda: [careless()])
+    assert any(path.startswith(f"/0/{changed}") for path in differences(without, with_callback))
 
 
-def test_differences_of_a_bit_are_named():
+def test_a_difference_of_one_bit_is_found():
     a = {"x": [torch.zeros(3), {"y": 1}], "z": (np.arange(3), 0.5, float("nan"))}
     b = {"x": [torch.tensor([0.0, -0.0, 0.0]), {"y": 1, "w": 2}], "z": (np.arange(3), 0.5, float("nan"))}
     assert list(differences(a, a)) == []
@@ -92,7 +93,7 @@ def test_differences_of_a_bit_are_named():
     assert list(differences(torch.zeros(2), torch.zeros(2).double())) == [""]
 
 
-def test_any_two_settings_meet():
+def test_any_two_settings_occur_together_in_some_setup():
     setups = every_pair()
     assert len(setups) >= 60
     assert all(possible(s) for s in setups)
