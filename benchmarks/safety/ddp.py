@@ -1,11 +1,12 @@
-"""One look on 1, 2 and 4 processes: seconds, memory, and whether the numbers stay the same.
+"""One measurement on 1, 2 and 4 processes: seconds, memory, and whether the numbers stay the same.
 
-python -m benchmarks.safety.ddp [--quick] [--processes 1 2 4] [--looks 4]
+    python -m benchmarks.safety.ddp [--quick] [--processes 1 2 4] [--measurements 4]
 
-A network of many neurons (about 393,000, none left out) and a probe of 512 images; every process has one thread, and
-they talk over gloo on one machine. Two kinds of seconds: wall seconds from the first to begin to the last to end, and
-processor seconds of the busiest process, its transfers included. Where there are fewer cores than processes, or others
-use the machine, only the second says what each process would need on a core of its own; they stand beside each other.
+A network of many neurons (about 393,000, none left out) and a probe of 512 images. Every process has one thread, and
+the processes communicate by gloo on one machine. Two kinds of seconds are reported: wall seconds from the first process
+that begins to the last that ends, and processor seconds of the busiest process, its transfers included. Where there are
+fewer cores than processes, or other work on the machine, only the processor seconds show what each process would need
+on a core of its own.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import resource
 import socket
 import tempfile
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-# One thread, said before the numerical libraries are loaded.
+# The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 
 import torch
@@ -33,125 +36,156 @@ from lightning_factorlens.results import Observation
 
 PHASES = ("probe", "factorization", "metrics", "spectra")
 
+#: What one process reports, and the summary over the processes.
+Report = dict[str, Any]
+Summary = dict[str, Any]
+
 
 def main() -> None:
-    """Measures, writes JSON and table, and closes with the figures."""
+    """Measures, writes the results and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="128 images, a quarter of the neurons; nothing is written")
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--looks", type=int, default=4, help="after the first, which starts cold")
+    parser.add_argument("--measurements", type=int, default=4, help="number after the first one, which starts cold")
     args = parser.parse_args()
     before = machine()
-    found = {size: measure(size, args.looks, args.quick) for size in sorted({1, *args.processes})}
-    rows = {size: summary(runs) for size, runs in found.items()}
-    for row, runs in zip(rows.values(), found.values()):
-        row["difference"] = max(difference(found[1][0]["numbers"], run["numbers"]) for run in runs)
-    neurons, images = found[1][0]["neurons"], found[1][0]["images"]
-    figures = figures_of(rows)
-    text = table(rows, before, neurons, images)
+    reports = {}
+    for size in sorted({1, *args.processes}):
+        reports[size] = measure(size, args.measurements, args.quick)
+    single = reports[1][0]
+    summaries = {}
+    for size, of_size in reports.items():
+        summaries[size] = summary(of_size)
+        summaries[size]["difference"] = max(difference(single["numbers"], r["numbers"]) for r in of_size)
+    figures = judge(summaries)
+    text = section(summaries, before, single["neurons"], single["images"])
     if args.quick:
         print(text)
     else:
-        payload = {"machine": before, "load_after": os.getloadavg(), "neurons": neurons, "images": images}
-        write_json("safety", "ddp", {**payload, "processes": rows}, figures)
+        payload = {"machine": before, "load_after": os.getloadavg()}
+        payload |= {"neurons": single["neurons"], "images": single["images"], "processes": summaries}
+        write_json("safety", "ddp", payload, figures)
         write_section("safety", "ddp", text)
     print_figures(figures)
 
 
 def network(quick: bool) -> nn.Module:
-    """Wide early layers, as in a network for large images, and cheap convolutions: features are what costs."""
+    """A network with wide early layers and cheap convolutions, so that most of the cost is that of the features."""
     torch.manual_seed(0)
     wide = 8 if quick else 32
 
     def block(a: int, b: int) -> list[nn.Module]:
         return [nn.Conv2d(a, a, 3, padding=1, groups=a, bias=False), nn.Conv2d(a, b, 1), nn.ReLU()]
 
-    parts = [nn.Conv2d(3, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), *block(wide, 2 * wide)]
+    layers: list[nn.Module] = [nn.Conv2d(3, wide, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), *block(wide, 2 * wide)]
     for _ in range(3):
-        parts += block(2 * wide, 2 * wide)
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(32 * wide, 10)).eval()
+        layers += block(2 * wide, 2 * wide)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(32 * wide, 10)).eval()
 
 
 @torch.no_grad()
-def train_a_little(model: nn.Module, step: int) -> None:
-    """Stands for an epoch: the weights move, the same in all processes."""
+def perturb_weights(model: nn.Module, step: int) -> None:
+    """Moves the weights as an epoch of training would, by the same amount in all processes."""
     random = torch.Generator().manual_seed(step)
     for p in model.parameters():
         p += 0.05 * p.std() * torch.randn(p.shape, generator=random)
 
 
-def pictures(count: int) -> Tensor:
+def smooth_images(count: int) -> Tensor:
     """Smooth random images, shape (count, 3, 64, 64)."""
     coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     return nn.functional.interpolate(coarse, 64, mode="bilinear")
 
 
-def measure(size: int, count: int, quick: bool) -> list[dict[str, Any]]:
-    """Looks in ``size`` processes: what each of them measured."""
+def measure(size: int, count: int, quick: bool) -> list[Report]:
+    """Measures in ``size`` processes, once cold and ``count`` times warm; one report per process."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     with tempfile.TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(process, (size, port, folder, count, quick), nprocs=size)
-        runs = [torch.load(f"{folder}/{place}.pt", weights_only=False) for place in range(size)]
-    print(f"{size} processes: {[round(max(r['looks'][k]['wall'] for r in runs), 2) for k in range(count + 1)]} s")
-    return runs
+        reports = [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(size)]
+    walls = [round(slowest(reports, k, "wall"), 2) for k in range(count + 1)]
+    print(f"{size} processes: {walls} s")
+    return reports
 
 
-def process(place: int, size: int, port: int, folder: str, count: int, quick: bool) -> None:
-    """One of the processes."""
+def process(rank: int, size: int, port: int, folder: str, count: int, quick: bool) -> None:
+    """The work of one process; writes its report to ``folder/RANK.pt``."""
     torch.set_num_threads(1)
-    team = SingleProcess()
+    group = SingleProcess()
     if size > 1:
-        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=place, world_size=size)
-        team = get_process_group(torch.device("cpu"), size)
-    model, images = network(quick), pictures(128 if quick else 512)
-    lens = FactorLens(model, LensOptions(max_neurons_per_layer=None), process_group=team)
-    with team.synchronized_errors():
+        dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
+        group = get_process_group(torch.device("cpu"), size)
+    model = network(quick)
+    images = smooth_images(128 if quick else 512)
+    lens = FactorLens(model, LensOptions(max_neurons_per_layer=None), process_group=group)
+    with group.synchronized_errors():
         lens.select_layers(images)
-    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    looks, numbers = [], []
+    memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    measurements = []
+    numbers = []
+    neurons = 0
     for step in range(count + 1):
-        train_a_little(model, step)
-        team.all_gather_object("ready")
-        wall, cpu = time.perf_counter(), time.process_time()
-        with team.synchronized_errors():
-            seen = lens.observe(images, step)
-        looks.append(
-            {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "seconds": dict(seen.seconds)}
-        )
-        numbers.append(numbers_of(seen))
-        neurons = sum(len(w) for w in seen.factorization.W[0]) if seen.factorization else 0
-        del seen
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base
-    found = {"looks": looks, "numbers": numbers, "mib": peak / 1024, "neurons": neurons, "images": len(images)}
-    torch.save(found, f"{folder}/{place}.pt")
+        perturb_weights(model, step)
+        group.all_gather_object("ready")
+        wall = time.perf_counter()
+        cpu = time.process_time()
+        with group.synchronized_errors():
+            observation = lens.observe(images, step)
+        wall = time.perf_counter() - wall
+        cpu = time.process_time() - cpu
+        measurements.append({"wall": wall, "cpu": cpu, "seconds": dict(observation.seconds)})
+        numbers.append(numbers_of(observation))
+        if observation.factorization:
+            neurons = sum(len(W) for W in observation.factorization.W[0])
+        del observation
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory_before
+    report = {"measurements": measurements, "numbers": numbers, "mib": peak / 1024}
+    report |= {"neurons": neurons, "images": len(images)}
+    torch.save(report, Path(folder) / f"{rank}.pt")
     if size > 1:
         dist.destroy_process_group()
 
 
-def numbers_of(seen: Observation) -> dict[str, float]:
-    """Curves, floors, effective ranks, consistency and α by name."""
-    found = {f"effective_rank/{s}": v for s, v in seen.effective_rank.items()}
-    for name, curves in (("curve", seen.curves), ("floor", seen.svd_curves)):
-        found |= {f"{name}/{s}/{r}": e for s, c in curves.items() for r, e in zip(c.ranks, c.rel_error)}
-    found |= {f"alpha/{s.layer}": s.fit.alpha for s in seen.spectra if s.fit.alpha == s.fit.alpha}
-    return found | ({} if seen.consistency is None else {"consistency": seen.consistency})
+def numbers_of(observation: Observation) -> dict[str, float]:
+    """Curves, lower bounds by singular values, effective ranks, consistency and α, by name."""
+    numbers = {f"effective_rank/{scope}": rank for scope, rank in observation.effective_rank.items()}
+    for name, curves in (("curve", observation.curves), ("floor", observation.svd_curves)):
+        for scope, curve in curves.items():
+            for rank, error in zip(curve.ranks, curve.rel_error):
+                numbers[f"{name}/{scope}/{rank}"] = error
+    for spectrum in observation.spectra:
+        if spectrum.fit.alpha == spectrum.fit.alpha:  # a layer without a fit has NaN
+            numbers[f"alpha/{spectrum.layer}"] = spectrum.fit.alpha
+    if observation.consistency is not None:
+        numbers["consistency"] = observation.consistency
+    return numbers
 
 
-def difference(alone: list[dict[str, float]], together: list[dict[str, float]]) -> float:
-    """The largest of any number at any look, relative where the number is above 1."""
-    pairs = [(a[name], b[name]) for a, b in zip(alone, together) for name in a]
-    return max(abs(a - b) / max(1.0, abs(a)) for a, b in pairs)
+def difference(single: Sequence[dict[str, float]], several: Sequence[dict[str, float]]) -> float:
+    """The largest difference of any number of any measurement, relative where the number is above 1."""
+    largest = 0.0
+    for a, b in zip(single, several):
+        for name, value in a.items():
+            largest = max(largest, abs(value - b[name]) / max(1.0, abs(value)))
+    return largest
 
 
-def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of all processes: the cold look, the fastest of the warm ones (others use the machine too), memory."""
-    walls, cpus = (
-        [max(r["looks"][k][kind] for r in runs) for k in range(len(runs[0]["looks"]))] for kind in ("wall", "cpu")
-    )
-    fastest = min(range(1, len(walls)), key=lambda k: walls[k])
-    phases = {p: max(r["looks"][fastest]["seconds"][p] for r in runs) for p in PHASES}
+def slowest(reports: Sequence[Report], k: int, kind: str) -> float:
+    """Seconds of the k-th measurement in the process that needed most."""
+    return max(report["measurements"][k][kind] for report in reports)
+
+
+def summary(reports: Sequence[Report]) -> Summary:
+    """Over all processes: the cold measurement, the fastest of the warm ones (others use the machine too), memory."""
+    count = len(reports[0]["measurements"])
+    walls = [slowest(reports, k, "wall") for k in range(count)]
+    cpus = [slowest(reports, k, "cpu") for k in range(count)]
+    fastest = min(range(1, count), key=lambda k: walls[k])
+    phases = {}
+    for phase in PHASES:
+        phases[phase] = max(report["measurements"][fastest]["seconds"][phase] for report in reports)
     return {
         "wall": min(walls[1:]),
         "cpu": min(cpus[1:]),
@@ -160,14 +194,15 @@ def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "walls": walls,
         "cpus": cpus,
         "phases": phases,
-        "mib": max(r["mib"] for r in runs),
+        "mib": max(report["mib"] for report in reports),
     }
 
 
-def figures_of(rows: dict[int, dict[str, Any]]) -> list[Figure]:
-    """Against one process."""
-    one, figures = rows[1], []
-    for size, row in rows.items():
+def judge(summaries: dict[int, Summary]) -> list[Figure]:
+    """The figures of several processes relative to one."""
+    one = summaries[1]
+    figures = []
+    for size, row in summaries.items():
         if size > 1:
             figures += [
                 Figure(f"ddp_cpu_speedup_{size}", one["cpu"] / row["cpu"], 0.7 * size),
@@ -180,21 +215,24 @@ def figures_of(rows: dict[int, dict[str, Any]]) -> list[Figure]:
     return figures
 
 
-def table(rows: dict[int, dict[str, Any]], where: dict[str, Any], neurons: int, images: int) -> str:
-    """The section of benchmarks/README.md."""
-    head = ["processes", "warm look: processor s", "wall s", *(f"{p} s" for p in PHASES)]
-    head += ["first look: processor s", "wall s", "memory, MiB", "largest difference"]
-    body = []
-    for size, r in rows.items():
-        cells = [r["cpu"], r["wall"], *r["phases"].values(), r["cpu_cold"], r["wall_cold"]]
-        body.append([str(size), *(f"{x:.2f}" for x in cells), f"{r['mib']:.0f}", f"{r['difference']:.0e}"])
+def section(summaries: dict[int, Summary], about: dict[str, Any], neurons: int, images: int) -> str:
+    """The section of the README."""
+    header = ["processes", "warm: processor s", "wall s", *(f"{phase} s" for phase in PHASES)]
+    header += ["first: processor s", "wall s", "memory, MiB", "largest difference"]
+    rows = []
+    for size, row in summaries.items():
+        seconds = [row["cpu"], row["wall"], *row["phases"].values(), row["cpu_cold"], row["wall_cold"]]
+        cells = [f"{x:.2f}" for x in seconds]
+        rows.append([str(size), *cells, f"{row['mib']:.0f}", f"{row['difference']:.0e}"])
     return (
         "## Several processes\n\n"
-        f"`python -m benchmarks.safety.ddp`, {where['date'][:10]}, {where['processor']}, {where['cores']} cores shared with "
-        f"other work (load {where['load_average'][0]:.1f} at the start), one thread a process, gloo. {images} images, "
-        f"{neurons:,} features, none left out. Processor seconds and memory (above that before the look) are those of "
-        "the process that needed most, phases are wall seconds; a warm look goes on from the last one's factors, the "
-        "fastest counts. With more processes than cores the wall seconds say nothing.\n\n" + markdown_table(head, body)
+        f"`python -m benchmarks.safety.ddp`, {about['date'][:10]}, {about['processor']}, {about['cores']} cores shared "
+        f"with other work (load {about['load_average'][0]:.1f} at the start), one thread per process, gloo. {images} "
+        f"images, {neurons:,} features, none left out. Processor seconds and memory (above that before the "
+        "measurement) are those of the process that needed most, phases are wall seconds. A warm measurement starts "
+        "from the factors of the one before; the fastest counts. With more processes than cores the wall seconds have "
+        "no meaning.\n\n"
+        + markdown_table(header, rows)
     )
 
 

@@ -100,7 +100,7 @@ def main() -> None:
     """Runs the comparisons, writes the results and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a third of the set-ups")
-    parser.add_argument("--only", default="", help="run only set-ups whose name contains this; others keep their result")
+    parser.add_argument("--only", default="", help="run only set-ups whose name contains this word")
     args = parser.parse_args()
     rows = compare_all(every_pair()[:: 3 if args.quick else 1], args.only)
     figures = [

@@ -15,7 +15,7 @@ CLASSES = 3
 
 
 def mlp() -> nn.Module:
-    """Linear layers alone."""
+    """A multilayer perceptron: linear layers only."""
     return nn.Sequential(nn.Flatten(), nn.Linear(192, 24), nn.ReLU(), nn.Linear(24, CLASSES))
 
 
@@ -27,20 +27,20 @@ def cnn() -> nn.Module:
 
 
 def frozen_norm() -> nn.Module:
-    """The first batch norm stays in eval mode: `train()` on the root would thaw it."""
+    """A CNN whose first batch norm stays in eval mode; `train()` on the root would put it into training mode."""
     net = cnn()
     net[1].eval().requires_grad_(False)  # type: ignore[index]
     return net
 
 
 def dropout() -> nn.Module:
-    """Draws from torch's generator in training mode."""
+    """A CNN with dropout, which draws from torch's generator in training mode."""
     conv = [nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Dropout2d(0.3)]
     return nn.Sequential(*conv, nn.Flatten(), nn.Linear(288, 16), nn.ReLU(), nn.Dropout(0.4), nn.Linear(16, CLASSES))
 
 
 class Tied(nn.Module):
-    """One weight in two layers, one ReLU called twice."""
+    """A network with one weight in two layers and one ReLU that is called twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,20 +49,20 @@ class Tied(nn.Module):
         self.relu, self.head = nn.ReLU(inplace=True), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         x = self.relu(self.b(self.relu(self.a(self.stem(x)))))
         return self.head(x.mean((2, 3)))
 
 
 class Functional(nn.Module):
-    """Functional ReLU, normalisation and dropout: no modules to hook."""
+    """A network with functional ReLU, normalization and dropout, which are no modules that could be hooked."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.head = nn.Conv2d(3, 8, 3), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         x = nn.functional.relu(self.conv(x))
         x = nn.functional.dropout(nn.functional.layer_norm(x, x.shape[1:]), 0.2, self.training)
         return self.head(torch.relu(x).mean((2, 3)))
@@ -79,7 +79,7 @@ class Residual(nn.Module):
         self.head = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         x = self.relu(self.stem(x))
         x = self.relu(x + self.bn2(self.conv2(self.relu(self.bn1(self.conv1(x))))))
         return self.head(x.mean((2, 3)))
@@ -95,12 +95,12 @@ class Patches(nn.Module):
         self.head = nn.Linear(16, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         return self.head(self.blocks(self.patch(x).flatten(2).transpose(1, 2) + self.place).mean(1))
 
 
 class Buffers(nn.Module):
-    """Counts its calls and averages its activations in every forward pass, also in eval mode."""
+    """A network whose buffers count calls and average activations in every forward pass, also in eval mode."""
 
     calls: Tensor
     average: Tensor
@@ -112,15 +112,15 @@ class Buffers(nn.Module):
         self.register_buffer("average", torch.zeros(8))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         x = nn.functional.relu(self.conv(x))
         self.calls += 1  # in place
-        self.average = 0.9 * self.average + 0.1 * x.detach().mean((0, 2, 3)).to(self.average)  # another object
+        self.average = 0.9 * self.average + 0.1 * x.detach().mean((0, 2, 3)).to(self.average)  # a new tensor
         return self.head((x - self.average.to(x)[:, None, None]).mean((2, 3)))
 
 
 class Checkpointed(nn.Module):
-    """Activations are computed a second time for the backward pass, dropout with them."""
+    """A network that computes its activations, dropout included, a second time for the backward pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -128,38 +128,38 @@ class Checkpointed(nn.Module):
         self.head = nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         return self.head(checkpoint(self.body, x, use_reentrant=False).relu().mean((2, 3)))
 
 
 class ChannelsLast(nn.Module):
-    """Weights and activations lie in another order in memory."""
+    """A CNN whose weights and activations have the channels-last memory format."""
 
     def __init__(self) -> None:
         super().__init__()
         self.net = cnn().to(memory_format=torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         return self.net(x.contiguous(memory_format=torch.channels_last))
 
 
 class Noisy(nn.Module):
-    """Draws from torch, numpy and Python in every forward pass, also in eval mode."""
+    """A network that draws from torch, numpy and Python in every forward pass, also in eval mode."""
 
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.relu, self.head = nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Linear(8, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores."""
+        """Returns the scores, shape (N, 3)."""
         scale = 1 + 0.1 * (random.random() - float(np.random.rand()))
         x = self.relu(self.conv(x * scale))
         return self.head((x + 0.01 * torch.randn_like(x)).mean((2, 3)))
 
 
 def spectral() -> nn.Module:
-    """Spectral norm: a step of power iteration in every forward pass in training mode, kept in buffers."""
+    """A network with spectral norm, which updates its buffers by power iteration in training mode."""
     conv = [spectral_norm(nn.Conv2d(3, 8, 3)), nn.LeakyReLU(0.1)]
     return nn.Sequential(*conv, nn.Flatten(), spectral_norm(nn.Linear(288, CLASSES)))
 

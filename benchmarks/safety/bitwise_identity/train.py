@@ -149,9 +149,8 @@ def train(setup: SetUp, folder: Path, make_callbacks: Callable[[], list[Callback
     if setup.resume:
         middle = BATCHES // setup.accumulate + 1  # within the second epoch
         _fit(setup, folder, [*make_callbacks(), Save(folder)], None, max_steps=middle)
-    _fit(
-        setup, folder, [*make_callbacks(), Record(folder)], folder / "middle.ckpt" if setup.resume else None, max_epochs=EPOCHS
-    )
+    checkpoint = folder / "middle.ckpt" if setup.resume else None
+    _fit(setup, folder, [*make_callbacks(), Record(folder)], checkpoint, max_epochs=EPOCHS)
     return [torch.load(folder / f"rank{r}.pt", weights_only=False) for r in range(setup.devices)]
 
 
