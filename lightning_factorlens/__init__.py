@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
     from lightning_factorlens.callbacks.label_free_stopping import LabelFreeStopping
     from lightning_factorlens.capture.batch import ForwardArgs
-    from lightning_factorlens.config import LensOptions
+    from lightning_factorlens.config import LensOptions, TensorBoardOptions
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.loggers.frames import to_frame
     from lightning_factorlens.loggers.json_lines import JSONLinesSink, read_jsonl, write_jsonl
+    from lightning_factorlens.measurements import default_measurements
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,18 +26,22 @@ __all__ = [
     "JSONLinesSink",
     "LabelFreeStopping",
     "LensOptions",
+    "TensorBoardOptions",
     "__version__",
+    "default_measurements",
     "read_jsonl",
     "to_frame",
     "write_jsonl",
 ]
 
-_HOMES = {
+_MODULES = {
     "FactorLensCallback": "callbacks.factorlens_callback",
     "LabelFreeStopping": "callbacks.label_free_stopping",
     "FactorLens": "lens",
     "LensOptions": "config",
-    "CallWith": "capture.batch",
+    "ForwardArgs": "capture.batch",
+    "TensorBoardOptions": "config",
+    "default_measurements": "measurements",
     "JSONLinesSink": "loggers.json_lines",
     "read_jsonl": "loggers.json_lines",
     "write_jsonl": "loggers.json_lines",
@@ -45,6 +50,6 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,9 +1,10 @@
-"""What looking costs, and whether the next look can be paid for: a credit account with one rule.
+"""The time that observations may take: a credit account with one rule.
 
-Every second of the run earns ``share`` seconds, looks spend what they take, and a look that could not be paid for is
-skipped; its price is what the last took or what all took on average, whichever is more. The first look is on credit:
-its price is not known before, and whoever monitors the lens needs a first value. From the second on, the share of all
-time spent looking is at most ``share`` when a look ends, but for what that look took beyond its price.
+Every second of the run earns ``max_fraction`` seconds, an observation spends what it takes, and one that the credit
+does not cover is skipped. Its price is estimated as the larger of the last cost and the mean cost. The first
+observation is on credit: its price is not known before, and whatever monitors the lens needs a first value. From the
+second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for what that
+one took beyond its estimate.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import Cost
 
 #: What a checkpoint keeps.
 STATE_KEYS = ("total_seconds", "elapsed", "last_seconds", "last_end", "n_measured", "n_skipped", "write_seconds")
@@ -22,19 +23,22 @@ STATE_KEYS = ("total_seconds", "elapsed", "last_seconds", "last_end", "n_measure
 
 @dataclass
 class OverheadBudget:
-    """Counts seconds from `open` on; those between a checkpoint and the run that resumes it are nobody's.
+    """Counts seconds from `start` on; the time between a checkpoint and the run that resumes it is not counted.
 
     Attributes:
-        share: Of all time that looks may take, between 0 and 1; None for any.
-        clock: Seconds, rising.
-        spent: Seconds of all looks.
-        elapsed: Seconds of training and looks, up to the last look at the clock.
-        last: Seconds of the last look.
-        ended: ``elapsed`` when it ended.
-        looks: How many were paid for.
-        skipped: How many could not be.
-        writing: Seconds that the last look took to write. What a look's own writing costs is known only when it is
-            written: the last one's stands in for it.
+        max_fraction: Fraction of all time that observations may take, between 0 and 1; None for no limit.
+        clock: Returns seconds, never falling.
+        total_seconds: Seconds of all observations.
+        elapsed: Seconds of training and observations, up to the last reading of the clock.
+        last_seconds: Seconds of the last observation.
+        last_end: ``elapsed`` when it ended.
+        n_measured: Number of observations that were made.
+        n_skipped: Number of observations that were skipped.
+        write_seconds: Seconds that writing the last observation took. The cost of writing an observation is known only
+            after it is written, so the last one's is reported in its place.
+
+    Raises:
+        ValueError: ``max_fraction`` outside (0, 1).
     """
 
     max_fraction: float | None = None
@@ -48,86 +52,86 @@ class OverheadBudget:
     write_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        allowed = (
-            isinstance(self.max_fraction, (int, float))
-            and not isinstance(self.max_fraction, bool)
-            and 0 < self.max_fraction < 1
-        )
-        if self.max_fraction is not None and not allowed:
+        fraction = self.max_fraction
+        is_number = isinstance(fraction, (int, float)) and not isinstance(fraction, bool)
+        if fraction is not None and not (is_number and 0 < fraction < 1):
             raise ValueError(
-                f"max_overhead: must lie between 0 and 1, or be None for no limit, found {self.max_fraction!r}; "
-                "0.02 lets looks take 2 % of the time."
+                f"max_overhead: must lie between 0 and 1, or be None for no limit, found {fraction!r}; "
+                "0.02 lets observations take 2 % of the time."
             )
-        self._mark: float | None = None
+        self._last_reading: float | None = None
 
     def start(self) -> None:
-        """The clock runs from now on."""
-        self._mark = self.clock()
+        """Starts the clock."""
+        self._last_reading = self.clock()
 
     def elapsed_seconds(self) -> float:
-        """Seconds of training and looks so far."""
-        if self._mark is not None:
-            read = self.clock()
-            self.elapsed, self._mark = self.elapsed + read - self._mark, read
+        """Seconds of training and observations so far."""
+        if self._last_reading is not None:
+            reading = self.clock()
+            self.elapsed += reading - self._last_reading
+            self._last_reading = reading
         return self.elapsed
 
     def estimated_seconds(self) -> float:
-        """What the next look is taken to cost: as much as the last or as all on average, whichever is more."""
-        return max(self.last_seconds, self.total_seconds / self.n_measured) if self.n_measured else 0.0
+        """Estimated cost of the next observation: the larger of the last cost and the mean cost."""
+        if not self.n_measured:
+            return 0.0
+        return max(self.last_seconds, self.total_seconds / self.n_measured)
 
     def can_afford(self) -> bool:
-        """Whether the next look can be paid for."""
+        """Whether the credit covers the next observation."""
         if self.max_fraction is None or not self.n_measured:
             return True
-        return self.total_seconds + self.estimated_seconds() <= self.max_fraction * (
-            self.elapsed_seconds() + self.estimated_seconds()
-        )
+        price = self.estimated_seconds()
+        return self.total_seconds + price <= self.max_fraction * (self.elapsed_seconds() + price)
 
     def seconds_until_affordable(self) -> float:
-        """Seconds of training until then."""
+        """Seconds of training until the credit covers the next observation."""
         if self.max_fraction is None or not self.n_measured:
             return 0.0
-        return max(
-            0.0,
-            (self.total_seconds + self.estimated_seconds()) / self.max_fraction
-            - self.estimated_seconds()
-            - self.elapsed_seconds(),
-        )
+        price = self.estimated_seconds()
+        needed = (self.total_seconds + price) / self.max_fraction - price
+        return max(0.0, needed - self.elapsed_seconds())
 
     def record(self, seconds: float) -> None:
-        """A look has ended that took so long."""
-        self.total_seconds, self.last_seconds, self.last_end = (
-            self.total_seconds + seconds,
-            seconds,
-            self.elapsed_seconds(),
-        )
+        """Accounts for an observation that has just ended.
+
+        Args:
+            seconds: What it took.
+        """
+        self.total_seconds += seconds
+        self.last_seconds = seconds
+        self.last_end = self.elapsed_seconds()
         self.n_measured += 1
 
     @contextmanager
     def exclude_from_price(self) -> Iterator[None]:
-        """Inside, time is spent beside the looks, and says nothing about the price of the next: preparing, closing."""
+        """Time spent inside counts as overhead, and not towards the price of an observation: preparing, closing."""
         start = self.elapsed_seconds()
         yield
         self.total_seconds += self.elapsed_seconds() - start
 
-    def with_cost(self, seen: Observation, start: float) -> Observation:
-        """A look with what it has cost.
+    def complete(self, cost: Cost, start: float) -> Cost:
+        """The whole cost of an observation.
 
         Args:
-            seen: Whose ``seconds`` have its phases.
-            start: `now` when it began.
+            cost: Its seconds by phase.
+            start: `elapsed_seconds` when it began.
+
+        Returns:
+            The phases with the time to write, the total since ``start`` and the overhead.
         """
         now = self.elapsed_seconds()
-        cost = now - start + self.write_seconds
-        seconds = {**seen.seconds, "writing": self.write_seconds, "total": cost}
-        share = min(1.0, cost / (now - self.last_end)) if self.n_measured else None
-        return replace(
-            seen, seconds=seconds, overhead=share, n_skipped=None if self.max_fraction is None else self.n_skipped
-        )
+        total = now - start + self.write_seconds
+        seconds = {**cost.seconds, "writing": self.write_seconds, "total": total}
+        overhead = min(1.0, total / (now - self.last_end)) if self.n_measured else None
+        n_skipped = None if self.max_fraction is None else self.n_skipped
+        return Cost(seconds, overhead, n_skipped)
 
     @property
     def overhead(self) -> float:
-        """Share of all time spent looking so far; NaN before any."""
+        """Fraction of all time spent on observations so far; NaN before any."""
         total = self.elapsed_seconds()
         return self.total_seconds / total if total > 0 else math.nan
 
@@ -137,7 +141,7 @@ class OverheadBudget:
         return {name: getattr(self, name) for name in STATE_KEYS}
 
     def load_state_dict(self, state: dict[str, float]) -> None:
-        """Goes on where a checkpoint stopped; the clock runs again from `open` on."""
+        """Continues where a checkpoint stopped; the clock runs again from `start` on."""
         for name in STATE_KEYS:
             setattr(self, name, state[name])
-        self._mark = None
+        self._last_reading = None

@@ -1,4 +1,4 @@
-"""What a lens measures, checked when it is said."""
+"""Option objects: plain types or small objects, so that a YAML file can set them; checked when they are constructed."""
 
 from __future__ import annotations
 
@@ -13,21 +13,26 @@ from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, ch
 
 @dataclass(frozen=True)
 class LensOptions:
-    """What a lens measures. Plain types, so that a YAML file can set them.
+    """What a lens captures and how it factorises.
+
+    Example:
+        >>> LensOptions(ranks=(4, 1)).ranks
+        (1, 4)
 
     Attributes:
-        layers: None for the automatic choice; else globs, ``"re:…"``, ``"type:…"`` or module types.
+        layers: None for the automatic selection; else globs, ``"re:…"``, ``"type:…"`` or module types.
         ranks: Ranks of the coupled factorisation, all fitted in one batch.
-        solver: An object with its options; `HALS` unless given.
-        weighting: ``"unit"``: every block has the same share; ``"raw"``: every entry, as in the papers.
-        input_sign_policy: What becomes of inputs below zero: ``"shift"``, ``"rectify"``, ``"split"``, ``"semi"``, or an
-            object such as ``Unnormalize(mean, std)``.
-        activation_sign_policy: The same for layers.
-        alpha: Whether to fit power laws to the spectra of the weights.
-        max_neurons_per_layer: Neurons kept a layer, drawn once and corrected for; None keeps all.
-        error_thresholds: Relative errors whose rank@τ is reported.
-        shift: Pixels of the shift behind ``consistency``; None for a sixteenth of the image, 0 for none.
-        seed: Of all that is drawn.
+        solver: A solver object with its options, such as ``MultiplicativeUpdates()``; `HALS` unless given.
+        weighting: ``"unit"``: every block has the same weight; ``"raw"``: every entry has, as in the papers.
+        input_sign_policy: How inputs below zero are made non-negative: ``"shift"``, ``"rectify"``, ``"split"``,
+            ``"semi"``, or an object such as ``Denormalize(mean, std)``.
+        activation_sign_policy: The same choice for activations.
+        max_neurons_per_layer: Neurons kept of each layer, drawn once and corrected for; None keeps all.
+        seed: Seed of everything that is drawn.
+
+    Raises:
+        ValueError: A wrong value; the message names the option.
+        TypeError: A solver that is not an object of a `Solver` class.
     """
 
     layers: LayerPatterns = None
@@ -36,10 +41,7 @@ class LensOptions:
     weighting: Weighting = "unit"
     input_sign_policy: str | SignPolicy = "shift"
     activation_sign_policy: str | SignPolicy = "rectify"
-    fit_power_law: bool = True
     max_neurons_per_layer: int | None = 4096
-    error_thresholds: Sequence[float] = (0.5, 0.3)
-    consistency_shift: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -49,15 +51,29 @@ class LensOptions:
         check_patterns(self.layers)
         check_choice("weighting", self.weighting, WEIGHTINGS)
         check_int("max_neurons_per_layer", self.max_neurons_per_layer, 1, or_none="all")
-        check_int("shift", self.consistency_shift, 0, or_none="a sixteenth of the image")
         check_int("seed", self.seed, 0)
-        check_bool("alpha", self.fit_power_law)
-        if not isinstance(self.error_thresholds, (tuple, list)) or not all(
-            isinstance(t, float) and 0 < t < 1 for t in self.error_thresholds
-        ):
-            raise ValueError(
-                f"error_thresholds: must be a list of relative errors between 0 and 1, found {self.error_thresholds!r}."
-            )
         solver = self.solver
         if solver is not None and (isinstance(solver, type) or not hasattr(solver, "step")):
             raise TypeError(f"solver: found {solver!r}; give an object such as HALS() or MultiplicativeUpdates().")
+
+
+@dataclass(frozen=True)
+class TensorBoardOptions:
+    """What loggers show besides scalars.
+
+    Attributes:
+        layout: Whether TensorBoard gets a custom-scalars layout, which replaces one of your own, and a table of runs
+            under HParams (unless the logger has ``default_hp_metric=False``).
+        figures_every_n: Figures at the first observation, then at every n-th, and at the last, with the projector; 0
+            for none. They also go to Weights & Biases, MLflow and Comet.
+
+    Raises:
+        ValueError: A wrong value; the message names the option.
+    """
+
+    layout: bool = True
+    figures_every_n: int = 5
+
+    def __post_init__(self) -> None:
+        check_bool("layout", self.layout)
+        check_int("figures_every_n", self.figures_every_n, 0)

@@ -1,9 +1,8 @@
-"""FactorLens: one observation of one model. Arranges the rooms, holds what lasts between looks; no lightning here."""
+"""FactorLens: one observation of one model. It arranges the packages; it does not know lightning."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,205 +20,262 @@ from lightning_factorlens.capture.distributed import (
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import resolve_sign_policy
-from lightning_factorlens.capture.weights import sharded_parameters, weight_layers
-from lightning_factorlens.concepts.similarity import layer_similarities
+from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess, assign_greedy
+from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.factorization.problem import CHUNK
 from lightning_factorlens.linalg.threads import limit_threads
-from lightning_factorlens.metrics.confidence import kl_to_uniform
-from lightning_factorlens.metrics.consistency import alternating_shift, default_shift
-from lightning_factorlens.metrics.rank_curve import BlockGroups
-from lightning_factorlens.metrics.required_rank import required_rank
-from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
-from lightning_factorlens.results import Block, Factorization, LayerInfo, LayerSpectrum, Observation, render
-from lightning_factorlens.spectra.layer_spectra import SpectraCache, alpha_summary, layer_spectra, spectrum_cost
+from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
+from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars, _text
+from lightning_factorlens.run_state import RunState, WarmStart
 
-#: Images of the dry pass: enough to see a sign, few enough to keep every tensor alive.
+#: Samples in the trace that finds the layers: enough to see a sign, few enough to keep every tensor in memory.
 TRACE_BATCH = 4
+#: Needs for which the probe passes through the model.
+FORWARD_NEEDS = frozenset({"capture", "factorization", "forward", "gradients"})
 
 
 class PhaseTimer:
-    """Seconds by phase."""
+    """Seconds by phase.
 
-    def __init__(self, device: torch.device) -> None:
+    Args:
+        clock: Returns seconds.
+        device: Device whose kernels a phase waits for.
+    """
+
+    def __init__(self, clock: Callable[[], float], device: torch.device) -> None:
+        self.clock = clock
         self.device = device
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
         """Times what happens inside."""
-        start = time.perf_counter()
+        start = self.clock()
         try:
             yield
-            if self.device.type == "cuda":  # kernels are asynchronous: wait for what the phase started
+            if self.device.type == "cuda":  # kernels are asynchronous: wait for what the phase has started
                 torch.cuda.synchronize(self.device)
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - start
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + self.clock() - start
 
-    def total(self) -> dict[str, float]:
+    def cost(self) -> Cost:
         """The phases and their sum."""
-        return {**self.seconds, "total": sum(self.seconds.values())}
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """What one look leaves to the next. A look that fails leaves what there was.
-
-    Attributes:
-        F: The last factors, one per rank, (rank, N): the next factorisation starts from them. None starts it cold.
-        predictions: Moving average of the network's answers, (N, K), see `SteadyLabels`. None begins it.
-    """
-
-    F: tuple[Tensor, ...] | None = None
-    predictions: Tensor | None = None
-
-    def cpu(self) -> WarmStart:
-        """For a checkpoint."""
-        F = None if self.F is None else tuple(f.detach().cpu() for f in self.F)
-        return WarmStart(F, None if self.predictions is None else self.predictions.cpu())
+        return Cost({**self.seconds, "total": sum(self.seconds.values())})
 
 
 @dataclass(repr=False)
 class FactorLens:
-    """Looks at a model through unlabeled images.
+    """Observes a model through unlabeled samples.
 
     Example:
-        >>> lens = FactorLens(model, LensOptions(ranks=(1, 4, 16)))  # doctest: +SKIP
-        >>> lens.observe(images).curves["total"].rel_error  # doctest: +SKIP
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
+        >>> lens = FactorLens(model, LensOptions(ranks=(1, 4)))
+        >>> observation = lens.observe(torch.rand(32, 1, 8, 8))
+        >>> len(observation["reconstruction_error"]["total"].rel_error)
+        2
 
     Attributes:
         model: The model; it is left exactly as found.
-        options: What to measure.
-        forward: How to call the model on a batch; the model itself unless given. A method ``inputs(batch)`` of it says
-            which tensor counts as the input; without one `input_of` finds it.
-        context: Makes the context of every forward pass (a trainer's autocast).
-        team: The processes that share the work; every one of them must observe, inside ``team.together()``.
+        options: What to capture and how to factorise it.
+        measurements: What to measure; `default_measurements` unless given.
+        forward_fn: Calls the model on a batch; the model itself unless given. Where it has a method
+            ``inputs(batch)``, that picks the tensor that counts as the input; else `find_inputs` does.
+        forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
+        process_group: The processes that share the work; each must call `measure` inside
+            ``process_group.synchronized_errors()``.
+        state: What lasts from one observation to the next.
+        layer_table: The layers that were selected and those that were not; empty before the first observation.
+
+    Raises:
+        ValueError, TypeError: A wrong list of measurements.
     """
 
     model: nn.Module
     options: LensOptions = field(default_factory=LensOptions)
+    measurements: Sequence[Measurement] = field(default_factory=default_measurements)
     forward_fn: Callable[[Any], Any] | None = None
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     process_group: SingleProcess = field(default_factory=SingleProcess)
+    state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
+        self.measurements = check_measurements(self.measurements)
         self.layer_table: list[LayerInfo] = []
-        self.warm_start = WarmStart()
-        self.spectra = SpectraCache()
+        self._cache: dict[str, Any] = {}
 
     def __repr__(self) -> str:
-        return str(render("lens_text", type(self.model).__name__, self.options.ranks, self.layer_table))
+        return _text.lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
 
     def _repr_html_(self) -> str:
-        return str(render("lens_html", type(self.model).__name__, self.options.ranks, self.layer_table))
+        return _text.lens_html(type(self.model).__name__, self.options.ranks, self.layer_table)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What any of the measurements needs."""
+        return frozenset().union(*(measurement.needs for measurement in self.measurements))
 
     def select_layers(self, probe: Any, previous: Collection[str] = ()) -> list[LayerInfo]:
-        """Finds the layers by one dry pass; `observe` does it when nobody has.
+        """Finds the layers with one forward pass of a few samples; `measure` calls it where nobody has.
 
         Args:
-            probe: As in `observe`.
-            earlier: Layers kept before a run was interrupted, see `choose_layers`.
+            probe: The samples, as in `observe`.
+            previous: Names of the layers selected before a run was interrupted, see `capture.selection.select_layers`.
 
         Returns:
-            The table of what is kept, what is skipped, and why.
+            One entry for each tensor of the forward pass: whether it is selected, and why.
 
         Raises:
-            ValueError: Patterns that match nothing, fewer images than the largest rank, or a model whose
-                parameters have no values or lie in pieces.
+            ValueError: Patterns that match nothing, fewer samples than the largest rank, or a model whose parameters
+                have no values or are sharded.
         """
         batch = self._batch(probe)
-        hollow = [n for n, p in self.model.named_parameters() if p.is_meta or nn.parameter.is_lazy(p)]
-        if hollow:
-            raise ValueError(
-                f"model: {len(hollow)} parameters have no values yet (meta device or lazy), first {hollow[0]!r}; "
-                "run one batch through the model, or materialise it, before the lens looks."
-            )
-        if pieces := sharded_parameters(self.model):
-            raise ValueError(
-                f"model: {len(pieces)} parameters lie in pieces in several processes (fully_shard, FSDP, DeepSpeed or "
-                f"tensor parallelism), first {pieces[0]!r}; the lens needs them whole. Train with DDP or on a single "
-                "device, or observe a checkpoint with FactorLens."
-            )
+        self._check_model()
         largest = max(self.options.ranks)
-        if len(batch) < largest:
+        if "factorization" in self.needs and len(batch) < largest:
             raise ValueError(
                 f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
                 "raise `probe_size` or lower the ranks."
             )
         with isolate_model(self.model), self.forward_context():
-            seen = trace_layers(self.model, self._call, batch[:TRACE_BATCH])
-        found = select_layers(seen, self.options.layers, previous)
-        self.layer_table = self.process_group.broadcast_object(lambda: found)
+            outputs = trace_layers(self.model, self._call, batch[:TRACE_BATCH])
+        table = select_layers(outputs, self.options.layers, previous)
+        self.layer_table = self.process_group.broadcast_object(lambda: table)
         return self.layer_table
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
-        """One look.
+        """Makes one observation and keeps in `state` what the next one starts from.
 
         Args:
-            probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward`` takes; on the model's device.
-            epoch: For the record. A look at epoch 0 and step 0 is at a network that has learnt nothing yet: its
-                answers do not enter the steady labels behind ``consistency``.
-            step: For the record.
+            probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward_fn`` takes; on the model's
+                device.
+            epoch: Number of finished epochs. An observation at epoch 0 and step 0 is of a network that has learnt
+                nothing yet: its predictions do not enter later pseudo-labels.
+            step: Position on the x axis of the loggers.
 
         Returns:
-            Everything that was measured.
+            The records of all measurements.
 
         Raises:
-            ValueError: As `choose`; or values that are NaN or infinite, with the layer's name.
+            ValueError: As `select_layers` raises it; or captured values that are NaN or infinite, with the layer's
+                name.
+        """
+        observation, warm_start = self.measure(probe, epoch, step)
+        self.state.record(observation, warm_start)
+        return observation
+
+    def measure(self, probe: Any, epoch: int = 0, step: int = 0) -> tuple[Observation, WarmStart]:
+        """One observation, and what it leaves to the next; `state` is read and not changed.
+
+        Args:
+            probe: See `observe`, as for the others.
+            epoch: Number of finished epochs.
+            step: Position on the x axis.
+
+        Returns:
+            The observation and the warm start of the next one.
+
+        Raises:
+            ValueError: As `observe` raises it.
         """
         batch = self._batch(probe)
-        images = batch.inputs
-        if not self.layer_table:
+        if not self.layer_table and self.needs & FORWARD_NEEDS:
             self.select_layers(batch)
-        o, watch = self.options, PhaseTimer(images.device)
-        with isolate_model(self.model), self.forward_context():
-            with watch("probe"):
-                answer = capture_distributed(self.process_group, self._ask, batch, self.layer_table, CHUNK)
-            with watch("consistency"):
-                moved, predictions = self._consistency(batch, answer, trained=epoch > 0 or step > 0)
-        with watch("factorization"):
-            blocks, start = self._blocks(images, answer), self._start(images)
-        numbers = sum(block.samples.numel() for block in blocks)
-        with limit_threads(numbers), watch("factorization"):
-            problem = make_problem(blocks, o.weighting, self.process_group, o.solver, warm=start is not None)
-            result = problem.gather_factors(fit(problem, o.ranks, solver=o.solver, start=start, seed=o.seed))
-        with limit_threads(numbers), watch("metrics"), torch.no_grad(), full_precision():
-            scopes = BlockGroups(problem)
-            curves = scopes.curves(result)
-            floors = scopes.svd_curves(curves)
-            effective, rms = scopes.effective_ranks(), scopes.rms()
-            similarity = layer_similarities(result)
-        with watch("spectra"):
-            spectra = self._spectra()
-        self.warm_start = WarmStart(result.F, predictions)
-        return Observation(
+        timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
+        context = Context(
+            model=self.model,
+            options=self.options,
+            probe=batch,
             epoch=epoch,
             step=step,
-            curves=curves,
-            svd_curves=floors,
-            required_ranks=tuple(required_rank(curves["total"], tau) for tau in o.error_thresholds),
-            effective_rank=effective,
-            rms=rms,
-            consistency=moved,
-            spectra=spectra,
-            alpha=alpha_summary(spectra),
-            seconds=watch.total(),
-            images=images if images.ndim == 4 else None,
-            factorization=result,
-            similarity=similarity,
-            notes=self._notes(batch, moved, result),
+            process_group=self.process_group,
+            cache=self._cache,
+            _forward=self._forward_outputs,
+            _previous_states=self.state.warm_start.states,
         )
+        records: dict[str, Record] = {}
+        self._measure_with_model(context, timer, records)
+        self._measure_without_model(context, timer, records)
+        return self._finish(context, timer, records)
 
     def reset(self) -> None:
-        """The next look is like the first: for a probe of other images."""
-        self.warm_start = WarmStart()
+        """Drops the warm start: the next observation is like the first, for a probe of other samples."""
+        self.state.warm_start = WarmStart()
 
-    def _start(self, images: Tensor) -> tuple[Tensor, ...] | None:
-        """The last factors, where they are of these ranks and so many images."""
-        wanted, last = [(r, len(images)) for r in self.options.ranks], self.warm_start.F
-        return last if last is not None and [tuple(f.shape) for f in last] == wanted else None
+    def _measure_with_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
+        """The forward pass of the probe, and the measurements that send further batches through the model."""
+        if not self.needs & FORWARD_NEEDS:
+            return
+        with isolate_model(self.model), self.forward_context():
+            with timer("capture"):
+                context._capture = capture_distributed(
+                    self.process_group, self._capture, context.probe, self.layer_table, CHUNK
+                )
+            for measurement in self.measurements:
+                if "forward" in measurement.needs:
+                    self._run(measurement, context, timer, records)
+
+    def _measure_without_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
+        """The factorisation, and all other measurements."""
+        n_entries = 0
+        if "factorization" in self.needs:
+            with timer("factorization"):
+                blocks = self._blocks(context)
+            n_entries = sum(block.samples.numel() for block in blocks)
+            with limit_threads(n_entries), timer("factorization"):
+                self._factorize(context, blocks)
+        for measurement in self.measurements:
+            if "forward" in measurement.needs:
+                continue
+            if "factorization" in measurement.needs:
+                with limit_threads(n_entries), torch.no_grad(), full_precision():
+                    self._run(measurement, context, timer, records)
+            else:
+                self._run(measurement, context, timer, records)
+
+    def _run(self, measurement: Measurement, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
+        """One measurement, its record among the others."""
+        context._measurement = measurement.name
+        with timer(measurement.name):
+            found = measurement.measure(context)
+        if found is not None:
+            records[measurement.name] = found if isinstance(found, Record) else Scalars(dict(found))
+
+    def _finish(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> tuple[Observation, WarmStart]:
+        """The observation, its records in the order of the measurements, its cost last."""
+        factorization = context._factorization
+        notes = list(context.notes)
+        if factorization is not None:
+            notes.insert(0, f"factorisation: {factorization.status}")
+        ordered = {m.name: records[m.name] for m in self.measurements if m.name in records}
+        observation = Observation(
+            epoch=context.epoch,
+            step=context.step,
+            records={**ordered, "cost": timer.cost()},
+            inputs=context.probe.inputs if context.probe.inputs.ndim == 4 else None,
+            factorization=factorization,
+            notes=tuple(notes),
+        )
+        F = None if factorization is None else factorization.F
+        return observation, WarmStart(F, context._states)
+
+    def _check_model(self) -> None:
+        """Refuses parameters without values or in several processes."""
+        without_values = [n for n, p in self.model.named_parameters() if p.is_meta or nn.parameter.is_lazy(p)]
+        if without_values:
+            raise ValueError(
+                f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "
+                f"{without_values[0]!r}; run one batch through the model, or materialise it, before it is observed."
+            )
+        sharded = sharded_parameters(self.model)
+        if sharded:
+            raise ValueError(
+                f"model: {len(sharded)} parameters are sharded over several processes (fully_shard, FSDP, DeepSpeed "
+                f"or tensor parallelism), first {sharded[0]!r}; the lens needs them whole. Train with DDP or on a "
+                "single device, or observe a checkpoint with FactorLens."
+            )
 
     def _batch(self, probe: Any) -> Batch:
         return Batch.wrap(probe, getattr(self.forward_fn, "inputs", None))
@@ -227,52 +283,41 @@ class FactorLens:
     def _call(self, batch: Any) -> Any:
         return (self.forward_fn or self.model)(batch)
 
-    def _ask(self, batch: Batch, choices: Iterable[LayerInfo]) -> Capture:
-        return capture_activations(
-            self.model, self._call, batch, choices, self.options.max_neurons_per_layer, self.options.seed
+    def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
+        options = self.options
+        return capture_activations(self.model, self._call, batch, layers, options.max_neurons_per_layer, options.seed)
+
+    def _forward_outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+        return forward_distributed(self.process_group, self._capture, probes, outputs)
+
+    def _blocks(self, context: Context) -> list[Block]:
+        """Inputs and activations, non-negative, on one device."""
+        options = self.options
+        inputs = input_blocks(context.probe.inputs, options.max_neurons_per_layer, options.seed)
+        blocks = apply_sign_policies_distributed(
+            self.process_group,
+            inputs,
+            context.capture.layers,
+            resolve_sign_policy("input_sign_policy", options.input_sign_policy),
+            resolve_sign_policy("activation_sign_policy", options.activation_sign_policy),
+            CHUNK,
         )
-
-    def _consistency(self, batch: Batch, answer: Capture, trained: bool) -> tuple[float | None, Tensor | None]:
-        """And the average of the predictions; None where a shift has no meaning, or outputs are no (N, K) numbers."""
-        pixels = (
-            default_shift(batch.inputs) if self.options.consistency_shift is None else self.options.consistency_shift
-        )
-        if not pixels or answer.outputs is None or batch.inputs.ndim != 4:
-            return None, None
-        moved = batch.with_inputs(alternating_shift(batch.inputs, pixels))
-        outputs = [] if moved is None else forward_distributed(self.process_group, self._ask, [moved], answer.outputs)
-        if not outputs:
-            return None, None
-        last = self.warm_start.predictions if trained else None
-        steady = TemporalEnsemble(average=last if last is not None and last.shape == answer.outputs.shape else None)
-        labels = steady.update(answer.outputs)
-        c = pseudo_label_cross_entropy(labels, outputs) + kl_to_uniform(answer.outputs)
-        return c, steady.average if trained else None
-
-    def _notes(self, batch: Batch, moved: float | None, result: Factorization) -> tuple[str, ...]:
-        """What a reader of the numbers must know."""
-        notes = [f"factorisation: {result.status}"]
-        if moved is None:
-            asked = batch.inputs.ndim == 4 and self.options.consistency_shift != 0
-            notes.append(f"no consistency: {'the outputs are not (N, classes)' if asked else 'no images are shifted'}")
-        return tuple(notes)
-
-    def _blocks(self, images: Tensor, answer: Capture) -> list[Block]:
-        o = self.options
-        inputs = resolve_sign_policy("input_sign_policy", o.input_sign_policy)
-        activations = resolve_sign_policy("activation_sign_policy", o.activation_sign_policy)
-        pixels = input_blocks(images, o.max_neurons_per_layer, o.seed)
-        blocks = apply_sign_policies_distributed(self.process_group, pixels, answer.layers, inputs, activations, CHUNK)
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
-        return [replace(b, samples=b.samples.to(device, target.dtype)) for b in blocks]
+        return [replace(block, samples=block.samples.to(device, target.dtype)) for block in blocks]
 
-    def _spectra(self) -> tuple[LayerSpectrum, ...]:
-        if not self.options.fit_power_law:
-            return ()
-        layers = weight_layers(self.model)
-        who = assign_greedy([spectrum_cost(layer) for layer in layers], [0.0] * self.process_group.world_size)
-        own = [layer for layer, p in zip(layers, who) if p == self.process_group.rank]
-        found = self.process_group.all_gather_object(layer_spectra(self.model, cache=self.spectra, layers=own))
-        parts = [iter(spectra) for spectra in found]
-        return tuple(next(parts[p]) for p in who)
+    def _factorize(self, context: Context, blocks: list[Block]) -> None:
+        options = self.options
+        start = self._warm_factors(len(context.probe))
+        problem = make_problem(blocks, options.weighting, self.process_group, options.solver, warm=start is not None)
+        result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
+        context._problem = problem
+        context._factorization = problem.gather_factors(result)
+
+    def _warm_factors(self, n_samples: int) -> tuple[Tensor, ...] | None:
+        """The last factors, where they belong to these ranks and to as many samples."""
+        F = self.state.warm_start.F
+        if F is None:
+            return None
+        expected = [(rank, n_samples) for rank in self.options.ranks]
+        return F if [tuple(factor.shape) for factor in F] == expected else None

@@ -1,45 +1,75 @@
-"""What a lens remembers of a run: what it saw, how far it has come, what it told. A checkpoint keeps it."""
+"""What lasts from one observation of a run to the next: warm start, history, clock and counters."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.batch import fingerprint
-from lightning_factorlens.lens import WarmStart
-from lightning_factorlens.loggers.json_lines import from_json, to_json, without_tensors
-from lightning_factorlens.loggers.tables import run_table
 from lightning_factorlens.results import Observation
+from lightning_factorlens.results.serialization import from_json, to_json
 
-#: Past looks in a checkpoint, at most.
+#: Largest number of past observations in a checkpoint.
 MAX_HISTORY = 500
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """What one observation leaves to the next. An observation that fails leaves it unchanged.
+
+    Attributes:
+        F: The last sample factors, one for each rank, shape (rank, N): the next factorisation starts from them. None
+            starts it from scratch.
+        states: What measurements keep, by their names; see `Context.keep_state`.
+    """
+
+    F: tuple[Tensor, ...] | None = None
+    states: Mapping[str, Any] = field(default_factory=dict)
+
+    def cpu(self) -> WarmStart:
+        """A copy on the CPU, as checkpoints hold it."""
+        F = None if self.F is None else tuple(factor.detach().cpu() for factor in self.F)
+        return WarmStart(F, _to_cpu(self.states))
+
+
+def _to_cpu(value: Any) -> Any:
+    """Nested dictionaries, lists and tuples with every tensor on the CPU."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu()
+    if isinstance(value, Mapping):
+        return {key: _to_cpu(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_to_cpu(inner) for inner in value)
+    return value
 
 
 @dataclass
 class RunState:
-    """One run's, from before the first look on.
+    """State of one run, from before its first observation on.
 
     Attributes:
-        account: What looking has cost.
-        patterns: The user's choice of layers, in words: what was chosen by another is not taken over.
-        looks: How many there were; those that failed or were skipped do not count.
-        failures: How many of them failed since this process began; no checkpoint keeps it.
-        epochs: Epochs whose end the lens has seen.
-        last_step: Optimizer steps when a look was last due.
-        looked_this_epoch: Whether the epoch has had a look already, for whoever counts looks and not epochs.
-        latest: The summaries as last measured, by tag.
-        news: Those of the last look, empty where it came to nothing.
-        layers: Names of the layers that are watched.
-        probe: Mark of its samples, see `recognises`.
-        memory: What the last look leaves to the next, on the CPU.
-        history: All looks, without their tensors.
+        budget: The clock, and what observations have cost.
+        layer_patterns: The user's selection of layers, as text: layers that other patterns selected are not reused.
+        n_measured: Number of observations; failed and skipped ones do not count.
+        n_failed: Number of failed observations since this process began; no checkpoint keeps it.
+        epochs: Number of epochs whose end was seen.
+        last_step: Optimizer steps when an observation was last due.
+        measured_this_epoch: Whether the epoch has had an observation already.
+        metrics: The monitored scalars as last measured, by tag.
+        epoch_metrics: Those of the last observation, empty where it failed.
+        layers: Names of the selected layers.
+        probe_fingerprint: Fingerprint of the probe, see `update_probe`.
+        warm_start: What the last observation leaves to the next.
+        history: All observations, without their tensors.
     """
 
-    budget: OverheadBudget
-    layer_patterns: str
+    budget: OverheadBudget = field(default_factory=OverheadBudget)
+    layer_patterns: str = ""
     n_measured: int = 0
     n_failed: int = 0
     epochs: int = 0
@@ -53,89 +83,91 @@ class RunState:
     history: list[Observation] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._lines: list[str] = []
+        self._json_lines: list[str] = []
 
-    def record(self, seen: Observation, memory: WarmStart) -> None:
-        """A look that went well."""
-        self.warm_start = memory
-        self.history.append(without_tensors(seen))
-        self.n_measured += 1
-
-    def publish(self, found: dict[str, float] | None) -> None:
-        """What a look found, as all ranks are told; None where it failed."""
-        self.epoch_metrics = found or {}
-        self.metrics.update(self.epoch_metrics)
-        self.measured_this_epoch = found is not None
-
-    def update_probe(self, samples: Tensor) -> bool:
-        """Whether these samples are the probe so far, bit for bit. From now on they are: memories of others go."""
-        mark = fingerprint(samples)
-        same, self.probe_fingerprint = self.probe_fingerprint in ("", mark), mark
-        self.warm_start = self.warm_start if same else WarmStart()
-        return same
-
-    def summary_text(self, prefix: str) -> str:
-        """What the run came to, in words.
+    def record(self, observation: Observation, warm_start: WarmStart) -> None:
+        """Keeps a successful observation.
 
         Args:
-            prefix: First part of every tag.
+            observation: The whole observation; its tensors are not kept.
+            warm_start: What it leaves to the next.
         """
-        account = self.budget
-        table = f"What FactorLens saw:\n{run_table(self.history, prefix)}\n" if self.history else ""
-        skipped = (
-            f"; {account.n_skipped} skipped for max_overhead={account.max_fraction:g}" if account.n_skipped else ""
-        )
-        failed = f"; {self.n_failed} failed" if self.n_failed else ""
-        share = f"{account.overhead:.1%} of the time"
-        return f"{table}FactorLens: {self.n_measured} looks in {account.total_seconds:.1f} s, {share}{skipped}{failed}."
+        self.warm_start = warm_start
+        self.history.append(observation.without_tensors())
+        self.n_measured += 1
+
+    def publish(self, metrics: dict[str, float] | None) -> None:
+        """Keeps the monitored scalars that all ranks were sent; None where the observation failed."""
+        self.epoch_metrics = metrics or {}
+        self.metrics.update(self.epoch_metrics)
+        self.measured_this_epoch = metrics is not None
+
+    def update_probe(self, samples: Tensor) -> bool:
+        """Makes these samples the probe; a warm start of other samples is dropped.
+
+        Args:
+            samples: The probe's inputs.
+
+        Returns:
+            Whether they equal the probe so far, bit for bit.
+        """
+        found = fingerprint(samples)
+        is_same = self.probe_fingerprint in ("", found)
+        self.probe_fingerprint = found
+        if not is_same:
+            self.warm_start = WarmStart()
+        return is_same
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types and tensors alone: checkpoints are loaded with ``weights_only``."""
+        """Plain types and tensors only: checkpoints are loaded with ``weights_only``."""
+        warm_start = self.warm_start.cpu()
         return {
-            "account": self.budget.state_dict(),
-            "patterns": self.layer_patterns,
-            "looks": self.n_measured,
+            "budget": self.budget.state_dict(),
+            "layer_patterns": self.layer_patterns,
+            "n_measured": self.n_measured,
             "epochs": self.epochs,
             "last_step": self.last_step,
-            "looked_this_epoch": self.measured_this_epoch,
-            "latest": dict(self.metrics),
-            "news": dict(self.epoch_metrics),
+            "measured_this_epoch": self.measured_this_epoch,
+            "metrics": dict(self.metrics),
+            "epoch_metrics": dict(self.epoch_metrics),
             "layers": list(self.layers),
-            "probe": self.probe_fingerprint,
-            "warm": list(self.warm_start.F or ()),
-            "predictions": self.warm_start.predictions,
-            "past": self._past()[-MAX_HISTORY:],
+            "probe_fingerprint": self.probe_fingerprint,
+            "warm_start": {"F": list(warm_start.F or ()), "states": dict(warm_start.states)},
+            "history": self._history_lines()[-MAX_HISTORY:],
         }
 
     def from_state_dict(self, state: dict[str, Any]) -> RunState:
-        """One that goes on where a checkpoint stopped, under this one's budget and choice of layers.
+        """A state that continues where a checkpoint stopped, with this one's budget limit and layer patterns.
 
         Raises:
-            KeyError, TypeError, ValueError: No state of a lens, an older lens's, or factors that are no numbers.
+            KeyError, TypeError, ValueError: ``state`` is not the state of a lens of this version, or holds factors
+                that are not finite.
         """
-        account, past = replace(self.budget), list(state["past"])
-        account.load_state_dict(state["account"])
-        memory = WarmStart(tuple(state["warm"]) or None, state["predictions"])
-        if not all(bool(factor.isfinite().all()) for factor in memory.F or ()):
-            raise ValueError("warm: factors that are NaN or infinite.")
-        diary = RunState(
-            budget=account,
+        budget = replace(self.budget)
+        budget.load_state_dict(state["budget"])
+        F: list[Tensor] = state["warm_start"]["F"]
+        if not all(bool(torch.isfinite(factor).all()) for factor in F):
+            raise ValueError("warm_start: found factors that are NaN or infinite.")
+        lines = list(state["history"])
+        resumed = RunState(
+            budget=budget,
             layer_patterns=self.layer_patterns,
-            n_measured=state["looks"],
+            n_measured=state["n_measured"],
             epochs=state["epochs"],
             last_step=state["last_step"],
-            measured_this_epoch=state["looked_this_epoch"],
-            metrics=dict(state["latest"]),
-            epoch_metrics=dict(state["news"]),
-            layers=list(state["layers"]) if state["patterns"] == self.layer_patterns else [],
-            probe_fingerprint=state["probe"],
-            warm_start=memory,
-            history=[from_json(line) for line in past],
+            measured_this_epoch=state["measured_this_epoch"],
+            metrics=dict(state["metrics"]),
+            epoch_metrics=dict(state["epoch_metrics"]),
+            layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
+            probe_fingerprint=state["probe_fingerprint"],
+            warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
+            history=[from_json(line) for line in lines],
         )
-        diary._lines = past
-        return diary
+        resumed._json_lines = lines
+        return resumed
 
-    def _past(self) -> list[str]:
-        """The looks so far, each turned into text once: a string is saved far faster than the numbers in it."""
-        self._lines += map(to_json, self.history[len(self._lines) :])
-        return self._lines
+    def _history_lines(self) -> list[str]:
+        """The history as text, each observation converted once: a string is saved far faster than its numbers."""
+        for observation in self.history[len(self._json_lines) :]:
+            self._json_lines.append(to_json(observation))
+        return self._json_lines

@@ -190,7 +190,7 @@ def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
         skipped = ()
 
         def on_train_epoch_end(self, trainer, pl_module):
-            self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens/looks_skipped"]))
+            self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens/skipped"]))
 
     told = Told()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
@@ -242,7 +242,7 @@ if __name__ == "__main__":
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
     module = t.Slow(0.05 if trainer.global_rank else 0.1)  # clocks that do not agree
     trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
-    told = {"skipped": lens.diary.account.skipped, "looks": lens.diary.account.looks, "epoch": trainer.current_epoch}
+    told = {"skipped": lens.state.budget.n_skipped, "looks": lens.state.budget.n_measured, "epoch": trainer.current_epoch}
     json.dump(told, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
 """
 

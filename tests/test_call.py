@@ -100,7 +100,7 @@ def test_a_model_that_wants_an_image_and_a_mask(call):
     lens = fit(Lit(), Dicts(), forward_fn=pickle.loads(pickle.dumps(call)))
     seen = lens.observation
     assert lens.state.layers == ["net.act"]
-    assert torch.equal(seen.images, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
+    assert torch.equal(seen.inputs, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
     net, batch = lens.lens.model.net, lens.probe_batch.data
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])
@@ -164,7 +164,7 @@ def tokens(n=24):
 def test_token_ids_are_counted_and_nothing_is_shifted():
     lens = fit(LitTokens(Tokens()), tokens())
     seen = lens.observation
-    assert seen.images is None
+    assert seen.inputs is None
     assert seen.consistency is None
     assert "factorlens/consistency" not in lens.metrics
     counts = torch.stack([torch.bincount(row, minlength=20) for row in lens.probe_batch.inputs]).float()
@@ -178,7 +178,7 @@ def test_feature_vectors_are_one_block_and_nothing_is_shifted_not_even_when_aske
     data = TensorDataset(torch.rand(24, 7), torch.randint(0, 3, (24,)))
     lens = fit(LitTokens(nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 3))), data, shift=1)
     assert lens.observation.consistency is None
-    assert lens.observation.images is None
+    assert lens.observation.inputs is None
     assert [len(w) for w in lens.observation.factorization.W[0]] == [7, 9]
 
 
@@ -330,4 +330,4 @@ def test_a_dict_of_tensors_is_a_probe():
     assert batch["c"] == 7
     torch.manual_seed(0)
     lens = fit(Lit(), Dicts(), forward_fn=ForwardArgs(["image", "mask"]), probe=images())
-    assert len(lens.observation.images) == 16
+    assert len(lens.observation.inputs) == 16

@@ -83,7 +83,7 @@ def test_it_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, first,
     assert stop.stopped_epoch == expected - 1
     assert keep.best_model_path.endswith(f"epoch={verdicts[-1].best_epoch - 1}.ckpt")
     assert scalars(tmp_path)["factorlens/stop_best_epoch"][-1][1] == verdicts[-1].best_epoch
-    assert [v for _, v in scalars(tmp_path)["factorlens/stop_verdict"]] == [float(v.stop) for v in verdicts]
+    assert [v for _, v in scalars(tmp_path)["factorlens/should_stop"]] == [float(v.stop) for v in verdicts]
     assert [s for s, _ in scalars(tmp_path)["factorlens/stop_score"]] == [4 * e - 1 for e in range(1, expected + 1)]
     assert caplog.text.count("LabelFreeStopping stops training: factorlens/consistency: no look has come below") == 1
 
@@ -112,7 +112,7 @@ def test_advice_changes_nothing_and_is_given_once(tmp_path, caplog):
         for n, v in s.items()
     )
     assert torch.equal(alone.random[0], watched.random[0])
-    assert sum(v for _, v in scalars(tmp_path / "b")["factorlens/stop_verdict"]) > 1
+    assert sum(v for _, v in scalars(tmp_path / "b")["factorlens/should_stop"]) > 1
     assert caplog.text.count("LabelFreeStopping would stop: factorlens/consistency: no look has come below") == 1
 
 

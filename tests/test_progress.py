@@ -132,7 +132,7 @@ def test_the_closing_table_is_short_aligned_and_true(monkeypatch, caplog):
     (text,) = [r.getMessage() for r in caplog.records if "What FactorLens saw" in r.getMessage()]
     lines = text.splitlines()
     assert len(lines) <= 12
-    assert lines[-1].startswith("FactorLens: 3 looks in ") and "of the time" in lines[-1]
+    assert lines[-1].startswith("FactorLens: 3 observations in ") and "of the time" in lines[-1]
     assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens/mean_alpha")}) == 1
     seen = [o.consistency for o in lens.history]
     row = next(line for line in lines if line.startswith("factorlens/consistency")).split()

@@ -14,7 +14,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re
 
 @pytest.fixture
 def names():
-    from nets import Classifier
+    from models import Classifier
 
     class Model(Classifier):
         def __init__(self):

@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_factorlens.measurements import Scalar
+
 
 def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
     """A callback that monitors us must ask for what there is, and act after the look rather than before.
@@ -16,7 +18,7 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
     Raises:
         MisconfigurationException: Naming the callback and the argument to change.
     """
-    others = foreign_tags(trainer, prefix)
+    others = [scalar.tag.format(prefix=prefix) for scalar in foreign_scalars(trainer, prefix)]
     for callback, monitor in _monitors(trainer, prefix):
         call = f"{type(callback).__name__}({getattr(callback, 'monitor_argument', 'monitor')}={monitor!r})"
         if monitor not in available and monitor not in others:
@@ -53,11 +55,14 @@ def _monitors(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
             yield callback, monitor
 
 
-def foreign_tags(trainer: Trainer, prefix: str) -> list[str]:
-    """What other callbacks say, in their attribute ``tags``, that they log under our prefix."""
-    named = [getattr(callback, "tags", ()) for callback in trainer.callbacks]  # type: ignore[attr-defined]
-    lists = [tags for tags in named if isinstance(tags, (tuple, list))]
-    return [tag for tags in lists for tag in tags if isinstance(tag, str) and tag.startswith(f"{prefix}/")]
+def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:
+    """Scalars that other callbacks of this prefix log; they declare them in their attribute ``scalars``."""
+    found = []
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        declared = getattr(callback, "scalars", ())
+        if getattr(callback, "prefix", None) == prefix and isinstance(declared, (tuple, list)):
+            found += [scalar for scalar in declared if isinstance(scalar, Scalar)]
+    return found
 
 
 def hyperparameters(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a sink is, and several as one."""
+"""What a sink is, and several sinks as one."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Sink(Protocol):
-    """Somewhere an observation is written to."""
+    """Anything that observations are written to."""
 
     def write(self, observation: Observation) -> None:
-        """Write one observation."""
+        """Writes one observation."""
 
     def close(self) -> None:
-        """Let go of what the sink itself holds; what it was given stays open."""
+        """Releases what the sink itself holds; what it was given stays open."""
 
 
 def run_all(targets: Sequence[T], action: Callable[[T], None], what: str) -> None:
-    """The action on every target; a failure keeps no other target from its own.
+    """Runs an action on every target; a failure keeps no other target from its own.
 
     Args:
-        targets: In this order.
-        action: What to do with one.
-        what: The targets' name in an error.
+        targets: The targets, in this order.
+        action: The action on one of them.
+        what: Name of the targets in an error.
 
     Raises:
-        Exception: What a single target raised, as it came.
-        RuntimeError: When more than one failed, with what each of them said.
+        Exception: The error of a single target, as it was raised.
+        RuntimeError: More than one failed; the message holds what each of them said.
     """
     errors: list[Exception] = []
     for target in targets:
@@ -47,20 +47,32 @@ def run_all(targets: Sequence[T], action: Callable[[T], None], what: str) -> Non
 
 
 class CompositeSink:
-    """Sinks as one: a failure of one keeps no other from its own, see `each`."""
+    """Several sinks as one; see `run_all` for failures.
+
+    Args:
+        sinks: The sinks.
+    """
 
     def __init__(self, *sinks: Sink) -> None:
         self.sinks = sinks
 
     def write(self, observation: Observation) -> None:
-        """To every one."""
+        """Writes to every one."""
         run_all(self.sinks, lambda sink: sink.write(observation), "sinks")
 
     def close(self) -> None:
-        """Every one."""
+        """Closes every one."""
         run_all(self.sinks, lambda sink: sink.close(), "sinks")
 
 
-def has_methods(thing: Any, *methods: str) -> bool:
-    """Whether a thing has all these methods: foreign loggers are told by what they can do."""
-    return all(callable(getattr(thing, method, None)) for method in methods)
+def has_methods(candidate: Any, *methods: str) -> bool:
+    """Whether an object has all these methods: other packages' loggers are recognised by what they can do."""
+    return all(callable(getattr(candidate, method, None)) for method in methods)
+
+
+def logger_prefix(logger: Any) -> str:
+    """What one of Lightning's loggers puts before every tag when it writes."""
+    prefix = getattr(logger, "_prefix", "")
+    if not isinstance(prefix, str) or not prefix:
+        return ""
+    return f"{prefix}{getattr(logger, 'LOGGER_JOIN_CHAR', '-')}"

@@ -1,4 +1,4 @@
-"""Pictures and words into Comet, through the experiment that the user's CometLogger writes."""
+"""Pictures and text into Comet, through the experiment that the user's CometLogger writes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lightning_factorlens.loggers.base import has_methods
+from lightning_factorlens.loggers.media import MediaLogger
 
 
-class CometMediaLogger:
+class CometMediaLogger(MediaLogger):
     """Comet's experiment takes pictures and texts, online and offline alike.
 
     Args:
@@ -22,7 +23,7 @@ class CometMediaLogger:
         self.experiment, self.tag_prefix = experiment, tag_prefix
 
     @classmethod
-    def of(cls, logger: Any) -> CometMediaLogger | None:
+    def wrap(cls, logger: Any) -> CometMediaLogger | None:
         """For a logger with such an experiment; None for any other."""
         experiment, prefix = getattr(logger, "experiment", None), getattr(logger, "_prefix", None)
         if not has_methods(experiment, "log_image", "log_text", "log_metrics", "get_key"):
@@ -38,6 +39,6 @@ class CometMediaLogger:
         file.seek(0)
         self.experiment.log_image(file, name=self.tag_prefix + tag, step=step)
 
-    def log_text(self, tag: str, words: str, step: int) -> None:
+    def log_text(self, tag: str, text: str, step: int) -> None:
         """A text, under its name."""
-        self.experiment.log_text(words, step=step, metadata={"name": self.tag_prefix + tag})
+        self.experiment.log_text(text, step=step, metadata={"name": self.tag_prefix + tag})

@@ -1,101 +1,102 @@
-"""The pictures of a run: drawn on a cadence, once for all loggers that can show them."""
+"""The figures of a run: drawn every few observations, once for all loggers that can show them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
 
-V = TypeVar("V")
-
 #: Pixels, uint8, shape (height, width, 3), by name.
-Pictures = dict[str, np.ndarray]
+Images = dict[str, np.ndarray]
 
 
 class FigureSchedule:
-    """Keeps what pictures over epochs need, and says when pictures are due.
+    """Decides when figures are due, and draws them.
 
     Args:
-        every: Pictures at the first observation, then every so many, and the last; 0 for none.
+        figures: Figure by name, see `numbered_figures`.
+        every_n: Figures at the first observation, then at every n-th, and at the last; 0 for none.
+        history: The run's observations without their tensors, oldest first, to which whoever made them appends before
+            `add` is called. None: the schedule keeps a history of its own.
 
     Raises:
-        ValueError: When ``every`` is negative.
+        ValueError: ``every_n`` is negative.
     """
 
-    def __init__(self, every: int = 1) -> None:
-        if every < 0:
-            raise ValueError(f"figures_every_n must be 0 (no figures) or more; found {every}")
-        self.every = every
-        self.history: list[Observation] = []
+    def __init__(
+        self, figures: Mapping[str, FigureSpec], every_n: int = 1, history: list[Observation] | None = None
+    ) -> None:
+        check_int("figures_every_n", every_n, 0)
+        self.figures = figures
+        self.every_n = every_n
         self.last: Observation | None = None
-        self._undrawn = False
+        self._owns_history = history is None
+        self.history: list[Observation] = [] if history is None else history
+        self._n_added = 0 if history is None else len(history)
+        self._is_last_drawn = True
 
-    def add(self, observation: Observation) -> Pictures:
-        """Takes one observation; its pictures when they are due, else none."""
-        due = self.every > 0 and len(self.history) % self.every == 0
-        self.history.append(_light(observation))
-        self.last, self._undrawn = observation, self.every > 0 and not due
-        return self._draw() if due else {}
+    def add(self, observation: Observation) -> Images:
+        """Takes one whole observation.
 
-    def flush(self) -> Pictures:
-        """The pictures of the last observation, if it has not been drawn."""
-        due, self._undrawn = self._undrawn, False
-        return self._draw() if due else {}
+        Returns:
+            Its images when they are due, else none.
+        """
+        is_due = self.every_n > 0 and self._n_added % self.every_n == 0
+        if self._owns_history:
+            self.history.append(observation.without_tensors())
+        self._n_added += 1
+        self.last = observation
+        self._is_last_drawn = is_due or self.every_n == 0
+        return self._draw(observation) if is_due else {}
+
+    def flush(self) -> Images:
+        """The images of the last observation, where they have not been drawn."""
+        if self._is_last_drawn or self.last is None:
+            return {}
+        self._is_last_drawn = True
+        return self._draw(self.last)
 
     def clear(self) -> None:
-        """Lets go of all observations."""
-        self.history, self.last, self._undrawn = [], None, False
+        """Drops all observations."""
+        self.history = []
+        self._owns_history = True
+        self._n_added = 0
+        self.last = None
+        self._is_last_drawn = True
 
-    def _draw(self) -> Pictures:
-        assert self.last is not None
-        return render_figures(self.last, self.history)
+    def _draw(self, observation: Observation) -> Images:
+        return render_figures(self.figures, [*self.history[:-1], observation])
 
 
-def render_figures(observation: Observation, history: list[Observation]) -> Pictures:
-    """Everything that can be drawn of one observation and those before it.
+def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
+    """The measurements' figures in their order; one that several measurements declare appears once.
+
+    Returns:
+        Figure by name with a number before it, because TensorBoard sorts images by name.
+    """
+    distinct: dict[str, FigureSpec] = {}
+    for measurement in measurements:
+        for figure in measurement.figures:
+            distinct.setdefault(figure.name, figure)
+    return {f"{number}_{name}": figure for number, (name, figure) in enumerate(distinct.items(), start=1)}
+
+
+def render_figures(figures: Mapping[str, FigureSpec], history: Sequence[Observation]) -> Images:
+    """Draws every figure that has something to draw.
 
     Args:
-        observation: The present one, whole.
-        history: All of the run, oldest first, the present one last; of these no tensors are read.
+        figures: Figure by name.
+        history: The observations of a run, oldest first; the last one whole.
     """
-    # Here and not above: matplotlib is slow to import, and only wanted when something is drawn.
-    from lightning_factorlens.plots.alpha import alpha_figure
-    from lightning_factorlens.plots.history import history_figure
-    from lightning_factorlens.plots.latent_images import latent_figure
-    from lightning_factorlens.plots.layer_factors import layer_factors_figure
-    from lightning_factorlens.plots.rank_curve import rank_curve_figure
-    from lightning_factorlens.plots.similarity import similarity_figure
-    from lightning_factorlens.plots.spectra import spectra_figure
-    from lightning_factorlens.plots.style import to_array
+    from lightning_factorlens.plots.style import to_array  # matplotlib is slow to import
 
-    figures = {  # TensorBoard sorts by name, and six fit a page
-        "1_course": history_figure(history),
-        "2_rank_curve": rank_curve_figure(history),
-        "3_latent_images": latent_figure(observation),
-        "4_hidden_layers": layer_factors_figure(observation),
-        "5_similarity": similarity_figure(observation),
-        "6_alpha": alpha_figure(history),
-        "7_spectra": spectra_figure(observation),
-    }
-    return {name: to_array(figure) for name, figure in figures.items() if figure is not None}
-
-
-def _light(observation: Observation) -> Observation:
-    """What the figures over epochs need of it, without the tensors, which a history must not keep alive."""
-    return replace(
-        observation,
-        curves=_total(observation.curves),
-        svd_curves=_total(observation.svd_curves),
-        spectra=tuple(replace(s, eigenvalues=s.eigenvalues.new_empty(0)) for s in observation.spectra),
-        images=None,
-        factorization=None,
-        similarity=(),
-    )
-
-
-def _total(scopes: Mapping[str, V]) -> dict[str, V]:
-    return {scope: value for scope, value in scopes.items() if scope == "total"}
+    images = {}
+    for name, figure in figures.items():
+        drawn = figure.draw(history)
+        if drawn is not None:
+            images[name] = to_array(drawn)
+    return images

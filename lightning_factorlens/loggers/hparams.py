@@ -1,4 +1,4 @@
-"""TensorBoard's page "HParams": a row a run, the user's hyperparameters beside the final label-free summary."""
+"""TensorBoard's page "HParams": one row for each run, the user's hyperparameters beside the final summary scalars."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
-from lightning_factorlens.loggers.tags import PREFIX, middle_rank, percent
+from lightning_factorlens.loggers.tags import PREFIX, middle_rank, with_cost
+from lightning_factorlens.measurements import Measurement
 
-#: Lightning's own column, kept, as only the first table of a run counts.
+#: Lightning's own column, which is kept because only the first table of a run counts.
 HP_METRIC = "hp_metric"
 
 
-def table_columns(ranks: Sequence[int], error_thresholds: Sequence[float], prefix: str = PREFIX) -> list[str]:
-    """Tags whose last values make the table.
+def table_columns(measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX) -> list[str]:
+    """Tags whose last values make the table: those of the scalars that are declared for summaries.
 
     Args:
-        ranks: The lens's.
-        error_thresholds: The lens's.
-        prefix: What the tags begin with.
+        measurements: The lens's measurements.
+        ranks: The lens's ranks; the middle one represents a curve over ranks.
+        prefix: First part of the tags.
     """
-    rank = middle_rank(ranks)
-    required = [f"{prefix}/rank_at_{percent(tau)}pct" for tau in error_thresholds]
-    return [
-        f"{prefix}/consistency",
-        *required,
-        f"{prefix}/effective_rank",
-        f"{prefix}/rel_error/rank_{rank}",
-        f"{prefix}/mean_alpha",
-        f"{prefix}/seconds",
-    ]
+    columns = []
+    for measurement in with_cost(measurements):
+        for scalar in measurement.scalars:
+            if scalar.summary and "{scope}" not in scalar.tag:
+                columns.append(scalar.tag.format(prefix=prefix, rank=middle_rank(ranks)))
+    return columns
 
 
 def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str], tag_prefix: str = "") -> bool:
     """Opens a run's row; TensorBoard fills its columns with the last value of each tag.
 
-    To be called before anything else describes the run's hyperparameters: of several descriptions the first counts,
-    and Lightning's, written when training starts, knows none of these columns.
+    It has to be called before anything else describes the run's hyperparameters: of several descriptions the first
+    counts, and Lightning's own, written when training starts, has none of these columns.
 
     Args:
-        logger: A logger of Lightning's; nothing happens with one that is not its TensorBoardLogger, or whose user
-            passed ``default_hp_metric=False`` to make a table of his own.
+        logger: One of Lightning's loggers. Nothing is written for one that is not its TensorBoardLogger, or that was
+            made with ``default_hp_metric=False`` for a table of the user's own.
         params: The user's hyperparameters; nested ones are joined with a slash, as Lightning does.
         columns: Tags, see `table_columns`.
         tag_prefix: What the logger puts before every tag.
@@ -52,19 +49,28 @@ def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str]
 
     if not is_tensorboard_logger(logger) or not getattr(logger, "_default_hp_metric", False):
         return False
-    wanted = [*columns, *([HP_METRIC] if params else [])]
+    metrics = [tag_prefix + tag for tag in columns]
+    if params:
+        metrics.append(tag_prefix + HP_METRIC)
     writer = logger.experiment._get_file_writer()
-    for summary in hparams(flatten_params(params), dict.fromkeys((tag_prefix + tag for tag in wanted), 0.0)):
+    for summary in hparams(flatten_params(params), dict.fromkeys(metrics, 0.0)):
         writer.add_summary(summary)
     return True
 
 
-def flatten_params(params: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Nested parameters as one level of numbers and words; what is neither becomes its words, None too."""
+def flatten_params(params: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
+    """Nested parameters as one level of numbers and strings; anything else becomes its string, None too.
+
+    Example:
+        >>> flatten_params({"optimizer": {"lr": 0.1, "betas": None}})
+        {'optimizer/lr': 0.1, 'optimizer/betas': 'None'}
+    """
     flat: dict[str, Any] = {}
     for name, value in params.items():
         if isinstance(value, Mapping):
-            flat |= flatten_params(value, f"{above}{name}/")
+            flat |= flatten_params(value, f"{parent}{name}/")
+        elif isinstance(value, (int, float, str)):
+            flat[f"{parent}{name}"] = value
         else:
-            flat[f"{above}{name}"] = value if isinstance(value, (int, float, str)) else str(value)
+            flat[f"{parent}{name}"] = str(value)
     return flat

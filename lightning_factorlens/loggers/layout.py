@@ -1,53 +1,69 @@
-"""TensorBoard's page "Custom Scalars": a handful of charts, each with the curves that belong together."""
+"""TensorBoard's page "Custom Scalars": a few charts, each with the curves that belong together."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 
-from lightning_factorlens.loggers.tags import PREFIX
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, middle_rank
+from lightning_factorlens.measurements import Scalar
 
-#: Category, chart, then the kind of chart and its tags: as ``add_custom_scalars`` takes it.
+#: Category, chart, then the kind of chart and its tags, as ``add_custom_scalars`` takes it.
 Layout = dict[str, dict[str, list[str | list[str]]]]
 
 
-def scalar_layout(tags: Collection[str], rank: int, prefix: str = PREFIX, tag_prefix: str = "") -> Layout:
-    """Charts over the tags that are there; a chart without any is left out.
+def scalar_layout(
+    tagged: Sequence[TaggedValue], extra_scalars: Sequence[Scalar] = (), prefix: str = PREFIX, tag_prefix: str = ""
+) -> Layout:
+    """The charts that the scalars declare.
 
     Args:
-        tags: As ``summaries`` and ``details`` name them, and those of other callbacks under the same prefix.
-        rank: The rank at which layers are compared.
-        prefix: What the tags begin with; also the title of the category.
+        tagged: The values of an observation; a chart without any is left out.
+        extra_scalars: Scalars that other callbacks log under the same prefix.
+        prefix: First part of the tags; also the title of the category.
         tag_prefix: What the logger puts before every tag when it writes.
 
     Returns:
-        One category. TensorBoard takes the tags of a chart of lines as regexes that need only match the beginning,
-        so that ``…/layer1`` would draw ``layer10`` too: these are escaped and end in ``$``. Those of a chart with a
-        margin (value, lower, upper) it takes as they are.
+        One category. TensorBoard takes the tags of a multi-line chart as regular expressions that need only match the
+        beginning, so that ``…/layer1`` would draw ``layer10`` too: these are escaped and end in ``$``. Those of a
+        chart with a margin (value, lower, upper) it takes as they are.
     """
+    ranks = sorted({entry.value.rank for entry in tagged if entry.value.rank is not None})
+    rank = middle_rank(ranks) if ranks else None
+    lines: dict[str, list[str]] = {}
+    margins: dict[str, list[str | list[str]]] = {}
+    for entry in tagged:
+        chart = entry.scalar.chart
+        if not chart or ("{rank}" in chart and entry.value.rank != rank):
+            continue
+        title = chart.format(rank=rank)
+        if entry.scalar.margin_of:
+            margin = _margin(entry, tagged, tag_prefix)
+            if margin is not None:
+                margins[title] = ["Margin", margin]
+                lines.setdefault(title, [])
+        else:
+            lines.setdefault(title, []).append(_pattern(tag_prefix + entry.tag))
+    for scalar in extra_scalars:
+        if scalar.chart:
+            lines.setdefault(scalar.chart, []).append(_pattern(tag_prefix + scalar.tag.format(prefix=prefix)))
     charts: dict[str, list[str | list[str]]] = {}
-    margin = f"{prefix}/rel_error/rank_{rank}", f"{prefix}_svd/total/rel_error/rank_{rank}"
-    for title, pattern in _patterns(re.escape(prefix), rank).items():
-        drawn = [f"{re.escape(tag_prefix + tag)}$" for tag in tags if re.fullmatch(pattern, tag)]
-        if drawn:
-            charts[title] = ["Multiline", drawn]
-        if title.startswith("relative error by rank") and set(margin) <= set(tags):
-            value, floor = (tag_prefix + tag for tag in margin)
-            charts[f"NMF above its SVD floor (shaded), rank {rank}"] = ["Margin", [value, floor, value]]
+    for title, patterns in lines.items():
+        charts[title] = margins[title] if title in margins else ["Multiline", patterns]
     return {prefix: charts} if charts else {}
 
 
-def _patterns(p: str, rank: int) -> dict[str, str]:
-    """Regex of the tags by chart; first what a stop may use, then the factorisation, the weights, the cost."""
-    return {
-        "consistency under small shifts, nats": rf"{p}/consistency",
-        "stop score and verdict": rf"{p}/\w+_(score|verdict)",
-        "best epoch so far, by the stopping rule": rf"{p}/\w+_best_epoch",
-        "rank at a given error, and effective rank": rf"{p}/(rank_at_\w+pct|effective_rank)",
-        "relative error by rank, ‖X − X̂‖ / ‖X‖": rf"{p}/rel_error/rank_\d+",
-        f"relative error per layer, rank {rank}": rf"{p}_layers/.+/rel_error/rank_{rank}",
-        "rmse by rank, units of the activations": rf"{p}/rmse/rank_\d+",
-        "α of each layer, and their mean": rf"{p}/mean_alpha|{p}_spectra/.+/alpha",
-        "neuron similarity per layer, mean cosine": rf"{p}_similarity/.+/off_diagonal",
-        "cost of the lens, seconds a look": rf"{p}/seconds|{p}_cost/.+",
-    }
+def _margin(lower: TaggedValue, tagged: Sequence[TaggedValue], tag_prefix: str) -> list[str] | None:
+    """The tags (value, lower, upper) of all blocks together, or None for another part."""
+    if lower.value.scope != "total":
+        return None
+    for entry in tagged:
+        is_bounded = entry.value.quantity == lower.scalar.margin_of
+        if is_bounded and (entry.value.scope, entry.value.rank) == ("total", lower.value.rank):
+            upper = tag_prefix + entry.tag
+            return [upper, tag_prefix + lower.tag, upper]
+    return None
+
+
+def _pattern(tag: str) -> str:
+    return f"{re.escape(tag)}$"

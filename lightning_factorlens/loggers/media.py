@@ -1,27 +1,57 @@
-"""Loggers other than TensorBoard that can show a picture: each has its own way, chosen by what the logger can do."""
+"""What loggers show besides scalars: images, texts, histograms, a layout of the scalars, an embedding."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from lightning_factorlens.loggers.comet import CometMediaLogger
-from lightning_factorlens.loggers.mlflow import MLflowMediaLogger
-from lightning_factorlens.loggers.wandb import WandbMediaLogger
+from lightning_factorlens.loggers.layout import Layout
+from lightning_factorlens.results import Observation
 
 
-class MediaLogger(Protocol):
-    """A logger's own way with pictures and words."""
+class MediaLogger(ABC):
+    """Writes images and texts through a logger that the user made; what a logger cannot show, it ignores.
 
+    Subclasses have a class method ``wrap(logger)`` that returns None for a logger of another kind; `get_media_logger`
+    recognises loggers by what they can do.
+    """
+
+    @abstractmethod
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """One picture, uint8, shape (height, width, 3), at a step."""
+        """Writes one image.
 
-    def log_text(self, tag: str, words: str, step: int) -> None:
-        """A text in Markdown at a step."""
+        Args:
+            tag: Its name.
+            pixels: uint8, shape (height, width, 3).
+            step: Position on the x axis.
+        """
+
+    @abstractmethod
+    def log_text(self, tag: str, text: str, step: int) -> None:
+        """Writes a text in Markdown."""
+
+    def log_histogram(self, tag: str, values: Tensor, step: int) -> None:  # noqa: B027
+        """Writes the distribution of values, shape (n,), n ≥ 1."""
+
+    def log_layout(self, layout: Layout) -> None:  # noqa: B027
+        """Arranges scalars in charts."""
+
+    def log_embedding(self, tag: str, observation: Observation) -> None:  # noqa: B027
+        """Shows the probe's samples as points, placed by their loads on the components."""
 
 
 def get_media_logger(logger: Any) -> MediaLogger | None:
-    """The way of this logger; None for one that takes scalars alone, as Lightning's CSVLogger."""
-    galleries = (kind.of(logger) for kind in (WandbMediaLogger, MLflowMediaLogger, CometMediaLogger))
-    return next((gallery for gallery in galleries if gallery is not None), None)
+    """What one of Lightning's loggers shows besides scalars; None for one that takes scalars alone, as CSVLogger."""
+    from lightning_factorlens.loggers.comet import CometMediaLogger
+    from lightning_factorlens.loggers.mlflow import MLflowMediaLogger
+    from lightning_factorlens.loggers.tensorboard import TensorBoardMediaLogger
+    from lightning_factorlens.loggers.wandb import WandbMediaLogger
+
+    for kind in (TensorBoardMediaLogger, WandbMediaLogger, MLflowMediaLogger, CometMediaLogger):
+        media: MediaLogger | None = kind.wrap(logger)
+        if media is not None:
+            return media
+    return None

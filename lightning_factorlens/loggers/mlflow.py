@@ -1,4 +1,4 @@
-"""Pictures and words into MLflow, as artifacts of the run that the user's MLFlowLogger writes."""
+"""Pictures and text into MLflow, as artifacts of the run that the user's MLFlowLogger writes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lightning_factorlens.loggers.base import has_methods
+from lightning_factorlens.loggers.media import MediaLogger
 
 
-class MLflowMediaLogger:
+class MLflowMediaLogger(MediaLogger):
     """MLflow's client takes pictures and texts of a run, which it must be told.
 
     Args:
@@ -25,7 +26,7 @@ class MLflowMediaLogger:
         self._by_step = {"key", "step"} <= set(inspect.signature(client.log_image).parameters)
 
     @classmethod
-    def of(cls, logger: Any) -> MLflowMediaLogger | None:
+    def wrap(cls, logger: Any) -> MLflowMediaLogger | None:
         """For a logger whose experiment is such a client; None for any other."""
         client = getattr(logger, "experiment", None)
         if not has_methods(client, "log_batch", "log_image", "log_text"):
@@ -40,6 +41,6 @@ class MLflowMediaLogger:
         else:
             self.client.log_image(self.run_id, pixels, f"{self.tag_prefix}{tag}/step_{step:07d}.png")
 
-    def log_text(self, tag: str, words: str, step: int) -> None:
+    def log_text(self, tag: str, text: str, step: int) -> None:
         """One file a text; a later one of the same tag replaces it."""
-        self.client.log_text(self.run_id, words, f"{self.tag_prefix}{tag}.md")
+        self.client.log_text(self.run_id, text, f"{self.tag_prefix}{tag}.md")

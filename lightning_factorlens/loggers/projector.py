@@ -40,7 +40,7 @@ def write_embedding(writer: Any, observation: Observation, tag: str) -> bool:
         F,
         metadata=rows,
         metadata_header=["image", "strongest component", "its share"],
-        label_img=sprites(observation.images, len(F)),
+        label_img=sprites(observation.inputs, len(F)),
         global_step=observation.step,
         tag=tag,
     )

@@ -1,7 +1,7 @@
-"""One observation as flat scalars: the few that are monitored, and all the rest.
+"""The numbers of an observation as tags and values, derived from the measurements' declarations.
 
-A tag has only letters, digits and ``- / . _``; TensorBoard groups tags by the text before the first slash.
-Values that are not finite are left out: ``EarlyStopping(check_finite=True)`` would end the training on a NaN.
+A tag has only letters, digits and ``- / . _``; TensorBoard groups tags by the text before the first slash. Values that
+are not finite are left out: ``EarlyStopping(check_finite=True)`` would end the training on a NaN.
 """
 
 from __future__ import annotations
@@ -9,153 +9,146 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from lightning_factorlens.results import Observation, RankCurve
+from lightning_factorlens.measurements import Measurement, ObservationCost, Scalar
+from lightning_factorlens.results import Observation, Value
 
-#: What every tag begins with; another one lets two lenses live in one Trainer.
+#: The first part of every tag; another one lets two lenses write to one Trainer's loggers.
 PREFIX = "factorlens"
-#: Scopes that gather several blocks.
-GATHERED = ("total", "inputs", "activations")
-
-Tagged = Iterator[tuple[str, float]]
 
 
-def monitored_scalars(observation: Observation, prefix: str = PREFIX) -> dict[str, float]:
-    """The scalars worth monitoring, which also go through ``LightningModule.log``.
+@dataclass(frozen=True)
+class TaggedValue:
+    """One number with its tag and its declaration.
+
+    Attributes:
+        tag: Where loggers write it.
+        value: The number, finite.
+        scalar: Its declaration.
+    """
+
+    tag: str
+    value: Value
+    scalar: Scalar
+
+
+def with_cost(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """The measurements and the declaration of what they cost, whose record every observation has."""
+    return [*measurements, ObservationCost()]
+
+
+def tagged_values(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> Iterator[TaggedValue]:
+    """Every declared and finite number of an observation.
 
     Args:
-        observation: What the look found.
-        prefix: Replaces ``factorlens`` in every tag.
-
-    Returns:
-        Value by tag, finite ones only.
+        observation: The observation.
+        measurements: Those that made it; a record of another one has no tags.
+        prefix: First part of every tag.
 
     Raises:
-        ValueError: When ``prefix`` is no part of a tag.
+        ValueError: ``prefix`` cannot be part of a tag.
     """
-    return _finite(_summaries(observation, check_prefix(prefix)))
+    check_prefix(prefix)
+    for measurement in with_cost(measurements):
+        record = observation.get(measurement.name)
+        if record is None:
+            continue
+        values = list(record.values())
+        labels = _scope_labels(values)
+        for value in values:
+            scalar = measurement.scalar_of(value)
+            if scalar is not None and math.isfinite(value.value):
+                tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
+                yield TaggedValue(tag, value, scalar)
 
 
-def other_scalars(observation: Observation, prefix: str = PREFIX) -> dict[str, float]:
-    """All other scalars: by scope, block and layer, and the cost by phase.
-
-    Args:
-        observation: What the look found.
-        prefix: Replaces ``factorlens`` in every tag.
+def monitored_scalars(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> dict[str, float]:
+    """The scalars that also go through ``LightningModule.log``; see `tagged_values` for the arguments.
 
     Returns:
-        Value by tag, finite ones only, no tag of ``summaries``.
-
-    Raises:
-        ValueError: When ``prefix`` is no part of a tag.
+        Value by tag.
     """
-    p = check_prefix(prefix)
-    return _finite(pair for part in (_by_scope, _by_layer, _by_similarity, _by_phase) for pair in part(observation, p))
+    tagged = tagged_values(observation, measurements, prefix)
+    return {entry.tag: entry.value.value for entry in tagged if entry.scalar.monitored}
+
+
+def other_scalars(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> dict[str, float]:
+    """All other scalars: by part, block and layer, and the cost by phase; see `tagged_values` for the arguments.
+
+    Returns:
+        Value by tag.
+    """
+    tagged = tagged_values(observation, measurements, prefix)
+    return {entry.tag: entry.value.value for entry in tagged if not entry.scalar.monitored}
+
+
+def summary_values(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> dict[str, TaggedValue]:
+    """The scalars of tables of runs; of a curve over ranks the value at the middle rank.
+
+    Returns:
+        Tagged value by tag, in the order of the measurements.
+    """
+    tagged = [entry for entry in tagged_values(observation, measurements, prefix) if entry.scalar.summary]
+    ranks = sorted({entry.value.rank for entry in tagged if entry.value.rank is not None})
+    middle = middle_rank(ranks) if ranks else None
+    return {entry.tag: entry for entry in tagged if entry.value.rank in (None, middle)}
+
+
+def declared_tags(scalars: Iterable[Scalar], prefix: str = PREFIX) -> list[str]:
+    """Tags as documentation shows them: ``<name>`` for a scope, ``r`` for a rank."""
+    return [scalar.tag.format(prefix=prefix, scope="<name>", rank="r") for scalar in scalars]
 
 
 def check_prefix(prefix: str) -> str:
-    """``prefix`` itself, if TensorBoard would keep it as one group.
+    """``prefix`` itself, where TensorBoard would keep it as one group.
 
     Raises:
-        ValueError: When it is empty or has other characters than letters, digits, ``-``, ``.`` and ``_``.
+        ValueError: It is empty or has other characters than letters, digits, ``-``, ``.`` and ``_``.
     """
     if not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
-        raise ValueError(f"prefix may have letters, digits and '-', '.', '_' only; found {prefix!r}")
+        raise ValueError(f"prefix: may have letters, digits and '-', '.', '_' only, found {prefix!r}.")
     return prefix
 
 
 def tag_names(names: Iterable[str]) -> list[str]:
-    """Names fit to stand in a tag, in order, and as distinct as they were given.
+    """Names made fit for tags, in order, and as distinct as they were given.
 
     A model that is a single layer has the empty name, which becomes ``_``.
+
+    Example:
+        >>> tag_names(["layer 1", "layer_1", ""])
+        ['layer_1', 'layer_1_2', '_']
     """
     used: set[str] = set()
     labels = []
     for name in names:
         stem = re.sub(r"[^-/\w.]", "_", name, flags=re.ASCII).strip("/") or "_"
-        label, copy = stem, 2
+        label = stem
+        copy = 2
         while label in used:
-            label, copy = f"{stem}_{copy}", copy + 1
+            label = f"{stem}_{copy}"
+            copy += 1
         used.add(label)
         labels.append(label)
     return labels
 
 
-def percent(tau: float) -> str:
-    """A relative error as a percentage that fits a tag: 0.3 gives ``30``, 0.125 gives ``12p5``."""
-    return f"{100 * tau:.6g}".replace(".", "p")
-
-
 def middle_rank(ranks: Sequence[int]) -> int:
-    """The rank that stands for all where only one can be shown: 8 of 1, 2, 4, 8, 16, 32."""
+    """The rank that represents all where only one can be shown: 8 of 1, 2, 4, 8, 16, 32."""
     return ranks[len(ranks) // 2]
 
 
-def _finite(pairs: Iterable[tuple[str, float]]) -> dict[str, float]:
-    return {tag: float(value) for tag, value in pairs if math.isfinite(value)}
-
-
-def _curve(base: str, curve: RankCurve) -> Tagged:
-    for name, errors in (("rmse", curve.rmse), ("rel_error", curve.rel_error)):
-        yield from ((f"{base}/{name}/rank_{rank}", error) for rank, error in zip(curve.ranks, errors))
-
-
-def _summaries(o: Observation, p: str) -> Tagged:
-    yield from _curve(p, o.curves["total"])
-    for required in o.required_ranks:
-        tag = f"{p}/rank_at_{percent(required.tau)}pct"
-        yield tag, required.rank
-        yield f"{tag}_capped", float(required.is_lower_bound)
-    yield f"{p}/effective_rank", o.effective_rank.get("total", math.nan)
-    yield f"{p}/consistency", math.nan if o.consistency is None else o.consistency
-    if o.alpha is not None:
-        yield f"{p}/mean_alpha", o.alpha.mean_alpha
-        yield f"{p}/alpha_hat", o.alpha.alpha_hat
-        yield f"{p}/mean_alpha_hat", o.alpha.mean_alpha_hat
-    yield f"{p}/seconds", o.seconds.get("total", math.nan)
-    yield f"{p}/share", math.nan if o.overhead is None else o.overhead
-    yield f"{p}/looks_skipped", math.nan if o.n_skipped is None else o.n_skipped
-
-
-def _by_scope(o: Observation, p: str) -> Tagged:
-    scopes = list(dict.fromkeys([*o.curves, *o.svd_curves, *o.effective_rank, *o.rms]))
-    for scope, label in zip(scopes, tag_names(scopes)):
-        base = f"{p}_{scope}" if scope in GATHERED else f"{p}_layers/{label}"
-        if scope in o.svd_curves:
-            yield from _curve(f"{p}_svd/{label}", o.svd_curves[scope])
-        if scope in o.rms:
-            yield f"{base}/rms", o.rms[scope]
-        if scope == "total":  # its curve and effective rank are summaries
-            continue
-        if scope in o.curves:
-            yield from _curve(base, o.curves[scope])
-        if scope in o.effective_rank:
-            yield f"{base}/effective_rank", o.effective_rank[scope]
-
-
-def _by_layer(o: Observation, p: str) -> Tagged:
-    p = f"{p}_spectra"
-    for spectrum, label in zip(o.spectra, tag_names(s.layer for s in o.spectra)):
-        fit = spectrum.fit
-        yield f"{p}/{label}/alpha", fit.alpha
-        yield f"{p}/{label}/sigma", fit.sigma
-        yield f"{p}/{label}/ks_distance", fit.ks_distance
-        yield f"{p}/{label}/n_tail", fit.n_tail
-        for name in ("lambda_max", "alpha_weighted", "stable_rank", "entropy_rank", "mp_edge"):
-            yield f"{p}/{label}/{name}", getattr(spectrum, name)
-        yield f"{p}/{label}/spikes", math.nan if spectrum.spikes is None else spectrum.spikes
-    if o.alpha is not None:
-        yield f"{p}/mean_log_lambda_max", o.alpha.mean_log_lambda_max
-        yield f"{p}/layers_fitted", o.alpha.layers
-        yield f"{p}/layers_abstained", o.alpha.abstained
-
-
-def _by_similarity(o: Observation, p: str) -> Tagged:
-    for found, label in zip(o.similarity, tag_names(s.layer for s in o.similarity)):
-        yield f"{p}_similarity/{label}/off_diagonal", found.mean_cosine
-        yield f"{p}_similarity/{label}/first_{found.k}_eigenvalues", found.mean_top_k
-
-
-def _by_phase(o: Observation, p: str) -> Tagged:
-    phases = [phase for phase in o.seconds if phase != "total"]
-    yield from ((f"{p}_cost/{label}", o.seconds[phase]) for phase, label in zip(phases, tag_names(phases)))
+def _scope_labels(values: Sequence[Value]) -> dict[str | None, str]:
+    """Label by scope, in the order of appearance."""
+    scopes = [scope for scope in dict.fromkeys(value.scope for value in values) if scope is not None]
+    labels: dict[str | None, str] = dict(zip(scopes, tag_names(scopes)))
+    return labels

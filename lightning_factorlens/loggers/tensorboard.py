@@ -1,108 +1,65 @@
-"""What only TensorBoard takes: a layout of the scalars, histograms of spectra, pictures, cards, the projector."""
+"""Images, texts, histograms, the layout of the scalars and the projector in TensorBoard."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
+import numpy as np
+from torch import Tensor
 
-from lightning_factorlens.loggers.figure_schedule import Pictures
-from lightning_factorlens.loggers.layout import Layout, scalar_layout
+from lightning_factorlens.loggers.base import has_methods, logger_prefix
+from lightning_factorlens.loggers.layout import Layout
+from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.projector import write_embedding
-from lightning_factorlens.loggers.tags import (
-    PREFIX,
-    check_prefix,
-    middle_rank,
-    monitored_scalars,
-    other_scalars,
-    tag_names,
-)
-from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
 from lightning_factorlens.results import Observation
 
-#: What a writer must have to be taken for TensorBoard's.
+#: Methods by which a TensorBoard writer is recognised.
 REQUIRED_METHODS = ("add_image", "add_histogram", "add_custom_scalars", "add_text", "add_embedding")
-#: Bins of a histogram of eigenvalues, evenly spaced in the logarithm.
+#: Bins of a histogram.
 BINS = 30
 
 #: A writer has one layout, the last one written; two lenses on one writer each add their category to it.
 _layouts: WeakKeyDictionary[Any, Layout] = WeakKeyDictionary()
 
 
-class TensorBoardExtras:
-    """Beside the scalars, which are written elsewhere.
+class TensorBoardMediaLogger(MediaLogger):
+    """Writes through a ``SummaryWriter``, which is not closed here.
 
     Args:
-        writer: A ``SummaryWriter``, or anything with the methods `TAKES`. It is not closed here.
-        prefix: What the tags begin with.
-        layout: Whether to write a custom-scalars layout. It replaces any layout of the user's own.
+        writer: The writer, or anything with the methods `REQUIRED_METHODS`.
         tag_prefix: What the logger puts before every tag when it writes.
-
-    Raises:
-        ValueError: When ``prefix`` is no part of a tag.
     """
 
-    def __init__(self, writer: Any, prefix: str = PREFIX, layout: bool = True, tag_prefix: str = "") -> None:
+    def __init__(self, writer: Any, tag_prefix: str = "") -> None:
         self.writer = writer
-        self.prefix = check_prefix(prefix)
-        self.layout = layout
         self.tag_prefix = tag_prefix
-        self._tags: dict[str, None] = {}
-        self._introduced = False
 
-    def write(self, observation: Observation, pictures: Pictures, others: Collection[str] = ()) -> None:
-        """Write the layout when there are new tags, the histograms, and the pictures that are due.
+    @classmethod
+    def wrap(cls, logger: Any) -> TensorBoardMediaLogger | None:
+        """For a logger whose experiment is such a writer; None for any other."""
+        writer = getattr(logger, "experiment", None)
+        return cls(writer, logger_prefix(logger)) if has_methods(writer, *REQUIRED_METHODS) else None
 
-        Args:
-            observation: The present one.
-            pictures: See `Album`.
-            others: Tags under the same prefix that other callbacks log, for the layout.
-        """
-        if not self._introduced:
-            self._introduced = True
-            self.writer.add_text(f"{self.tag_prefix}{self.prefix}/how_to_read", metric_guide(self.prefix), 0)
-        if self.layout:
-            self._write_layout(observation, others)
-        self._write_histograms(observation)
-        self.draw(pictures, observation.step)
+    def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
+        """Writes one image."""
+        self.writer.add_image(self.tag_prefix + tag, pixels, step, dataformats="HWC")
 
-    def draw(self, pictures: Pictures, step: int) -> None:
-        """Write pictures at a step."""
-        for name, pixels in pictures.items():
-            self.writer.add_image(f"{self.tag_prefix}{self.prefix}_figures/{name}", pixels, step, dataformats="HWC")
+    def log_text(self, tag: str, text: str, step: int) -> None:
+        """Writes a text on the page "Text"."""
+        self.writer.add_text(self.tag_prefix + tag, text, step)
 
-    def close(self, last: Observation, history: Sequence[Observation], projector: bool = True) -> None:
-        """Write what stands at the end of a run: its result in words, and the probe in the projector.
+    def log_histogram(self, tag: str, values: Tensor, step: int) -> None:
+        """Writes a histogram of `BINS` bins of equal width."""
+        self.writer.add_histogram(self.tag_prefix + tag, values.numpy(), step, bins=BINS)
 
-        Args:
-            last: The last observation, whole.
-            history: All of the run, oldest first.
-            projector: Whether the projector is wanted.
-        """
-        self.writer.add_text(f"{self.tag_prefix}{self.prefix}/result", run_summary(history, self.prefix), last.step)
-        if projector:
-            write_embedding(self.writer, last, f"{self.prefix}_F")
-
-    def _write_layout(self, observation: Observation, others: Collection[str]) -> None:
-        """Once per writer, unless a tag comes late, such as an alpha that an untrained layer did not have."""
-        mine = monitored_scalars(observation, self.prefix) | other_scalars(observation, self.prefix)
-        tags = self._tags | dict.fromkeys([*mine, *others])
-        if len(tags) == len(self._tags):
-            return
-        self._tags = tags
-        rank = middle_rank(observation.curves["total"].ranks)
-        layout = scalar_layout(tags, rank, self.prefix, self.tag_prefix)
+    def log_layout(self, layout: Layout) -> None:
+        """Writes the layout of the page "Custom Scalars" where it differs from the last one."""
         known = _layouts.get(self.writer, {})
-        if layout.get(self.prefix) != known.get(self.prefix):
+        if any(known.get(category) != charts for category, charts in layout.items()):
             _layouts[self.writer] = known | layout
             self.writer.add_custom_scalars(_layouts[self.writer])
 
-    def _write_histograms(self, observation: Observation) -> None:
-        for spectrum, label in zip(observation.spectra, tag_names(s.layer for s in observation.spectra)):
-            eigenvalues = spectrum.eigenvalues.detach().double().cpu()
-            positive = eigenvalues[torch.isfinite(eigenvalues) & (eigenvalues > 0)]
-            if len(positive):  # TensorBoard refuses an empty histogram
-                tag = f"{self.tag_prefix}{self.prefix}_spectra/{label}/log10_eigenvalues"
-                self.writer.add_histogram(tag, positive.log10().numpy(), observation.step, bins=BINS)
+    def log_embedding(self, tag: str, observation: Observation) -> None:
+        """Writes the sample factor for the projector."""
+        write_embedding(self.writer, observation, tag)

@@ -1,4 +1,4 @@
-"""Pictures and words into Weights & Biases, through the WandbLogger that the user made."""
+"""Pictures and text into Weights & Biases, through the WandbLogger that the user made."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from lightning_factorlens.loggers.base import has_methods
+from lightning_factorlens.loggers.media import MediaLogger
 
 
-class WandbMediaLogger:
+class WandbMediaLogger(MediaLogger):
     """Lightning's WandbLogger takes pictures and texts itself: it adds its own prefix, and its own x axis.
 
     Args:
@@ -21,7 +22,7 @@ class WandbMediaLogger:
         self.logger = logger
 
     @classmethod
-    def of(cls, logger: Any) -> WandbMediaLogger | None:
+    def wrap(cls, logger: Any) -> WandbMediaLogger | None:
         """For a logger that takes both as this one does; None for any other."""
         if not has_methods(logger, "log_image", "log_text"):
             return None
@@ -32,6 +33,6 @@ class WandbMediaLogger:
         """One picture at a step, beside the scalars of that step."""
         self.logger.log_image(tag, [pixels], step=step)
 
-    def log_text(self, tag: str, words: str, step: int) -> None:
+    def log_text(self, tag: str, text: str, step: int) -> None:
         """A text is a table of one cell there."""
-        self.logger.log_text(tag, columns=["text"], data=[[words]], step=step)
+        self.logger.log_text(tag, columns=["text"], data=[[text]], step=step)

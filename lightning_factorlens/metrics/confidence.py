@@ -1,4 +1,8 @@
-"""How sure the predictions are, and how they spread over the classes: mostly clocks, as overfitting nets are sure."""
+"""How sure the predictions are, and how they spread over the classes.
+
+Over-fitted networks are sure too, so that these numbers mostly count the epochs; `kl_to_uniform` alone is part of a
+stop signal.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +11,38 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.consistency import log_probabilities
+from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def confidence(outputs: Tensor) -> float:
-    """Mean over images of max_k p_k, from 1/K to 1. ``outputs``: shape (N, K)."""
+    """Mean over images of max_k p_k.
+
+    Args:
+        outputs: Shape (N, K).
+
+    Returns:
+        From 1/K to 1.
+    """
     return float(log_probabilities(outputs).amax(1).exp().double().mean())
 
 
 def entropy(outputs: Tensor) -> float:
-    """Mean over images of −Σ_k p_k log p_k, from 0 to log K nats. ``outputs``: shape (N, K)."""
-    return float(_entropies(log_probabilities(outputs).exp()).mean())
+    """Mean over images of −Σ_k p_k log p_k.
+
+    Args:
+        outputs: Shape (N, K).
+
+    Returns:
+        From 0 to log K, in nats.
+    """
+    probabilities = log_probabilities(outputs).exp()
+    return float(_row_entropies(probabilities).mean())
 
 
 def mutual_information(outputs: Tensor) -> float:
-    """Entropy of the mean prediction less the mean entropy: high where predictions are sure and classes all used.
+    """Entropy of the mean prediction minus the mean entropy: high where predictions are sure and use all classes.
 
-    Bridle et al. (1991, "Unsupervised classifiers, mutual information and phantom targets").
+    Bridle, Heading and MacKay (1991), "Unsupervised classifiers, mutual information and 'phantom targets'".
 
     Args:
         outputs: Shape (N, K).
@@ -31,27 +50,33 @@ def mutual_information(outputs: Tensor) -> float:
     Returns:
         From 0 to log K, in nats.
     """
-    p = log_probabilities(outputs).exp()
-    return max(0.0, float(_entropies(p.double().mean(0, keepdim=True))[0] - _entropies(p).mean()))
+    probabilities = log_probabilities(outputs).exp()
+    mean_prediction = probabilities.double().mean(0, keepdim=True)
+    difference = _row_entropies(mean_prediction)[0] - _row_entropies(probabilities).mean()
+    return max(0.0, float(difference))
 
 
 def kl_to_uniform(outputs: Tensor) -> float:
-    """How far the mean prediction is from all classes alike: log K less its entropy, KL(p̄ ‖ uniform).
+    """How unevenly the classes are predicted: KL(p̄ ‖ uniform) = log K − H(p̄), p̄ the mean prediction.
 
-    A network that always answers the same agrees with itself about every change of the image; this tells it apart. The
-    balance term of information maximisation (Krause, Perona and Gomes 2010, "Discriminative clustering by regularized
-    information maximization"). Where the classes are not alike in number it is never 0, and still comparable over time.
+    A network that always gives the same answer is consistent under every change of the image; this term detects it. It
+    is the balance term of Krause, Perona and Gomes (2010), "Discriminative clustering by regularized information
+    maximization". Where the classes differ in number it never reaches 0, and it is still comparable over time.
 
     Args:
         outputs: Shape (N, K).
 
     Returns:
         From 0 to log K, in nats.
+
+    Example:
+        >>> kl_to_uniform(torch.tensor([[0.0, 0.0], [0.0, 0.0]]))
+        0.0
     """
-    p = log_probabilities(outputs).exp().double().mean(0, keepdim=True)
-    return max(0.0, math.log(outputs.shape[1]) - float(_entropies(p)[0]))
+    mean_prediction = log_probabilities(outputs).exp().double().mean(0, keepdim=True)
+    return max(0.0, math.log(outputs.shape[1]) - float(_row_entropies(mean_prediction)[0]))
 
 
-def _entropies(p: Tensor) -> Tensor:
-    """Of each row, float64."""
-    return torch.special.entr(p.double()).sum(1)
+def _row_entropies(probabilities: Tensor) -> Tensor:
+    """Entropy of each row, float64."""
+    return torch.special.entr(probabilities.double()).sum(1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lightning_factorlens.metrics.consistency import log_probabilities
+from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def prediction_changes(before: Tensor, outputs: Tensor) -> float:

@@ -1,10 +1,11 @@
 """The label-free signals as `torchmetrics.Metric`: they add up over batches and over processes.
 
-The only file that imports torchmetrics (lightning brings it along); the functions themselves stay free of it.
+This is the only module that imports torchmetrics, which lightning brings along; the functions stay free of it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,61 +14,76 @@ from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-from lightning_factorlens.metrics import (
-    cka,
-    confidence,
-    consistency,
-    mixup,
-    nuclear_norm,
-    prediction_changes,
-    rankme,
-    stability,
-)
+from lightning_factorlens.metrics import confidence, nuclear_norm, prediction_changes, rankme
+from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
+from lightning_factorlens.metrics.probabilities import log_probabilities
+
+
+class Consistency(Metric):
+    """`lightning_factorlens.metrics.consistency.consistency` over batches; ``update(outputs, shifted, labels)``.
+
+    Example:
+        >>> outputs = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
+        >>> metric = Consistency()
+        >>> metric.update(outputs, outputs)
+        >>> round(float(metric.compute()), 4)
+        0.0181
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    cross_entropy: Tensor
+    probabilities: Tensor
+    n_images: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.add_state("cross_entropy", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("probabilities", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("n_images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, outputs: Tensor, shifted: Tensor, labels: Tensor | None = None) -> None:
+        """Adds a batch.
+
+        Args:
+            outputs: The model's outputs for the images, shape (N, K).
+            shifted: Its outputs for the shifted images, shape (N, K).
+            labels: Pseudo-labels, shape (N,); the predicted classes unless given.
+        """
+        labels = outputs.argmax(1) if labels is None else labels
+        self.cross_entropy = self.cross_entropy + len(outputs) * pseudo_label_cross_entropy(labels, [shifted])
+        self.probabilities = self.probabilities + log_probabilities(outputs).exp().double().sum(0)
+        self.n_images = self.n_images + len(outputs)
+
+    def compute(self) -> Tensor:
+        """The value over all images so far, in nats."""
+        mean_prediction = self.probabilities / self.n_images
+        kl = math.log(len(mean_prediction)) - torch.special.entr(mean_prediction).sum()
+        return self.cross_entropy / self.n_images + kl.clamp_min(0.0)
 
 
 class _MeanOverImages(Metric):
-    """The mean over images of a function that is one: batches of any size weigh as many images as they hold."""
+    """The mean over images of a function that is itself a mean: batches count as many images as they hold."""
 
     full_state_update = False
     higher_is_better: bool | None = None
     function: Callable[..., float]
     total: Tensor
-    images: Tensor
+    n_images: Tensor
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("n_images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, outputs: Tensor, *others: Any) -> None:
         """Adds a batch: the arguments of the function, the outputs of shape (N, K) first."""
         self.total += len(outputs) * type(self).function(outputs, *others)
-        self.images += len(outputs)
+        self.n_images += len(outputs)
 
     def compute(self) -> Tensor:
         """The mean over all images so far."""
-        return self.total / self.images
-
-
-class Consistency(_MeanOverImages):
-    """`consistency.consistency`; ``update(outputs, transformed)``."""
-
-    higher_is_better = False
-    function = staticmethod(consistency.consistency)
-
-
-class SoftConsistency(_MeanOverImages):
-    """`consistency.soft_consistency`; ``update(outputs, transformed)``."""
-
-    higher_is_better = False
-    function = staticmethod(consistency.soft_consistency)
-
-
-class DisagreementRate(_MeanOverImages):
-    """`consistency.disagreement_rate`; ``update(outputs, transformed)``."""
-
-    higher_is_better = False
-    function = staticmethod(consistency.disagreement_rate)
+        return self.total / self.n_images
 
 
 class PredictionChanges(_MeanOverImages):
@@ -76,8 +92,8 @@ class PredictionChanges(_MeanOverImages):
     function = staticmethod(prediction_changes.prediction_changes)
 
 
-class PredictionDrift(_MeanOverImages):
-    """`prediction_changes.prediction_drift`; ``update(before, outputs)``."""
+class MeanTotalVariation(_MeanOverImages):
+    """`prediction_changes.mean_total_variation`; ``update(before, outputs)``."""
 
     function = staticmethod(prediction_changes.mean_total_variation)
 
@@ -94,15 +110,8 @@ class PredictionEntropy(_MeanOverImages):
     function = staticmethod(confidence.entropy)
 
 
-class MixupConsistency(_MeanOverImages):
-    """`mixup.mixup_consistency`; ``update(outputs, mixed, partner, share)``, partners within the batch."""
-
-    higher_is_better = False
-    function = staticmethod(mixup.mixup_consistency)
-
-
-class _OfAllImages(Metric):
-    """A function of all images at once: keeps what it is given, one list an argument."""
+class _FunctionOfAllImages(Metric):
+    """A function of all images at once: keeps what it is given, one list for each argument."""
 
     full_state_update = False
     higher_is_better: bool | None = None
@@ -115,7 +124,7 @@ class _OfAllImages(Metric):
             self.add_state(name, [], dist_reduce_fx="cat")
 
     def update(self, *values: Tensor) -> None:
-        """Adds a batch: the arguments of the function, images first.
+        """Adds a batch: the arguments of the function, one image in each row.
 
         Raises:
             TypeError: Not as many arguments as the function takes.
@@ -132,7 +141,7 @@ class _OfAllImages(Metric):
         return torch.tensor(type(self).function(*kept), dtype=torch.float64)
 
 
-class NuclearNorm(_OfAllImages):
+class NuclearNorm(_FunctionOfAllImages):
     """`nuclear_norm.nuclear_norm`; ``update(outputs)``."""
 
     higher_is_better = True
@@ -140,38 +149,24 @@ class NuclearNorm(_OfAllImages):
     function = staticmethod(nuclear_norm.nuclear_norm)
 
 
-class MutualInformation(_OfAllImages):
+class MutualInformation(_FunctionOfAllImages):
     """`confidence.mutual_information`; ``update(outputs)``."""
 
     arguments = ("outputs",)
     function = staticmethod(confidence.mutual_information)
 
 
-class Imbalance(_OfAllImages):
-    """`confidence.imbalance`; ``update(outputs)``."""
+class KLToUniform(_FunctionOfAllImages):
+    """`confidence.kl_to_uniform`; ``update(outputs)``."""
 
     higher_is_better = False
     arguments = ("outputs",)
     function = staticmethod(confidence.kl_to_uniform)
 
 
-class RankMe(_OfAllImages):
+class RankMe(_FunctionOfAllImages):
     """`rankme.rankme`; ``update(features)``."""
 
     higher_is_better = True
     arguments = ("features",)
     function = staticmethod(rankme.rankme)
-
-
-class LinearCKA(_OfAllImages):
-    """`cka.linear_cka`; ``update(before, features)``."""
-
-    arguments = ("before", "features")
-    function = staticmethod(cka.linear_cka)
-
-
-class SubspaceOverlap(_OfAllImages):
-    """`stability.subspace_overlap`; ``update(before_t, F_t)``, both transposed: one image a row."""
-
-    arguments = ("before_t", "F_t")
-    function = staticmethod(lambda before, F: stability.subspace_overlap(before.T, F.T))

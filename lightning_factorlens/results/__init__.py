@@ -1,22 +1,34 @@
-"""The records that cross rooms: what a thing is and its shape. This room computes nothing."""
+"""The records that pass from one package to another. This package computes nothing."""
 
-from lightning_factorlens.results.curves import RankCurve, RequiredRank
+from lightning_factorlens.results.cost import Cost
+from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
-from lightning_factorlens.results.layers import LayerInfo, LayerSimilarity
-from lightning_factorlens.results.observation import Observation, render
+from lightning_factorlens.results.layer_spectra import LayerSpectra
+from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
+from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.spectra import AlphaSummary, LayerSpectrum, PowerLawFit
 
 __all__ = [
     "AlphaSummary",
     "Block",
     "BlockKind",
+    "Cost",
     "Factorization",
     "LayerInfo",
+    "LayerSimilarities",
     "LayerSimilarity",
+    "LayerSpectra",
     "LayerSpectrum",
     "Observation",
     "PowerLawFit",
     "RankCurve",
+    "RankCurves",
+    "Record",
     "RequiredRank",
-    "render",
+    "RequiredRanks",
+    "Scalars",
+    "ScopedScalar",
+    "Value",
+    "required_rank_name",
 ]

@@ -1,19 +1,25 @@
-"""Errors against rank, and the rank that an error asks for."""
+"""Errors against rank, and the rank that a given error requires."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+
+from lightning_factorlens.results.record import Record, Value
+
+#: Names of the three errors of a curve.
+ERRORS = ("rmse", "rel_error", "rel_sq_error")
 
 
 @dataclass(frozen=True)
 class RankCurve:
-    """Error against rank, under its three names (each a tuple as long as ``ranks``).
+    """Error against rank under its three names, each a tuple as long as ``ranks``.
 
     Attributes:
-        ranks: Ascending.
+        ranks: Ranks of the factorisation, ascending.
         rmse: sqrt(SSE / entries), in the units of the activations.
-        rel_error: ‖X − X̂‖ / ‖X‖.
-        rel_sq_error: The square of ``rel_error``; the papers' published code calls this "RMSE".
+        rel_error: ‖X − X̂‖ / ‖X‖, from 0 to 1.
+        rel_sq_error: The square of ``rel_error``, which the published code of Saini and Papalexakis calls "RMSE".
     """
 
     ranks: tuple[int, ...]
@@ -23,16 +29,72 @@ class RankCurve:
 
 
 @dataclass(frozen=True)
-class RequiredRank:
-    """rank@τ, the smallest rank whose relative error is at most τ.
+class RankCurves(Record):
+    """One curve for each part of an observation.
 
     Attributes:
-        tau: The relative error asked for.
-        rank: Interpolated in log rank; the largest (smallest) rank tried where the curve ends above
-            (starts below) τ.
-        capped: Whether the curve never came down to τ, so that ``rank`` is only a lower bound.
+        curves: Curve by scope: ``"total"``, ``"inputs"``, ``"activations"`` and then the name of every block.
+        method: What comes before the quantities' names: empty for the factorisation, ``"svd_"`` for the truncated SVD.
+    """
+
+    curves: Mapping[str, RankCurve]
+    method: str = ""
+
+    def __getitem__(self, scope: str) -> RankCurve:
+        return self.curves[scope]
+
+    def values(self) -> Iterator[Value]:
+        """Every error of every curve."""
+        for scope, curve in self.curves.items():
+            for error in ERRORS:
+                for rank, value in zip(curve.ranks, getattr(curve, error)):
+                    yield Value(self.method + error, value, scope, rank)
+
+
+@dataclass(frozen=True)
+class RequiredRank:
+    """The smallest rank whose relative error is at most ``tau``, written rank@τ.
+
+    Attributes:
+        tau: The relative error asked for, between 0 and 1.
+        rank: The rank, interpolated in log rank; the largest rank tried where the curve ends above τ, the smallest
+            where it starts below.
+        is_lower_bound: Whether the curve never came down to τ, so that ``rank`` is only a lower bound.
     """
 
     tau: float
     rank: float
     is_lower_bound: bool
+
+    @property
+    def quantity(self) -> str:
+        """Name of the quantity: ``rank_at_30pct`` for τ = 0.3, ``rank_at_12p5pct`` for τ = 0.125."""
+        return required_rank_name(self.tau)
+
+
+@dataclass(frozen=True)
+class RequiredRanks(Record):
+    """Required ranks for several thresholds.
+
+    Attributes:
+        ranks: One entry for each τ.
+    """
+
+    ranks: tuple[RequiredRank, ...]
+
+    def values(self) -> Iterator[Value]:
+        """Each rank, and 1 beside it where it is only a lower bound."""
+        for required in self.ranks:
+            yield Value(required.quantity, required.rank, "total")
+            yield Value(f"{required.quantity}_is_lower_bound", float(required.is_lower_bound), "total")
+
+
+def required_rank_name(tau: float) -> str:
+    """Name of the quantity rank@τ.
+
+    Example:
+        >>> required_rank_name(0.3), required_rank_name(0.125)
+        ('rank_at_30pct', 'rank_at_12p5pct')
+    """
+    percent = f"{100 * tau:.6g}".replace(".", "p")
+    return f"rank_at_{percent}pct"

@@ -1,23 +1,26 @@
-"""What becomes of a layer, and what its components share."""
+"""Which layers an observation covers, and how much their components overlap."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from torch import Tensor
+
+from lightning_factorlens.results.record import Record, Value
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """One row of the table of layers: a tensor that a forward pass produced, and what becomes of it.
+    """One row of the table of layers: a tensor that a forward pass produced, and whether it is factorised.
 
     Attributes:
-        name: Stable name of the call: the module's path, ``-2``, ``-3`` … behind it when one module is
-            called again, ``F.relu`` behind the owner's path for a functional call.
+        name: Stable name of the call: the module's path, followed by ``-2``, ``-3`` … when one module is called
+            again; ``F.relu`` behind the owner's path for a functional call.
         op: Type of the module, or the function's name.
-        shape: Shape of one image's output.
-        minimum: Smallest value seen.
-        kept: Whether the lens factorises it.
+        shape: Shape of the output for one sample.
+        minimum: Smallest value found in the trace.
+        selected: Whether the lens factorises it.
         reason: Why, in words.
     """
 
@@ -35,12 +38,12 @@ class LayerSimilarity:
 
     Attributes:
         layer: Name of the block.
-        rank: Of the factorisation; also the matrix's size.
+        rank: Rank of the factorisation, which is also the size of the matrix.
         cosine: Cosine between the columns of O_j, shape (rank, rank), float64, on the CPU.
         eigenvalues: Its eigenvalues, descending, shape (rank,).
-        off_diagonal: Mean of the cosines of distinct components; NaN at rank 1.
-        k: Eigenvalues that enter ``first_k``.
-        first_k: Mean of the k largest eigenvalues: 1 when no two components share a neuron.
+        mean_cosine: Mean of the cosines of distinct components; NaN at rank 1.
+        k: Number of eigenvalues that enter ``mean_top_k``.
+        mean_top_k: Mean of the k largest eigenvalues: 1 when no two components share a neuron.
     """
 
     layer: str
@@ -50,3 +53,25 @@ class LayerSimilarity:
     mean_cosine: float
     k: int
     mean_top_k: float
+
+
+@dataclass(frozen=True)
+class LayerSimilarities(Record):
+    """The similarity of every activation block.
+
+    Attributes:
+        layers: One entry for each block, by depth.
+    """
+
+    layers: tuple[LayerSimilarity, ...]
+
+    def values(self) -> Iterator[Value]:
+        """Mean cosine and mean leading eigenvalue of every layer."""
+        for similarity in self.layers:
+            yield Value("similarity_mean_cosine", similarity.mean_cosine, similarity.layer, similarity.rank)
+            yield Value("similarity_mean_top_k", similarity.mean_top_k, similarity.layer, similarity.rank)
+
+    def without_tensors(self) -> LayerSimilarities:
+        """The same without the cosine matrices."""
+        light = [replace(similarity, cosine=similarity.cosine.new_empty(0)) for similarity in self.layers]
+        return LayerSimilarities(tuple(light))

@@ -60,7 +60,7 @@ def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
     import numpy as np
     import torch
     from lightning.pytorch import Trainer
-    from nets import Classifier
+    from models import Classifier
     from torch import nn
     from torch.utils.data import DataLoader, TensorDataset
 

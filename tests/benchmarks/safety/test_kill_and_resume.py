@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from nets import Classifier
+from models import Classifier
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -118,7 +118,7 @@ def test_account_and_count_go_on(tmp_path, caplog):
     assert second.state.budget.n_measured == 5
     assert second.state.budget.total_seconds > saved["spent"]
     assert second.state.budget.elapsed > saved["elapsed"]
-    assert "FactorLens: 5 looks in" in caplog.text
+    assert "FactorLens: 5 observations in" in caplog.text
 
 
 def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):

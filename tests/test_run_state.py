@@ -25,7 +25,7 @@ def diary_of(seen, looks=1, patterns="None"):
         diary.record(seen, WarmStart(seen.factorization.F, torch.rand(8, 3)))
     diary.layers, diary.epochs, diary.last_step = ["1"], 4, 7
     diary.publish({"factorlens/seconds": 1.5})
-    diary.update_probe(seen.images)
+    diary.update_probe(seen.inputs)
     return diary
 
 

@@ -74,7 +74,7 @@ def train(tmp_path, *callbacks, epochs=3, module=None, data=None, **options):
 
 
 def lens(**options):
-    return FactorLensCallback(**{"probe_size": 32, "ranks": RANKS, "verbose": False, **options})
+    return make_callback(**{"probe_size": 32, "ranks": RANKS, "verbose": False, **options})
 
 
 def scalars(tmp_path):
@@ -105,7 +105,7 @@ def test_every_promised_tag_has_one_finite_point_an_epoch_and_rmse_falls_with_th
         points = found[tag]
         assert [step for step, _ in points] == [0, 3, 7, 11, 15], tag
         assert np.isfinite([v for _, v in points]).all(), tag
-    share = found["factorlens/share"]
+    share = found["factorlens/overhead"]
     assert len(share) == 4
     assert all(0 < v <= 1 for _, v in share)
     for k in range(5):
@@ -234,14 +234,14 @@ def test_a_stop_that_acts_too_early_is_told_so(tmp_path):
 )
 def test_wrong_arguments_fail_at_once_and_are_named(options, message):
     with pytest.raises(ValueError, match=message):
-        FactorLensCallback(**options)
+        make_callback(**options)
 
 
 def test_a_wrong_solver_is_named():
     with pytest.raises(TypeError, match=r"solver: found 'hals'; give an object such as HALS\(\)"):
-        FactorLensCallback(solver="hals")
+        make_callback(solver="hals")
     with pytest.raises(TypeError, match="solver: "):
-        FactorLensCallback(solver=HALS)
+        make_callback(solver=HALS)
 
 
 def test_what_cannot_work_fails_before_training(tmp_path):
@@ -274,7 +274,7 @@ def test_a_probe_of_ones_own_needs_no_validation_loader(tmp_path):
     for i, probe in enumerate((torch.rand(40, 1, 10, 10), loaders()[1].dataset, loaders()[1])):
         callback = lens(probe=probe)
         train(tmp_path / str(i), callback, data=(loaders()[0],), epochs=1)
-        assert len(callback.observation.images) == 32
+        assert len(callback.observation.inputs) == 32
 
 
 def test_a_failure_inside_the_lens_never_costs_the_run(tmp_path, monkeypatch):
@@ -292,7 +292,7 @@ def test_a_failure_inside_the_lens_never_costs_the_run(tmp_path, monkeypatch):
             monkeypatch.setattr(callback.lens, "observe", explode)
 
     with pytest.warns(
-        UserWarning, match="FactorLens could not look: RuntimeError: out of memory in the lens"
+        UserWarning, match="FactorLens could not observe: RuntimeError: out of memory in the lens"
     ) as caught:
         trainer, _ = train(tmp_path / "b", callback, Sabotage(), stop, watched)
     assert trainer.current_epoch == 3
@@ -390,7 +390,7 @@ def test_the_layer_table_and_the_cost_are_told(tmp_path, caplog):
         logging.getLogger("lightning.pytorch").propagate = True
         train(tmp_path, lens(verbose=True), epochs=1)
     assert "relu-2" in caplog.text
-    assert "FactorLens: 2 looks in" in caplog.text
+    assert "FactorLens: 2 observations in" in caplog.text
 
 
 def test_another_import_tree_is_explained():

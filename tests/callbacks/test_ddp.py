@@ -122,7 +122,7 @@ class Tell(Callback):
         if self.mode == "lens":
             lens = callback_of(trainer)
             torch.save(
-                (lens.samples.inputs, pl_module.state_dict(), lens.observation),
+                (lens.probe_batch.inputs, pl_module.state_dict(), lens.observation),
                 f"{out}/look{len(self.seen)}_{trainer.global_rank}.pt",
             )
         if self.mode != "none":
@@ -172,7 +172,7 @@ def train(mode):
     )
     trainer.fit(Net(), DataLoader(data, 20, shuffle=True), DataLoader(data, 20))
     if mode == "lens" and trainer.is_global_zero:
-        lens.lens.observe(lens.samples)  # afterwards a rank may look alone
+        lens.lens.observe(lens.probe_batch)  # afterwards a rank may look alone
 
 
 if __name__ == "__main__":
@@ -208,7 +208,7 @@ def test_every_number_is_that_of_a_single_process(run):
     spec = importlib.util.spec_from_file_location("train", folder / "train.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    lens = FactorLens(script.Net(), FactorLensCallback(**script.ARGUMENTS).options)
+    lens = make_lens(script.Net(), **script.ARGUMENTS)
     for look in range(5):  # the second and later start from the factors of the one before
         theirs = [torch.load(folder / f"look{look}_{rank}.pt", weights_only=False) for rank in range(size)]
         images, weights, seen = theirs[0]

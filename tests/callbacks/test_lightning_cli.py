@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 from lightning.pytorch import LightningDataModule
-from nets import Classifier
+from models import Classifier
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 

@@ -60,7 +60,7 @@ def loader(n=64):
 
 def lens(**options):
     defaults = {"probe_size": 16, "ranks": (1, 2, 4), "alpha": False, "figures_every_n": 0, "verbose": False}
-    return FactorLensCallback(**{**defaults, **options})
+    return make_callback(**{**defaults, **options})
 
 
 def fit(*callbacks, data=None, module=None, **options):
@@ -141,10 +141,10 @@ class Watch(Callback):
         self.lens, self.looks, self.sane = lens, [], []
 
     def on_sanity_check_end(self, trainer, pl_module):
-        self.sane.append(self.lens.diary.looks)
+        self.sane.append(self.lens.state.n_measured)
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.looks.append(self.lens.diary.looks)
+        self.looks.append(self.lens.state.n_measured)
 
 
 def test_the_sanity_check_is_not_looked_at():
@@ -228,7 +228,7 @@ class Data(LightningDataModule):
 def test_of_several_validation_loaders_the_first_is_looked_through(val):
     watched = lens(probe_size=1000)
     fit(watched, data=Data(val), max_epochs=1)
-    assert len(watched.observation.images) == 32
+    assert len(watched.observation.inputs) == 32
 
 
 def test_validation_testing_and_prediction_alone_are_none_of_its_business():

@@ -77,7 +77,7 @@ class Elsewhere:
 def lens(**options):
     small = {"probe_size": 16, "ranks": (1, 2), "solver": HALS(n_init=1), "verbose": False, "figures_every_n": 0}
     probe = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    return FactorLensCallback(**{**small, "probe": probe, "sinks": [Elsewhere()], **options})
+    return make_callback(**{**small, "probe": probe, "sinks": [Elsewhere()], **options})
 
 
 class Second(CSVLogger):
@@ -289,7 +289,7 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
         warnings.simplefilter("always")
         end = train(tmp_path, Sabotage(breaks, WHEN[when]), watching)
     assert len(told(caught)) == 1, told(caught)
-    assert "FactorLens could not look" in told(caught)[0]
+    assert "FactorLens could not observe" in told(caught)[0]
     assert end == alone
     assert watching.state.n_failed == len(WHEN[when])
     written = points(tmp_path)

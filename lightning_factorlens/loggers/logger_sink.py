@@ -1,0 +1,161 @@
+"""Observations into all of Lightning's loggers, whatever one of them does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from lightning_factorlens.config import TensorBoardOptions
+from lightning_factorlens.loggers.base import logger_prefix, run_all
+from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
+from lightning_factorlens.loggers.layout import scalar_layout
+from lightning_factorlens.loggers.media import MediaLogger, get_media_logger
+from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, check_prefix, tag_names, tagged_values
+from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
+from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
+from lightning_factorlens.results import Observation
+
+
+class MetricsLogger(Protocol):
+    """What is required of a logger; all of Lightning's have it."""
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Writes scalars at a step."""
+
+
+class LoggerSink:
+    """Every scalar of an observation into every logger, and figures into those that show them.
+
+    It belongs where loggers write, on rank zero. The scalars go to the loggers directly: hundreds of keys through
+    ``LightningModule.log`` would cost many times more.
+
+    Args:
+        loggers: Lightning's loggers, or anything with ``log_metrics(metrics, step)``.
+        measurements: Those that make the observations; `default_measurements` unless given.
+        prefix: First part of the tags.
+        options: What is shown besides scalars.
+        extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
+        notify: Is called once with a sentence that names the loggers which show no figures; None for no sentence.
+        history: See `FigureSchedule`.
+    """
+
+    def __init__(
+        self,
+        loggers: Iterable[MetricsLogger],
+        measurements: Sequence[Measurement] | None = None,
+        prefix: str = PREFIX,
+        options: TensorBoardOptions | None = None,
+        extra_scalars: Sequence[Scalar] = (),
+        notify: Callable[[str], None] | None = None,
+        history: list[Observation] | None = None,
+    ) -> None:
+        self.loggers = tuple(loggers)
+        self.measurements = default_measurements() if measurements is None else list(measurements)
+        self.prefix = check_prefix(prefix)
+        self.options = TensorBoardOptions() if options is None else options
+        self.extra_scalars = tuple(extra_scalars)
+        self.notify = notify
+        self.figures = FigureSchedule(numbered_figures(self.measurements), self.options.figures_every_n, history)
+        self._media: dict[int, MediaLogger | None] = {}
+        self._charted: dict[str, TaggedValue] = {}
+
+    def write(self, observation: Observation) -> None:
+        """Writes to every logger, then raises what any of them raised, see `run_all`."""
+        tagged = list(tagged_values(observation, self.measurements, self.prefix))
+        metrics = {entry.tag: entry.value.value for entry in tagged}
+        images = _lazily(lambda: self.figures.add(observation))
+        for entry in tagged:
+            self._charted.setdefault(entry.tag, entry)
+
+        def write_to(logger: Any) -> None:
+            if is_tensorboard_logger(logger):
+                write_scalars(logger.experiment, metrics, observation.step, logger_prefix(logger))
+            else:
+                logger.log_metrics(dict(metrics), step=observation.step)  # a copy: some loggers change theirs
+            media = self._media_of(logger)
+            if media is not None:
+                self._write_media(media, logger, observation)
+                self._write_images(media, images(), observation.step)  # last: a failure to draw costs nothing else
+
+        try:
+            run_all(self.loggers, write_to, "loggers")
+        finally:
+            self._notify_once()
+
+    def close(self) -> None:
+        """Draws what is left to draw and drops the history; the Trainer closes the loggers.
+
+        Raises what any of them raised, see `run_all`.
+        """
+        images = _lazily(self.figures.flush)
+        last = self.figures.last
+
+        def close_for(logger: Any) -> None:
+            media = self._media.get(id(logger))
+            if media is None or last is None:
+                return
+            self._write_images(media, images(), last.step)
+            summary = run_summary(self.figures.history, self.measurements, self.prefix)
+            media.log_text(f"{self.prefix}/result", summary, last.step)
+            if self.figures.every_n:
+                media.log_embedding(f"{self.prefix}_F", last)
+
+        try:
+            run_all(self.loggers, close_for, "loggers")
+        finally:
+            self._media.clear()
+            self.figures.clear()
+
+    def _media_of(self, logger: Any) -> MediaLogger | None:
+        """What a logger shows besides scalars; at its first observation it gets the guide to the metrics."""
+        key = id(logger)  # a number stays this logger's, because the sink holds the logger
+        if key not in self._media:
+            media = get_media_logger(logger)
+            self._media[key] = media
+            if media is not None:
+                guide = metric_guide(self.measurements, self.extra_scalars, self.prefix)
+                media.log_text(f"{self.prefix}/how_to_read", guide, 0)
+        return self._media[key]
+
+    def _write_media(self, media: MediaLogger, logger: Any, observation: Observation) -> None:
+        """The layout, with every tag that has appeared so far, and the histograms."""
+        if self.options.layout:
+            charted = list(self._charted.values())
+            media.log_layout(scalar_layout(charted, self.extra_scalars, self.prefix, logger_prefix(logger)))
+        for measurement in self.measurements:
+            record = observation.get(measurement.name)
+            if record is None:
+                continue
+            histograms = list(measurement.histograms(record))
+            labels = tag_names(scope for _, scope, _ in histograms)
+            for (template, _, values), label in zip(histograms, labels):
+                media.log_histogram(template.format(prefix=self.prefix, scope=label), values, observation.step)
+
+    def _write_images(self, media: MediaLogger, images: Images, step: int) -> None:
+        for name, pixels in images.items():
+            media.log_image(f"{self.prefix}_figures/{name}", pixels, step)
+
+    def _notify_once(self) -> None:
+        """One sentence for all loggers that were found to show no figures."""
+        notify = self.notify
+        self.notify = None
+        without_media = {key for key, media in self._media.items() if media is None}
+        if notify is not None and without_media and self.figures.every_n:
+            names = dict.fromkeys(type(logger).__name__ for logger in self.loggers if id(logger) in without_media)
+            notify(
+                f"FactorLens: {' and '.join(names)} cannot show figures and gets all numbers. TensorBoardLogger, "
+                "WandbLogger, MLFlowLogger and CometLogger show them, also beside it; figures_every_n=0 draws none."
+            )
+
+
+def _lazily(draw: Callable[[], Images]) -> Callable[[], Images]:
+    """Draws at the first call and returns the same images at later ones."""
+    drawn: list[Images] = []
+
+    def images() -> Images:
+        if not drawn:
+            drawn.append(draw())
+        return drawn[0]
+
+    return images

@@ -1,0 +1,36 @@
+"""What a lens can measure: one object in one file each, with its scalars, its figures and what it needs."""
+
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements
+from lightning_factorlens.measurements.consistency import Consistency
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.defaults import default_measurements
+from lightning_factorlens.measurements.effective_rank import EffectiveRank
+from lightning_factorlens.measurements.neuron_similarity import NeuronSimilarity
+from lightning_factorlens.measurements.observation_cost import ObservationCost
+from lightning_factorlens.measurements.prediction_change import PredictionChange
+from lightning_factorlens.measurements.prediction_confidence import PredictionConfidence
+from lightning_factorlens.measurements.rank_at_error import RankAtError
+from lightning_factorlens.measurements.reconstruction_error import ReconstructionError
+from lightning_factorlens.measurements.root_mean_square import RootMeanSquare
+from lightning_factorlens.measurements.svd_error import SVDError
+from lightning_factorlens.measurements.weight_spectra import WeightSpectra
+
+__all__ = [
+    "Consistency",
+    "Context",
+    "EffectiveRank",
+    "FigureSpec",
+    "Measurement",
+    "NeuronSimilarity",
+    "ObservationCost",
+    "PredictionChange",
+    "PredictionConfidence",
+    "RankAtError",
+    "ReconstructionError",
+    "RootMeanSquare",
+    "SVDError",
+    "Scalar",
+    "WeightSpectra",
+    "check_measurements",
+    "default_measurements",
+]

@@ -1,0 +1,87 @@
+"""Consistency of the predictions under small shifts of the probe: the signal for stopping without labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.history import HISTORY
+from lightning_factorlens.metrics.consistency import alternating_shift, consistency, default_shift
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
+
+
+@dataclass(frozen=True)
+class Consistency(Measurement):
+    """Cross-entropy of the predictions under small shifts against a temporal ensemble, plus KL(mean ‖ uniform).
+
+    See `lightning_factorlens.metrics.consistency.consistency` for the equation.
+
+    Attributes:
+        shift: Pixels of the shift; None for a sixteenth of the image, 0 for no measurement.
+    """
+
+    shift: int | None = None
+
+    name: ClassVar[str] = "consistency"
+    needs: ClassVar[frozenset[str]] = frozenset({"capture", "forward"})
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        Scalar(
+            "consistency",
+            "{prefix}/consistency",
+            "Cross-entropy of the predictions for slightly shifted images against the network's averaged predictions "
+            "for the images themselves, plus how unevenly the classes are predicted.",
+            reading="It falls while the network learns. Where it keeps rising, suspect the network of memorising; a "
+            "small rise that levels off is no alarm. Demo: 1.07 at epoch 11, then up to 1.55 at epoch 30; with right "
+            "labels 0.49 at epoch 14, then level at 0.6.",
+            unit="nats",
+            better="lower",
+            chart="consistency under small shifts, nats",
+            monitored=True,
+            summary=True,
+        ),
+    )
+    figures: ClassVar[tuple[FigureSpec, ...]] = (HISTORY,)
+
+    def __post_init__(self) -> None:
+        check_int("shift", self.shift, 0, or_none="a sixteenth of the image")
+
+    def measure(self, context: Context) -> dict[str, float] | None:
+        """Sends the shifted probe through the model, and updates the temporal ensemble."""
+        is_image = context.probe.inputs.ndim == 4
+        shifted = self._shifted_outputs(context)
+        outputs = context.capture.outputs
+        if shifted is None or outputs is None:
+            reason = "the outputs are not (N, classes)" if is_image and self.shift != 0 else "no images are shifted"
+            context.note(f"no consistency: {reason}")
+            return None
+        average = self._previous_average(context, outputs)
+        ensemble = TemporalEnsemble(average=average)
+        labels = ensemble.update(outputs)
+        if context.is_trained:  # an untrained network's predictions do not enter the ensemble
+            context.keep_state({"average": ensemble.average})
+        return {"consistency": consistency(outputs, shifted, labels)}
+
+    def _shifted_outputs(self, context: Context) -> Tensor | None:
+        """None where a shift has no meaning, or where the outputs are not (N, K) numbers."""
+        probe = context.probe
+        outputs = context.capture.outputs
+        pixels = default_shift(probe.inputs) if self.shift is None else self.shift
+        if not pixels or outputs is None or probe.inputs.ndim != 4:
+            return None
+        shifted_probe = probe.with_inputs(alternating_shift(probe.inputs, pixels))
+        if shifted_probe is None:
+            return None
+        found = context.forward([shifted_probe], outputs)
+        return found[0] if found else None
+
+    def _previous_average(self, context: Context, outputs: Tensor) -> Tensor | None:
+        """The ensemble of earlier observations, where it belongs to as many samples and classes."""
+        if not context.is_trained or context.state is None:
+            return None
+        average: Tensor = context.state["average"]
+        return average if average.shape == outputs.shape else None

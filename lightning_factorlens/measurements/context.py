@@ -1,0 +1,120 @@
+"""What a measurement may read: the model, the probe, and what was computed from them for all measurements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from torch import Tensor, nn
+
+from lightning_factorlens.capture.activations import Capture
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.factorization import CoupledProblem
+from lightning_factorlens.metrics.rank_curve import BlockGroups
+from lightning_factorlens.results import Factorization, RankCurve
+
+
+@dataclass
+class Context:
+    """One observation in the making.
+
+    Attributes:
+        model: The model, left as it was found.
+        options: The lens's options.
+        probe: The samples.
+        epoch: Number of finished epochs.
+        step: Position on the x axis.
+        process_group: The processes that share the work. A measurement that splits its work over them must make the
+            same calls in every process.
+        cache: A dictionary of the lens's own for expensive results; it lasts as long as the lens, no checkpoint keeps
+            it, and a measurement must give the same numbers without it.
+        notes: What readers of the numbers must know; see `note`.
+    """
+
+    model: nn.Module
+    options: LensOptions
+    probe: Batch
+    epoch: int
+    step: int
+    process_group: SingleProcess
+    cache: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
+    _capture: Capture | None = None
+    _problem: CoupledProblem | None = None
+    _factorization: Factorization | None = None
+    _forward: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
+    _previous_states: Mapping[str, Any] = field(default_factory=dict)
+    _states: dict[str, Any] = field(default_factory=dict)
+    _measurement: str = ""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether any training step was taken before this observation."""
+        return self.epoch > 0 or self.step > 0
+
+    @property
+    def capture(self) -> Capture:
+        """The probe's activations and outputs; needs ``"capture"``."""
+        return self._needed(self._capture, "capture")
+
+    @property
+    def problem(self) -> CoupledProblem:
+        """The blocks that were factorised; needs ``"factorization"``."""
+        return self._needed(self._problem, "factorization")
+
+    @property
+    def factorization(self) -> Factorization:
+        """The factors; needs ``"factorization"``."""
+        return self._needed(self._factorization, "factorization")
+
+    @cached_property
+    def block_groups(self) -> BlockGroups:
+        """The parts that have curves of their own: all blocks, inputs, activations, each block; see `BlockGroups`."""
+        return BlockGroups(self.problem)
+
+    @cached_property
+    def curves(self) -> dict[str, RankCurve]:
+        """Errors of the factorisation against rank, by part."""
+        return self.block_groups.curves(self.factorization)
+
+    @property
+    def state(self) -> Any:
+        """What this measurement kept at the last observation; None before the first."""
+        return self._previous_states.get(self._measurement)
+
+    def keep_state(self, state: Any) -> None:
+        """Keeps something for the next observation; checkpoints hold it.
+
+        Args:
+            state: Tensors and plain types in dictionaries, lists and tuples.
+        """
+        self._states[self._measurement] = state
+
+    def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+        """The model's outputs for changed copies of the probe; needs ``"forward"``.
+
+        Args:
+            probes: Copies of the probe, see `Batch.with_inputs`.
+            outputs: The outputs for the probe itself, shape (N, K).
+
+        Returns:
+            One tensor (N, K) for each copy that has such outputs.
+        """
+        forward = self._needed(self._forward, "forward")
+        return forward(probes, outputs)
+
+    def note(self, text: str) -> None:
+        """Adds something that readers of the numbers must know."""
+        self.notes.append(text)
+
+    def _needed(self, value: Any, need: str) -> Any:
+        if value is None:
+            raise RuntimeError(
+                f"the measurement {self._measurement!r} reads something that it does not declare: add {need!r} to its "
+                "`needs`."
+            )
+        return value

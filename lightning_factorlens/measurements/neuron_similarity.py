@@ -1,0 +1,47 @@
+"""Whether two components of the factorisation use the same neurons of a layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_factorlens.concepts.similarity import layer_similarities
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.plots.similarity import similarity_figure
+from lightning_factorlens.results import LayerSimilarities
+
+
+@dataclass(frozen=True)
+class NeuronSimilarity(Measurement):
+    """Cosines between the columns of every layer's factor; see `lightning_factorlens.concepts.similarity`."""
+
+    name: ClassVar[str] = "neuron_similarity"
+    needs: ClassVar[frozenset[str]] = frozenset({"factorization"})
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        Scalar(
+            "similarity_mean_cosine",
+            "{prefix}_similarity/{scope}/mean_cosine",
+            "Mean cosine between the neurons of two components.",
+            reading="0: every component has neurons of its own. Demo, with right labels: 0.67, 0.52 and 0.48 from the "
+            "first layer to the last.",
+            chart="neuron similarity per layer, mean cosine",
+        ),
+        Scalar(
+            "similarity_mean_top_k",
+            "{prefix}_similarity/{scope}/mean_top_k",
+            "Mean of the k largest eigenvalues of those cosines, k being half the rank.",
+            reading="1: every component has neurons of its own.",
+        ),
+    )
+    figures: ClassVar[tuple[FigureSpec, ...]] = (
+        FigureSpec(
+            "similarity",
+            similarity_figure,
+            "Which components share neurons, layer by layer. A bright diagonal alone means that none do.",
+        ),
+    )
+
+    def measure(self, context: Context) -> LayerSimilarities:
+        """Compares the columns of the factors of the middle rank."""
+        return LayerSimilarities(layer_similarities(context.factorization))

@@ -1,0 +1,50 @@
+"""What the lens itself costs. Its record is made by the lens, not measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+
+CHART = "cost of the lens, seconds an observation"
+
+
+@dataclass(frozen=True)
+class ObservationCost(Measurement):
+    """Declares the scalars of the record `lightning_factorlens.results.Cost`, which every observation has."""
+
+    name: ClassVar[str] = "cost"
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        Scalar(
+            "seconds",
+            "{prefix}/seconds",
+            "What an observation cost, figures and writing included.",
+            reading="Observe less often to pay less: `every_n_epochs`, `max_overhead`.",
+            unit="s",
+            better="lower",
+            scope="total",
+            chart=CHART,
+            monitored=True,
+            summary=True,
+        ),
+        Scalar("seconds", "{prefix}_cost/{scope}", "Seconds by phase.", unit="s", better="lower", chart=CHART),
+        Scalar(
+            "overhead",
+            "{prefix}/overhead",
+            "The cost as a fraction of the time since the last observation.",
+            better="lower",
+            monitored=True,
+        ),
+        Scalar(
+            "skipped",
+            "{prefix}/skipped",
+            "Observations so far that `max_overhead` did not allow.",
+            unit="observations",
+            monitored=True,
+        ),
+    )
+
+    def measure(self, context: Context) -> None:
+        """Nothing: the lens adds the record when the observation is complete."""

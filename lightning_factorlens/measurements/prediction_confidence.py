@@ -1,0 +1,48 @@
+"""How sure the predictions are and how they spread over the classes; off by default."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.metrics.confidence import confidence, entropy, mutual_information
+from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
+
+CHART = "confidence of the predictions"
+
+
+def _declare(quantity: str, text: str, unit: str = "") -> Scalar:
+    return Scalar(quantity, f"{{prefix}}/{quantity}", text, unit=unit, chart=CHART, monitored=True)
+
+
+@dataclass(frozen=True)
+class PredictionConfidence(Measurement):
+    """Confidence, entropy, mutual information and nuclear norm of the predicted probabilities.
+
+    All four rise or fall with training whatever the network learns, because over-fitted networks are sure too: they
+    describe a run and do not tell when to stop.
+    """
+
+    name: ClassVar[str] = "prediction_confidence"
+    needs: ClassVar[frozenset[str]] = frozenset({"capture"})
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        _declare("confidence", "Mean over samples of the largest predicted probability."),
+        _declare("prediction_entropy", "Mean over samples of the entropy of the prediction.", "nats"),
+        _declare("mutual_information", "Entropy of the mean prediction minus the mean entropy.", "nats"),
+        _declare("nuclear_norm", "Nuclear norm of the matrix of predictions over its largest possible value."),
+    )
+
+    def measure(self, context: Context) -> dict[str, float] | None:
+        """Reads the model's outputs for the probe."""
+        outputs = context.capture.outputs
+        if outputs is None:
+            context.note("no prediction confidence: the outputs are not (N, classes)")
+            return None
+        return {
+            "confidence": confidence(outputs),
+            "prediction_entropy": entropy(outputs),
+            "mutual_information": mutual_information(outputs),
+            "nuclear_norm": nuclear_norm(outputs),
+        }

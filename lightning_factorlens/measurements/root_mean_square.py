@@ -1,0 +1,32 @@
+"""Root mean square of inputs and activations, without which a raw rmse cannot be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.results import ScopedScalar
+
+
+def _declare(tag: str, part: str, scope: str | None) -> Scalar:
+    return Scalar("rms", tag, f"Root mean square of the entries of {part}.", unit="activation", scope=scope)
+
+
+@dataclass(frozen=True)
+class RootMeanSquare(Measurement):
+    """sqrt(Σ x² / entries) of every block, and of all of them together."""
+
+    name: ClassVar[str] = "rms"
+    needs: ClassVar[frozenset[str]] = frozenset({"factorization"})
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        _declare("{prefix}_total/rms", "all blocks", "total"),
+        _declare("{prefix}_inputs/rms", "the inputs", "inputs"),
+        _declare("{prefix}_activations/rms", "all activations", "activations"),
+        _declare("{prefix}_layers/{scope}/rms", "one block", None),
+    )
+
+    def measure(self, context: Context) -> ScopedScalar:
+        """Reads the energies of the blocks."""
+        return ScopedScalar("rms", context.block_groups.rms())

@@ -1,0 +1,39 @@
+"""Error of the truncated SVD at the same ranks, below which no factorisation can get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.results import RankCurves
+
+
+@dataclass(frozen=True)
+class SVDError(Measurement):
+    """The lower bound of the reconstruction error by the theorem of Eckart and Young (1936)."""
+
+    name: ClassVar[str] = "svd_error"
+    needs: ClassVar[frozenset[str]] = frozenset({"factorization"})
+    scalars: ClassVar[tuple[Scalar, ...]] = (
+        Scalar(
+            "svd_rel_error",
+            "{prefix}_svd/{scope}/rel_error/rank_{rank}",
+            "Relative error of the truncated SVD, which no factorisation with so many components can go below.",
+            reading="The shaded gap between the two is what non-negativity costs. A gap that jumps says that the "
+            "solver has not converged.",
+            chart="NMF above its SVD floor (shaded), rank {rank}",
+            margin_of="rel_error",
+        ),
+        Scalar(
+            "svd_rmse",
+            "{prefix}_svd/{scope}/rmse/rank_{rank}",
+            "Root mean square error of the truncated SVD.",
+            unit="activation",
+        ),
+    )
+
+    def measure(self, context: Context) -> RankCurves:
+        """Reads the eigenvalues of the blocks' Gram matrices."""
+        return RankCurves(context.block_groups.svd_curves(context.curves), method="svd_")

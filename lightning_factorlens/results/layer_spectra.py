@@ -1,0 +1,44 @@
+"""The spectra of a model's weights and their summary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.spectra import AlphaSummary, LayerSpectrum
+
+
+@dataclass(frozen=True)
+class LayerSpectra(Record):
+    """One spectrum for each layer with a weight.
+
+    Attributes:
+        layers: The spectra, in the order of ``named_modules()``.
+        summary: Means over the layers; None where no layer has a power-law fit.
+    """
+
+    layers: tuple[LayerSpectrum, ...]
+    summary: AlphaSummary | None
+
+    def values(self) -> Iterator[Value]:
+        """Every number of every layer, then those of the summary."""
+        for spectrum in self.layers:
+            yield from _numbers(spectrum, spectrum.layer)
+            yield from _numbers(spectrum.fit, spectrum.layer)
+        if self.summary is not None:
+            yield from _numbers(self.summary, None)
+
+    def without_tensors(self) -> LayerSpectra:
+        """The same without the eigenvalues."""
+        light = [replace(spectrum, eigenvalues=spectrum.eigenvalues.new_empty(0)) for spectrum in self.layers]
+        return LayerSpectra(tuple(light), self.summary)
+
+
+def _numbers(record: Any, scope: str | None) -> Iterator[Value]:
+    """The fields of a dataclass that are plain numbers."""
+    for field in fields(record):
+        value = getattr(record, field.name)
+        if isinstance(value, (int, float)):
+            yield Value(field.name, float(value), scope)

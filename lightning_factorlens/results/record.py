@@ -1,0 +1,83 @@
+"""What one measurement found: a record of numbers, and the numbers one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+R = TypeVar("R", bound="Record")
+
+
+@dataclass(frozen=True)
+class Value:
+    """One number of a record.
+
+    Attributes:
+        quantity: What it is, e.g. ``"rel_error"``.
+        value: The number; NaN where it could not be computed.
+        scope: The part it belongs to: ``"total"``, ``"inputs"``, ``"activations"``, the name of a block or of a layer.
+            None where it belongs to the whole observation.
+        rank: Rank of the factorisation that it belongs to; None where no rank is involved.
+    """
+
+    quantity: str
+    value: float
+    scope: str | None = None
+    rank: int | None = None
+
+
+@dataclass(frozen=True)
+class Record:
+    """Base class of what a measurement returns. Records are frozen dataclasses that compute nothing."""
+
+    def values(self) -> Iterator[Value]:
+        """Every number of the record: by default its fields that are plain numbers, under their own names."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, (int, float)):
+                yield Value(field.name, float(value))
+
+    def without_tensors(self: R) -> R:
+        """The same numbers without anything large, which is what a history keeps of every observation."""
+        return self
+
+
+@dataclass(frozen=True)
+class Scalars(Record):
+    """Plain numbers by name; a measurement may return a dictionary, which becomes one of these.
+
+    Attributes:
+        numbers: Value by quantity.
+    """
+
+    numbers: Mapping[str, float]
+
+    def __getitem__(self, quantity: str) -> float:
+        return self.numbers[quantity]
+
+    def values(self) -> Iterator[Value]:
+        """One value for each entry."""
+        for quantity, value in self.numbers.items():
+            yield Value(quantity, float(value))
+
+
+@dataclass(frozen=True)
+class ScopedScalar(Record):
+    """One quantity of several parts of an observation.
+
+    Attributes:
+        quantity: What it is.
+        by_scope: Value by scope: ``"total"``, ``"inputs"``, ``"activations"`` and then the name of every block.
+    """
+
+    quantity: str
+    by_scope: Mapping[str, float]
+
+    def __getitem__(self, scope: str) -> float:
+        return self.by_scope[scope]
+
+    def values(self) -> Iterator[Value]:
+        """One value for each scope."""
+        for scope, value in self.by_scope.items():
+            yield Value(self.quantity, float(value), scope)

@@ -1,0 +1,146 @@
+"""Observations as strict JSON and back.
+
+Numbers come back bit for bit; NaN and the infinities, which JSON has no numbers for, become the strings ``"NaN"``,
+``"Infinity"`` and ``"-Infinity"``. What is large is left out: the probe's inputs, the factors and the cosine matrices.
+Eigenvalues are kept. A record of a measurement that this package does not know, such as one of the user's own, comes
+back as `Scalars` with its numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.results.cost import Cost
+from lightning_factorlens.results.curves import RankCurves, RequiredRanks
+from lightning_factorlens.results.layer_spectra import LayerSpectra
+from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilarity
+from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
+
+#: Types that a JSON line names, by their names.
+RECORD_TYPES: dict[str, type[Record]] = {
+    kind.__name__: kind
+    for kind in (Cost, LayerSimilarities, RankCurves, RequiredRanks, Scalars, ScopedScalar, LayerSpectra)
+}
+#: Fields that are left out.
+EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {LayerSimilarity: ("cosine",)}
+NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def to_json(observation: Observation) -> str:
+    """One line of JSON, without a line end."""
+    records = {}
+    for name, record in observation.records.items():
+        if type(record).__name__ not in RECORD_TYPES:
+            record = _as_scalars(record)
+        records[name] = {"type": type(record).__name__, **_encode(record)}
+    line = {
+        "epoch": observation.epoch,
+        "step": observation.step,
+        "notes": list(observation.notes),
+        "records": records,
+    }
+    return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+
+def from_json(line: str) -> Observation:
+    """The observation of one line; missing fields take their defaults, unknown ones are ignored.
+
+    Raises:
+        ValueError: The line is not JSON, or not an observation.
+        KeyError: A record lacks a field that it needs.
+    """
+    found = json.loads(line)
+    if not isinstance(found, dict) or not isinstance(found.get("records"), dict):
+        raise ValueError(f"an observation is a JSON object with records, found {type(found).__name__}")
+    records = {}
+    for name, content in found["records"].items():
+        kind = RECORD_TYPES.get(content.get("type"))
+        if kind is not None:
+            records[name] = _decode_record(kind, content)
+    notes = tuple(found.get("notes", ()))
+    return Observation(epoch=found["epoch"], step=found["step"], records=records, notes=notes)
+
+
+def _as_scalars(record: Record) -> Scalars:
+    """The numbers of a record that this package does not know."""
+    numbers = {}
+    for value in record.values():
+        parts = [value.quantity]
+        if value.scope is not None:
+            parts.append(value.scope)
+        if value.rank is not None:
+            parts.append(f"rank_{value.rank}")
+        numbers["/".join(parts)] = value.value
+    return Scalars(numbers)
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value):
+        excluded = EXCLUDED_FIELDS.get(type(value), ())
+        return {f.name: _encode(getattr(value, f.name)) for f in fields(value) if f.name not in excluded}
+    if isinstance(value, Mapping):
+        return {name: _encode(inner) for name, inner in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_encode(inner) for inner in value]
+    if isinstance(value, Tensor):
+        return _encode(value.detach().double().cpu().tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    return value
+
+
+@cache
+def _type_hints(record: type) -> dict[str, Any]:
+    return get_type_hints(record)
+
+
+def _decode(kind: Any, value: Any) -> Any:
+    """``value`` as a JSON reader gives it, converted to the declared type of the record's field."""
+    origin = get_origin(kind)
+    arguments = get_args(kind)
+    if origin in (Union, UnionType):
+        return _decode_union(arguments, value)
+    if is_dataclass(kind):
+        return _decode_record(kind, value)
+    if origin is tuple:
+        return tuple(_decode(arguments[0], inner) for inner in value)
+    if origin is not None and issubclass(origin, Mapping):
+        return {name: _decode(arguments[1], inner) for name, inner in value.items()}
+    if kind is Tensor:
+        return torch.tensor([_decode(float, inner) for inner in value], dtype=torch.float64)
+    if kind is float:
+        return NON_FINITE[value] if isinstance(value, str) else float(value)
+    return value
+
+
+def _decode_union(kinds: tuple[Any, ...], value: Any) -> Any:
+    """An optional field, or one that holds a number or a word."""
+    if value is None:
+        return None
+    kinds = tuple(kind for kind in kinds if kind is not NoneType)
+    if len(kinds) == 1:
+        return _decode(kinds[0], value)
+    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+
+
+def _decode_record(kind: Any, content: Mapping[str, Any]) -> Any:
+    given: dict[str, Any] = {}
+    hints = _type_hints(kind)
+    for f in fields(kind):
+        if f.name in content:
+            given[f.name] = _decode(hints[f.name], content[f.name])
+        elif hints[f.name] is Tensor:
+            given[f.name] = torch.empty(0, dtype=torch.float64)
+        elif f.default is MISSING and f.default_factory is MISSING:
+            raise KeyError(f"{kind.__name__} lacks {f.name!r}")
+    return kind(**given)
