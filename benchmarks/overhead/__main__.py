@@ -29,7 +29,7 @@ from benchmarks.reporting import (
     write_section,
 )
 
-CLOSING = re.compile(r"FactorLens: (\d+) looks in ([\d.]+) s, ([\d.]+)% of the time(?:; (\d+) skipped)?")
+CLOSING = re.compile(r"FactorLens: (\d+) observations in ([\d.]+) s, ([\d.]+)% of the time(?:; (\d+) skipped)?")
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def measure(name: str, data: Path, threads: int, epochs: int, *options: str) -> 
         done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment, cwd=folder)
         found = CLOSING.search(done.stdout + done.stderr)
         assert found is not None, done.stdout[-2000:]
-        tags = ("factorlens/share", "factorlens/seconds", "factorlens_cost/consistency")
+        tags = ("factorlens/overhead", "factorlens/seconds", "factorlens_cost/consistency")
         shares, total, consistency = (_scalars(Path(folder), tag) for tag in tags)
     # no share is known of the look before training
     parts = [share * c / t for share, c, t in zip(reversed(shares), reversed(consistency), reversed(total))]

@@ -60,7 +60,7 @@ def run(folder: Path, labels: str, seed: int, epochs: int) -> dict[str, Any]:
     trained = Run(replace(TASKS[RUNS[labels]], epochs=epochs, rate=CONTROL_RATE), seed, folder)
     other = build(trained.task.net, tuple(trained.parts.train_x.shape[1:]), 0.0, seed + 1)  # type: ignore[arg-type]
     nets: dict[str, Classifier] = dict(zip(NETS, (trained.model, other, copy.deepcopy(trained.model))))
-    lenses = {name: FactorLens(net, trained.lens.options) for name, net in nets.items()}
+    lenses = {name: FactorLens(net, trained.lens.options, trained.lens.measurements) for name, net in nets.items()}
     generator = torch.Generator().manual_seed(seed)
     losses, series = [], {name: {signal: [] for signal in SIGNALS} for name in NETS}  # type: ignore[var-annotated]
     for _ in range(epochs):

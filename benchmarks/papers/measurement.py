@@ -18,6 +18,7 @@ from benchmarks.stopping.data import STATISTICS
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture.signs import Denormalize
 from lightning_factorlens.factorization import Weighting
+from lightning_factorlens.measurements import EffectiveRank, RankAtError, ReconstructionError, RootMeanSquare
 from lightning_factorlens.results import Observation
 
 #: Name of a definition: weighting of the objective, scope, field of the curve.
@@ -27,6 +28,7 @@ DEFINITIONS: dict[str, tuple[Weighting, str, str]] = {
     "unit-norm relative error": ("unit", "total", "rel_error"),
     "activations alone": ("unit", "activations", "rel_error"),
 }
+MEASUREMENTS = (ReconstructionError(), RankAtError(), EffectiveRank(), RootMeanSquare())
 
 
 class Look:
@@ -45,11 +47,9 @@ class Look:
                 ranks=settings.ranks,
                 weighting=weighting,
                 input_sign_policy=Denormalize(mean, std),
-                fit_power_law=False,
                 max_neurons_per_layer=settings.features,
-                consistency_shift=0,
             )
-            return FactorLens(model, options)
+            return FactorLens(model, options, MEASUREMENTS)
 
         weightings: tuple[Weighting, ...] = ("raw", "unit")
         self.lenses = {weighting: lens(weighting) for weighting in weightings}
@@ -58,20 +58,20 @@ class Look:
         """Curves and their areas by definition, rank@τ by τ, RankMe: ready for JSON."""
         seen = {weighting: lens.observe(probe) for weighting, lens in self.lenses.items()}
         curves = {name: curve(seen[w], scope, kind) for name, (w, scope, kind) in DEFINITIONS.items()}
-        ranks = seen["unit"].curves["total"].ranks
+        ranks = seen["unit"]["reconstruction_error"]["total"].ranks
         return {
             "ranks": list(ranks),
             "curves": {name: list(errors) for name, errors in curves.items()},
             "area": {name: area(ranks, errors) for name, errors in curves.items()},
-            "rank_at": {f"{r.tau:g}": [r.rank, r.is_lower_bound] for r in seen["unit"].required_ranks},
-            "effective_rank": seen["unit"].effective_rank["total"],
-            "rms": seen["raw"].rms["total"],
+            "rank_at": {f"{r.tau:g}": [r.rank, r.is_lower_bound] for r in seen["unit"]["required_rank"].ranks},
+            "effective_rank": seen["unit"]["effective_rank"]["total"],
+            "rms": seen["raw"]["rms"]["total"],
         }
 
 
-def curve(seen: Observation, scope: str, kind: str) -> Sequence[float]:
+def curve(observation: Observation, scope: str, kind: str) -> Sequence[float]:
     """One definition's error at every rank."""
-    errors: Sequence[float] = getattr(seen.curves[scope], kind)
+    errors: Sequence[float] = getattr(observation["reconstruction_error"][scope], kind)
     return errors
 
 

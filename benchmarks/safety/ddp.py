@@ -32,9 +32,11 @@ from benchmarks.reporting import Figure, machine, markdown_table, print_figures,
 from lightning_factorlens import FactorLens
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import Cost, Observation
 
-PHASES = ("probe", "factorization", "metrics", "spectra")
+#: Phases of a measurement whose seconds are reported; the others are summed up as "other".
+PHASES = ("capture", "factorization", "weight_spectra")
+OTHER = "other"
 
 #: What one process reports, and the summary over the processes.
 Report = dict[str, Any]
@@ -135,7 +137,7 @@ def process(rank: int, size: int, port: int, folder: str, count: int, quick: boo
             observation = lens.observe(images, step)
         wall = time.perf_counter() - wall
         cpu = time.process_time() - cpu
-        measurements.append({"wall": wall, "cpu": cpu, "seconds": dict(observation.seconds)})
+        measurements.append({"wall": wall, "cpu": cpu, "seconds": phase_seconds(observation["cost"])})
         numbers.append(numbers_of(observation))
         if observation.factorization:
             neurons = sum(len(W) for W in observation.factorization.W[0])
@@ -150,17 +152,23 @@ def process(rank: int, size: int, port: int, folder: str, count: int, quick: boo
 
 def numbers_of(observation: Observation) -> dict[str, float]:
     """Curves, lower bounds by singular values, effective ranks, consistency and α, by name."""
-    numbers = {f"effective_rank/{scope}": rank for scope, rank in observation.effective_rank.items()}
-    for name, curves in (("curve", observation.curves), ("floor", observation.svd_curves)):
-        for scope, curve in curves.items():
+    numbers = {f"effective_rank/{s}": rank for s, rank in observation["effective_rank"].by_scope.items()}
+    for name, measurement in (("curve", "reconstruction_error"), ("floor", "svd_error")):
+        for scope, curve in observation[measurement].curves.items():
             for rank, error in zip(curve.ranks, curve.rel_error):
                 numbers[f"{name}/{scope}/{rank}"] = error
-    for spectrum in observation.spectra:
+    for spectrum in observation["weight_spectra"].layers:
         if spectrum.fit.alpha == spectrum.fit.alpha:  # a layer without a fit has NaN
             numbers[f"alpha/{spectrum.layer}"] = spectrum.fit.alpha
-    if observation.consistency is not None:
-        numbers["consistency"] = observation.consistency
+    if "consistency" in observation:
+        numbers["consistency"] = observation["consistency"]["consistency"]
     return numbers
+
+
+def phase_seconds(cost: Cost) -> dict[str, float]:
+    """Seconds of the reported phases and of all others together."""
+    seconds = {phase: cost.seconds[phase] for phase in PHASES}
+    return {**seconds, OTHER: cost.seconds["total"] - sum(seconds.values())}
 
 
 def difference(single: Sequence[dict[str, float]], several: Sequence[dict[str, float]]) -> float:
@@ -184,7 +192,7 @@ def summary(reports: Sequence[Report]) -> Summary:
     cpus = [slowest(reports, k, "cpu") for k in range(count)]
     fastest = min(range(1, count), key=lambda k: walls[k])
     phases = {}
-    for phase in PHASES:
+    for phase in (*PHASES, OTHER):
         phases[phase] = max(report["measurements"][fastest]["seconds"][phase] for report in reports)
     return {
         "wall": min(walls[1:]),
@@ -217,7 +225,7 @@ def judge(summaries: dict[int, Summary]) -> list[Figure]:
 
 def section(summaries: dict[int, Summary], about: dict[str, Any], neurons: int, images: int) -> str:
     """The section of the README."""
-    header = ["processes", "warm: processor s", "wall s", *(f"{phase} s" for phase in PHASES)]
+    header = ["processes", "warm: processor s", "wall s", *(f"{phase} s" for phase in (*PHASES, OTHER))]
     header += ["first: processor s", "wall s", "memory, MiB", "largest difference"]
     rows = []
     for size, row in summaries.items():
@@ -231,8 +239,7 @@ def section(summaries: dict[int, Summary], about: dict[str, Any], neurons: int, 
         f"images, {neurons:,} features, none left out. Processor seconds and memory (above that before the "
         "measurement) are those of the process that needed most, phases are wall seconds. A warm measurement starts "
         "from the factors of the one before; the fastest counts. With more processes than cores the wall seconds have "
-        "no meaning.\n\n"
-        + markdown_table(header, rows)
+        "no meaning.\n\n" + markdown_table(header, rows)
     )
 
 

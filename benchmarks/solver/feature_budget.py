@@ -31,11 +31,13 @@ from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.factorization import CoupledProblem, fit
+from lightning_factorlens.measurements import RankAtError
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.metrics.required_rank import required_rank
 
 #: Everything but the budget and its seed as a lens has it.
 OPTIONS = LensOptions()
+THRESHOLDS = RankAtError().thresholds
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def study(model: nn.Module, probe: Tensor, budgets: list[int], draws: int) -> di
     found: dict[str, Any] = {
         "all": everything,
         "ranks": OPTIONS.ranks,
-        "error_thresholds": OPTIONS.error_thresholds,
+        "error_thresholds": THRESHOLDS,
         "draws": draws,
     }
     found["images"], found["budgets"] = len(probe), {}
@@ -108,7 +110,7 @@ def look(
     effective, rms = scopes.effective_ranks(), scopes.rms()
     numbers = {}
     for part, curve in curves.items():
-        taus = [required_rank(curve, tau) for tau in OPTIONS.error_thresholds]
+        taus = [required_rank(curve, tau) for tau in THRESHOLDS]
         numbers[part] = {
             "rmse": curve.rmse,
             "rel_error": curve.rel_error,

@@ -20,7 +20,7 @@ from benchmarks.stopping.signals.transforms import Transform, transformed_output
 from lightning_factorlens import FactorLens
 from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.isolation import isolate_model
-from lightning_factorlens.results import Block, Factorization, Observation
+from lightning_factorlens.results import Block, Factorization, LayerSpectra, Observation, RankCurves
 
 BATCH = 128
 
@@ -48,28 +48,35 @@ def loss_and_accuracy(logits: Tensor, labels: Tensor) -> tuple[float, float]:
     return float(loss), float((logits.argmax(1) == labels).double().mean())
 
 
-def lens_numbers(seen: Observation) -> dict[str, Any]:
+def lens_numbers(observation: Observation) -> dict[str, Any]:
     """The scalars of an observation that the study keeps, ready for JSON."""
-    scopes = ("total", "inputs", "activations")
-    last = [s for s in seen.curves if s not in scopes][-1]
+    curves: RankCurves = observation["reconstruction_error"]
+    parts = ("total", "inputs", "activations")
+    last_layer = [scope for scope in curves.curves if scope not in parts][-1]
     numbers: dict[str, Any] = {}
-    for scope in (*scopes, last):
-        key = "last_layer" if scope == last else scope
-        numbers[f"rel_error/{key}"] = seen.curves[scope].rel_error
-        numbers[f"rmse/{key}"] = seen.curves[scope].rmse
-        numbers[f"floor/{key}"] = seen.svd_curves[scope].rel_error
-        numbers[f"effective_rank/{key}"] = seen.effective_rank[scope]
-        numbers[f"rms/{key}"] = seen.rms[scope]
-    for required in seen.required_ranks:
+    for scope in (*parts, last_layer):
+        key = "last_layer" if scope == last_layer else scope
+        numbers[f"rel_error/{key}"] = curves[scope].rel_error
+        numbers[f"rmse/{key}"] = curves[scope].rmse
+        numbers[f"floor/{key}"] = observation["svd_error"][scope].rel_error
+        numbers[f"effective_rank/{key}"] = observation["effective_rank"][scope]
+        numbers[f"rms/{key}"] = observation["rms"][scope]
+    for required in observation["required_rank"].ranks:
         numbers[f"rank_at/{required.tau:g}"] = [required.rank, float(required.is_lower_bound)]
-    alpha, nan = seen.alpha, math.nan
-    fitted = [s.fit.alpha for s in seen.spectra if not math.isnan(s.fit.alpha)]
+    numbers.update(spectrum_numbers(observation["weight_spectra"]))
+    return numbers
+
+
+def spectrum_numbers(spectra: LayerSpectra) -> dict[str, Any]:
+    """The scalars of the weights' spectra; NaN where no layer has a fit."""
+    numbers: dict[str, Any] = {}
     for name in ("mean_alpha", "alpha_hat", "mean_alpha_hat", "mean_log_lambda_max"):
-        numbers[name] = nan if alpha is None else getattr(alpha, name)
-    numbers["alpha_min"] = min(fitted, default=nan)
-    numbers["alpha_last"] = seen.spectra[-1].fit.alpha
-    for name in ("stable_rank", "entropy_rank"):
-        numbers[name] = [getattr(s, name) for s in seen.spectra]
+        numbers[name] = math.nan if spectra.summary is None else getattr(spectra.summary, name)
+    fitted = [s.fit.alpha for s in spectra.layers if not math.isnan(s.fit.alpha)]
+    numbers["alpha_min"] = min(fitted, default=math.nan)
+    numbers["alpha_last"] = spectra.layers[-1].fit.alpha
+    numbers["stable_rank"] = [s.stable_rank for s in spectra.layers]
+    numbers["entropy_rank"] = [s.entropy_rank for s in spectra.layers]
     return numbers
 
 

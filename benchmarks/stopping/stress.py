@@ -26,7 +26,7 @@ from benchmarks.stopping.make_records import read_raw
 from benchmarks.stopping.replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
 from benchmarks.stopping.signals.series import steady_labels
 from lightning_factorlens.metrics.confidence import kl_to_uniform
-from lightning_factorlens.metrics.temporal_ensemble import pseudo_label_cross_entropy
+from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
 from lightning_factorlens.stopping import Patience, Rule, Smoothing
 from lightning_factorlens.stopping.smoothing import DEFAULT_SMOOTHING, NO_SMOOTHING
 

@@ -29,6 +29,7 @@ from benchmarks.stopping.signals.transforms import Translate
 from benchmarks.stopping.tasks import Task
 from benchmarks.stopping.transforms import ladder, train_ladder
 from lightning_factorlens import FactorLens, LensOptions
+from lightning_factorlens.measurements import Measurement, default_measurements
 
 #: Training images whose outputs and gradients are kept.
 SUBSET, SMALL_BATCH, SMALL_BATCHES = 256, 32, 5
@@ -70,6 +71,11 @@ def optimizer(task: Task, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(model.parameters(), task.rate, weight_decay=task.weight_decay)
 
 
+def lens_measurements() -> list[Measurement]:
+    """The measurements of the lens but consistency, which the study computes from the recorded outputs."""
+    return [measurement for measurement in default_measurements() if measurement.name != "consistency"]
+
+
 class Run:
     """One training run with its looks.
 
@@ -91,7 +97,7 @@ class Run:
         self.ladder: list[str] = []
         self.partner = np.zeros(0, dtype=np.int16)
         self.lens = FactorLens(
-            self.model, LensOptions(ranks=RANKS, max_neurons_per_layer=FEATURES, consistency_shift=0)
+            self.model, LensOptions(ranks=RANKS, max_neurons_per_layer=FEATURES), lens_measurements()
         )
         pixels = {"mnist": 1, "cifar10": 2}[task.dataset]
         self.shifts = {"plus": Translate(pixels, pixels), "minus": Translate(-pixels, -pixels)}

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from benchmarks.safety.bitwise_identity.models import CLASSES, FAMILIES
 from benchmarks.safety.bitwise_identity.record import Memory, Record, Save, Seed
 from benchmarks.safety.bitwise_identity.setups import SetUp
-from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions, TensorBoardOptions
 from lightning_factorlens.factorization import HALS
 
 BATCHES = 5
@@ -121,15 +121,24 @@ class Student(LightningModule):
 
 def lens_callbacks(kind: str) -> list[Callback]:
     """The lenses of a set-up, with small options."""
-    small: dict[str, Any] = {
-        "probe_size": 16, "ranks": (1, 2, 4), "solver": HALS(n_init=1), "on_error": "raise", "verbose": False,
-        "figures_every_n": 0,
-    }  # fmt: skip
     if kind == "two and a stop":
-        other = FactorLensCallback(prefix="other", layers="*", every_n_train_steps=3, **small)
-        return [FactorLensCallback(**small), other, LabelFreeStopping(verbose=False)]
-    more: dict[str, Any] = {"every 2 steps": {"every_n_train_steps": 2}, "resampled": {"resample_probe": True}}
-    return [FactorLensCallback(**{**small, **more.get(kind, {})})]
+        other = small_lens(layers="*", prefix="other", every_n_train_steps=3)
+        return [small_lens(), other, LabelFreeStopping(verbose=False)]
+    if kind == "every 2 steps":
+        return [small_lens(every_n_train_steps=2)]
+    return [small_lens(resample_probe=kind == "resampled")]
+
+
+def small_lens(layers: str | None = None, **options: Any) -> FactorLensCallback:
+    """A lens with few samples and ranks, whose errors end the training."""
+    return FactorLensCallback(
+        probe_size=16,
+        lens=LensOptions(layers=layers, ranks=(1, 2, 4), solver=HALS(n_init=1)),
+        tensorboard=TensorBoardOptions(figures_every_n=0),
+        on_error="raise",
+        verbose=False,
+        **options,
+    )
 
 
 def train(setup: SetUp, folder: Path, make_callbacks: Callable[[], list[Callback]]) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers.logger import Logger
 from torch import nn
 
-from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
 from lightning_factorlens.factorization import MultiplicativeUpdates
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.stopping import Patience
@@ -35,7 +35,7 @@ class Run:
 
     Attributes:
         name: Name of the run in the table.
-        lens: Arguments of `FactorLensCallback`.
+        lens: Arguments of `FactorLensCallback`; ``solver="mu"`` stands for multiplicative updates.
         checkpoint: Arguments of `ModelCheckpoint`.
         trainer: Arguments of the Trainer.
         patience: Patience of the callback that stops training; None if none does.
@@ -139,13 +139,13 @@ class Killer(Callback):
         self.kill = kill
         self.calls = 0
         if kill is not None and kill[1] == MEASUREMENT:
-            observe = FactorLens.observe
+            measure = FactorLens.measure
 
             def counted(lens: FactorLens, *args: Any, **kwargs: Any) -> Any:
                 self.count()
-                return observe(lens, *args, **kwargs)
+                return measure(lens, *args, **kwargs)
 
-            FactorLens.observe = counted  # type: ignore[method-assign]
+            FactorLens.measure = counted  # type: ignore[method-assign]
         elif kill is not None:
             setattr(Killer, kill[1], Killer.count)
 
@@ -159,9 +159,8 @@ class Killer(Callback):
 def lens_callbacks(run: Run) -> list[Callback]:
     """The lens, and the callback that stops training by one of its values."""
     options = dict(run.lens)
-    if options.get("solver") == "mu":
-        options["solver"] = MultiplicativeUpdates(max_iter=5)
-    lens = FactorLensCallback(probe_size=24, ranks=(1, 2, 4), verbose=False, **options)
+    solver = MultiplicativeUpdates(max_iter=5) if options.pop("solver", None) == "mu" else None
+    lens = FactorLensCallback(probe_size=24, lens=LensOptions(ranks=(1, 2, 4), solver=solver), verbose=False, **options)
     callbacks: list[Callback] = [lens]
     if run.patience is not None and run.label_free:
         callbacks.append(LabelFreeStopping(rule=Patience(run.patience), mode="stop"))

@@ -33,9 +33,13 @@ from benchmarks.safety.lightning_examples.examples import EXAMPLES, Example
 #: Seconds after which a script is ended.
 TIMEOUT = 900
 #: Parts of the errors by which the callback asks for arguments.
-REQUESTS = ("calls your LightningModule on a batch of inputs", "found no validation dataloader", "Name layers yourself")
+REQUESTS = (
+    "calls your LightningModule on a batch of inputs",
+    "found no validation dataloader",
+    "found no activation function",
+)
 #: Part of the warning after a failed measurement.
-FAILED = "could not look"
+FAILED = "could not observe"
 
 
 def logged_tags(folder: Path) -> list[str]:

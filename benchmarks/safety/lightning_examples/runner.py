@@ -21,7 +21,7 @@ from lightning.pytorch.demos import mnist_datamodule, transformer
 from PIL import Image
 from torch.utils.data import Dataset
 
-from lightning_factorlens import FactorLensCallback, ForwardArgs
+from lightning_factorlens import FactorLensCallback, ForwardArgs, LensOptions
 
 #: A few batches of two epochs, on the CPU.
 SHORT = {
@@ -119,7 +119,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     fake(args.script, args.data_dir)
-    add_lens_to_trainers(eval(f"dict({args.lens})", {"torch": torch, "ForwardArgs": ForwardArgs}))
+    add_lens_to_trainers(
+        eval(f"dict({args.lens})", {"torch": torch, "ForwardArgs": ForwardArgs, "LensOptions": LensOptions})
+    )
     sys.argv = [args.script, *shlex.split(args.arguments)]
     runpy.run_path(args.script, run_name="__main__")
 

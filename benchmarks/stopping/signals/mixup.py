@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.consistency import log_probabilities
+from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def mixed_images(images: Tensor, fraction: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.consistency import log_probabilities
+from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def prediction_agreement_loss(outputs: Tensor, transformed: Sequence[Tensor]) -> float:

@@ -26,11 +26,12 @@ from benchmarks.stopping.signals.prediction_consistency import (
 )
 from benchmarks.stopping.signals.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
 from lightning_factorlens.metrics import confidence as sure
-from lightning_factorlens.metrics.consistency import log_probabilities
+from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
 from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
+from lightning_factorlens.metrics.probabilities import log_probabilities
 from lightning_factorlens.metrics.rankme import rankme
-from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
 Series = dict[str, list[float]]
 #: Of the average of the predictions over the epochs, whose choice is the steady label.

@@ -6,6 +6,7 @@ import random
 import lightning
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -17,8 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from benchmarks.safety.kill_and_resume.comparison import compare
 from benchmarks.safety.kill_and_resume.runs import RUNS, random_kills
 from benchmarks.safety.kill_and_resume.train import MEASUREMENT
-from lightning_factorlens import FactorLensCallback
-from lightning_factorlens.loggers.json_lines import to_json
+from lightning_factorlens.results.serialization import to_json
 
 STEPS, LAST_BATCHES = RUNS[2], RUNS[-2:]
 resumes = pytest.mark.skipif(
@@ -79,7 +79,7 @@ class Odd(nn.Module):
 def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **options):
     g = torch.Generator().manual_seed(data_seed)
     data = TensorDataset(torch.rand(32, 1, 8, 8, generator=g), torch.randint(0, 3, (32,), generator=g))
-    lens = FactorLensCallback(probe_size=16, ranks=(1, 2), **{"verbose": False, "figures_every_n": 0, **options})
+    lens = make_callback(probe_size=16, ranks=(1, 2), **{"verbose": False, "figures_every_n": 0, **options})
     keep = ModelCheckpoint(tmp_path, save_last=True, save_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=epochs, accelerator="cpu", logger=logger, callbacks=[lens, keep], enable_progress_bar=False,
@@ -109,14 +109,14 @@ def test_another_probe_is_noticed_and_begins_cold(tmp_path):
 
 def test_account_and_count_go_on(tmp_path, caplog):
     first, last = fit(tmp_path, Net(), 2)
-    saved = torch.load(last, weights_only=True)["callbacks"][first.state_key]["account"]
-    assert saved["looks"] == 3
-    assert 0 < saved["spent"] <= saved["elapsed"]
+    saved = torch.load(last, weights_only=True)["callbacks"][first.state_key]["budget"]
+    assert saved["n_measured"] == 3
+    assert 0 < saved["total_seconds"] <= saved["elapsed"]
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
         second, _ = fit(tmp_path, Net(), 4, last, verbose=True)
     assert second.state.budget.n_measured == 5
-    assert second.state.budget.total_seconds > saved["spent"]
+    assert second.state.budget.total_seconds > saved["total_seconds"]
     assert second.state.budget.elapsed > saved["elapsed"]
     assert "FactorLens: 5 observations in" in caplog.text
 
