@@ -203,9 +203,7 @@ class FactorLens:
         """Drops the warm start: the next observation is like the first, for a probe of other samples."""
         self.state.warm_start = WarmStart()
 
-    def _measure_with_model(
-        self, context: Context, timer: PhaseTimer, records: dict[str, Record]
-    ) -> Partition | None:
+    def _measure_with_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> Partition | None:
         """The forward pass of the probe, and the measurements that send further batches through the model.
 
         Returns:
