@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
-from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, checked_ranks
+from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,4 @@ class LensOptions:
             raise ValueError(
                 f"error_thresholds: must be a list of relative errors between 0 and 1, found {self.error_thresholds!r}."
             )
-        solver = self.solver
-        if solver is not None and (isinstance(solver, type) or not hasattr(solver, "step")):
-            raise TypeError(f"solver: found {solver!r}; give an object such as HALS() or MultiplicativeUpdates().")
+        check_solver(self.solver)
