@@ -41,7 +41,7 @@ def _patterns(p: str, rank: int) -> dict[str, str]:
     """Regex of the tags by chart; first what a stop may use, then the factorisation, the weights, the cost."""
     return {
         "consistency under small shifts, nats": rf"{p}/consistency",
-        "stop score and verdict": rf"{p}/\w+_(score|verdict)",
+        "stop score and decision": rf"{p}/(\w+_score|should_\w+)",
         "best epoch so far, by the stopping rule": rf"{p}/\w+_best_epoch",
         "rank at a given error, and effective rank": rf"{p}/(rank_at_\w+pct|effective_rank)",
         "relative error by rank, ‖X − X̂‖ / ‖X‖": rf"{p}/rel_error/rank_\d+",
