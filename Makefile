@@ -15,9 +15,9 @@ test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
 bench: $(VENV)/.bench
-	$(BIN)/python benchmarks/solver.py --quick
-	$(BIN)/python benchmarks/solver_memory.py
-	$(BIN)/python benchmarks/feature_budget.py
+	$(BIN)/python -m benchmarks.solver --quick
+	$(BIN)/python -m benchmarks.solver.memory
+	$(BIN)/python -m benchmarks.solver.feature_budget
 
 screenshots: $(VENV)/.test
 	$(BIN)/python examples/digits.py --compare --log-dir runs/compare

@@ -1,1 +1,1 @@
-"""Benchmarks: scripts run by hand, each with figures to reach; nothing here is installed."""
+"""Benchmarks, one package per topic, run from the repository's root as ``python -m benchmarks.TOPIC``."""

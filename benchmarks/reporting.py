@@ -1,7 +1,7 @@
-"""What every benchmark shares: the machine, results as JSON, tables in Markdown, the closing lines.
+"""Shared by all benchmarks: description of the machine, results as JSON, tables in Markdown, closing lines.
 
-A benchmark ends with one line a figure, ``figure NAME VALUE goal GOAL ok|short``, so that a reader or a script sees at
-a glance what was reached.
+A benchmark ends with one line per figure, ``figure NAME VALUE goal GOAL ok|short``, which a reader or a script can
+compare with the goal.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
+#: The folder that holds one package per topic, and the repository's root above it.
+BENCHMARKS = Path(__file__).resolve().parent
+ROOT = BENCHMARKS.parent
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number with a goal.
+    """One measured number and the goal it is compared with.
 
     Attributes:
-        name: In snake case; stays the same over the versions.
-        value: Measured; NaN when it could not be.
-        goal: To be reached.
-        at_most: Whether smaller is better.
+        name: Identifier in snake case; it stays the same over the versions.
+        value: The measured number; NaN when it could not be measured.
+        goal: The bound to be reached.
+        at_most: Whether the value must be at most the goal; otherwise it must be at least the goal.
     """
 
     name: str
@@ -40,7 +41,7 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the goal is met; a NaN never is."""
+        """Whether the goal is met; NaN never meets a goal."""
         return self.value <= self.goal if self.at_most else self.value >= self.goal
 
     def __str__(self) -> str:
@@ -49,7 +50,11 @@ class Figure:
 
 
 def machine(packages: Iterable[str] = ()) -> dict[str, Any]:
-    """Processor, memory, versions, date, and how busy the machine was."""
+    """Describes the machine: processor, memory, package versions, date and load average.
+
+    Args:
+        packages: Distributions whose versions are recorded in addition to torch and numpy.
+    """
     import torch
 
     versions = {}
@@ -77,21 +82,47 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor()
-    named = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return f"{named.get('model name', '?')} (family {named.get('cpu family', '?')}, {named.get('cpu MHz', '?')} MHz)"
+    fields = {}
+    for line in lines:
+        key, _, value = line.partition(":")
+        fields[key.strip()] = value.strip()
+    return f"{fields.get('model name', '?')} (family {fields.get('cpu family', '?')}, {fields.get('cpu MHz', '?')} MHz)"
 
 
-def write_json(name: str, payload: dict[str, Any], figures: Sequence[Figure] = ()) -> Path:
-    """Writes ``results/NAME.json``, the figures with their verdicts in it."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    verdicts = [{**asdict(f), "reached": f.reached} for f in figures]
-    path.write_text(json.dumps(_plain({**payload, "figures": verdicts}), indent=1, ensure_ascii=False) + "\n")
+def subprocess_environment(threads: int | None = None) -> dict[str, str]:
+    """Environment variables for a Python subprocess that imports `benchmarks` and the package from this repository.
+
+    Args:
+        threads: Threads of the numerical libraries; None leaves them as they are in this process.
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    if threads is not None:
+        for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+            environment[variable] = str(threads)
+    return environment
+
+
+def results_path(topic: str, file_name: str) -> Path:
+    """The path of a file in the ``results`` folder of a topic, e.g. ``results_path("solver", "solver.png")``."""
+    return BENCHMARKS / topic / "results" / file_name
+
+
+def write_json(topic: str, name: str, payload: dict[str, Any], figures: Sequence[Figure] = ()) -> Path:
+    """Writes ``TOPIC/results/NAME.json``: the payload, and the figures together with whether each reached its goal.
+
+    Returns:
+        The path of the file.
+    """
+    path = results_path(topic, f"{name}.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    judged = [{**asdict(figure), "reached": figure.reached} for figure in figures]
+    text = json.dumps(_plain({**payload, "figures": judged}), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n")
     return path
 
 
 def _plain(value: Any) -> Any:
-    """Numbers to five digits, NaN and infinity as null: valid JSON that diffs well."""
+    """Rounds numbers to five digits and replaces NaN and infinity by None, so that the JSON is valid and diffs well."""
     if isinstance(value, dict):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -102,23 +133,30 @@ def _plain(value: Any) -> Any:
 
 
 def median(values: Iterable[float]) -> float:
-    """The median; NaN of nothing."""
+    """The median; NaN of no values."""
     found = list(values)
     return statistics.median(found) if found else math.nan
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; every cell is already text."""
+    """A table in Markdown; every cell is already text."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+    for row in rows:
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
 
 
-def write_section(name: str, text: str) -> None:
-    """Puts ``text`` between the markers of ``name`` in benchmarks/README.md, and prints it with them."""
-    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+def write_section(topic: str, name: str, text: str) -> None:
+    """Replaces the section ``name`` in the README of a topic, or appends it, and prints it.
+
+    A section lies between the comments ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+    """
+    begin = f"<!-- {name}: begin -->"
+    end = f"<!-- {name}: end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
-    path = HERE / "README.md"
-    old = path.read_text() if path.exists() else "# Benchmarks\n"
+    path = BENCHMARKS / topic / "README.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    old = path.read_text() if path.exists() else f"# Benchmarks: {topic}\n"
     if begin in old and end in old:
         new = old[: old.index(begin)] + section + old[old.index(end) + len(end) :]
     else:
@@ -127,7 +165,7 @@ def write_section(name: str, text: str) -> None:
     print(section)
 
 
-def close(figures: Iterable[Figure]) -> None:
-    """The closing lines."""
+def print_figures(figures: Iterable[Figure]) -> None:
+    """Prints the closing lines, one per figure."""
     for figure in figures:
         print(figure)

@@ -23,14 +23,14 @@ import torch
 
 from benchmarks.papers import classes, epochs, epochs_controls, sorted_loader, subsets
 from benchmarks.papers.networks import Networks
-from benchmarks.papers.picture import draw
+from benchmarks.papers.plot import draw
 from benchmarks.papers.report import section, summaries
 from benchmarks.papers.settings import FULL, QUICK, Settings
 from benchmarks.papers.train import digits
-from benchmarks.reporting import RESULTS, Figure, close, machine, write_json, write_section
+from benchmarks.reporting import ROOT, Figure, machine, print_figures, results_path, write_json, write_section
 
 ROWS = ("classes", "subsets", "epochs", "sorted")
-PICTURES = Path(__file__).parents[2] / "docs" / "papers"
+PICTURES = ROOT / "docs" / "papers"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,14 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows = {name: row for name, row in _earlier().items() if name not in args.only}
     for name, row in found:  # kept as soon as it is done
         rows[name] = row
-        write_json("papers", {"machine": began, "summaries": summaries(rows), "rows": rows}, figures(rows))
+        write_json("papers", "papers", {"machine": began, "summaries": summaries(rows), "rows": rows}, figures(rows))
     if not rows:
         parser.error(f"--only: found no name and no earlier results; name at least one of {', '.join(ROWS)}.")
     rows = _earlier()  # as rounded, so that the section is the same whenever it is written again
-    write_section("papers", section(rows))
+    write_section("papers", "papers", section(rows))
     for path in draw(rows, PICTURES):
         print(f"{path} {path.stat().st_size / 1e3:.0f} KB")
-    close(figures(rows))
+    print_figures(figures(rows))
 
 
 def measure(folder: Path, settings: Settings, only: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -96,7 +96,7 @@ def seeds(measured: Any) -> int:
 
 def _earlier() -> dict[str, Any]:
     """The rows of the results that are there."""
-    path = RESULTS / "papers.json"
+    path = results_path("papers", "papers.json")
     return dict(json.loads(path.read_text())["rows"]) if path.exists() else {}
 
 

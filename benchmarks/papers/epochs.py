@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.papers.look import area
+from benchmarks.papers.measurement import area
 from benchmarks.papers.statistics import Values, differences, mean, spearman
-from benchmarks.stopping.derive import read
-from benchmarks.stopping.run import RANKS
-from benchmarks.stopping.score_statistics import bootstrap_weights
+from benchmarks.stopping.make_records import read
+from benchmarks.stopping.statistics import bootstrap_weights
+from benchmarks.stopping.training_run import RANKS
 
 TITLE = "Epoch by epoch (Fig. 2c)"
 RECORDS = Path(__file__).parents[1] / "stopping" / "records"

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.papers.epochs import CORRELATIONS, RANKS, correlations
-from benchmarks.papers.look import area
+from benchmarks.papers.measurement import area
 from benchmarks.papers.settings import CONTROL_RATE, Settings
 from benchmarks.papers.statistics import mean, seed_weights, spearman
-from benchmarks.stopping.measured import lens_numbers, loss_and_accuracy, outputs
-from benchmarks.stopping.nets import Classifier, build
-from benchmarks.stopping.run import Run
+from benchmarks.stopping.epoch_measurements import lens_numbers, loss_and_accuracy, outputs
+from benchmarks.stopping.networks import Classifier, build
 from benchmarks.stopping.tasks import TASKS
+from benchmarks.stopping.training_run import Run
 from lightning_factorlens import FactorLens
 
 #: Runs that overfit, one on clean labels and one on labels of which 40 % are wrong, at seeds that no record has.
@@ -60,7 +60,7 @@ def run(folder: Path, labels: str, seed: int, epochs: int) -> dict[str, Any]:
     trained = Run(replace(TASKS[RUNS[labels]], epochs=epochs, rate=CONTROL_RATE), seed, folder)
     other = build(trained.task.net, tuple(trained.parts.train_x.shape[1:]), 0.0, seed + 1)  # type: ignore[arg-type]
     nets: dict[str, Classifier] = dict(zip(NETS, (trained.model, other, copy.deepcopy(trained.model))))
-    lenses = {name: FactorLens(net, trained.lens.options) for name, net in nets.items()}
+    lenses = {name: FactorLens(net, trained.lens.options, trained.lens.measurements) for name, net in nets.items()}
     generator = torch.Generator().manual_seed(seed)
     losses, series = [], {name: {signal: [] for signal in SIGNALS} for name in NETS}  # type: ignore[var-annotated]
     for _ in range(epochs):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.papers.look import quantities
+from benchmarks.papers.measurement import quantities
 from benchmarks.papers.networks import CONTROLS
 from benchmarks.papers.statistics import Estimate, ordering, seed_weights
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.papers.look import Look
+from benchmarks.papers.measurement import Look
 from benchmarks.papers.settings import NET, RATE, Settings
 from benchmarks.papers.train import Digits, accuracy, passes, train
 from benchmarks.stopping.data import CLASSES, wrong_labels
-from benchmarks.stopping.nets import build
+from benchmarks.stopping.networks import build
 
 Net = dict[str, Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.papers import classes, epochs, epochs_controls, groups, sorted_loader, subsets, verdicts
+from benchmarks.papers import classes, conclusions, epochs, epochs_controls, groups, sorted_loader, subsets
 from benchmarks.papers.report_epochs import epochs_section
 from benchmarks.papers.report_groups import groups_section
 from benchmarks.papers.settings import BATCH, FULL, RATE
@@ -23,7 +23,7 @@ and neuron counting once; the same objective's error relative to the norm of the
 with inputs and every layer having the same share (*unit-norm relative error*, the lens's default); and of that, what
 falls on the *activations alone*. Intervals are 95 %, bootstrap over seeds: with so few seeds rather too narrow.
 
-{verdicts.ORDER_HOLDS} {verdicts.QUALITY_HOLDS}"""
+{conclusions.ORDER_HOLDS} {conclusions.QUALITY_HOLDS}"""
 
 
 def section(rows: Mapping[str, Any]) -> str:
@@ -51,15 +51,15 @@ def headlines(rows: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     found, said = summaries(rows), []
     for name, what, where in (("classes", "classes", "2a"), ("subsets", "images", "2b")):
         if name in found:
-            order, quality = verdicts.groups(found[name])
+            order, quality = conclusions.groups(found[name])
             said.append((f"trained on more {what}, higher rank", f"paper 000, Fig. {where}", order))
             said.append(("the worse a network, the lower its rank (two controls joined)", f"Fig. {where}", quality))
     if "epochs" in found:
-        verdict = verdicts.epochs(found["epochs"]["records"], found["epochs"]["controls"], "RMSE")
+        verdict = conclusions.epochs(found["epochs"]["records"], found["epochs"]["controls"], "RMSE")
         said.append(("the RMSE per epoch has the pattern of the test loss", "paper 000, Fig. 2c", verdict))
     if "sorted" in found:
         said.append(
-            ("trained on class-sorted batches, lower rank", "paper 003", verdicts.sorted_loader(found["sorted"]))
+            ("trained on class-sorted batches, lower rank", "paper 003", conclusions.sorted_loader(found["sorted"]))
         )
     return said
 
@@ -91,8 +91,8 @@ def _sorted(nets: Sequence[Mapping[str, Any]]) -> str:
     note = f" rank@30% is only a lower bound for {capped} of these networks." if capped else ""
     return "\n\n".join([
         f"### {sorted_loader.TITLE}",
-        verdicts.SORTED_HOLDS,
-        "![Error against rank and accuracy by epoch, sorted and shuffled](../docs/papers/sorted.png)",
+        conclusions.SORTED_HOLDS,
+        "![Error against rank and accuracy by epoch, sorted and shuffled](../../docs/papers/sorted.png)",
         f"Pairs of networks with the same first weights, images ({FULL.sorted_images:,}) and number of steps, after "
         f"{len(nets[0]['accuracies'])} epochs. "
         f"The sorted ones answer {right:.0%} right, tested after class 9." + note,

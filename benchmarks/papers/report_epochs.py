@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benchmarks.papers import epochs, epochs_controls, verdicts
+from benchmarks.papers import conclusions, epochs, epochs_controls
 from benchmarks.reporting import markdown_table
 
 
 def epochs_section(measured: Mapping[str, Any]) -> str:
     records, controls = epochs.summary(measured["records"]), epochs_controls.summary(measured["controls"])
-    said = [f"- {signal}: {verdicts.epochs(records, controls, signal)}." for signal in epochs.SIGNALS]
+    said = [f"- {signal}: {conclusions.epochs(records, controls, signal)}." for signal in epochs.SIGNALS]
     header = ("", *(f"{kind}, {labels}" for labels in ("clean", "noisy") for kind in epochs.CORRELATIONS))
     first = markdown_table(header, [
         (name, *("" if name == "test loss" and kind != "epoch" else str(records[labels][name][kind])
@@ -31,9 +31,10 @@ def epochs_section(measured: Mapping[str, Any]) -> str:
     length = len(measured["controls"][0]["test_loss"])
     return "\n\n".join([
         f"### {epochs.TITLE}",
-        verdicts.EPOCHS_HOLD,
+        conclusions.EPOCHS_HOLD,
         "\n".join(said),
-        "![Trained and control networks beside the test loss, and correlations by record](../docs/papers/epochs.png)",
+        "![Trained and control networks beside the test loss, and correlations by record]"
+        "(../../docs/papers/epochs.png)",
         f"Spearman by record, mean over the {records['all']['records']} records of the stopping study that are there "
         f"({records['clean']['records']} with clean, {records['noisy']['records']} with wrong labels; tasks are drawn "
         "first, then their records): of the **levels** with the test loss, of their **changes** from epoch to epoch, "

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.papers import groups
-from benchmarks.papers.look import DEFINITIONS
+from benchmarks.papers.measurement import DEFINITIONS
 from benchmarks.papers.networks import CONTROLS
 from benchmarks.reporting import markdown_table
 
@@ -28,7 +28,7 @@ def groups_section(nets: Sequence[Mapping[str, Any]], title: str, what: str) -> 
         [(name, str(f["order"]), f"{(1 + f['order'].value) / 2:.0%}", " < ".join(_short(g) for g in f["means"]),
           str(f["accuracy"]), str(f["with_controls"]), _above(f)) for name, f in summary.items()],
     )  # fmt: skip
-    picture = f"![Error against rank by {what}, with both controls](../docs/papers/{what}.png)"
+    picture = f"![Error against rank by {what}, with both controls](../../docs/papers/{what}.png)"
     return "\n\n".join([
         f"### {title}",
         picture,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 #: Adam's rate in the runs with controls, so high that the test loss falls and rises within them.
 CONTROL_RATE = 3e-3
-#: The network of `benchmarks.stopping.nets` that every experiment trains, its batch and Adam's rate.
+#: The network of `benchmarks.stopping.networks` that every experiment trains, its batch and Adam's rate.
 NET, BATCH, RATE = "cnn8", 64, 1e-3
 
 

@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.papers.look import Look, quantities
+from benchmarks.papers.measurement import Look, quantities
 from benchmarks.papers.settings import BATCH, NET, RATE, Settings
 from benchmarks.papers.statistics import mean, seed_weights, sign_test
 from benchmarks.papers.train import Digits, accuracy, passes, train
-from benchmarks.stopping.nets import build
+from benchmarks.stopping.networks import build
 
 TITLE = "Batches sorted by class"
 LOADERS = ("sorted", "shuffled")

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.stats import binomtest, spearmanr
 
-from benchmarks.stopping.score_statistics import LEVEL, bootstrap_weights, interval
+from benchmarks.stopping.statistics import LEVEL, bootstrap_weights, interval
 
 Values = Sequence[float | None] | np.ndarray
 

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.papers.settings import BATCH
 from benchmarks.stopping.data import STATISTICS, TEST, mnist
-from benchmarks.stopping.measured import fast, loss_and_accuracy, outputs
-from benchmarks.stopping.nets import Classifier
+from benchmarks.stopping.epoch_measurements import fast, loss_and_accuracy, outputs
+from benchmarks.stopping.networks import Classifier
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The study of stopping without labels: protocol, recorder and derived records; see PROTOCOL.md."""
+"""A study of stopping rules that see no labels, on recorded training runs: ``python -m benchmarks.stopping``."""

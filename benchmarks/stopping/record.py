@@ -30,9 +30,9 @@ import numpy as np
 import torch
 
 from benchmarks.stopping.jobs import claimed, queue
-from benchmarks.stopping.ladder import train_ladder
-from benchmarks.stopping.run import RANKS, SUBSET, Run
 from benchmarks.stopping.tasks import TASKS, Task, record_name
+from benchmarks.stopping.training_run import RANKS, SUBSET, Run
+from benchmarks.stopping.transforms import train_ladder
 
 
 def meta(run: Run, seed: int, seconds: float) -> dict[str, Any]:

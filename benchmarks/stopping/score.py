@@ -13,10 +13,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.reporting import Figure, close, write_json, write_section
-from benchmarks.stopping.score_candidates import baselines, default, relatives
-from benchmarks.stopping.score_replay import RECORDS, best_fixed, load
-from benchmarks.stopping.score_report import Scores
+from benchmarks.reporting import Figure, print_figures, write_json, write_section
+from benchmarks.stopping.candidates import baselines, default, relatives
+from benchmarks.stopping.replay import RECORDS, best_fixed, load
+from benchmarks.stopping.report import Scores
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
 
 FULL = {"dev": ("development", DEVELOPMENT), "confirm": ("confirmation", CONFIRMATION)}
@@ -50,7 +50,7 @@ def text(part: str, found: Scores) -> str:
             f"{len({t['name'] for t in found.tasks})} of {len(tasks)} tasks. Regret: 0 is the run's best test loss, 1 "
             "that of a random epoch; means over regrets capped at 10, the worst uncapped. Intervals: bootstrap over "
             "tasks, then records. `sees`: what a rule needs besides the network; rules that see labels or use "
-            "hindsight are there for comparison. Definitions: [`stopping/PROTOCOL.md`](stopping/PROTOCOL.md).",
+            "hindsight are there for comparison. Definitions: [`PROTOCOL.md`](PROTOCOL.md).",
             found.main_table(),
             "The default against each, paired by record:",
             found.paired_table(),
@@ -71,8 +71,8 @@ def report(part: str, folder: Path) -> list[Figure]:
     found = scores(part, folder)
     name = FULL[part][0]
     figures = found.figures(name)
-    write_section(f"stopping {name}", text(part, found))
-    write_json(f"stopping_{name}", found.payload(), figures)
+    write_section("stopping", name, text(part, found))
+    write_json("stopping", name, found.payload(), figures)
     return figures
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     args = parser.parse_args()
     parts = ("dev", "confirm") if args.part == "all" else (args.part,)
     figures = [figure for part in parts for figure in report(part, args.records)]
-    close(figures)
+    print_figures(figures)
 
 
 if __name__ == "__main__":

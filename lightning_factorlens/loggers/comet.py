@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.loggers.base import has_methods
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.plots.style import to_png
@@ -29,7 +30,7 @@ class CometMediaLogger(MediaLogger):
         experiment = getattr(logger, "experiment", None)
         if not has_methods(experiment, "log_image", "log_text", "log_metrics", "get_key"):
             return None
-        prefix = getattr(logger, "_prefix", None)
+        prefix = logger_name_prefix(logger)
         return cls(experiment, f"{prefix}_" if prefix else "")  # Comet joins prefix and tag with an underscore
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.loggers.base import has_methods
 from lightning_factorlens.loggers.media import MediaLogger
 
@@ -34,7 +35,7 @@ class MLflowMediaLogger(MediaLogger):
         run_id = getattr(logger, "run_id", None)
         if not has_methods(client, "log_batch", "log_image", "log_text") or not isinstance(run_id, str):
             return None
-        prefix = getattr(logger, "_prefix", "")
+        prefix = logger_name_prefix(logger)
         return cls(client, run_id, f"{prefix}-" if prefix else "")
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:

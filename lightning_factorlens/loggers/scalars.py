@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_factorlens._private_api import file_writer, has_file_writer
+
 #: Packages whose TensorBoardLogger is known: `write_scalars` writes what its ``log_metrics`` would.
 KNOWN_PACKAGES = ("lightning.", "pytorch_lightning.")
 
@@ -14,7 +16,7 @@ def is_tensorboard_logger(logger: Any) -> bool:
     method = getattr(type(logger), "log_metrics", None)
     module = str(getattr(method, "__module__", ""))
     is_known = type(logger).__name__ == "TensorBoardLogger" and module.startswith(KNOWN_PACKAGES)
-    return is_known and hasattr(getattr(logger, "experiment", None), "_get_file_writer")
+    return is_known and has_file_writer(getattr(logger, "experiment", None))
 
 
 def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_prefix: str = "") -> None:
@@ -29,4 +31,4 @@ def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_pref
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     values = [Summary.Value(tag=tag_prefix + tag, simple_value=value) for tag, value in metrics.items()]
-    writer._get_file_writer().add_summary(Summary(value=values), step)  # as Lightning's logger does for its hparams
+    file_writer(writer).add_summary(Summary(value=values), step)  # as Lightning's logger does for its hparams

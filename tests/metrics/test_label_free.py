@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from lightning_factorlens.metrics.cka import linear_cka
+from benchmarks.stopping.signals.cka import linear_cka
+from benchmarks.stopping.signals.mixup import hard_mixup_consistency, mixed_images, mixup_consistency
+from benchmarks.stopping.signals.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
+from benchmarks.stopping.signals.two_model import model_cross_entropy, model_disagreement
 from lightning_factorlens.metrics.confidence import confidence, entropy, kl_to_uniform, mutual_information
 from lightning_factorlens.metrics.consistency import consistency, disagreement_rate, soft_consistency
-from lightning_factorlens.metrics.mixup import hard_mixup_consistency, mixed_images, mixup_consistency
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
 from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 from lightning_factorlens.metrics.rankme import rankme
-from lightning_factorlens.metrics.stability import adjusted_rand_index, cluster_assignment, subspace_overlap
-from lightning_factorlens.metrics.two_model import model_cross_entropy, model_disagreement
 
 
 def logits(n=40, k=5, seed=0, scale=3.0):

@@ -1,0 +1,117 @@
+"""Trains in many ways with and without the lens, and compares everything, bit for bit.
+
+    python -m benchmarks.safety.bitwise_identity [--quick] [--only WORD]
+
+Any two settings (model, precision, compilation, optimizer, schedule, validation, augmentation, averaging of weights,
+lens, accumulation, loader workers, processes, resuming) occur together in at least one set-up. Compared are, in every
+process: Lightning's checkpoint without the lens's own part; weights and buffers with their order in memory; gradients;
+optimizers; every value that the user logged; the random states of torch, numpy and Python; every module's training flag
+and hooks. A set-up counts only if the lens has measured and never failed. The number of graphs that torch compiled is
+reported as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.reporting import Figure, machine, markdown_table, print_figures, results_path, write_json, write_section
+from benchmarks.safety.bitwise_identity.compare import DIFFERENT, IDENTICAL, IMPOSSIBLE, compare_in_subprocess
+from benchmarks.safety.bitwise_identity.setups import KINDS, SetUp, every_pair
+
+NAME = "bitwise_identity"
+
+#: A set-up and the result of its comparison.
+Row = tuple[SetUp, dict[str, Any]]
+
+
+def earlier_rows() -> dict[SetUp, dict[str, Any]]:
+    """The results of the last run, by set-up."""
+    path = results_path("safety", f"{NAME}.json")
+    if not path.exists():
+        return {}
+    rows = {}
+    for row in json.loads(path.read_text())["rows"]:
+        settings = {kind: row[kind] for kind in KINDS}
+        rows[SetUp(**settings)] = row
+    return rows
+
+
+def count(rows: Sequence[Row], result: str) -> int:
+    """How many set-ups ended with a result."""
+    return sum(row["result"] == result for _, row in rows)
+
+
+def section(rows: Sequence[Row], quick: bool) -> str:
+    """The section of the README."""
+    measurements = sum(row["measurements"] for _, row in rows)
+    exceptions = []
+    everything = []
+    for number, (setup, row) in enumerate(rows, 1):
+        everything.append((str(number), str(setup), str(row["measurements"]), row["result"]))
+        if row["result"] != IDENTICAL:
+            exceptions.append((str(number), str(setup), row["result"], row["differences"]))
+    recompiled = [setup for setup, row in rows if len(set(row.get("graphs", [0]))) > 1]
+    whole = sum(setup.compile.startswith("whole") for setup in recompiled)
+    kinds = "; ".join(f"{kind} ({', '.join(map(str, values))})" for kind, values in KINDS.items())
+    coverage = "A third of the set-ups" if quick else "Any two settings that can be combined are combined at least once"
+    exception_table = markdown_table(("#", "set-up", "result", "what differs"), exceptions)
+    return f"""## Do no harm{" (quick run)" if quick else ""}
+
+`python -m benchmarks.safety.bitwise_identity`: {count(rows, IDENTICAL)} set-ups end bit for bit the same with and
+without the lens, {count(rows, DIFFERENT)} do not; {measurements} measurements. {count(rows, IMPOSSIBLE)} cannot be
+trained at all. Settings: {kinds}. {coverage}.
+
+{exception_table if exceptions else "No exception."}
+
+Torch compiled another number of graphs in {len(recompiled)} set-ups, {whole} of which compile the whole
+LightningModule: Lightning's own `log` is then compiled too, and again whenever a callback has logged more values. The
+weights stay the same.
+
+<details><summary>All set-ups</summary>
+
+{markdown_table(("#", "set-up", "measurements", "result"), everything)}
+
+</details>"""
+
+
+def compare_all(setups: Sequence[SetUp], word: str) -> list[Row]:
+    """Compares the set-ups whose name contains ``word``; the others keep their earlier result, if they have one."""
+    earlier = earlier_rows() if word else {}
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, setup in enumerate(setups, 1):
+            if word in str(setup):
+                row = compare_in_subprocess(setup, Path(folder) / "run")
+                rows.append((setup, row))
+                words = f"{row['result']}, {row['measurements']} measurements {row['differences']}"
+                print(f"{number}/{len(setups)} {setup}: {words}", flush=True)
+            elif setup in earlier:
+                rows.append((setup, earlier[setup]))
+    return rows
+
+
+def main() -> None:
+    """Runs the comparisons, writes the results and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a third of the set-ups")
+    parser.add_argument("--only", default="", help="run only set-ups whose name contains this word")
+    args = parser.parse_args()
+    rows = compare_all(every_pair()[:: 3 if args.quick else 1], args.only)
+    figures = [
+        Figure("setups_identical", count(rows, IDENTICAL), 60),
+        Figure("setups_differing", count(rows, DIFFERENT), 0, at_most=True),
+    ]
+    table = [{**asdict(setup), **row} for setup, row in rows]
+    write_json("safety", NAME, {"machine": machine(["lightning"]), "quick": args.quick, "rows": table}, figures)
+    write_section("safety", NAME, section(rows, args.quick))
+    print_figures(figures)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Speed, accuracy and memory of the factorization, compared with other libraries: ``python -m benchmarks.solver``."""

@@ -1,0 +1,195 @@
+"""Scores as tables: every rule, paired comparisons with the default, and where which rule fails."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import mean
+from typing import Any
+
+from benchmarks.reporting import Figure, markdown_table
+from benchmarks.stopping.replay import Candidate, Outcome, Record, capped, outcome
+from benchmarks.stopping.statistics import bootstrap_weights, interval
+
+#: Groups of records: a column's name and who belongs to it.
+GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
+    "clean": lambda t: t["noise"] == 0,
+    "20 % wrong": lambda t: t["noise"] == 0.2,
+    "40 % wrong": lambda t: t["noise"] == 0.4,
+    "constant": lambda t: t["schedule"] == "constant",
+    "step": lambda t: t["schedule"] == "step",
+    "cosine": lambda t: t["schedule"] == "cosine",
+    "MNIST": lambda t: t["dataset"] == "mnist",
+    "CIFAR-10": lambda t: t["dataset"] == "cifar10",
+    "plain CNN": lambda t: t["net"].startswith("cnn"),
+    "ResNet": lambda t: t["net"].startswith("resnet"),
+    "ViT": lambda t: t["net"] == "vit",
+    "healthy": lambda t: t["healthy"],
+    "other": lambda t: not t["healthy"],
+}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A candidate on every record of a part.
+
+    Attributes:
+        candidate: What was scored.
+        outcomes: One a record, in the records' order.
+    """
+
+    candidate: Candidate
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def regrets(self) -> list[float]:
+        """Capped."""
+        return capped(self.outcomes)
+
+
+def ratio(ours: Scored, other: Scored, places: Sequence[int]) -> float:
+    """Mean regret over another rule's on some records; NaN without records, infinite where the other is perfect."""
+    if not places:
+        return math.nan
+    above, below = (mean(row.regrets[i] for i in places) for row in (ours, other))
+    return above / below if below else math.inf if above else 0.0
+
+
+class Scores:
+    """All candidates on all records of a part; the first candidate is the default.
+
+    Args:
+        candidates: What to score.
+        records: On what.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
+        self.tasks = [r["task"] for r in records]
+        self.records = [r["record"] for r in records]
+        self.weights = bootstrap_weights([t["name"] for t in self.tasks])
+        self.rows = [Scored(c, tuple(outcome(c, r) for r in records)) for c in candidates]
+
+    def __getitem__(self, name: str) -> Scored:
+        return next(row for row in self.rows if row.candidate.name == name)
+
+    def where(self, belongs: Callable[[Mapping[str, Any]], bool]) -> list[int]:
+        """Places of the records whose task belongs to a group."""
+        return [i for i, t in enumerate(self.tasks) if belongs(t)]
+
+    def main_table(self) -> str:
+        """One row a rule, the best first after the default."""
+        healthy = self.where(lambda t: t["healthy"])
+        annealed = self.where(lambda t: t["schedule"] != "constant")
+        cosine = self.where(lambda t: t["schedule"] == "cosine")
+        header = ("rule", "sees", "mean regret (95 %)", "worst", "points lost", "epochs saved",
+                  "premature: healthy", "premature: annealed", "cosine: most points below the last epoch")  # fmt: skip
+        rows = []
+        for row in [self.rows[0], *sorted(self.rows[1:], key=lambda r: mean(r.regrets))]:
+            o = row.outcomes
+            low, high = interval(row.regrets, self.weights)
+            points_low, points_high = interval([x.points for x in o], self.weights)
+            rows.append(
+                (
+                    row.candidate.name,
+                    row.candidate.needs,
+                    f"{mean(row.regrets):.2f} ({low:.2f} to {high:.2f})",
+                    f"{max(x.regret for x in o):.1f}",
+                    f"{mean(x.points for x in o):.1f} ({points_low:.1f} to {points_high:.1f})",
+                    f"{mean(x.saved for x in o):.0%}",
+                    f"{sum(o[i].premature for i in healthy)} of {len(healthy)}",
+                    f"{sum(o[i].premature for i in annealed)} of {len(annealed)}",
+                    f"{max((o[i].below_last for i in cosine), default=float('nan')):.1f}",
+                )
+            )
+        return markdown_table(header, rows)
+
+    def paired_table(self) -> str:
+        """The default's regret less each other rule's, record by record."""
+        first, rows = self.rows[0], []
+        for row in self.rows[1:]:
+            difference = [a - b for a, b in zip(first.regrets, row.regrets)]
+            points = [a.points - b.points for a, b in zip(first.outcomes, row.outcomes)]
+            low, high = interval(difference, self.weights)
+            better, worse = sum(d < -0.01 for d in difference), sum(d > 0.01 for d in difference)
+            rows.append(
+                (
+                    row.candidate.name,
+                    f"{mean(difference):+.2f} ({low:+.2f} to {high:+.2f})",
+                    f"{better} / {len(difference) - better - worse} / {worse}",
+                    f"{mean(points):+.1f}",
+                )
+            )
+        return markdown_table(
+            ("the default against", "difference in regret (95 %)", "better / alike / worse", "in points"), rows
+        )
+
+    def breakdown_table(self) -> str:
+        """Mean regret by group, and the points lost behind it."""
+        groups = {name: self.where(belongs) for name, belongs in GROUPS.items()}
+        groups = {name: members for name, members in groups.items() if members}
+        rows = [
+            (
+                row.candidate.name,
+                *(
+                    f"{mean(row.regrets[i] for i in g):.2f} / {mean(row.outcomes[i].points for i in g):.1f}"
+                    for g in groups.values()
+                ),
+            )
+            for row in self.rows
+        ]
+        return markdown_table(("regret / points lost", *(f"{n} ({len(g)})" for n, g in groups.items())), rows)
+
+    def record_table(self, names: Sequence[str]) -> str:
+        """Epoch kept / epoch of the stop, and the regret, record by record."""
+        rows = []
+        for i, record in enumerate(self.records):
+            cells = []
+            for name in names:
+                o = self[name].outcomes[i]
+                cells.append(f"{o.chosen:.0f} / {o.stop}: {o.regret:.2f}, {o.points:.1f}")
+            rows.append((record, str(self.tasks[i]["epochs"]), *cells))
+        return markdown_table(("record", "epochs", *(f"{n}: kept / stop: regret, points" for n in names)), rows)
+
+    def figures(self, part: str) -> list[Figure]:
+        """The issue's lines 1 to 3."""
+        ours, clean, noisy = (
+            self.rows[0],
+            self["clean validation split, patience 5"],
+            self["noisy validation split, patience 5"],
+        )
+        rivals = [r for r in self.rows[1:] if r.candidate.label_free]
+        best = min(rivals, key=lambda r: mean(r.regrets))
+        everywhere = range(len(self.records))
+        wrong = self.where(lambda t: t["noise"] == 0.4)
+        cosine = self.where(lambda t: t["schedule"] == "cosine")
+        healthy = self.where(lambda t: t["healthy"])
+        below = max((ours.outcomes[i].below_last for i in cosine), default=math.nan)
+        spared = mean(not ours.outcomes[i].premature for i in healthy) if healthy else math.nan
+        return [
+            Figure(f"{part}_regret_over_clean_validation", ratio(ours, clean, everywhere), 1.0, True),
+            Figure(f"{part}_regret_over_best_label_free_baseline", ratio(ours, best, everywhere), 0.5, True),
+            Figure(f"{part}_noise40_regret_over_noisy_validation", ratio(ours, noisy, wrong), 0.5, True),
+            Figure(f"{part}_cosine_points_below_last_epoch", below, 0.5, True),
+            Figure(f"{part}_healthy_runs_not_stopped_early", spared, 0.95),
+        ]
+
+    def payload(self) -> dict[str, Any]:
+        """Everything for JSON: every outcome by rule and record."""
+        return {
+            "records": self.records,
+            "rules": {
+                row.candidate.name: {
+                    "needs": row.candidate.needs,
+                    "rule": repr(row.candidate.rule),
+                    "signal": None if row.candidate.signal is None else asdict(row.candidate.signal),
+                    "mean_regret": mean(row.regrets),
+                    "interval": interval(row.regrets, self.weights),
+                    "outcomes": {
+                        key: [getattr(o, key) for o in row.outcomes]
+                        for key in ("chosen", "stop", "regret", "points", "below_last", "saved", "premature")
+                    },
+                }
+                for row in self.rows
+            },
+        }

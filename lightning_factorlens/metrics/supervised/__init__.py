@@ -1,1 +1,0 @@
-"""Signals that see training labels: for comparison, never part of a label-free claim."""
