@@ -22,9 +22,8 @@ from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import fit, full_precision, make_problem
-from lightning_factorlens.factorization.problem import CHUNK
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars, _text
@@ -196,36 +195,43 @@ class FactorLens:
             _previous_states=self.state.warm_start.states,
         )
         records: dict[str, Record] = {}
-        self._measure_with_model(context, timer, records)
-        self._measure_without_model(context, timer, records)
+        partition = self._measure_with_model(context, timer, records)
+        self._measure_without_model(context, partition, timer, records)
         return self._finish(context, timer, records)
 
     def reset(self) -> None:
         """Drops the warm start: the next observation is like the first, for a probe of other samples."""
         self.state.warm_start = WarmStart()
 
-    def _measure_with_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
-        """The forward pass of the probe, and the measurements that send further batches through the model."""
+    def _measure_with_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> Partition | None:
+        """The forward pass of the probe, and the measurements that send further batches through the model.
+
+        Returns:
+            Which features of the captured blocks this process holds; None without a forward pass.
+        """
         if not self.needs & FORWARD_NEEDS:
-            return
+            return None
         with isolate_model(self.model), self.forward_context():
             with timer("capture"):
-                context._capture = capture_distributed(
-                    self.process_group, self._capture, context.probe, self.layer_table, CHUNK
+                context._capture, partition = capture_distributed(
+                    self.process_group, self._capture, context.probe, self.layer_table
                 )
             for measurement in self.measurements:
                 if "forward" in measurement.needs:
                     self._run(measurement, context, timer, records)
+        return partition
 
-    def _measure_without_model(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
+    def _measure_without_model(
+        self, context: Context, partition: Partition | None, timer: PhaseTimer, records: dict[str, Record]
+    ) -> None:
         """The factorisation, and all other measurements."""
         n_entries = 0
-        if "factorization" in self.needs:
+        if "factorization" in self.needs and partition is not None:
             with timer("factorization"):
-                blocks = self._blocks(context)
+                blocks, partition = self._blocks(context, partition)
             n_entries = sum(block.samples.numel() for block in blocks)
             with limit_threads(n_entries), timer("factorization"):
-                self._factorize(context, blocks)
+                self._factorize(context, blocks, partition)
         for measurement in self.measurements:
             if "forward" in measurement.needs:
                 continue
@@ -290,29 +296,29 @@ class FactorLens:
     def _forward_outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         return forward_distributed(self.process_group, self._capture, probes, outputs)
 
-    def _blocks(self, context: Context) -> list[Block]:
+    def _blocks(self, context: Context, partition: Partition) -> tuple[list[Block], Partition]:
         """Inputs and activations, non-negative, on one device."""
         options = self.options
         inputs = input_blocks(context.probe.inputs, options.max_neurons_per_layer, options.seed)
-        blocks = apply_sign_policies_distributed(
-            self.process_group,
+        blocks, partition = apply_sign_policies_distributed(
+            partition,
             inputs,
             context.capture.layers,
             resolve_sign_policy("input_sign_policy", options.input_sign_policy),
             resolve_sign_policy("activation_sign_policy", options.activation_sign_policy),
-            CHUNK,
         )
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
-        return [replace(block, samples=block.samples.to(device, target.dtype)) for block in blocks]
+        blocks = [replace(block, samples=block.samples.to(device, target.dtype)) for block in blocks]
+        return blocks, partition
 
-    def _factorize(self, context: Context, blocks: list[Block]) -> None:
+    def _factorize(self, context: Context, blocks: list[Block], partition: Partition) -> None:
         options = self.options
         start = self._warm_factors(len(context.probe))
-        problem = make_problem(blocks, options.weighting, self.process_group, options.solver, warm=start is not None)
+        problem = make_problem(blocks, options.weighting, partition, options.solver, warm=start is not None)
         result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
         context._problem = problem
-        context._factorization = problem.gather_factors(result)
+        context._factorization = result
 
     def _warm_factors(self, n_samples: int) -> tuple[Tensor, ...] | None:
         """The last factors, where they belong to these ranks and to as many samples."""

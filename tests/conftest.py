@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from observations import make_observation, power_law
 
 from lightning_factorlens.results import Block
 
@@ -37,3 +38,15 @@ def stacked():
         return torch.cat([w * b.samples.T for w, b in zip(weights, blocks)]).double()
 
     return make
+
+
+@pytest.fixture
+def observe():
+    """``observe(epoch, **changes)`` makes an observation of known numbers."""
+    return make_observation
+
+
+@pytest.fixture
+def law():
+    """``law(name, alpha)`` makes a spectrum with a known power law."""
+    return power_law

@@ -1,4 +1,4 @@
-"""The house's direction, read from the imports."""
+"""The packages' order, read from the imports; ARCHITECTURE.md shows it."""
 
 import ast
 import subprocess
@@ -10,56 +10,49 @@ import pytest
 import lightning_factorlens
 
 PACKAGE = Path(lightning_factorlens.__file__).parent
-FLOOR = {"types", "arguments", "teamwork"}
+NAME = "lightning_factorlens"
+FLOOR = {"results", "_validation", "_private_api", "distributed"}
+MIDDLE = {"linalg", "capture", "factorization"} | FLOOR
+ANALYSES = {"metrics", "concepts", "spectra"} | MIDDLE
+#: Package or module → those that it may import, besides itself.
 MAY_IMPORT = {
-    "types": set(),
-    "arguments": set(),
-    "budget": {"types"},
-    "teamwork": set(),
+    "results": set(),
+    "_validation": set(),
+    "_private_api": set(),
+    "distributed": set(),
     "linalg": FLOOR,
-    "probing": {"linalg"} | FLOOR,
+    "capture": {"linalg"} | FLOOR,
     "factorization": {"linalg"} | FLOOR,
-    "metrics": {"factorization", "probing", "linalg"} | FLOOR,
-    "concepts": {"factorization", "probing", "linalg"} | FLOOR,
-    "stopping": {"types", "arguments"},
-    "sinks": FLOOR,
-    "options": {"factorization", "probing"} | FLOOR,
-    "lens": {"options", "metrics", "concepts", "factorization", "probing", "linalg"} | FLOOR,
-    "trainer": {"probing"} | FLOOR,
-    "diary": {"budget", "lens", "options", "metrics", "concepts", "factorization", "probing", "linalg", "sinks"}
-    | FLOOR,
-    "callback": {
-        "trainer",
-        "diary",
-        "budget",
-        "lens",
-        "options",
-        "sinks",
-        "metrics",
-        "concepts",
-        "factorization",
-        "probing",
-        "linalg",
-    }
-    | FLOOR,
-    "rates": {"stopping"} | FLOOR,
-    "label_free_stopping": {"callback", "trainer", "rates", "stopping"} | FLOOR,
-    "__init__": {"callback", "label_free_stopping", "lens", "options", "probing", "sinks"},
+    "spectra": MIDDLE,
+    "metrics": MIDDLE,
+    "concepts": MIDDLE,
+    "plots": {"results", "_validation"},
+    "config": {"factorization", "capture"} | FLOOR,
+    "measurements": {"plots", "config"} | ANALYSES,
+    "budget": {"results"},
+    "run_state": {"budget", "capture", "results"},
+    "lens": {"measurements", "config", "run_state", "linalg", "capture", "factorization"} | FLOOR,
+    "loggers": {"measurements", "plots", "config", "budget"} | FLOOR,
+    "stopping": {"_validation"},
+    "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"} | FLOOR,
+    "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
 }
-OUTSIDE = {
-    "lightning": {"callback", "trainer", "rates", "label_free_stopping"},
+#: Packages that only some may import.
+HEAVY = {
+    "lightning": {"callbacks"},
     "torchmetrics": {"metrics"},
-    "matplotlib": {"sinks"},
-    "tensorboard": {"sinks"},
+    "matplotlib": {"plots", "loggers", "measurements"},
+    "tensorboard": {"loggers"},
+    "pandas": {"loggers", "spectra"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
-def room_of(path: Path) -> str:
+def package_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
-def imported_modules(path: Path) -> set[str]:
+def imported_modules(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -70,26 +63,52 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_imports_follow_the_house(path):
-    room = room_of(path)
-    assert room in MAY_IMPORT, f"{room} is a new room: draw it in ARCHITECTURE.md and in this test"
+def exists(part):
+    return (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").exists()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_follow_the_order_of_the_packages(path):
+    package = package_of(path)
+    assert package in MAY_IMPORT, f"{package} is new: draw it in ARCHITECTURE.md and add it to this test"
     for module in imported_modules(path):
         parts = module.split(".")
-        if parts[0] == "lightning_factorlens" and len(parts) > 1 and (PACKAGE / parts[1]).exists():
-            assert parts[1] == room or parts[1] in MAY_IMPORT[room], f"{path} imports {module}"
-        if parts[0] == "lightning_factorlens" and len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists():
-            assert parts[1] == room or parts[1] in MAY_IMPORT[room], f"{path} imports {module}"
-        if parts[0] in OUTSIDE:
-            assert room in OUTSIDE[parts[0]], f"{path} imports {module}"
+        if parts[0] == NAME and len(parts) > 1 and exists(parts[1]):
+            assert parts[1] == package or parts[1] in MAY_IMPORT[package], f"{path} imports {module}"
+        if parts[0] in HEAVY:
+            assert package in HEAVY[parts[0]], f"{path} imports {module}"
 
 
-LIGHT = ["lightning_factorlens", "lightning_factorlens.factorization", "lightning_factorlens.stopping"]
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_imported_by_string(path):
+    source = path.read_text()
+    if path == PACKAGE / "__init__.py":  # its table of public names is an import by string that the next test reads
+        return
+    for word in ("importlib.import_module", "__import__", "pkgutil", "sys.modules"):
+        assert word not in source, f"{path} uses {word}"
+
+
+def test_the_public_names_are_where_the_package_says():
+    for name in lightning_factorlens.__all__:
+        assert getattr(lightning_factorlens, name) is not None
+    for module in lightning_factorlens._MODULES.values():
+        assert module.split(".")[0] in MAY_IMPORT["__init__"], module
+
+
+def test_every_order_has_no_circle():
+    done = set()
+    while len(done) < len(MAY_IMPORT):
+        ready = [package for package, below in MAY_IMPORT.items() if package not in done and below <= done]
+        assert ready, f"a circle among {set(MAY_IMPORT) - done}"
+        done.update(ready)
+
+
+LIGHT = [NAME, f"{NAME}.factorization", f"{NAME}.spectra", f"{NAME}.stopping", f"{NAME}.measurements", f"{NAME}.lens"]
 
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_import_stays_light(module):
-    heavy = ("lightning", "matplotlib", "tensorboard", "torchmetrics")
+    heavy = ("lightning", "matplotlib", "tensorboard", "torchmetrics", "pandas")
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
 
-from lightning_factorlens.stopping.planned_rates import highest_rate, min_future, simulate_schedule
+from lightning_factorlens._private_api import sub_schedulers
+from lightning_factorlens.stopping.lr_lookahead import highest_lr, min_future, simulate_schedule
 
 
 def current_lr(trainer: Trainer) -> float | None:
     """The highest rate of all optimizers' parameter groups; None without any."""
-    return max((highest_rate(optimizer) for optimizer in trainer.optimizers), default=None)
+    return max((highest_lr(optimizer) for optimizer in trainer.optimizers), default=None)
 
 
 def planned_max_epochs(trainer: Trainer) -> int | None:
@@ -94,7 +95,7 @@ def _steps_to_go(trainer: Trainer, interval: str, frequency: int) -> int | None:
 
 def _steps_taken(scheduler: Any) -> int:
     while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler counts in its parts
-        scheduler = scheduler._schedulers[0]
+        scheduler = sub_schedulers(scheduler)[0]
     return int(scheduler.last_epoch)
 
 
@@ -155,5 +156,5 @@ def _scale(where: Any, key: Any, ratio: float) -> None:
 def _parts(scheduler: Any) -> Iterator[Any]:
     """A scheduler and those that it is made of."""
     yield scheduler
-    for part in getattr(scheduler, "_schedulers", ()):
+    for part in sub_schedulers(scheduler):
         yield from _parts(part)

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_factorlens._private_api import checks_on_train_epoch_end, save_on_train_epoch_end_method
 from lightning_factorlens.measurements import Scalar
 
 
@@ -24,8 +25,8 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
         if monitor not in available and monitor not in others:
             known = ", ".join(sorted({*available, *others}))
             raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
-        saves = getattr(callback, "_should_save_on_train_epoch_end", None)
-        late = getattr(callback, "_check_on_train_epoch_end", True) if saves is None else saves(trainer)
+        saves = save_on_train_epoch_end_method(callback)
+        late = checks_on_train_epoch_end(callback) if saves is None else saves(trainer)
         if late is False:
             flag = "check_on_train_epoch_end" if saves is None else "save_on_train_epoch_end"
             raise MisconfigurationException(

@@ -8,6 +8,7 @@ import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_factorlens._private_api import validation_data_source
 from lightning_factorlens.capture.batch import Batch, ForwardFn
 from lightning_factorlens.capture.isolation import isolate_rng
 from lightning_factorlens.capture.probe_batch import ProbeSource, probe_batch
@@ -54,7 +55,7 @@ def validation_source(trainer: Trainer) -> Any:
     """
     source: Any = trainer.val_dataloaders
     if source is None:
-        planned = trainer.fit_loop.epoch_loop.val_loop._data_source
+        planned = validation_data_source(trainer)
         if planned.is_defined():
             with isolate_rng():  # the user's `val_dataloader` may draw a split
                 source = planned.dataloader()

@@ -16,7 +16,6 @@ from lightning_factorlens.callbacks._lr_schedule import (
     LRLookahead,
     check_scheduler_supported,
     current_lr,
-    planned_max_epochs,
     scale_lrs,
 )
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
@@ -162,7 +161,7 @@ class LabelFreeStopping(EarlyStopping):
         """A verdict on a fresh look; an epoch without one leaves everything as it was."""
         news = self._lens.epoch_metrics
         if news:
-            look = EpochInfo(trainer.current_epoch + 1, self._rate, self._ahead, planned_max_epochs(trainer), news)
+            look = EpochInfo(trainer.current_epoch + 1, self._rate, self._ahead, news)
             self._state, verdict = self.rule.step(self._state, news.get(self.monitor, math.nan), look)
             self._is_best = verdict.best_epoch == look.epoch
             self._bests += self._is_best

@@ -1,1 +1,35 @@
-"""Which images, which layers, and what they answered; leaves the model bit for bit as found."""
+"""Which samples, which layers, and what a forward pass computes for them; leaves model and data as found.
+
+The steps of one measurement: `probe_batch` draws the samples, `trace_layers` lists the tensors that the model computes,
+`select_layers` decides which of them are captured, and `capture_activations` captures them, all inside
+`isolate_model`. `weight_layers` lists the weights.
+"""
+
+from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches, input_blocks
+from lightning_factorlens.capture.batch import Batch, ForwardArgs, find_inputs
+from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
+from lightning_factorlens.capture.probe_batch import probe_batch
+from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.signs import Denormalize, KeepSigned, Rectify, Split, SubtractMin
+from lightning_factorlens.capture.weights import weight_layers
+
+__all__ = [
+    "Batch",
+    "Capture",
+    "Denormalize",
+    "ForwardArgs",
+    "KeepSigned",
+    "Rectify",
+    "Split",
+    "SubtractMin",
+    "capture_activations",
+    "capture_batches",
+    "find_inputs",
+    "input_blocks",
+    "isolate_model",
+    "isolate_rng",
+    "probe_batch",
+    "select_layers",
+    "trace_layers",
+    "weight_layers",
+]

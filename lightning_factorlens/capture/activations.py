@@ -1,162 +1,286 @@
-"""One look: the probe's images through the model, kept outputs out as blocks, logits beside them."""
+"""One forward pass over the probe: the outputs of the selected layers as blocks, and the outputs of the model."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
+from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer
 from lightning_factorlens.capture.signs import SignPolicy, apply_sign_policy
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
 
-#: Images a forward pass; results do not depend on it, memory does.
+#: Samples in each forward pass. A larger batch needs more memory and may change the last bits of the results.
 BATCH = 128
 
 
 @dataclass(frozen=True)
 class Capture:
-    """What the model answered: the captured layers, and its outputs where they are (N, K) numbers."""
+    """What a forward pass computed.
+
+    Attributes:
+        layers: One block for each selected layer, in the order of the table of layers.
+        outputs: The model's outputs, shape (N, K), float32; None where the model returns no such tensor.
+        inputs: The inputs as a leaf of the autograd graph, shape (N, …); None without ``input_gradients``.
+    """
 
     layers: list[Block]
     outputs: Tensor | None
+    inputs: Tensor | None = None
 
 
 def capture_activations(
     model: nn.Module,
     forward: Callable[[Any], Any],
     probe: Tensor | Batch,
-    choices: Iterable[LayerInfo],
+    layers: Iterable[LayerInfo],
     max_neurons_per_layer: int | None = None,
     seed: int = 0,
+    *,
+    gradients: bool = False,
+    input_gradients: bool = False,
 ) -> Capture:
-    """Sends the probe through the model in batches and keeps the chosen outputs.
+    """Sends the probe through the model and keeps the outputs of the selected layers.
 
     Args:
-        model: In eval mode, see `undisturbed`.
-        forward: Calls the model on what a batch holds and returns its output.
-        probe: Inputs (N, …), or a batch of them and of what else the model takes.
-        choices: From `choose_layers`; the kept ones are captured.
-        max_neurons_per_layer: At most so many neurons a layer, drawn once for all by ``seed`` and the layer's name.
-        seed: Of that draw.
+        model: In eval mode, see `isolate_model`.
+        forward: Calls the model on the data of a batch and returns its output.
+        probe: Inputs, shape (N, …), or a batch of them and of the model's other arguments.
+        layers: From `select_layers`; the selected ones are captured.
+        max_neurons_per_layer: At most so many neurons of each layer, drawn once for all samples by ``seed`` and the
+            layer's name; None for all neurons.
+        seed: Seed of that draw.
+        gradients: With False, blocks and outputs are detached and the probe is sent in batches of `BATCH`. With True
+            they stay in the autograd graph, in which the outputs are computed from the blocks: ``torch.autograd.grad``
+            gives gradients of an output with respect to a block, and of a block with respect to the weights. All
+            samples then go through the model in one forward pass, whose graph stays in memory;
+            `capture_batches` keeps one batch at a time.
+        input_gradients: Also take gradients with respect to the inputs, see `Capture.inputs`.
 
     Returns:
         Blocks of float32 (float64 stays), on the model's device.
 
     Raises:
-        RuntimeError: A kept layer did not run, or ran with another shape than in the dry pass.
+        RuntimeError: A selected layer did not run for every sample, or gave another shape than in the traced forward
+            pass; or autograd is disabled while ``gradients=True``.
+        ValueError: ``input_gradients`` without ``gradients``, or for inputs that have none.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from lightning_factorlens.capture import isolate_model, select_layers, trace_layers
+        >>> model, images = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), torch.rand(6, 4)
+        >>> with isolate_model(model):
+        ...     table = select_layers(trace_layers(model, model, images))
+        ...     capture = capture_activations(model, model, images, table)
+        >>> [(block.name, tuple(block.samples.shape)) for block in capture.layers], tuple(capture.outputs.shape)
+        ([('1', (6, 5))], (6, 3))
+        >>> with isolate_model(model, gradients=True):
+        ...     capture = capture_activations(model, model, images, table, gradients=True)
+        ...     (gradient,) = torch.autograd.grad(capture.outputs[:, 0].sum(), capture.layers[0].samples)
+        >>> torch.equal(gradient, model[2].weight[0].expand(6, 5))
+        True
     """
-    kept = {c.name: _Filling(c, max_neurons_per_layer, seed) for c in choices if c.selected}
-    probe, start, logits = Batch.wrap(probe), 0, []
-    N = len(probe)
+    check_gradients(gradients, input_gradients)
+    selected = [layer for layer in layers if layer.selected]
+    batch = Batch.wrap(probe)
+    if gradients:
+        return _capture_graph(model, forward, batch, selected, max_neurons_per_layer, seed, input_gradients)
+    n_samples = len(batch)
+    buffers = {layer.name: LayerBuffer(layer, max_neurons_per_layer, seed, n_samples) for layer in selected}
+    outputs: list[Tensor | None] = []
+    start = 0
 
     def keep(call: TracedCall) -> None:
-        if call.name in kept:
-            kept[call.name].fill(call.output, start, N)
+        if call.name in buffers:
+            buffers[call.name].fill(call.output, start)
 
     with trace_calls(model, keep):
-        for batch in probe.split(BATCH):
-            logits.append(_logits(forward(batch.data), len(batch)))
-            start += len(batch)
-    layers = [filling.block(N) for filling in kept.values()]
-    return Capture(layers, None if any(x is None for x in logits) else torch.cat([x for x in logits if x is not None]))
+        for part in batch.split(BATCH):
+            logits = _find_logits(forward(part.data), len(part))
+            outputs.append(None if logits is None else logits.detach())
+            start += len(part)
+    found = [logits for logits in outputs if logits is not None]
+    blocks = [buffer.block() for buffer in buffers.values()]
+    return Capture(blocks, torch.cat(found) if len(found) == len(outputs) else None)
 
 
-class _Filling:
-    """A block that fills up batch by batch."""
+def capture_batches(
+    model: nn.Module,
+    forward: Callable[[Any], Any],
+    probe: Tensor | Batch,
+    layers: Iterable[LayerInfo],
+    max_neurons_per_layer: int | None = None,
+    seed: int = 0,
+    *,
+    gradients: bool = True,
+    input_gradients: bool = False,
+    batch_size: int = BATCH,
+) -> Iterator[Capture]:
+    """Captures one batch after the other, so that memory holds the autograd graph of one batch.
 
-    def __init__(self, choice: LayerInfo, max_neurons_per_layer: int | None, seed: int) -> None:
-        self.choice = choice
-        self.features = torch.Size(choice.shape).numel()
-        self.index: Tensor | None = None
-        self.samples: Tensor | None = None
-        self.filled = 0
-        if max_neurons_per_layer is not None and self.features > max_neurons_per_layer:
-            generator = torch.Generator().manual_seed(seed + zlib.crc32(choice.name.encode()))
-            self.index = torch.randperm(self.features, generator=generator)[:max_neurons_per_layer].sort().values
+    Take the gradients of a capture before the next one is requested, and keep no reference to the capture. No hook is
+    left in the model between two batches.
 
-    def fill(self, output: Tensor, start: int, N: int) -> None:
-        """Copies one batch's output into its rows."""
-        flat = output.detach().flatten(1)
-        if flat.shape[1] != self.features:
-            raise RuntimeError(
-                f"layer {self.choice.name!r} gave {tuple(output.shape[1:])} an image, "
-                f"in the dry pass {self.choice.shape}."
-            )
-        if self.index is not None:
-            self.index = self.index.to(flat.device)
-            flat = flat[:, self.index]
-        if self.samples is None:
-            dtype = flat.dtype if flat.dtype == torch.float64 else torch.float32
-            self.samples = flat.new_empty(N, flat.shape[1], dtype=dtype)
-        self.samples[start : start + len(flat)] = flat  # copied now: the next layer may write in place
-        self.filled += len(flat)
+    Args:
+        model: As in `capture_activations`, like the following arguments.
+        forward: Calls the model on the data of a batch and returns its output.
+        probe: Inputs, shape (N, …), or a batch.
+        layers: From `select_layers`.
+        max_neurons_per_layer: The same neurons in every batch.
+        seed: Seed of their draw.
+        gradients: Whether the captures stay in the autograd graph.
+        input_gradients: Whether to take gradients with respect to the inputs.
+        batch_size: Samples in each batch, at least 1; the default gives the batches of `capture_activations` without
+            gradients.
 
-    def block(self, N: int) -> Block:
-        """The filled block of all N images."""
-        if self.samples is None or self.filled != N:
-            raise RuntimeError(
-                f"layer {self.choice.name!r} answered for {self.filled} of {N} images: "
-                "the model's forward pass depends on the data."
-            )
-        name, shape = self.choice.name, self.choice.shape
-        expansion = self.features / self.samples.shape[1]
-        return Block(name, "activation", self.samples, shape, sampling_factor=expansion, kept_features=self.index)
+    Yields:
+        The capture of each batch, in the order of the samples.
+
+    Raises:
+        RuntimeError: As in `capture_activations`.
+        ValueError: As in `capture_activations`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from lightning_factorlens.capture import isolate_model, select_layers, trace_layers
+        >>> model, images = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), torch.rand(6, 4)
+        >>> table = select_layers(trace_layers(model, model, images))
+        >>> with isolate_model(model, gradients=True):
+        ...     for capture in capture_batches(model, model, images, table, input_gradients=True, batch_size=4):
+        ...         (saliency,) = torch.autograd.grad(capture.outputs[:, 0].sum(), capture.inputs)
+        ...         print(tuple(saliency.shape))
+        (4, 4)
+        (2, 4)
+    """
+    check_gradients(gradients, input_gradients)
+    check_int("batch_size", batch_size, 1)
+    selected = [layer for layer in layers if layer.selected]
+    for part in Batch.wrap(probe).split(batch_size):
+        yield capture_activations(
+            model,
+            forward,
+            part,
+            selected,
+            max_neurons_per_layer,
+            seed,
+            gradients=gradients,
+            input_gradients=input_gradients,
+        )
 
 
-def _logits(output: Any, n: int) -> Tensor | None:
-    """The first (n, K ≥ 2) tensor of a model's output: bare, in a tuple, or in a dict, there ``"logits"`` first."""
+def _capture_graph(
+    model: nn.Module,
+    forward: Callable[[Any], Any],
+    batch: Batch,
+    selected: Sequence[LayerInfo],
+    max_neurons_per_layer: int | None,
+    seed: int,
+    input_gradients: bool,
+) -> Capture:
+    """One forward pass over the whole batch that stays in the autograd graph."""
+    buffers = {layer.name: GraphLayerBuffer(layer, max_neurons_per_layer, seed, len(batch)) for layer in selected}
+
+    def keep(call: TracedCall) -> Tensor | None:
+        return buffers[call.name].fill(call.output, 0) if call.name in buffers else None
+
+    batch, inputs = differentiable_batch(batch, input_gradients)
+    with trace_calls(model, keep, replace_outputs=True):
+        outputs = _find_logits(forward(batch.data), len(batch))
+    return Capture([buffer.block() for buffer in buffers.values()], outputs, inputs)
+
+
+def _find_logits(output: Any, n_samples: int) -> Tensor | None:
+    """The first tensor of shape (n_samples, K ≥ 2) in a model's output, as float32.
+
+    Args:
+        output: A tensor, a tuple or list of them, or a dictionary, in which the key ``"logits"`` comes first.
+        n_samples: Samples in the batch.
+    """
     if isinstance(output, dict):
-        output = [output[key] for key in sorted(output, key=lambda k: k != "logits")]
-    for candidate in output if isinstance(output, (tuple, list)) else (output,):
-        if isinstance(candidate, Tensor) and candidate.ndim == 2 and candidate.shape[0] == n and candidate.shape[1] > 1:
-            return candidate.detach().float()
+        output = [output[key] for key in sorted(output, key=lambda key: key != "logits")]
+    candidates = output if isinstance(output, (tuple, list)) else (output,)
+    for candidate in candidates:
+        is_matrix = isinstance(candidate, Tensor) and candidate.ndim == 2
+        if is_matrix and candidate.shape[0] == n_samples and candidate.shape[1] > 1:
+            return candidate.float()
     return None
 
 
-def input_blocks(images: Tensor, max_neurons_per_layer: int | None = None, seed: int = 0) -> list[Block]:
-    """One block a channel (D_i of paper 000); a probe without channels is one block.
+def input_blocks(inputs: Tensor, max_neurons_per_layer: int | None = None, seed: int = 0) -> list[Block]:
+    """The inputs as blocks: one for each channel of images (D_i of Saini and Papalexakis, 2018), else one for all.
 
-    Token ids, whole numbers (N, T), are names and no amounts: their block counts how often a sample has each of them.
+    Token ids, whole numbers of shape (N, T), are names and not amounts: their block holds how often each of them occurs
+    in a sample, see `token_counts`.
 
     Args:
-        images: Shape (N, C, H, W), or (N, …) for anything else.
-        max_neurons_per_layer: As in `ask`.
-        seed: As in `ask`.
+        inputs: Shape (N, C, H, W), or (N, …) for anything else.
+        max_neurons_per_layer: At most so many features of each block; None for all of them.
+        seed: Seed of their draw.
+
+    Returns:
+        Blocks ``input/0``, ``input/1`` …
+
+    Example:
+        >>> import torch
+        >>> [(block.name, tuple(block.samples.shape)) for block in input_blocks(torch.rand(5, 2, 4, 6))]
+        [('input/0', (5, 24)), ('input/1', (5, 24))]
     """
-    names = not images.is_floating_point() and images.dtype not in (torch.uint8, torch.bool) and images.ndim < 4
-    images = token_counts(images) if names else images
-    pixels = images if images.dtype == torch.float64 else images.float()
+    is_amount = inputs.is_floating_point() or inputs.dtype in (torch.uint8, torch.bool)
+    if not is_amount and inputs.ndim < 4:
+        inputs = token_counts(inputs)
+    pixels = inputs if inputs.dtype == torch.float64 else inputs.float()
     channels = list(pixels.unbind(1)) if pixels.ndim == 4 else [pixels]
     blocks = []
     for i, channel in enumerate(channels):
-        choice = LayerInfo(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
-        filling = _Filling(choice, max_neurons_per_layer, seed)
-        filling.fill(channel, 0, len(channel))
-        blocks.append(replace(filling.block(len(channel)), kind="input"))
+        layer = LayerInfo(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
+        buffer = LayerBuffer(layer, max_neurons_per_layer, seed, len(channel))
+        buffer.fill(channel, 0)
+        blocks.append(replace(buffer.block(), kind="input"))
     return blocks
 
 
 def token_counts(ids: Tensor) -> Tensor:
-    """The term-document matrix of token ids.
+    """How often each token occurs in each sample (a term-document matrix).
 
     Args:
         ids: Whole numbers, shape (N, …).
 
     Returns:
-        Shape (N, V): how often each of the V distinct ids, ascending, stands in each sample.
+        Shape (N, V), float32: the counts of the V distinct ids, ascending.
+
+    Example:
+        >>> import torch
+        >>> token_counts(torch.tensor([[7, 3, 7], [3, 3, 3]]))
+        tensor([[1., 2.],
+                [3., 0.]])
     """
-    distinct, place = torch.unique(ids.flatten(1), return_inverse=True)
+    distinct, columns = torch.unique(ids.flatten(1), return_inverse=True)
     counts = torch.zeros(len(ids), len(distinct), device=ids.device)
-    return counts.scatter_add_(1, place, torch.ones_like(place, dtype=counts.dtype))
+    return counts.scatter_add_(1, columns, torch.ones_like(columns, dtype=counts.dtype))
 
 
 def apply_sign_policies(blocks: Sequence[Block], inputs: SignPolicy, activations: SignPolicy) -> list[Block]:
-    """The blocks after the sign policies of their kind."""
+    """Applies to each block the sign policy of its kind.
+
+    Args:
+        blocks: Blocks of inputs and of layers.
+        inputs: Policy for the blocks of inputs.
+        activations: Policy for the blocks of layers.
+
+    Returns:
+        The resulting blocks, in order.
+    """
     policies = {"input": inputs, "activation": activations}
-    return [out for block in blocks for out in apply_sign_policy(block, policies[block.kind])]
+    found: list[Block] = []
+    for block in blocks:
+        found += apply_sign_policy(block, policies[block.kind])
+    return found

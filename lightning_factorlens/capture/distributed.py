@@ -1,140 +1,181 @@
-"""One look shared by several processes: each sends some samples through the model, then keeps some features of all.
+"""Capture of one observation by several processes.
 
-The samples are dealt in whole batches of `BATCH`, so that every batch is the one that a single process would have made
-and is answered the same, bit for bit. Then each layer's answers are swapped: a process gives away the features of its
-samples that others keep, and receives those it keeps of their samples.
+Each process passes some samples through the model; then the processes exchange activations, so that each of them holds
+some features of every layer for all samples. The samples are assigned in whole batches of `BATCH`, so that every batch
+is the one that a single process would have made, and its activations are equal bit for bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.activations import BATCH, Capture, apply_sign_policies
+from lightning_factorlens.capture.activations import BATCH, Capture
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.signs import ELEMENTWISE, SignPolicy, apply_sign_policy
-from lightning_factorlens.distributed import SingleProcess, assign_greedy, ends_to_slices, split_blocks, split_evenly
+from lightning_factorlens.distributed import Partition, SingleProcess, assign_greedy, make_partition, split_evenly
 from lightning_factorlens.results import Block, LayerInfo
 
-Ask = Callable[[Batch, Iterable[LayerInfo]], Capture]
+#: Passes a batch through the model and captures the selected ones of the layers.
+CaptureFn = Callable[[Batch, Iterable[LayerInfo]], Capture]
 
 
 def capture_distributed(
-    team: SingleProcess, ask: Ask, probe: Batch, choices: Sequence[LayerInfo], unit: int
-) -> Capture:
-    """`ask`, its work shared.
+    process_group: SingleProcess, capture: CaptureFn, probe: Batch, layers: Sequence[LayerInfo]
+) -> tuple[Capture, Partition]:
+    """Captures the probe's activations and outputs, the samples divided between the processes.
 
     Args:
-        team: The processes; all hold the same model, probe and choices.
-        ask: Sends a batch through the model and keeps the chosen outputs.
+        process_group: The processes; all hold the same model, probe and layers.
+        capture: Passes a batch through the model.
         probe: N samples.
-        choices: From `choose_layers`.
-        unit: Features of a layer that one process keeps together.
+        layers: From `select_layers`; the selected ones are captured.
 
     Returns:
-        Blocks with this process's features of all samples (see `Block.ends`), and all outputs.
+        Blocks with this process's features of all N samples, with the outputs of all samples; and the partition of
+        these blocks.
     """
-    if team.world_size == 1:
-        return ask(probe, choices)
-    dealt = split_evenly(len(probe), team.world_size, BATCH)
-    mine, counts = dealt[team.rank], [d.stop - d.start for d in dealt]
-    n = counts[team.rank]
-    answer = ask(probe[mine] if n else probe[:1], choices)  # without samples of its own, it learns what the layers are
-    layers, logits = answer.layers, None if answer.outputs is None else answer.outputs[:n]
-    ends = split_blocks([block.samples.shape[1] for block in layers], team.world_size, unit)
-    for i in sorted(range(len(layers)), key=lambda i: ends[i][-1]):  # the largest come when most has been set free
-        layers[i] = _swapped(team, replace(layers[i], samples=layers[i].samples[:n], rank_ends=ends[i]), counts)
-    widths = team.all_gather_object(None if logits is None else logits.shape[1])
-    if logits is None or len(set(widths)) > 1:
-        return Capture(layers, None)
-    K = logits.shape[1]
-    return Capture(layers, torch.cat(team.all_gather(logits.flatten(), [K * count for count in counts])).view(-1, K))
+    partition = make_partition(process_group, len(probe), BATCH)
+    captured = capture(partition.local_samples(probe), layers)
+    blocks = captured.layers
+    feature_counts = [block.samples.shape[1] for block in blocks]
+    partition = partition.split_features(feature_counts)
+    # The largest layers are exchanged last, when most of the memory of the others has been released.
+    for b in sorted(range(len(blocks)), key=lambda b: feature_counts[b]):
+        blocks[b] = replace(blocks[b], samples=partition.exchange(b, blocks[b].samples))
+    return Capture(blocks, _gather_outputs(partition, captured.outputs)), partition
 
 
-def _swapped(team: SingleProcess, block: Block, counts: Sequence[int]) -> Block:
-    """From all features of this process's samples to this process's features of all samples."""
-    n, dealt = len(block.samples), ends_to_slices(block.rank_ends or ())
-    widths = [d.stop - d.start for d in dealt]
-    width = widths[team.rank]
-    parts = [block.samples[:, d].flatten() for d in dealt if d.stop > d.start]
-    sent = parts[0] if len(parts) == 1 else torch.cat(parts)  # a layer that one process keeps is not copied
-    taken = team.all_to_all(sent, [n * w for w in widths], [count * width for count in counts])
-    return replace(block, samples=taken.view(sum(counts), width))
+def _gather_outputs(partition: Partition, outputs: Tensor | None) -> Tensor | None:
+    """Gathers the outputs of all samples, shape (N, K); None if some process has no outputs or another K."""
+    width = None if outputs is None else outputs.shape[1]
+    widths = partition.process_group.all_gather_object(width)
+    if outputs is None or len(set(widths)) > 1:
+        return None
+    return partition.gather_samples(outputs)
 
 
-def forward_distributed(team: SingleProcess, ask: Ask, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
-    """The model's outputs for changed copies of the probe, the batches dealt to those who had the fewest before.
+@dataclass(frozen=True)
+class _ForwardTask:
+    """Some rows of one copy of the probe, and the rank of the process that passes them through the model."""
+
+    copy: int
+    rows: slice
+    owner: int
+
+
+def forward_distributed(
+    process_group: SingleProcess, capture: CaptureFn, probes: Sequence[Batch], outputs: Tensor
+) -> list[Tensor]:
+    """Computes the model's outputs for modified copies of the probe, the batches divided between the processes.
 
     Args:
-        team: As in `ask_together`.
-        ask: As there.
-        probes: Each of N samples.
-        outputs: For the probe itself, shape (N, K).
+        process_group: As in `capture_distributed`.
+        capture: As in `capture_distributed`.
+        probes: Copies of the probe, each of N samples.
+        outputs: Outputs for the probe itself, shape (N, K).
 
     Returns:
-        Of every copy that has them, shape (N, K).
+        Shape (N, K) for each copy; a copy for which the model does not return (N, K) numbers is left out.
     """
-    if team.world_size == 1:
-        return [logits for logits in (ask(probe, ()).outputs for probe in probes) if logits is not None]
     N, K = outputs.shape
-    loads = [float(d.stop - d.start) for d in split_evenly(N, team.world_size, BATCH)]
-    tasks = [(probe, slice(a, min(N, a + BATCH))) for probe in probes for a in range(0, N, BATCH)]
-    who = assign_greedy([rows.stop - rows.start for _, rows in tasks], loads)
-    own = [_outputs(ask, probe[rows], K) for p, (probe, rows) in zip(who, tasks) if p == team.rank]
-    sizes = [K * (rows.stop - rows.start) for _, rows in tasks]
-    lengths = [sum(size for p, size in zip(who, sizes) if p == place) for place in range(team.world_size)]
-    found = team.all_gather(torch.cat([outputs.new_empty(0), *own]), lengths)
-    parts = [iter(f.split([size for p, size in zip(who, sizes) if p == place])) for place, f in enumerate(found)]
-    return list(torch.cat([next(parts[p]) for p in who]).view(len(probes), N, K))
+    rank = process_group.rank
+    tasks = _forward_tasks(process_group, len(probes), N)
+    own_outputs: list[Tensor] = []
+    is_valid = [1.0] * len(probes)
+    for task in tasks:
+        if task.owner != rank:
+            continue
+        found = capture(probes[task.copy][task.rows], ()).outputs
+        if found is None or found.shape[1] != K:
+            is_valid[task.copy] = 0.0
+            found = outputs.new_zeros(task.rows.stop - task.rows.start, K)
+        own_outputs.append(found.flatten())
+    is_valid = process_group.all_reduce_min(is_valid)
+    sizes_by_rank: list[list[int]] = [[] for _ in range(process_group.world_size)]
+    for task in tasks:
+        sizes_by_rank[task.owner].append(K * (task.rows.stop - task.rows.start))
+    own_flat = _concatenate(own_outputs or [outputs.new_empty(0)])
+    flat = process_group.all_gather(own_flat, [sum(sizes) for sizes in sizes_by_rank])
+    remaining = [iter(values.split(sizes)) for values, sizes in zip(flat, sizes_by_rank)]
+    ordered = _concatenate([next(remaining[task.owner]) for task in tasks])
+    copies = ordered.view(len(probes), N, K).unbind(0)
+    return [copy for copy, valid in zip(copies, is_valid) if valid]
 
 
-def _outputs(ask: Ask, batch: Batch, K: int) -> Tensor:
-    logits = ask(batch, ()).outputs
-    if logits is None or logits.shape[1] != K:
-        raise RuntimeError("the form of the model's outputs depends on the data: some have no (N, K) numbers.")
-    return logits.flatten()
+def _forward_tasks(process_group: SingleProcess, n_copies: int, N: int) -> list[_ForwardTask]:
+    """Assigns the batches of all copies to the processes that passed the fewest samples of the probe itself.
+
+    Consecutive batches of one copy with one owner are one task: the capture divides them into the same batches again.
+    """
+    starts = list(range(0, N, BATCH))
+    sizes = [min(N, start + BATCH) - start for start in starts]
+    samples = split_evenly(N, process_group.world_size, BATCH)
+    loads = [float(own.stop - own.start) for own in samples]
+    owners = assign_greedy(sizes * n_copies, loads)
+    tasks: list[_ForwardTask] = []
+    for index, owner in enumerate(owners):
+        copy = index // len(starts)
+        start = starts[index % len(starts)]
+        rows = slice(start, min(N, start + BATCH))
+        if tasks and tasks[-1].copy == copy and tasks[-1].owner == owner:
+            rows = slice(tasks.pop().rows.start, rows.stop)
+        tasks.append(_ForwardTask(copy, rows, owner))
+    return tasks
 
 
 def apply_sign_policies_distributed(
-    team: SingleProcess,
+    partition: Partition,
     inputs: Sequence[Block],
     layers: Sequence[Block],
-    on_inputs: SignPolicy,
-    on_layers: SignPolicy,
-    unit: int,
-) -> list[Block]:
-    """The blocks after the sign policies of their kind: of every block this process's share.
+    input_policy: SignPolicy,
+    layer_policy: SignPolicy,
+) -> tuple[list[Block], Partition]:
+    """Applies the sign policies to the blocks of a partition.
 
     Args:
-        team: As in `ask_together`.
-        inputs: Whole blocks, the same in all processes.
-        layers: From `ask_together`.
-        on_inputs: What becomes of inputs below zero.
-        on_layers: The same for layers; one that is not of this package is handed whole layers.
-        unit: As in `ask_together`.
+        partition: The partition of ``layers``, from `capture_distributed`.
+        inputs: Blocks with all features, the same in all processes.
+        layers: Blocks with this process's features, from `capture_distributed`.
+        input_policy: Applied to the inputs.
+        layer_policy: Applied to the layers; a policy that is not in `ELEMENTWISE` receives blocks with all features.
+
+    Returns:
+        Blocks with this process's features, first the inputs, then the layers; and the partition of these blocks.
     """
-    if team.world_size == 1:
-        return apply_sign_policies([*inputs, *layers], on_inputs, on_layers)
-    found = _own(team, [out for block in inputs for out in apply_sign_policy(block, on_inputs)], unit)
-    lowest = team.all_reduce_min(
-        [float(block.samples.min()) if block.samples.numel() else torch.inf for block in layers]
-    )
-    for block, low in zip(layers, lowest):
-        if low >= 0 or isinstance(on_layers, ELEMENTWISE):
-            found += apply_sign_policy(block, on_layers, low)
+    blocks: list[Block] = []
+    partitions: list[Partition] = []
+
+    def add_local_part(whole_blocks: Sequence[Block]) -> None:
+        part = partition.split_features([block.samples.shape[1] for block in whole_blocks])
+        for b, block in enumerate(whole_blocks):
+            blocks.append(replace(block, samples=part.local_features(b, block.samples)))
+        partitions.append(part)
+
+    non_negative_inputs: list[Block] = []
+    for block in inputs:
+        non_negative_inputs += apply_sign_policy(block, input_policy)
+    add_local_part(non_negative_inputs)
+    own_minima = [_minimum(block.samples) for block in layers]
+    minima = partition.process_group.all_reduce_min(own_minima)
+    for b, (block, minimum) in enumerate(zip(layers, minima)):
+        if minimum >= 0 or isinstance(layer_policy, ELEMENTWISE):
+            replacements = apply_sign_policy(block, layer_policy, minimum)
+            blocks += replacements
+            partitions.append(partition.select_blocks([b] * len(replacements)))
         else:
-            N, dealt = len(block.samples), ends_to_slices(block.rank_ends or ())
-            parts = team.all_gather(block.samples.flatten(), [N * (d.stop - d.start) for d in dealt])
-            samples = torch.cat([part.view(N, len(part) // N) for part in parts], 1)
-            found += _own(team, apply_sign_policy(replace(block, samples=samples, rank_ends=None), on_layers), unit)
-    return found
+            whole = replace(block, samples=partition.gather_block(b, block.samples))
+            add_local_part(apply_sign_policy(whole, layer_policy, minimum))
+    return blocks, partition.join(partitions)
 
 
-def _own(team: SingleProcess, blocks: Sequence[Block], unit: int) -> list[Block]:
-    """This process's columns of whole blocks."""
-    dealt = split_blocks([block.samples.shape[1] for block in blocks], team.world_size, unit)
-    own = [ends_to_slices(ends)[team.rank] for ends in dealt]
-    return [replace(b, samples=b.samples[:, c].contiguous(), rank_ends=ends) for b, c, ends in zip(blocks, own, dealt)]
+def _minimum(samples: Tensor) -> float:
+    return float(samples.min()) if samples.numel() else torch.inf
+
+
+def _concatenate(tensors: Sequence[Tensor]) -> Tensor:
+    """Concatenates tensors; a single one is not copied."""
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors))

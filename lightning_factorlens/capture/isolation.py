@@ -1,4 +1,4 @@
-"""Being a guest in somebody's model: whatever the probe touches is put back, also when it fails."""
+"""Running a model without a trace: whatever a measurement changes is put back, also when it raises."""
 
 from __future__ import annotations
 
@@ -9,44 +9,102 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from lightning_factorlens._private_api import registered_buffers
 
 
 @contextmanager
-def isolate_model(model: nn.Module) -> Iterator[None]:
-    """Inside, the model is in eval mode without gradients and runs eagerly; outside, nothing has happened.
+def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
+    """Inside, the model is in eval mode and runs eagerly; afterwards it is in the state in which it was found.
 
-    Put back: every module's own training flag (one flag on the root would thaw frozen batch norms), every buffer
-    that was written or replaced, and all random states. A forward pass that writes into parameters, or into
-    attributes that are no buffers, is beyond a guest's reach.
+    Restored are each module's own training flag (one flag for all would change frozen batch norms), every buffer that
+    was written or replaced, all random states, and with ``gradients=True`` every parameter's ``.grad`` and
+    ``requires_grad``. A forward pass that writes into parameters, or into attributes that are no buffers, is not
+    undone.
 
     Args:
         model: Any module, compiled or not.
+        gradients: With False, autograd is disabled inside. With True it is enabled, also within ``torch.no_grad()`` or
+            ``torch.inference_mode()``, and ``.grad`` of every parameter is None inside, so that a measurement that
+            calls ``backward()`` cannot change the gradients of the training. ``torch.autograd.grad`` is still
+            preferable: it does not run hooks that step an optimizer during ``backward()``. cuDNN computes no gradients
+            of recurrent layers in eval mode; disable it with ``torch.backends.cudnn.flags(enabled=False)``.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Linear(3, 2).train()
+        >>> with isolate_model(model):
+        ...     model.training, torch.is_grad_enabled()
+        (False, False)
+        >>> with torch.no_grad(), isolate_model(model, gradients=True):
+        ...     model(torch.rand(4, 3)).sum().backward()
+        ...     tuple(model.weight.grad.shape)
+        (2, 3)
+        >>> model.training, model.weight.grad is None
+        (True, True)
     """
     flags = [(module, module.training) for module in model.modules()]
-    buffers = [
-        (module, name, buffer, buffer.detach().clone())
-        for module in model.modules()
-        for name, buffer in module._buffers.items()
-        if buffer is not None and not buffer.is_meta and not nn.parameter.is_lazy(buffer)
-    ]
     with ExitStack() as stack:
         stack.enter_context(isolate_rng(model))
-        stack.enter_context(torch.no_grad())
-        # A hook on a compiled module costs a recompile or is ignored; run eagerly, it fires.
+        if gradients:
+            stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.enable_grad())
+            stack.enter_context(_isolate_gradients(model))
+        else:
+            stack.enter_context(torch.no_grad())
+        # A hook on a compiled module is ignored or causes a recompile; in an eager run it is called.
         stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(_isolate_buffers(model, gradients))
         try:
-            # Flags are set one by one: a module may override `train` or `eval` with side effects.
+            # Each flag is set by itself, because a module may override `train` or `eval` with side effects.
             for module, _ in flags:
                 module.training = False
             yield
         finally:
             for module, flag in flags:
                 module.training = flag
-            for module, name, buffer, value in buffers:
-                module._buffers[name] = buffer  # the same object: others may hold it
-                if not torch.equal(buffer, value):  # by value: `.data` writes past the version counter
+
+
+@contextmanager
+def _isolate_buffers(model: nn.Module, gradients: bool) -> Iterator[None]:
+    """Restores every registered buffer, the object and its values.
+
+    With gradients, buffers that were made in inference mode are replaced by copies, since autograd cannot save them.
+    """
+    saved: list[tuple[nn.Module, str, Tensor, Tensor]] = []
+    for module in model.modules():
+        for name, buffer in registered_buffers(module).items():
+            if buffer is not None and not buffer.is_meta and not nn.parameter.is_lazy(buffer):
+                value = buffer.detach().clone()
+                saved.append((module, name, buffer, value))
+    for module, name, buffer, value in saved:
+        if gradients and buffer.is_inference():
+            registered_buffers(module)[name] = value.clone()
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for module, name, buffer, value in saved:
+                registered_buffers(module)[name] = buffer  # the same object: other objects may refer to it
+                if not torch.equal(buffer, value):  # by value, as `.data` writes without changing the version counter
                     buffer.copy_(value)
+
+
+@contextmanager
+def _isolate_gradients(model: nn.Module) -> Iterator[None]:
+    """Sets every parameter's ``.grad`` aside, and restores it and ``requires_grad``."""
+    saved = [(parameter, parameter.grad, parameter.requires_grad) for parameter in model.parameters()]
+    for parameter, _, _ in saved:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, gradient, requires_grad in saved:
+            parameter.grad = gradient
+            if parameter.requires_grad != requires_grad:
+                parameter.requires_grad_(requires_grad)
 
 
 @contextmanager
@@ -54,14 +112,24 @@ def isolate_rng(model: nn.Module | None = None) -> Iterator[None]:
     """Restores the random states of torch (CPU and the model's devices), numpy and Python.
 
     Args:
-        model: Whose devices count; None for the CPU alone.
+        model: The model whose devices count; None for the CPU alone.
+
+    Example:
+        >>> import torch
+        >>> before = torch.get_rng_state()
+        >>> with isolate_rng():
+        ...     _ = torch.rand(3)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
     """
-    tensors: list[Any] = [] if model is None else [*model.parameters(), *model.buffers()]
+    tensors: list[Tensor] = [] if model is None else [*model.parameters(), *model.buffers()]
     devices = sorted({t.device for t in tensors if t.device.type not in ("cpu", "meta")}, key=str)
-    numpy_state, python_state = np.random.get_state(), random.getstate()
-    kind = devices[0].type if devices else "cuda"
+    device_type = devices[0].type if devices else "cuda"
+    indices = [device.index or 0 for device in devices]
+    numpy_state: Any = np.random.get_state()
+    python_state = random.getstate()
     try:
-        with torch.random.fork_rng(devices=[d.index or 0 for d in devices], device_type=kind):
+        with torch.random.fork_rng(devices=indices, device_type=device_type):
             yield
     finally:
         np.random.set_state(numpy_state)

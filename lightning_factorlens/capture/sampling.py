@@ -22,6 +22,8 @@ from torch.utils.data import (
 )
 from torch.utils.data.distributed import DistributedSampler
 
+from lightning_factorlens._private_api import wrapped_sampler
+
 
 def subsample_indices(n: int, size: int, seed: int) -> Tensor:
     """Indices spread over all n samples, ascending: many validation sets are sorted by class."""
@@ -70,7 +72,7 @@ def _covered(loader: DataLoader[Any]) -> Sequence[int] | None:
             return sorted({int(i) for batch in copy.copy(batches) for i in batch})
     sampler: Any = loader.sampler
     if isinstance(sampler, DistributedSampler):  # a Trainer makes the user's sampler this one's dataset
-        sampler = getattr(sampler.dataset, "_sampler", None)
+        sampler = wrapped_sampler(sampler.dataset)
     if sampler is None or isinstance(sampler, (SequentialSampler, RandomSampler)):
         return None
     if hasattr(sampler, "indices"):

@@ -1,8 +1,8 @@
-"""Watching one forward pass: every tensor a module returns or a functional activation makes, under a stable name.
+"""Tracing of a forward pass: every tensor that a module returns or an activation function computes, by a stable name.
 
 ``F.relu`` has no module to hook and torchvision's blocks call one ``nn.ReLU`` several times, so a name belongs to a
-call, not to a module: the module's path, ``-2``, ``-3`` … behind it when it is called again; for a functional call
-the path of the module whose forward makes it, then ``F.relu``.
+call, not to a module. The first call of a module has the module's path as its name, later calls have ``-2``, ``-3`` …
+appended; the name of a functional call is the path of the module whose ``forward`` makes it, followed by ``F.relu``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from lightning_factorlens._private_api import uncompiled_path
 
 #: Functions that end a layer the way an activation module does.
 ACTIVATION_FUNCTIONS = frozenset(
@@ -49,13 +51,13 @@ ACTIVATION_FUNCTIONS = frozenset(
 
 @dataclass(frozen=True)
 class TracedCall:
-    """One call seen during a forward pass.
+    """One call during a forward pass.
 
     Attributes:
-        name: Stable name.
-        op: Type of the module or name of the function.
+        name: Stable name, see the module's docstring.
+        op: Class name of the module, or name of the function.
         module: The module; None for a functional call.
-        output: What it returned, if that is one tensor.
+        output: The tensor that it returned. Calls that return anything else are not reported.
     """
 
     name: str
@@ -64,78 +66,130 @@ class TracedCall:
     output: Tensor
 
 
+OnCall = Callable[[TracedCall], Tensor | None]
+
+
 @contextmanager
-def trace_calls(model: nn.Module, on_call: Callable[[TracedCall], None]) -> Iterator[None]:
+def trace_calls(model: nn.Module, on_call: OnCall, *, replace_outputs: bool = False) -> Iterator[None]:
     """Reports every call of a forward pass to ``on_call`` while the context is open; no hook outlives it.
 
     Args:
-        model: Its modules are watched, by their names in it.
-        on_call: Must not keep ``output`` without cloning: the next layer may write into it.
+        model: The model that is called inside. The names of the calls are relative to it.
+        on_call: Receives every call. It must copy ``output`` to keep it: the next layer may overwrite it in place.
+        replace_outputs: With True, a tensor that ``on_call`` returns takes the place of ``output`` in the rest of the
+            forward pass. In-place activation functions then compute on a copy of the tensor that they overwrite, since
+            autograd refuses a second change of a tensor that it has saved. With False the forward pass is unchanged.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(3, 4), nn.ReLU())
+        >>> names = []
+        >>> with trace_calls(model, lambda call: names.append(call.name)):
+        ...     _ = model(torch.rand(2, 3))
+        >>> names
+        ['0', '1', '']
     """
-    watch = _Watch(on_call)
+    tracer = _CallTracer(on_call, replace_outputs)
     handles = []
     try:
-        for name, module in model.named_modules():
-            clean = name.replace("_orig_mod.", "").removesuffix("_orig_mod")
+        for path, module in model.named_modules():
+            name = uncompiled_path(path)
             if not isinstance(module, torch.jit.ScriptModule):
-                handles.append(module.register_forward_pre_hook(watch.enter(clean, module)))
-                handles.append(module.register_forward_hook(watch.leave(clean, module)))
-        with _FunctionWatch(watch):
+                handles.append(module.register_forward_pre_hook(tracer.pre_hook(name, module)))
+                handles.append(module.register_forward_hook(tracer.post_hook(name, module)))
+        with _FunctionTracer(tracer):
             yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-class _Watch:
-    """Counts the calls under each name and knows whose forward is running."""
+class _CallTracer:
+    """Counts the calls under each name and keeps the stack of the modules whose forward is running."""
 
-    def __init__(self, on_call: Callable[[TracedCall], None]) -> None:
+    def __init__(self, on_call: OnCall, replace_outputs: bool) -> None:
         self.on_call = on_call
+        self.replace_outputs = replace_outputs
         self.running: list[tuple[str, nn.Module]] = []
         self.counts: Counter[str] = Counter()
+        self.overwritten: Tensor | None = None  # by the in-place function that the running module called last
 
-    def enter(self, name: str, module: nn.Module) -> Callable[..., None]:
+    def pre_hook(self, name: str, module: nn.Module) -> Callable[..., None]:
+        """The hook that runs before a module's forward."""
+
         def hook(*_: Any) -> None:
             if not self.running:
-                self.counts.clear()  # a new forward pass counts anew
+                self.counts.clear()  # a new forward pass starts to count at 1
             self.running.append((name, module))
+            self.overwritten = None
 
         return hook
 
-    def leave(self, name: str, module: nn.Module) -> Callable[..., None]:
-        def hook(_module: nn.Module, _args: Any, output: Any) -> None:
+    def post_hook(self, name: str, module: nn.Module) -> Callable[..., Tensor | None]:
+        """The hook that runs after a module's forward."""
+
+        def hook(_module: nn.Module, _args: Any, output: Any) -> Tensor | None:
             self.running.pop()
-            if isinstance(output, Tensor):
-                self.report(name, type(module).__name__, module, output)
+            in_place = output is self.overwritten and _is_torch_leaf(module)
+            self.overwritten = None
+            if not isinstance(output, Tensor):
+                return None
+            replacement = self.report(name, type(module).__name__, module, output)
+            if replacement is not None and in_place:
+                output.copy_(replacement)  # other references to the overwritten tensor must follow
+                return None
+            return replacement
 
         return hook
 
-    def functional(self, op: str, output: Tensor) -> None:
-        """A function called by a leaf module of torch's own (nn.ReLU calls F.relu) is that module's business."""
+    def report_function(self, op: str, output: Tensor, in_place: bool) -> Tensor:
+        """Reports a functional call, except by a leaf module of torch: ``nn.ReLU`` calls ``F.relu`` itself.
+
+        Returns:
+            The output, or what replaces it.
+        """
         owner, module = self.running[-1] if self.running else ("", None)
-        own = module is not None and type(module).__module__.startswith("torch.nn.modules")
-        if module is None or not own or next(module.children(), None) is not None:
-            self.report(f"{owner}.F.{op}".lstrip("."), op, None, output)
+        if module is not None and _is_torch_leaf(module):
+            self.overwritten = output if in_place else None
+            return output
+        replacement = self.report(f"{owner}.F.{op}".lstrip("."), op, None, output)
+        if replacement is None:
+            return output
+        return output.copy_(replacement) if in_place else replacement
 
-    def report(self, name: str, op: str, module: nn.Module | None, output: Tensor) -> None:
+    def report(self, name: str, op: str, module: nn.Module | None, output: Tensor) -> Tensor | None:
+        """Numbers the call and reports it; returns the replacement of its output, if there is one."""
         self.counts[name] += 1
-        call = self.counts[name]
-        self.on_call(TracedCall(name if call == 1 else f"{name}-{call}", op, module, output))
+        count = self.counts[name]
+        call = TracedCall(name if count == 1 else f"{name}-{count}", op, module, output)
+        replacement = self.on_call(call)
+        return replacement if self.replace_outputs else None
 
 
-class _FunctionWatch(TorchFunctionMode):
-    """Sees functional activations, which no module hook can."""
+def _is_torch_leaf(module: nn.Module) -> bool:
+    return type(module).__module__.startswith("torch.nn.modules") and next(module.children(), None) is None
 
-    def __init__(self, watch: _Watch) -> None:
+
+class _FunctionTracer(TorchFunctionMode):
+    """Reports functional activations, which no module hook can see."""
+
+    def __init__(self, tracer: _CallTracer) -> None:
         super().__init__()
-        self.watch = watch
+        self.tracer = tracer
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        output = func(*args, **(kwargs or {}))
-        op = getattr(func, "__name__", "").rstrip("_")
+        options = kwargs or {}
+        name = getattr(func, "__name__", "")
+        op = name.rstrip("_")
+        in_place = self.tracer.replace_outputs and (name.endswith("_") or options.get("inplace", False))
+        if op in ACTIVATION_FUNCTIONS and in_place and args:
+            target = args[0]
+            output = target.copy_(func(target.clone(), *args[1:], **options))
+        else:
+            output = func(*args, **options)
         if op in ACTIVATION_FUNCTIONS and isinstance(output, Tensor):
-            self.watch.functional(op, output)
+            return self.tracer.report_function(op, output, in_place)
         return output

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
+
+from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
     layers: list[WeightLayer] = []
     seen: set[tuple[int, str]] = set()
     for path, module in model.named_modules():
-        name = ".".join(part for part in path.split(".") if part != "_orig_mod") or type(module).__name__
+        name = uncompiled_path(path).rstrip(".") or type(module).__name__
         for suffix, owner, weight in _weights_of(module):
             if (id(owner), suffix) in seen:
                 continue
@@ -89,7 +90,7 @@ def _geometry(module: nn.Module) -> dict[str, Any]:
 
 def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
     """Yields (suffix of the name, the object whose identity tells sharing, weight)."""
-    if isinstance(module, (_ConvNd, nn.Linear)):
+    if isinstance(module, (ConvolutionBase, nn.Linear)):
         if parametrize.is_parametrized(module, "weight"):
             with _at_rest(module.get_submodule("parametrizations.weight")):
                 # Computed anew at every reading, so that only the module can say whose it is.

@@ -37,7 +37,7 @@ class CompressedProblem(CoupledProblem):
 
     def backproject(self, W: Tensor) -> Tensor:
         """(W̃ X̃ V) Vᵀ, summed over all features: shape (R, N)."""
-        return self.reduce(W @ self.compressed) @ self.basis_rows
+        return self.partition.all_reduce_sum(W @ self.compressed) @ self.basis_rows
 
 
 def basis_width(rank: int, N: int) -> int | None:

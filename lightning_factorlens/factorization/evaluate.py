@@ -47,7 +47,7 @@ class RowSums:
     def total(self, problem: CoupledProblem) -> tuple[Tensor, list[Tensor]]:
         """C and V over all blocks and devices."""
         here = [torch.stack(self.C).sum(0), *(torch.stack(v).sum(0) for v in zip(*self.V))]
-        flat = problem.reduce(torch.cat([t.flatten() for t in here])).to(problem.prototype)
+        flat = problem.partition.all_reduce_sum(torch.cat([t.flatten() for t in here])).to(problem.prototype)
         C, *V = (part.view_as(t) for part, t in zip(flat.split([t.numel() for t in here]), here))
         return C, V
 
@@ -79,7 +79,7 @@ def block_sse(
     sse = torch.zeros(len(groups), len(problem.blocks), dtype=torch.float64)
     F64 = F.double()
     f_grams = groups.grams(F64)
-    for b, (c, omega, energy) in enumerate(zip(problem.columns, problem.omega, problem.energy_here)):
+    for b, (c, omega, energy) in enumerate(zip(problem.columns, problem.omega, problem.local_energy)):
         if omega == 0:
             continue
         share = energy / problem.energy * problem.weights[b] ** 2
@@ -90,7 +90,7 @@ def block_sse(
                 rows = groups.slices[k]
                 value = _residual(problem, b, F[rows], W[rows, c])
             sse[k, b] = value / omega**2
-    return problem.reduce(sse)
+    return problem.partition.all_reduce_sum(sse)
 
 
 def _residual(problem: CoupledProblem, b: int, f: Tensor, w: Tensor) -> float:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.compression import CompressedProblem, basis_width
 from lightning_factorlens.factorization.cuda_graphs import GraphedStep
 from lightning_factorlens.factorization.evaluate import block_sse
@@ -158,12 +159,33 @@ def fit(
             groups = ComponentGroups(tuple(r for r in ranks for _ in range(stage.n_init)))
             leg = _iterate(part, groups, F, solver, stage).best_restarts(stage.n_init, stage.survivors)
             F = leg.F
-        done = solver.finish(problem, leg.groups, problem.broadcast(leg.F), None if stage.sample else leg.state)
+        F = problem.partition.broadcast(leg.F)
+        done = solver.finish(problem, leg.groups, F, None if stage.sample else leg.state)
         sse = block_sse(problem, leg.groups, done.F, done.W, done.sums)
         if solver.penalty_W is None and solver.penalty_F is None:
             sse = enforce_monotone_(problem, leg.groups, done.F, done.W, sse)
             normalize_rows_(done.F, done.W)
         return _result(problem, ranks, leg, done, sse, stage)
+
+
+def make_problem(
+    blocks: Sequence[Block], weighting: Weighting, partition: Partition, solver: Solver | None, warm: bool
+) -> CoupledProblem:
+    """The problem of a look, shared where that pays.
+
+    Args:
+        blocks: One process's features of every block.
+        weighting: See `CoupledProblem`.
+        partition: Of ``blocks``.
+        solver: Where it iterates over all features, not over a sample, everyone is given all of them and works alone.
+        warm: Whether there are factors to start from.
+
+    Raises:
+        ValueError: As `CoupledProblem`.
+    """
+    problem = CoupledProblem(blocks, weighting, partition)
+    sampled = all(stage.sample for stage in (solver or HALS()).schedule(problem, warm))
+    return problem if sampled and problem.energy > 0 else problem.unshard()
 
 
 def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
@@ -249,7 +271,9 @@ def _result(
     return Factorization(
         ranks=ranks,
         F=tuple(f.clone() for f in leg.groups.split(done.F)),
-        W=tuple(tuple(w[:, c].T for c in problem.columns) for w in leg.groups.split(done.W)),
+        W=tuple(
+            problem.partition.gather_factors([w[:, c].T for c in problem.columns]) for w in leg.groups.split(done.W)
+        ),
         sse=sse,
         block_names=tuple(b.name for b in problem.blocks),
         weights=problem.weights,

@@ -104,7 +104,7 @@ class HALS:
         if not state.fresh:
             B = problem.project(search, out=state.scratch)
             self._update_W(groups, W, B, groups.grams(search), problem.signed_columns(), self.sweeps[0])
-        C, V = problem.backproject(W), [problem.reduce(v) for v in groups.grams(W)]
+        C, V = problem.backproject(W), [problem.partition.all_reduce_sum(v) for v in groups.grams(W)]
         F = search.clone()
         prox_ = scaled_prox(self.penalty_F, 1 / (problem.energy or 1.0))
         make_nnls_solver(groups.sizes, V, prox_).improve_(F, C, self.sweeps[1])

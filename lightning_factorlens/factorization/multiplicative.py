@@ -67,7 +67,7 @@ class MultiplicativeUpdates:
             _multiply_(w, b, G @ w, self.penalty_W, 1.0)
             for s in signed:
                 least_squares_(w[:, s], b[:, s], G + ridge * torch.eye(len(G)).to(G))
-        C, V = problem.backproject(W), [problem.reduce(v) for v in groups.grams(W)]
+        C, V = problem.backproject(W), [problem.partition.all_reduce_sum(v) for v in groups.grams(W)]
         for f, c, v in zip(groups.split(F), groups.split(C), V):
             if signed:
                 up, down = c.clamp_min(0) + (-v).clamp_min(0) @ f, (-c).clamp_min(0) + v.clamp_min(0) @ f

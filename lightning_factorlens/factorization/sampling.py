@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.results import Block
 
@@ -51,12 +52,20 @@ def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
         A problem with one dense block for the non-negative rows and one for the signed, if any.
     """
     pi = inclusion_probabilities(problem.row_norms_sq(), size)
-    chosen, spans = problem.broadcast(systematic_sample(pi)), problem.column_slices()
-    inside = [chosen[(chosen >= c.start) & (chosen < c.stop)] for c in spans]
-    picked = problem.gather_columns([index - c.start for index, c in zip(inside, spans)])
+    sampled = problem.partition.broadcast(systematic_sample(pi))
+    by_block = []
+    for columns in problem.global_columns:
+        by_block.append(sampled[(sampled >= columns.start) & (sampled < columns.stop)])
+    in_block = [index - columns.start for index, columns in zip(by_block, problem.global_columns)]
+    gathered = problem.partition.gather_columns([block.samples for block in problem.blocks], in_block)
     parts: dict[bool, list[Tensor]] = {}
-    for block, omega, index, samples in zip(problem.blocks, problem.omega, inside, picked):
+    for block, omega, index, gathered_columns in zip(problem.blocks, problem.omega, by_block, gathered):
+        samples = gathered_columns.to(problem.prototype.device)
         weight = (omega * pi[index].rsqrt()).to(samples.dtype)
         parts.setdefault(block.signed, []).append(samples.mul_(weight))
-    blocks = [Block("sample", "activation", torch.cat(p, 1), (), signed) for signed, p in parts.items()]
-    return CoupledProblem([b for b in blocks if b.samples.shape[1]], "raw")
+    blocks = []
+    for signed, samples_of_sign in parts.items():
+        block = Block("sample", "activation", torch.cat(samples_of_sign, 1), (), signed)
+        if block.samples.shape[1]:
+            blocks.append(block)
+    return CoupledProblem(blocks, "raw", Partition(problem.partition.chunk_size))

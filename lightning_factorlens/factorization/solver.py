@@ -162,7 +162,7 @@ def objective(
             W = W.clone()
             for c in problem.signed_columns():
                 W[:, c] = 0
-        fit = fit + groups.sums(problem.reduce(on_W.value(W)))
+        fit = fit + groups.sums(problem.partition.all_reduce_sum(on_W.value(W)))
     if on_F is not None and problem.energy > 0:
         fit = fit + groups.sums(on_F.value(F)) / problem.energy
     return fit

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.results import Block
 
@@ -26,18 +27,24 @@ class StreamedProblem(CoupledProblem):
         ValueError: As `CoupledProblem`.
     """
 
-    def __init__(self, blocks: Sequence[Block], weighting: Weighting, device: torch.device | str) -> None:
+    def __init__(
+        self,
+        blocks: Sequence[Block],
+        weighting: Weighting,
+        device: torch.device | str,
+        partition: Partition | None = None,
+    ) -> None:
         self._like = torch.empty(0, dtype=blocks[0].samples.dtype if blocks else None, device=device)
-        super().__init__(blocks, weighting)
+        super().__init__(blocks, weighting, partition)
 
     @property
     def prototype(self) -> Tensor:
         """An empty tensor of the blocks' dtype on the device of the products."""
         return self._like
 
-    def _norms(self) -> list[Tensor]:
+    def _local_row_norms(self) -> list[Tensor]:
         """Taken where the blocks are: they are read once more, but only their norms travel."""
-        return [norms.to(self.prototype.device) for norms in super()._norms()]
+        return [norms.to(self.prototype.device) for norms in super()._local_row_norms()]
 
     def chunks(self, whole: bool = False) -> Iterator[tuple[int, slice, Tensor]]:
         """Some thousand features at a time, also where whole blocks would be allowed."""

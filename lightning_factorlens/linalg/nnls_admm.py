@@ -1,8 +1,12 @@
-"""Non-negative least squares for many groups of components by products alone, for devices where calls are what costs.
+"""Non-negative least squares for many groups of components by matrix products alone, by ADMM.
 
-ADMM as in Huang, Sidiropoulos and Liavas, "A flexible and efficient algorithmic framework for constrained matrix and
-tensor factorization" (2016), over-relaxed (Eckstein and Bertsekas 1992). Coordinate descent needs two calls for each
-component and sweep, an iteration of this three for all of them; five of these do as much as two sweeps of that.
+Huang, Sidiropoulos and Liavas (2016), "A flexible and efficient algorithmic framework for constrained matrix and tensor
+factorization", with the over-relaxation of Eckstein and Bertsekas (1992), "On the Douglas–Rachford splitting method and
+the proximal point algorithm for maximal monotone operators".
+
+It is meant for devices on which the number of calls determines the time. Coordinate descent needs two calls per
+component and sweep; one ADMM iteration needs three calls for all components. Five iterations improve the objective as
+much as two sweeps of coordinate descent.
 """
 
 from __future__ import annotations
@@ -12,65 +16,84 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.packing import Grams, packed_groups, widest_dtype
+from lightning_factorlens.linalg.nnls import INACTIVE_BELOW
+from lightning_factorlens.linalg.packing import Grams, first_gram, packed_groups, widest_dtype
 
-#: Over-relaxation: 1 is plain ADMM, 2 the limit of convergence.
+#: Over-relaxation parameter α: 1 is plain ADMM, and ADMM converges below 2.
 RELAXATION = 1.6
-#: Columns handled together: bounds the memory of what an iteration holds.
+#: Iterations added to the number of sweeps, so that the improvement is at least that of coordinate descent.
+EXTRA_ITERATIONS = 3
+#: Columns processed together, which limits the memory of one iteration.
 CHUNK = 65536
 
 
 class ADMM:
-    """Improves W ≥ 0 towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ in every group; no column's objective ever rises.
+    """Improves W ≥ 0 towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ in every group; no column's objective ever increases.
 
-    With M = (G + ρI)⁻¹ and ρ the mean diagonal of G, ADMM repeats x = M (B + ρ(z − u)), z = max(p, 0), u = min(p, 0)
-    with p = αx + (1 − α)z + u. Since z − u = |p|, all of it is p ← (1 − α/2)p + αMB + (αρM − ½αI)|p|. Where it
-    converges, u is (B − GW)/ρ on the zeros of W: a warm start needs no memory but W, carrying u along gains nothing.
+    With M = (G + ρI)⁻¹ and ρ the mean diagonal entry of G, ADMM repeats x = M (B + ρ(z − u)), z = max(p, 0),
+    u = min(p, 0) with p = αx + (1 − α)z + u. Because z − u = |p|, one iteration is
+    p ← (1 − α/2)p + αMB + (αρM − ½αI)|p|. At convergence u equals (B − GW)/ρ on the zeros of W, so W alone
+    determines a good initial p, and u need not be kept between calls.
 
     Args:
-        sizes: Components of each group.
-        G: Their Gram matrices, symmetric positive semi-definite. A component whose diagonal entry vanishes beside its
-            group's largest carries no information and is left as it is.
+        sizes: Number of components of each group.
+        G: Gram matrices of the groups, symmetric positive semi-definite. A component whose diagonal entry is at most
+            1e-12 of the largest one in its group carries no information and is not changed.
+
+    Example:
+        >>> import torch
+        >>> G = [torch.tensor([[2.0]]), torch.tensor([[2.0, 1.0], [1.0, 2.0]])]
+        >>> B = torch.tensor([[4.0], [3.0], [-1.0]])
+        >>> ADMM((1, 2), G).improve_(torch.zeros(3, 1), B, sweeps=100)
+        tensor([[2.0000],
+                [1.5000],
+                [0.0000]])
     """
 
     def __init__(self, sizes: Sequence[int], G: Grams) -> None:
-        like = G if isinstance(G, Tensor) else G[0]
-        self.tiles = packed_groups(tuple(sizes), like.device)
+        prototype = first_gram(G)
+        device = prototype.device
+        dtype = prototype.dtype
+        self.tiles = packed_groups(tuple(sizes), device)
         self.G = self.tiles.grams(G)
-        self.mates = self.tiles.same_group.to(like.dtype)
+        self.same_group = self.tiles.same_group.to(dtype)
         diagonal = self.G.diagonal(dim1=1, dim2=2)
-        self.live = (diagonal > 1e-12 * (self.mates * diagonal[:, None]).amax(2))[..., None]
-        wide = self.G.to(widest_dtype(like.device))
+        largest = (self.same_group * diagonal[:, None]).amax(2)
+        self.active = (diagonal > INACTIVE_BELOW * largest)[..., None]
+        wide = self.G.to(widest_dtype(device))
         rho = self.tiles.group_means(wide.diagonal(dim1=1, dim2=2))[..., None]
-        rho = torch.where(rho > torch.finfo(like.dtype).tiny, rho, 1.0)
-        eye = torch.eye(wide.shape[1], dtype=wide.dtype, device=wide.device)
-        # No entry of ρM exceeds 1 and no condition number r + 1: safe in float32.
-        M = torch.linalg.inv_ex(wide / rho + eye)[0]
-        self.rho, self.to_target = rho.to(like.dtype), (RELAXATION * M / rho).to(like.dtype)
-        self.reflect = (RELAXATION * (M - 0.5 * eye)).to(like.dtype)
+        rho = torch.where(rho > torch.finfo(dtype).tiny, rho, 1.0)
+        identity = torch.eye(wide.shape[1], dtype=wide.dtype, device=device)
+        # No entry of ρM exceeds 1, and the condition number is at most r + 1, so float32 suffices from here on.
+        M = torch.linalg.inv_ex(wide / rho + identity)[0]
+        self.rho = rho.to(dtype)
+        self.linear_gain = (RELAXATION * M / rho).to(dtype)
+        self.absolute_gain = (RELAXATION * (M - 0.5 * identity)).to(dtype)
 
     def least_squares_(self, T: Tensor, B: Tensor, ridge: float = 1e-6) -> Tensor:
-        """See `InnerSolver.least_squares_`."""
+        """Writes the minimum without a sign constraint into T; see `NNLSSolver.least_squares_`."""
         return self.tiles.least_squares_(T, B, self.G, ridge)
 
     def improve_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
-        """See `InnerSolver.sweep_`; so many sweeps are worth three iterations more."""
+        """Runs ``sweeps`` + 3 iterations from T; see `NNLSSolver.improve_`."""
         for t, b in zip(T.split(CHUNK, 1), B.split(CHUNK, 1)):
-            w, target = self.tiles.pack(t), self.tiles.pack(b)
-            t.copy_(self.tiles.unpack(self._improved(w, target, sweeps + 3)))
+            W = self.tiles.pack(t)
+            target = self.tiles.pack(b)
+            improved = self._improve(W, target, sweeps + EXTRA_ITERATIONS)
+            t.copy_(self.tiles.unpack(improved))
         return T
 
-    def _improved(self, W: Tensor, B: Tensor, iterations: int) -> Tensor:
-        """W or better, column by column; both packed."""
+    def _improve(self, W: Tensor, B: Tensor, iterations: int) -> Tensor:
+        """Returns the iterate, or W in those columns where the iterate's objective is larger; all tensors packed."""
         GW = self.G @ W
         p = torch.where(W > 0, W, ((B - GW) / self.rho).clamp_max_(0))
-        pull = self.to_target @ B
+        linear = self.linear_gain @ B
         for _ in range(iterations):
-            reflected = p.abs()
-            p.mul_(1 - RELAXATION / 2).add_(pull)
-            p.baddbmm_(self.reflect, reflected)
-        found = torch.where(self.live, p.clamp_min_(0), W)
-        # f(found) − f(W) = ⟨found − W, ½G(found + W) − B⟩, summed over the group at each of its places.
+            absolute = p.abs()
+            p.mul_(1 - RELAXATION / 2).add_(linear)
+            p.baddbmm_(self.absolute_gain, absolute)
+        found = torch.where(self.active, p.clamp_min_(0), W)
+        # f(found) − f(W) = ⟨found − W, ½G(found + W) − B⟩, summed over the components of each group.
         slope = torch.baddbmm(GW, self.G, found).mul_(0.5).sub_(B)
-        change = self.mates @ slope.mul_(found - W)
+        change = self.same_group @ slope.mul_(found - W)
         return torch.where(change <= 0, found, W)

@@ -1,7 +1,8 @@
-"""Non-negative least squares for many groups of components in one launch: HALS sweeps fused into one Triton kernel.
+"""Non-negative least squares for many groups of components in one kernel launch: HALS sweeps fused in Triton.
 
-The method is that of `nnls.hals_sweeps_` (Cichocki and Phan 2009). Called component by component it would be bound by
-its launches, about a millisecond a sweep; here W is read once, swept in registers and written once.
+The method is that of `lightning_factorlens.linalg.nnls.hals_sweeps_`: Cichocki and Phan (2009), "Fast local algorithms
+for large scale nonnegative matrix and tensor factorizations". With one call per component, a sweep would spend about a
+millisecond on kernel launches. The kernel reads W once, performs all sweeps in registers, and writes W once.
 """
 
 from __future__ import annotations
@@ -16,46 +17,48 @@ from torch import Tensor
 
 from lightning_factorlens.linalg.nnls import hals_sweeps_
 from lightning_factorlens.linalg.nnls_admm import ADMM
-from lightning_factorlens.linalg.packing import Grams, as_flat, diagonal_blocks, packed_groups
+from lightning_factorlens.linalg.packing import Grams, as_flat, diagonal_blocks, group_slices, packed_groups
 
-#: Components of the largest group that fits a thread's registers.
+#: Number of components of the largest group that fits into the registers of a thread.
 LARGEST = 64
-#: Columns of one program, which is one warp: a column a thread.
+#: Numbers of components that the kernel is compiled for.
+WIDTHS = (8, 16, 32, 64)
+#: Columns per program. A program is one warp, and each of its threads processes one column.
 COLUMNS = 32
 
 
 class TritonHALS:
-    """Improves W ≥ 0 towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ in every group; the objective never rises.
+    """Improves W ≥ 0 towards argmin ½ tr(Wᵀ G W) − ⟨B, W⟩ in every group; the objective never increases.
 
     Args:
-        sizes: Components of each group; those above 64 are left to `ADMM`.
-        G: Their Gram matrices, symmetric positive semi-definite. A component whose diagonal entry vanishes beside its
-            group's largest carries no information and is left as it is.
+        sizes: Number of components of each group. Groups with more than 64 are solved by `ADMM`.
+        G: Gram matrices of the groups, symmetric positive semi-definite. A component whose diagonal entry is at most
+            1e-12 of the largest one in its group carries no information and is not changed.
     """
 
     def __init__(self, sizes: Sequence[int], G: Grams) -> None:
         self.sizes = tuple(sizes)
         self.G = G
-        blocks = diagonal_blocks(G, self.sizes) if isinstance(G, Tensor) else G
         self.flat, layout = as_flat(G, self.sizes)
-        self.table = _table(self.sizes, layout, self.flat.device)
-        ends = torch.tensor(self.sizes).cumsum(0).tolist()
-        self.large = [
-            (slice(end - r, end), ADMM((r,), [g])) for end, r, g in zip(ends, self.sizes, blocks) if r > LARGEST
-        ]
+        self.table = _group_table(self.sizes, layout, self.flat.device)
+        blocks = diagonal_blocks(G, self.sizes) if isinstance(G, Tensor) else G
+        self.large: list[tuple[slice, ADMM]] = []
+        for rows, r, block in zip(group_slices(self.sizes), self.sizes, blocks):
+            if r > LARGEST:
+                self.large.append((rows, ADMM((r,), [block])))
 
     def least_squares_(self, T: Tensor, B: Tensor, ridge: float = 1e-6) -> Tensor:
-        """See `InnerSolver.least_squares_`."""
-        where = packed_groups(self.sizes, B.device)
-        return where.least_squares_(T, B, where.grams(self.G), ridge)
+        """Writes the minimum without a sign constraint into T; see `NNLSSolver.least_squares_`."""
+        tiles = packed_groups(self.sizes, B.device)
+        return tiles.least_squares_(T, B, tiles.grams(self.G), ridge)
 
     def improve_(self, T: Tensor, B: Tensor, sweeps: int) -> Tensor:
-        """See `InnerSolver.sweep_`."""
+        """Sweeps over all components in one launch; see `NNLSSolver.improve_`."""
         if not T.numel():
             return T
         if len(self.table):
-            W, B = (t if t.stride(1) == 1 else t.contiguous() for t in (T, B))
-            self._launch(W, B, sweeps)
+            W = _with_contiguous_rows(T)
+            self._launch(W, _with_contiguous_rows(B), sweeps)
             if W is not T:
                 T.copy_(W)
         for rows, solver in self.large:
@@ -66,9 +69,10 @@ class TritonHALS:
         from lightning_factorlens.linalg.nnls_triton_kernels import sweep_groups
 
         m = W.shape[1]
-        # Triton launches on the current device, whatever the tensors'.
+        column_blocks = -(-m // COLUMNS)
+        # Triton launches on the current device, not on the device of the tensors.
         with torch.cuda.device(W.device) if W.is_cuda else nullcontext():
-            sweep_groups[(-(-m // COLUMNS), len(self.table))](
+            sweep_groups[(column_blocks, len(self.table))](
                 W,
                 B,
                 self.flat,
@@ -85,50 +89,112 @@ class TritonHALS:
 
 
 def kernel_width(sizes: Sequence[int]) -> int:
-    """The kernel is compiled for groups of up to 8, 16, 32 or 64: the smaller, the more programs run side by side."""
-    largest = max((r for r in sizes if r <= LARGEST), default=8)
-    return next(bound for bound in (8, 16, 32, 64) if largest <= bound)
+    """Returns the number of components that the kernel is compiled for: 8, 16, 32 or 64.
 
-
-@lru_cache(maxsize=64)
-def _table(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """The kernel's table of the groups it takes, the largest first: none is then still at work when others are done.
+    A smaller width uses fewer registers, so that more programs run concurrently.
 
     Args:
-        sizes: Components of each group.
-        layout: From `one_memory`.
-        device: Where it is wanted.
+        sizes: Number of components of each group. Those above 64 are ignored, since the kernel does not solve them.
+
+    Returns:
+        The smallest width that holds every remaining group.
+
+    Example:
+        >>> kernel_width((1, 4, 9, 100))
+        16
     """
-    ends = torch.tensor(sizes).cumsum(0).tolist()
-    entries = [[end - r, r, *where] for end, r, where in zip(ends, sizes, layout) if r <= LARGEST]
-    entries.sort(key=lambda entry: -entry[1])
-    return torch.tensor(entries, dtype=torch.int32).view(-1, 4).to(device)
+    width = WIDTHS[0]
+    for r in sizes:
+        while width < r <= LARGEST:
+            width *= 2
+    return width
 
 
-def available(device: torch.device, dtype: torch.dtype = torch.float32, sizes: Sequence[int] = (LARGEST,)) -> bool:
-    """Whether the kernel runs on a device and gives what `hals_sweeps_` gives there."""
+def triton_hals_available(
+    device: torch.device, dtype: torch.dtype = torch.float32, sizes: Sequence[int] = (LARGEST,)
+) -> bool:
+    """Returns whether the kernel runs on a device and computes there what `hals_sweeps_` computes.
+
+    Args:
+        device: Device of the tensors.
+        dtype: Dtype of the tensors.
+        sizes: Number of components of each group.
+
+    Returns:
+        True if it does; `unavailable_reason` explains a False.
+
+    Example:
+        >>> import torch
+        >>> triton_hals_available(torch.device("cpu"))
+        False
+    """
     return not unavailable_reason(device, dtype, kernel_width(sizes))
 
 
 @lru_cache(maxsize=64)
 def unavailable_reason(device: torch.device, dtype: torch.dtype, largest: int) -> str:
-    """Why the kernel cannot be used, in words; empty where it can.
+    """Explains why the kernel cannot be used.
 
-    Triton compiles when a kernel is first called, with a compiler and headers that a machine may lack, so a small
-    problem is solved and its answer compared.
+    Triton compiles a kernel at its first call, with a compiler and headers that a machine may lack. Therefore a small
+    problem is solved, and its result is compared with that of `hals_sweeps_`.
+
+    Args:
+        device: Device of the tensors.
+        dtype: Dtype of the tensors.
+        largest: Width of the kernel, as `kernel_width` returns it.
+
+    Returns:
+        The reason in words; empty when the kernel can be used.
+
+    Example:
+        >>> import torch
+        >>> unavailable_reason(torch.device("cpu"), torch.float32, 8)
+        'the kernel runs on CUDA devices only, found cpu'
     """
     if device.type != "cuda":
-        return f"it is for CUDA devices, found {device.type}"
+        return f"the kernel runs on CUDA devices only, found {device.type}"
     if importlib.util.find_spec("triton") is None:
         return "Triton is not installed"
     if dtype not in (torch.float32, torch.float64):
-        return f"it is for float32 and float64, found {dtype}"
+        return f"the kernel takes float32 and float64 only, found {dtype}"
     generator = torch.Generator().manual_seed(0)
-    F, B = (torch.rand(largest, n, generator=generator, dtype=dtype) for n in (96, 40))
-    G, W = F @ F.T, torch.ones(largest, 40, dtype=dtype)
+    F = torch.rand(largest, 96, generator=generator, dtype=dtype)
+    B = torch.rand(largest, 40, generator=generator, dtype=dtype)
+    G = F @ F.T
+    W = torch.ones(largest, 40, dtype=dtype)
     try:
         found = TritonHALS((largest,), [G.to(device)]).improve_(W.to(device), B.to(device), 3).cpu()
-    except Exception as error:  # whatever a compiler or a driver may raise
+    except Exception as error:  # a compiler or a driver may raise any exception
         return f"{type(error).__name__}: {error}"
-    wanted = hals_sweeps_(W, B, G, 3)
-    return "" if torch.allclose(found, wanted, rtol=1e-3, atol=1e-4) else "it gives wrong answers on this device"
+    expected = hals_sweeps_(W, B, G, 3)
+    if not torch.allclose(found, expected, rtol=1e-3, atol=1e-4):
+        return "the kernel gives wrong results on this device"
+    return ""
+
+
+def _with_contiguous_rows(matrix: Tensor) -> Tensor:
+    if matrix.stride(1) == 1:
+        return matrix
+    return matrix.contiguous()
+
+
+@lru_cache(maxsize=64)
+def _group_table(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Table of the groups that the kernel solves, one row per group, the largest group first.
+
+    The largest groups take longest, so starting with them leaves no program running alone at the end.
+
+    Args:
+        sizes: Number of components of each group.
+        layout: Second result of `as_flat`.
+        device: Device of the table.
+
+    Returns:
+        Shape (groups, 4), int32: first row in W, number of components, offset of the Gram matrix and its row stride.
+    """
+    entries = []
+    for rows, r, (offset, stride) in zip(group_slices(sizes), sizes, layout):
+        if r <= LARGEST:
+            entries.append([rows.start, r, offset, stride])
+    entries.sort(key=lambda entry: -entry[1])
+    return torch.tensor(entries, dtype=torch.int32).view(-1, 4).to(device)

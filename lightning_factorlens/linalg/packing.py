@@ -1,6 +1,7 @@
-"""Groups of components packed into square tiles of one size, so that one batched product serves all of them.
+"""Groups of components packed into square tiles of one size, so that one batched product serves all groups.
 
-Ranks 1, 2, 4 … 32 fill two tiles of 32 rows, not six: a product over tiles costs little more than the groups alone.
+Groups of 1, 2, 4, 8, 16 and 32 components fill two tiles of 32 rows, not six. A product over these tiles costs little
+more than the products of the groups alone.
 """
 
 from __future__ import annotations
@@ -8,57 +9,61 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
 
-#: Gram matrix of each group, or one of all components, of which only the groups' diagonal blocks are read.
+from lightning_factorlens._private_api import tensor_base
+
+#: Gram matrix of each group, or one Gram matrix of all components, of which only the groups' diagonal blocks are read.
 Grams = Sequence[Tensor] | Tensor
 
 
 @dataclass(frozen=True)
 class PackedGroups:
-    """Where the rows of a stacked factor stand.
+    """Positions of the rows of a stacked factor in the tiles.
 
     Attributes:
-        sizes: Components of each group.
-        rows: Row at each place of each tile, shape (tiles, side); R, one past the last row, where there is none.
-        place: Place of each row among all tiles' places, shape (R,).
-        together: Whether two places of a tile hold rows of one group, shape (tiles, side, side).
+        sizes: Number of components of each group.
+        rows: Row of the stacked factor at each position, shape (tiles, side); R, one past the last row, at positions
+            without a row.
+        positions: Position of each row among the positions of all tiles, shape (R,).
+        same_group: Whether two positions of a tile hold rows of one group, shape (tiles, side, side).
     """
 
     sizes: tuple[int, ...]
     rows: Tensor
-    place: Tensor
+    positions: Tensor
     same_group: Tensor
 
     def pack(self, stacked: Tensor) -> Tensor:
-        """(R, m) → (tiles, side, m), zeros where there is no row."""
+        """Maps (R, m) to (tiles, side, m), with zeros at positions without a row."""
         flat = stacked.new_zeros(self.rows.numel(), stacked.shape[1])
-        return flat.index_copy_(0, self.place, stacked).view(*self.rows.shape, -1)
+        return flat.index_copy_(0, self.positions, stacked).view(*self.rows.shape, -1)
 
     def unpack(self, packed: Tensor) -> Tensor:
-        """(tiles, side, m) → (R, m)."""
-        return packed.flatten(0, 1).index_select(0, self.place)
+        """Maps (tiles, side, m) to (R, m)."""
+        return packed.flatten(0, 1).index_select(0, self.positions)
 
     def grams(self, G: Grams) -> Tensor:
-        """The groups' Gram matrices, shape (tiles, side, side), zeros between groups."""
+        """Returns the groups' Gram matrices, shape (tiles, side, side), with zeros between groups."""
         flat, layout = as_flat(G, self.sizes)
-        return flat[_entries(self.sizes, layout, flat.device)].masked_fill_(~self.same_group, 0)
+        return flat[_gram_indices(self.sizes, layout, flat.device)].masked_fill_(~self.same_group, 0)
 
     def group_means(self, values: Tensor) -> Tensor:
-        """The mean over its group, at every place: (tiles, side) → (tiles, side); 0 where there is no row."""
-        mates = self.same_group.to(values.dtype)
-        return (mates * values[:, None]).sum(2) / mates.sum(2).clamp_min(1)
+        """Replaces values, shape (tiles, side), by the means of their groups; 0 at positions without a row."""
+        same_group = self.same_group.to(values.dtype)
+        return (same_group * values[:, None]).sum(2) / same_group.sum(2).clamp_min(1)
 
     def least_squares_(self, T: Tensor, B: Tensor, grams: Tensor, ridge: float) -> Tensor:
-        """`nnls.least_squares_` for every group at once.
+        """Writes the least squares solution of every group, without a sign constraint, into T.
 
         Args:
             T: Result, shape (R, m).
             B: Linear term, shape (R, m).
-            grams: As `grams` gives them.
-            ridge: Relative to the mean diagonal of a group's Gram matrix.
+            grams: Result of `grams`.
+            ridge: Added to the diagonal of each group's Gram matrix, as a multiple of its mean.
 
         Returns:
             T itself.
@@ -66,77 +71,181 @@ class PackedGroups:
         wide = grams.to(widest_dtype(grams.device))
         mean = self.group_means(wide.diagonal(dim1=1, dim2=2))[..., None]
         mean = torch.where(mean > torch.finfo(wide.dtype).tiny, mean, 1.0)
-        eye = torch.eye(wide.shape[1], dtype=wide.dtype, device=wide.device)
-        inverse = torch.linalg.inv_ex(wide / mean + ridge * eye)[0] / mean
+        identity = torch.eye(wide.shape[1], dtype=wide.dtype, device=wide.device)
+        inverse = torch.linalg.inv_ex(wide / mean + ridge * identity)[0] / mean
         return T.copy_(self.unpack(inverse.to(B.dtype) @ self.pack(B)))
 
 
+def first_gram(G: Grams) -> Tensor:
+    """Returns one of the Gram matrices, for its device and dtype.
+
+    Args:
+        G: Gram matrix of each group, or one of all components.
+
+    Returns:
+        The first matrix of a sequence, or the matrix itself.
+    """
+    return G if isinstance(G, Tensor) else G[0]
+
+
+def group_slices(sizes: Sequence[int]) -> list[slice]:
+    """Returns the rows of each group in the stacked factor.
+
+    Args:
+        sizes: Number of components of each group.
+
+    Returns:
+        One slice per group.
+
+    Example:
+        >>> group_slices((1, 3))
+        [slice(0, 1, None), slice(1, 4, None)]
+    """
+    return [slice(end - r, end) for end, r in zip(accumulate(sizes), sizes)]
+
+
 def diagonal_blocks(G: Tensor, sizes: Sequence[int]) -> list[Tensor]:
-    """Views of the groups' blocks of one Gram matrix of all components."""
-    ends = torch.tensor(sizes).cumsum(0).tolist()
-    return [G[end - r : end, end - r : end] for end, r in zip(ends, sizes)]
+    """Returns views of the groups' diagonal blocks of one Gram matrix of all components.
+
+    Args:
+        G: Shape (R, R).
+        sizes: Number of components of each group, R in total.
+
+    Returns:
+        One view of shape (r, r) per group.
+
+    Example:
+        >>> import torch
+        >>> diagonal_blocks(torch.arange(9).view(3, 3), (1, 2))
+        [tensor([[0]]), tensor([[4, 5],
+                [7, 8]])]
+    """
+    return [G[rows, rows] for rows in group_slices(sizes)]
 
 
 def as_flat(G: Grams, sizes: Sequence[int]) -> tuple[Tensor, tuple[tuple[int, int], ...]]:
-    """A flat tensor that holds all Gram matrices; where each begins in it, and how far apart its rows are.
+    """Returns a flat tensor that holds all Gram matrices, and the position of each in it.
 
-    Blocks of one product stay where they are; others are put one behind the other.
+    Blocks that are views of one matrix are not copied. Others are concatenated.
+
+    Args:
+        G: Gram matrix of each group, or one of all components.
+        sizes: Number of components of each group.
+
+    Returns:
+        The flat tensor, and for each group the index of its Gram matrix's first entry and the distance between rows.
+
+    Example:
+        >>> import torch
+        >>> as_flat([torch.ones(1, 1), torch.eye(2)], (1, 2))
+        (tensor([1., 1., 0., 0., 1.]), ((0, 1), (1, 2)))
     """
     blocks = diagonal_blocks(G, sizes) if isinstance(G, Tensor) else G
-    base = blocks[0]._base
-    if base is None or any(g._base is not base or g.stride(1) != 1 for g in blocks):
-        squares = torch.tensor([0, *(r * r for r in sizes)]).cumsum(0).tolist()
-        return torch.cat([g.flatten() for g in blocks]), tuple(zip(squares, sizes))
-    first = min(int(g.storage_offset()) for g in blocks)
-    layout = tuple((int(g.storage_offset() - first), int(g.stride(0))) for g in blocks)
-    length = max(at + (r - 1) * stride + r for (at, stride), r in zip(layout, sizes))
-    return blocks[0].as_strided((length,), (1,), first), layout
+    base = tensor_base(blocks[0])
+    if base is None or any(tensor_base(block) is not base or block.stride(1) != 1 for block in blocks):
+        offsets = accumulate((r * r for r in sizes), initial=0)
+        return torch.cat([block.flatten() for block in blocks]), tuple(zip(offsets, sizes))
+    first = min(int(block.storage_offset()) for block in blocks)
+    layout = []
+    length = 0
+    for block, r in zip(blocks, sizes):
+        offset = int(block.storage_offset() - first)
+        stride = int(block.stride(0))
+        layout.append((offset, stride))
+        length = max(length, offset + (r - 1) * stride + r)
+    return blocks[0].as_strided((length,), (1,), first), tuple(layout)
 
 
 @lru_cache(maxsize=64)
-def _entries(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
-    """Where in `one_memory` the entry at each two places of a tile is, shape (tiles, side, side); 0 between groups."""
-    places, side = packed_groups(sizes, torch.device("cpu")), max(sizes)
-    starts = torch.zeros(places.rows.numel(), 2, dtype=torch.long)  # of the Gram matrix's row, of its group's rows
-    first = 0
-    for r, (at, stride) in zip(sizes, layout):
-        own = places.place[first : first + r]
-        starts[own, 0], starts[own, 1] = at + stride * torch.arange(r), own[0]
-        first += r
-    row, group = starts.view(-1, side, 2).unbind(2)
-    column = torch.arange(side) - group % side  # places of a group follow each other
-    return torch.where(places.same_group, row[:, :, None] + column[:, None, :], 0).to(device)
+def _gram_indices(sizes: tuple[int, ...], layout: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """Index into the flat tensor of `as_flat` of the Gram entry at each pair of positions of a tile.
+
+    Args:
+        sizes: Number of components of each group.
+        layout: Second result of `as_flat`.
+        device: Device of the result.
+
+    Returns:
+        Shape (tiles, side, side); 0 between groups.
+    """
+    packing = packed_groups(sizes, torch.device("cpu"))
+    side = max(sizes)
+    row_start = torch.zeros(packing.rows.numel(), dtype=torch.long)  # index of the first entry of a Gram matrix's row
+    group_start = torch.zeros(packing.rows.numel(), dtype=torch.long)  # position of the group's first row
+    for rows, r, (offset, stride) in zip(group_slices(sizes), sizes, layout):
+        positions = packing.positions[rows]
+        row_start[positions] = offset + stride * torch.arange(r)
+        group_start[positions] = positions[0]
+    # The positions of a group are consecutive.
+    column = torch.arange(side) - group_start.view(-1, side) % side
+    indices = row_start.view(-1, side)[:, :, None] + column[:, None, :]
+    return torch.where(packing.same_group, indices, 0).to(device)
 
 
 def widest_dtype(device: torch.device) -> torch.dtype:
-    """float64, where the backend has it."""
+    """Returns float64 where the backend supports it, otherwise float32.
+
+    Args:
+        device: Device of the computation.
+
+    Returns:
+        The dtype.
+
+    Example:
+        >>> import torch
+        >>> widest_dtype(torch.device("cpu"))
+        torch.float64
+    """
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 @lru_cache(maxsize=64)
 def packed_groups(sizes: tuple[int, ...], device: torch.device) -> PackedGroups:
-    """Packs groups into as few tiles as first fit finds, the largest group first; the largest gives the side.
+    """Packs groups into tiles by first fit, the largest group first. The largest group determines the side of a tile.
 
     Args:
-        sizes: Components of each group, in the order in which they are stacked.
-        device: Where the tables are wanted.
+        sizes: Number of components of each group, in the order in which they are stacked.
+        device: Device of the index tensors.
+
+    Returns:
+        The positions of all rows.
+
+    Example:
+        >>> import torch
+        >>> packed_groups((1, 2, 4), torch.device("cpu")).rows
+        tensor([[3, 4, 5, 6],
+                [1, 2, 0, 7]])
     """
-    R, side = sum(sizes), max(sizes)
-    firsts = torch.tensor([0, *sizes]).cumsum(0).tolist()
-    filled: list[list[int]] = []  # the groups of each tile
-    for k in sorted(range(len(sizes)), key=lambda k: -sizes[k]):
-        room = [tile for tile in filled if sum(sizes[i] for i in tile) + sizes[k] <= side]
-        if room:
-            room[0].append(k)
-        else:
-            filled.append([k])
-    rows, owner = torch.full((len(filled), side), R), torch.full((len(filled), side), -1)
-    for t, tile in enumerate(filled):
-        at = 0
-        for k in tile:
-            rows[t, at : at + sizes[k]] = torch.arange(firsts[k], firsts[k] + sizes[k])
-            owner[t, at : at + sizes[k]] = k
-            at += sizes[k]
-    place = rows.flatten().argsort(stable=True)[:R]  # the places that hold no row come last
-    together = (owner[:, :, None] == owner[:, None, :]) & (owner >= 0)[:, :, None]
-    return PackedGroups(sizes, rows.to(device), place.to(device), together.to(device))
+    n_rows = sum(sizes)
+    side = max(sizes)
+    tiles = _first_fit(sizes, side)
+    slices = group_slices(sizes)
+    rows = torch.full((len(tiles), side), n_rows)
+    owner = torch.full((len(tiles), side), -1)
+    for tile_rows, tile_owner, tile in zip(rows, owner, tiles):
+        offset = 0
+        for group in tile:
+            end = offset + sizes[group]
+            tile_rows[offset:end] = torch.arange(slices[group].start, slices[group].stop)
+            tile_owner[offset:end] = group
+            offset = end
+    positions = rows.flatten().argsort(stable=True)[:n_rows]  # positions without a row are sorted last
+    is_row = (owner >= 0)[:, :, None]
+    same_group = (owner[:, :, None] == owner[:, None, :]) & is_row
+    return PackedGroups(sizes, rows.to(device), positions.to(device), same_group.to(device))
+
+
+def _first_fit(sizes: Sequence[int], side: int) -> list[list[int]]:
+    """Groups of each tile: every group, the largest first, goes into the first tile that has space for it."""
+    tiles: list[list[int]] = []
+    free: list[int] = []  # unused rows of each tile
+    for group in sorted(range(len(sizes)), key=lambda group: -sizes[group]):
+        tile = 0
+        while tile < len(tiles) and free[tile] < sizes[group]:
+            tile += 1
+        if tile == len(tiles):
+            tiles.append([])
+            free.append(side)
+        tiles[tile].append(group)
+        free[tile] -= sizes[group]
+    return tiles

@@ -1,4 +1,4 @@
-"""How many of the processor's threads a piece of work is worth."""
+"""A limit on the number of CPU threads, according to the amount of work."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from contextlib import contextmanager
 
 import torch
 
-#: Numbers that one thread works on before a second one pays.
+#: Numbers that one thread processes before a second thread saves time.
 PER_THREAD = 16_000_000
 
 
 @contextmanager
 def limit_threads(numbers: int) -> Iterator[None]:
-    """Inside, torch uses a thread for every 16 million numbers; outside, as many as before.
+    """Limits torch to one thread per 16 million numbers inside the context; the number of threads is restored after.
 
-    A fit is thousands of small products, and threads wait for each other after every one. Where another program has a
-    core, each of these waits lasts until that program is preempted, and two threads take a hundred times as long as
-    one. Never more threads than before.
+    A fit consists of thousands of small products, and all threads synchronize after each of them. When another program
+    occupies a core, each synchronization lasts until that program is preempted, and two threads can take a hundred
+    times as long as one. The number of threads never increases.
 
     Args:
-        numbers: That the work goes through at a time.
+        numbers: Count of the numbers that are processed at a time.
+
+    Yields:
+        Nothing.
+
+    Example:
+        >>> import torch
+        >>> with limit_threads(1000):
+        ...     torch.get_num_threads()
+        1
     """
     before = torch.get_num_threads()
-    few = min(before, max(1, round(numbers / PER_THREAD)))
-    if few == before:
+    limit = min(before, max(1, round(numbers / PER_THREAD)))
+    if limit == before:
         yield
         return
-    torch.set_num_threads(few)
+    torch.set_num_threads(limit)
     try:
         yield
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.results import Observation
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ def has_methods(candidate: Any, *methods: str) -> bool:
 
 def logger_prefix(logger: Any) -> str:
     """What one of Lightning's loggers puts before every tag when it writes."""
-    prefix = getattr(logger, "_prefix", "")
+    prefix = logger_name_prefix(logger)
     if not isinstance(prefix, str) or not prefix:
         return ""
     return f"{prefix}{getattr(logger, 'LOGGER_JOIN_CHAR', '-')}"

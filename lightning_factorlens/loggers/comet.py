@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.loggers.base import has_methods
 from lightning_factorlens.loggers.media import MediaLogger
 
@@ -25,7 +26,7 @@ class CometMediaLogger(MediaLogger):
     @classmethod
     def wrap(cls, logger: Any) -> CometMediaLogger | None:
         """For a logger with such an experiment; None for any other."""
-        experiment, prefix = getattr(logger, "experiment", None), getattr(logger, "_prefix", None)
+        experiment, prefix = getattr(logger, "experiment", None), logger_name_prefix(logger)
         if not has_methods(experiment, "log_image", "log_text", "log_metrics", "get_key"):
             return None
         return cls(experiment, f"{prefix}_" if prefix else "")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lightning_factorlens._private_api import default_hp_metric, file_writer
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
-from lightning_factorlens.loggers.tags import PREFIX, middle_rank, with_cost
+from lightning_factorlens.loggers.tags import PREFIX, with_cost
 from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.results.curves import middle_rank
 
 #: Lightning's own column, which is kept because only the first table of a run counts.
 HP_METRIC = "hp_metric"
@@ -47,12 +49,12 @@ def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str]
     """
     from torch.utils.tensorboard.summary import hparams
 
-    if not is_tensorboard_logger(logger) or not getattr(logger, "_default_hp_metric", False):
+    if not is_tensorboard_logger(logger) or not default_hp_metric(logger):
         return False
     metrics = [tag_prefix + tag for tag in columns]
     if params:
         metrics.append(tag_prefix + HP_METRIC)
-    writer = logger.experiment._get_file_writer()
+    writer = file_writer(logger.experiment)
     for summary in hparams(flatten_params(params), dict.fromkeys(metrics, 0.0)):
         writer.add_summary(summary)
     return True

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, middle_rank
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue
 from lightning_factorlens.measurements import Scalar
+from lightning_factorlens.results.curves import middle_rank
 
 #: Category, chart, then the kind of chart and its tags, as ``add_custom_scalars`` takes it.
 Layout = dict[str, dict[str, list[str | list[str]]]]
@@ -49,7 +50,7 @@ def scalar_layout(
             lines.setdefault(scalar.chart, []).append(_pattern(tag_prefix + scalar.tag.format(prefix=prefix)))
     charts: dict[str, list[str | list[str]]] = {}
     for title, patterns in lines.items():
-        charts[title] = margins[title] if title in margins else ["Multiline", patterns]
+        charts[title] = margins.get(title, ["Multiline", patterns])
     return {prefix: charts} if charts else {}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lightning_factorlens._private_api import logger_name_prefix
 from lightning_factorlens.loggers.base import has_methods
 from lightning_factorlens.loggers.media import MediaLogger
 
@@ -31,7 +32,7 @@ class MLflowMediaLogger(MediaLogger):
         client = getattr(logger, "experiment", None)
         if not has_methods(client, "log_batch", "log_image", "log_text"):
             return None
-        run_id, prefix = getattr(logger, "run_id", None), getattr(logger, "_prefix", "")
+        run_id, prefix = getattr(logger, "run_id", None), logger_name_prefix(logger)
         return cls(client, run_id, f"{prefix}-" if prefix else "") if isinstance(run_id, str) else None
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from lightning_factorlens.loggers.tags import middle_rank
 from lightning_factorlens.results import Observation
+from lightning_factorlens.results.curves import middle_rank
 
 #: Largest side of a sprite's pictures, and of the whole sprite sheet (TensorBoard takes no larger one), in pixels.
 EDGE, SHEET = 48, 8192

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lightning_factorlens._private_api import file_writer, has_file_writer
+
 #: Packages whose TensorBoardLogger is known: what its ``log_metrics`` does, `write_scalars` does too.
 KNOWN = ("lightning.", "pytorch_lightning.")
 
@@ -13,7 +15,7 @@ def is_tensorboard_logger(logger: Any) -> bool:
     """Whether a logger is Lightning's own TensorBoardLogger; one with a ``log_metrics`` of its own is asked to log."""
     method = getattr(type(logger), "log_metrics", None)
     ours = type(logger).__name__ == "TensorBoardLogger" and str(getattr(method, "__module__", "")).startswith(KNOWN)
-    return ours and hasattr(getattr(logger, "experiment", None), "_get_file_writer")
+    return ours and has_file_writer(getattr(logger, "experiment", None))
 
 
 def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_prefix: str = "") -> None:
@@ -28,4 +30,4 @@ def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_pref
     from tensorboard.compat.proto.summary_pb2 import Summary
 
     values = [Summary.Value(tag=tag_prefix + tag, simple_value=value) for tag, value in metrics.items()]
-    writer._get_file_writer().add_summary(Summary(value=values), step)  # as Lightning's logger does for its hparams
+    file_writer(writer).add_summary(Summary(value=values), step)  # as Lightning's logger does for its hparams

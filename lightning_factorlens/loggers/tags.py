@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lightning_factorlens.measurements import Measurement, ObservationCost, Scalar
 from lightning_factorlens.results import Observation, Value
+from lightning_factorlens.results.curves import middle_rank
 
 #: The first part of every tag; another one lets two lenses write to one Trainer's loggers.
 PREFIX = "factorlens"
@@ -140,11 +141,6 @@ def tag_names(names: Iterable[str]) -> list[str]:
         used.add(label)
         labels.append(label)
     return labels
-
-
-def middle_rank(ranks: Sequence[int]) -> int:
-    """The rank that represents all where only one can be shown: 8 of 1, 2, 4, 8, 16, 32."""
-    return ranks[len(ranks) // 2]
 
 
 def _scope_labels(values: Sequence[Value]) -> dict[str | None, str]:

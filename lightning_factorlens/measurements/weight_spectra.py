@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.weights import weight_layers
-from lightning_factorlens.distributed import assign_greedy
+from lightning_factorlens.capture.weights import WeightLayer, weight_layers
+from lightning_factorlens.distributed import map_distributed
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.plots.alpha import alpha_figure
@@ -85,8 +85,8 @@ def _scalars() -> tuple[Scalar, ...]:
 class WeightSpectra(Measurement):
     """The spectrum of every convolution and linear layer whose weight has changed, and its power law.
 
-    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3; Clauset,
-    Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
+    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3;
+    Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
     """
 
     name: ClassVar[str] = "weight_spectra"
@@ -104,15 +104,14 @@ class WeightSpectra(Measurement):
     def measure(self, context: Context) -> LayerSpectra:
         """Each process analyses some of the layers; unchanged weights are looked up."""
         cache = context.cache.setdefault(self.name, SpectraCache())
-        group = context.process_group
         layers = weight_layers(context.model)
         costs = [spectrum_cost(layer) for layer in layers]
-        owners = assign_greedy(costs, [0.0] * group.world_size)
-        own_layers = [layer for layer, owner in zip(layers, owners) if owner == group.rank]
-        own_spectra = layer_spectra(context.model, cache=cache, layers=own_layers)
-        by_rank = [iter(spectra) for spectra in group.all_gather_object(own_spectra)]
-        spectra: list[LayerSpectrum] = [next(by_rank[owner]) for owner in owners]
-        return LayerSpectra(tuple(spectra), alpha_summary(tuple(spectra)))
+
+        def analyse(own_layers: list[WeightLayer]) -> Sequence[LayerSpectrum]:
+            return layer_spectra(context.model, cache=cache, layers=own_layers)
+
+        spectra = tuple(map_distributed(context.process_group, analyse, layers, costs))
+        return LayerSpectra(spectra, alpha_summary(spectra))
 
     def histograms(self, record: LayerSpectra) -> Iterator[tuple[str, str, Tensor]]:
         """log10 of the positive eigenvalues of every layer."""

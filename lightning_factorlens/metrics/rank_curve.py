@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization import CoupledProblem
-from lightning_factorlens.linalg.svd import effective_rank, truncation_errors
+from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, truncation_errors
 from lightning_factorlens.results import Factorization, RankCurve
 
 #: Names of the parts that are no blocks; a block of such a name gets a suffix.
@@ -58,7 +58,8 @@ class BlockGroups:
     def _entries(self, scope: str) -> float:
         """Entries of a part, the neurons that a budget left out included."""
         problem = self.problem
-        return sum(problem.numel(b) * problem.blocks[b].sampling_factor for b in self.members[scope])
+        counts = problem.feature_counts
+        return sum(problem.N * counts[b] * problem.blocks[b].sampling_factor for b in self.members[scope])
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
@@ -100,12 +101,12 @@ class BlockGroups:
         """Eigenvalues of XᵀX of every part, up to a factor, weighted and not; one product a block."""
         problem = self.problem
         sums = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
-        grams = problem.reduce(sums).to(problem.prototype)
+        grams = problem.partition.all_reduce_sum(sums).to(problem.prototype)
         plain = torch.tensor([w**-2 if w else 1.0 for w in problem.weights]).to(grams)[:, None, None] * grams
         wanted = [(scope, w) for scope in self.members for w in (True, False)]
         several = [(scope, w) for scope, w in wanted if len(self.members[scope]) > 1]
         parts = [(grams if w else plain)[self.members[scope]].sum(0) for scope, w in several]
-        found = problem.eigenvalues(torch.stack([*grams, *parts]))
+        found = problem.partition.map_stack(gram_eigvalsh, torch.stack([*grams, *parts]))
         spectra = dict(zip(several, found[len(grams) :]))
         return {(scope, w): spectra.get((scope, w), found[self.members[scope][0]]) for scope, w in wanted}
 

@@ -1,1 +1,25 @@
-"""."""
+"""Figures of observations. The only package that draws: every figure is a function that returns a matplotlib Figure.
+
+matplotlib is imported when the first figure is drawn.
+"""
+
+from lightning_factorlens.plots.alpha import alpha_figure
+from lightning_factorlens.plots.history import history_figure
+from lightning_factorlens.plots.latent_images import latent_images_figure
+from lightning_factorlens.plots.layer_factors import layer_factors_figure
+from lightning_factorlens.plots.observation import observation_figure
+from lightning_factorlens.plots.rank_curve import rank_curve_figure
+from lightning_factorlens.plots.similarity import similarity_figure
+from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
+
+__all__ = [
+    "alpha_figure",
+    "history_figure",
+    "latent_images_figure",
+    "layer_factors_figure",
+    "observation_figure",
+    "rank_curve_figure",
+    "similarity_figure",
+    "spectra_figure",
+    "spectrum_figure",
+]

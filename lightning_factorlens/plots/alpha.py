@@ -1,105 +1,149 @@
-"""α over depth and over epochs: which layers have settled, and which still move."""
+"""α over depth and over epochs: which layers have settled, and which still change."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from lightning_factorlens.loggers.tables import shorten
+from lightning_factorlens.plots._records import check_history, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
     GREY,
-    PAST,
+    MAX_PAST,
     SMALL,
     VERMILION,
+    integer_locator,
+    layer_label,
     legend,
     new_figure,
+    past_alpha,
     style_axes,
     subsample,
-)  # fmt: skip
+)
 from lightning_factorlens.results import LayerSpectrum, Observation
 
-#: Layers named below the axis; of more, so many evenly spaced.
-NAMED = 12
-#: Eigenvalues below which α is noise; such layers are drawn hollow.
-WEAK_BELOW = 20
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Largest number of layers that are named below the axis, evenly spaced.
+MAX_NAMES = 12
+#: With fewer eigenvalues α is noise; such layers have hollow markers.
+MIN_EIGENVALUES = 20
 
 
 def alpha_figure(history: Sequence[Observation]) -> Figure | None:
-    """Above: α of every layer from input to output, now with σ, and before. Below: α of every layer, and their mean.
+    """Above: α of every layer from input to output, with its standard error σ, and earlier values of α. Below: α of
+    every layer over the epochs, and the mean over layers.
 
     Args:
-        history: Observations of one run, oldest first; the last is the present one. Only ``epoch``, ``spectra`` and
-            ``alpha`` are read.
+        history: Observations of one run, oldest first; the last is the present one. Their records ``weight_spectra``
+            are drawn.
 
     Returns:
-        The figure, or None when the last observation has no layer with an α. Lines carry the ids ``current``,
-        ``weak``, ``past/<epoch>``, ``layer/<name>`` and ``mean``.
+        The figure, or None where no layer of the last observation has an α. Lines have the ids ``current``, ``weak``,
+        ``past/<epoch>``, ``layer/<name>`` and ``mean``.
 
     Raises:
-        ValueError: When ``history`` is empty.
-    """
-    if not history:
-        raise ValueError("history must hold at least one observation; found none")
-    if not any(math.isfinite(s.fit.alpha) for s in history[-1].spectra):
+        ValueError: ``history`` is empty.
+    """  # noqa: D205
+    check_history(history)
+    if not any(math.isfinite(spectrum.fit.alpha) for spectrum in layer_spectra(history[-1])):
         return None
     figure = new_figure(6.4)
-    _depth(figure.add_axes((0.135, 0.62, 0.85, 0.325)), history)
-    _epochs(figure.add_axes((0.135, 0.09, 0.85, 0.3)), history)
+    _draw_depth(figure.add_axes((0.135, 0.62, 0.85, 0.325)), history)
+    _draw_epochs(figure.add_axes((0.135, 0.09, 0.85, 0.3)), history)
     return figure
 
 
-def _depth(ax: Axes, history: Sequence[Observation]) -> None:
-    now, past = history[-1], subsample(history[:-1], PAST)
-    names = [s.layer for s in now.spectra]
-    style_axes(ax, f"α of every layer, epoch {now.epoch}", "", "α ± σ")
-    for k, then in enumerate(past):
-        known = {s.layer: s.fit.alpha for s in then.spectra}
-        alphas = [known.get(name, math.nan) for name in names]
-        ax.plot(alphas, "-", color=BLUE, lw=1, alpha=0.12 + 0.38 * (k + 1) / len(past), gid=f"past/{then.epoch}")
-    fits = [s.fit for s in now.spectra]
-    alphas, sigmas = [f.alpha for f in fits], [f.sigma for f in fits]
-    weak = np.array([f.n < WEAK_BELOW for f in fits])
-    ax.errorbar(range(len(fits)), alphas, yerr=sigmas, fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
+def _alphas_by_layer(observation: Observation) -> dict[str, float]:
+    return {spectrum.layer: spectrum.fit.alpha for spectrum in layer_spectra(observation)}
+
+
+def _draw_depth(ax: Axes, history: Sequence[Observation]) -> None:
+    spectra = layer_spectra(history[-1])
+    style_axes(ax, f"α of every layer, epoch {history[-1].epoch}", "", "α ± σ")
+    past = subsample(history[:-1], MAX_PAST)
+    for index, observation in enumerate(past):
+        alpha_of = _alphas_by_layer(observation)
+        past_alphas = [alpha_of.get(spectrum.layer, math.nan) for spectrum in spectra]
+        opacity = past_alpha(index, len(past))
+        ax.plot(past_alphas, "-", color=BLUE, lw=1, alpha=opacity, gid=f"past/{observation.epoch}")
+    alphas = []
+    sigmas = []
+    weak_alphas = []
+    for spectrum in spectra:
+        is_weak = spectrum.fit.n < MIN_EIGENVALUES
+        alphas.append(spectrum.fit.alpha)
+        sigmas.append(spectrum.fit.sigma)
+        weak_alphas.append(spectrum.fit.alpha if is_weak else math.nan)
+    ax.errorbar(range(len(spectra)), alphas, yerr=sigmas, fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
     ax.plot(alphas, "o-", color=BLUE, lw=2, ms=5, gid="current", zorder=4)
-    hollow = np.where(weak, alphas, math.nan)
-    if np.isfinite(hollow).any():
-        words = f"fewer than {WEAK_BELOW} eigenvalues: noise"
-        ax.plot(hollow, "o", color=BLUE, mfc="white", ms=5, gid="weak", zorder=5, label=words)
+    if np.isfinite(weak_alphas).any():
+        label = f"fewer than {MIN_EIGENVALUES} eigenvalues: noise"
+        ax.plot(weak_alphas, "o", color=BLUE, mfc="white", ms=5, gid="weak", zorder=5, label=label)
         legend(ax)
-    shown = subsample(range(len(names)), NAMED)
-    ax.set_xticks(shown)
-    labels = [shorten(names[k], 18) or "(the model)" for k in shown]
+    _name_layers(ax, spectra)
+    _set_alpha_limits(ax, alphas, sigmas)
+
+
+def _name_layers(ax: Axes, spectra: Sequence[LayerSpectrum]) -> None:
+    """Names of some layers below the axis."""
+    positions = subsample(range(len(spectra)), MAX_NAMES)
+    labels = [layer_label(spectra[position].layer, 18) for position in positions]
+    ax.set_xticks(positions)
     ax.set_xticklabels(labels, rotation=40, ha="right", fontsize=SMALL - 1, parse_math=False)
-    ax.set_xlim(-0.5, len(names) - 0.5)
-    _limits(ax, alphas, sigmas)
+    ax.set_xlim(-0.5, len(spectra) - 0.5)
 
 
-def _epochs(ax: Axes, history: Sequence[Observation]) -> None:
+def _draw_epochs(ax: Axes, history: Sequence[Observation]) -> None:
     style_axes(ax, "α over epochs, each layer and their mean", "epoch", "α")
-    epochs = [o.epoch for o in history]
-    by_epoch: list[dict[str, LayerSpectrum]] = [{s.layer: s for s in o.spectra} for o in history]
-    drawn = []
-    for spectrum in history[-1].spectra:
-        past = [layers.get(spectrum.layer) for layers in by_epoch]
-        alphas = [s.fit.alpha if s and s.fit.n >= WEAK_BELOW else math.nan for s in past]
+    epochs = [observation.epoch for observation in history]
+    drawn: list[float] = []
+    for spectrum in layer_spectra(history[-1]):
+        alphas = _reliable_alphas(history, spectrum.layer)
         drawn += alphas
         ax.plot(epochs, alphas, "-", color=BLUE, lw=1, alpha=0.35, gid=f"layer/{spectrum.layer}")
-    means = [o.alpha.mean_alpha if o.alpha else math.nan for o in history]
+    means = _mean_alphas(history)
     ax.plot(epochs, means, "o-", color=VERMILION, lw=2.4, ms=4, gid="mean", label="mean", zorder=4)
     legend(ax)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _limits(ax, [*drawn, *means], [0.0])
+    ax.xaxis.set_major_locator(integer_locator())
+    _set_alpha_limits(ax, [*drawn, *means], [0.0])
 
 
-def _limits(ax: Axes, alphas: Sequence[float], sigmas: Sequence[float]) -> None:
-    """A single wild α of a small layer may leave the picture; the bulk of them may not."""
-    finite = np.array([a for a in alphas if math.isfinite(a)])
-    if finite.size:
-        spread = max(float(np.nanmedian(sigmas)) if np.isfinite(sigmas).any() else 0.0, 0.2)
-        ax.set_ylim(max(1.0, float(finite.min()) - 2 * spread), float(np.quantile(finite, 0.98)) + 3 * spread)
+def _reliable_alphas(history: Sequence[Observation], layer: str) -> list[float]:
+    """α of one layer at every observation; NaN where it was not measured or has too few eigenvalues."""
+    alphas = []
+    for observation in history:
+        alpha = math.nan
+        for spectrum in layer_spectra(observation):
+            if spectrum.layer == layer and spectrum.fit.n >= MIN_EIGENVALUES:
+                alpha = spectrum.fit.alpha
+        alphas.append(alpha)
+    return alphas
+
+
+def _mean_alphas(history: Sequence[Observation]) -> list[float]:
+    """Mean of α over layers at every observation; NaN where there is none."""
+    means = []
+    for observation in history:
+        record = observation.get("weight_spectra")
+        has_mean = record is not None and record.summary is not None
+        means.append(record.summary.mean_alpha if has_mean else math.nan)
+    return means
+
+
+def _set_alpha_limits(ax: Axes, alphas: Sequence[float], sigmas: Sequence[float]) -> None:
+    """Limits that show most layers: the largest α, which small layers can have, may lie outside."""
+    finite = np.array([alpha for alpha in alphas if math.isfinite(alpha)])
+    if not finite.size:
+        return
+    spread = 0.2
+    if np.isfinite(sigmas).any():
+        spread = max(float(np.nanmedian(sigmas)), spread)
+    lower = max(1.0, float(finite.min()) - 2 * spread)
+    upper = float(np.quantile(finite, 0.98)) + 3 * spread
+    ax.set_ylim(lower, upper)

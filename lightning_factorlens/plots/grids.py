@@ -1,4 +1,4 @@
-"""Rows of a factor put back where they stood: a column of W_b as pixel maps."""
+"""Columns of a factor W_b as maps: every row of the factor at the position of its feature."""
 
 from __future__ import annotations
 
@@ -8,52 +8,73 @@ import numpy as np
 
 from lightning_factorlens.results import Factorization
 
-#: Of the cells of a map, so many must hold a kept feature; the grid is made coarser until they do.
-FILLED = 0.75
+#: Fraction of the cells of a map that must hold a kept feature; the grid is made coarser until they do.
+MIN_FILLED = 0.75
 
 
-def factor_maps(factorization: Factorization, at: int, block: int) -> np.ndarray | None:
-    """The columns of one block's factor as pictures.
+def factor_maps(factorization: Factorization, rank_index: int, block_index: int) -> np.ndarray | None:
+    """The columns of one block's factor as maps.
 
-    A block of shape (H, W) has one map a column and one of (C, H, W) has C. Where a feature budget kept only some,
-    cells of 2 × 2, 4 × 4 … features take the mean of those kept, as coarse as it needs to fill three cells in four; a
-    cell without any is NaN. Features without places, as a linear layer's, fill a near-square grid in their order.
+    A block of shape (H, W) has one map for each column and one of shape (C, H, W) has C. Where a feature budget kept
+    only some features, cells of 2 × 2, 4 × 4 … features take the mean of those kept, as coarse as needed to fill three
+    cells in four; a cell without any is NaN. Features without positions, as those of a linear layer, fill a grid that
+    is nearly square in their order.
 
     Args:
-        factorization: Of which the shapes are known.
-        at: Place of the rank among its ranks.
-        block: Place of the block.
+        factorization: A factorisation whose ``shapes`` are known.
+        rank_index: Position of the rank among its ranks.
+        block_index: Position of the block.
 
     Returns:
-        Shape (rank, channels, height, width), float32; without a budget the factor's own values. None where nobody
-        said what shape the block has, or the factor does not have as many rows.
+        Shape (rank, channels, height, width), float32; without a budget the factor's own values. None where the shape
+        of the block is unknown, or the factor has another number of rows.
     """
-    if block >= len(factorization.shapes):
+    if block_index >= len(factorization.shapes):
         return None
-    shape, index = factorization.shapes[block], factorization.kept_features[block]
-    columns = factorization.W[at][block].detach().float().cpu().numpy().T
-    features = math.prod(shape)
-    if columns.shape[1] != (features if index is None else len(index)):
+    shape = factorization.shapes[block_index]
+    kept = factorization.kept_features[block_index]
+    columns = factorization.W[rank_index][block_index].detach().float().cpu().numpy().T
+    n_rows = math.prod(shape) if kept is None else len(kept)
+    if columns.shape[1] != n_rows:
         return None
-    placed = len(shape) in (2, 3)
-    rows = index.cpu().numpy() if placed and index is not None else np.arange(columns.shape[1])
-    channels, height, width = (1, *shape)[-3:] if placed else _square(len(rows))
-    channel, place = np.divmod(rows, height * width)
-    y, x = np.divmod(place, width)
-    coarse = 1
+    if len(shape) not in (2, 3):
+        return _square_maps(columns)
+    features = np.arange(n_rows) if kept is None else kept.cpu().numpy()
+    return _positioned_maps(columns, features, (1, *shape)[-3:])
+
+
+def _square_maps(columns: np.ndarray) -> np.ndarray:
+    """Rows in their order, in the smallest grid that is nearly square; cells left over are NaN."""
+    rank, n_rows = columns.shape
+    width = math.ceil(math.sqrt(n_rows))
+    height = -(-n_rows // width)
+    maps = np.full((rank, height * width), np.nan, dtype=np.float32)
+    maps[:, :n_rows] = columns
+    return maps.reshape(rank, 1, height, width)
+
+
+def _positioned_maps(columns: np.ndarray, features: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Means of the rows whose features fall into one cell.
+
+    Args:
+        columns: Shape (rank, rows).
+        features: The feature of each row, as an index into the flattened shape.
+        shape: Channels, height and width of the block.
+    """
+    channels, height, width = shape
+    channel, pixel = np.divmod(features, height * width)
+    y, x = np.divmod(pixel, width)
+    size = 1
     while True:
-        h, w = -(-height // coarse), -(-width // coarse)
-        cell = (channel * h + y // coarse) * w + x // coarse
-        count = np.bincount(cell, minlength=channels * h * w)
-        if not placed or (count > 0).sum() >= FILLED * len(count) or h * w == 1:
+        cells_down = -(-height // size)
+        cells_across = -(-width // size)
+        n_cells = channels * cells_down * cells_across
+        cell = (channel * cells_down + y // size) * cells_across + x // size
+        count = np.bincount(cell, minlength=n_cells)
+        is_filled = (count > 0).sum() >= MIN_FILLED * n_cells
+        if is_filled or cells_down * cells_across == 1:
             break
-        coarse *= 2
-    sums = np.stack([np.bincount(cell, weights=c, minlength=len(count)) for c in columns])
+        size *= 2
+    sums = np.stack([np.bincount(cell, weights=column, minlength=n_cells) for column in columns])
     means = np.divide(sums, count, out=np.full_like(sums, np.nan), where=count > 0)
-    return means.reshape(len(columns), channels, h, w).astype(np.float32)
-
-
-def _square(features: int) -> tuple[int, int, int]:
-    """One channel, at least as many places as features, nearly as high as wide."""
-    width = math.ceil(math.sqrt(features))
-    return 1, -(-features // width), width
+    return means.reshape(len(columns), channels, cells_down, cells_across).astype(np.float32)

@@ -1,64 +1,75 @@
-"""One look as a figure: error against rank beside the SVD's floor, and how α spreads over the layers."""
+"""One observation as a figure: error against rank, and the distribution of α over the layers."""
 
 from __future__ import annotations
 
 import math
-from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from lightning_factorlens.plots.rank_curve import draw_rank_curve
-from lightning_factorlens.plots.style import BLUE, DPI, VERMILION, WIDTH, legend, style_axes
+from lightning_factorlens.plots._records import layer_spectra
+from lightning_factorlens.plots.rank_curve import rank_curve_figure
+from lightning_factorlens.plots.style import BLUE, DPI, VERMILION, WIDTH, integer_locator, legend, style_axes
 from lightning_factorlens.results import Observation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from lightning_factorlens.plots._notebook_figure import NotebookFigure
 
 #: Width of a bar of the histogram, in α.
 BIN = 0.5
-#: Beyond this α stands in the last bar: small layers can have any.
-HIGHEST = 10.0
-
-
-class NotebookFigure(Figure):
-    """A figure that a notebook shows by itself, once, with or without pyplot."""
-
-    def _repr_png_(self) -> bytes:
-        file = BytesIO()
-        FigureCanvasAgg(self).print_png(file)
-        return file.getvalue()
+#: Values of α beyond this one are counted in the last bar: those of small layers can be arbitrarily large.
+MAX_ALPHA = 10.0
 
 
 def observation_figure(observation: Observation) -> NotebookFigure:
-    """Left: relative error against rank, with the floor. Right: the layers' α, where there are any.
+    """Left: relative error against rank, with that of the truncated SVD. Right: the distribution of α over layers.
+
+    Example:
+        >>> from lightning_factorlens.results import Observation, Scalars
+        >>> observation = Observation(epoch=1, step=100, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> figure = observation_figure(observation)  # figure.savefig("observation.png")
+        >>> [text.get_text() for ax in figure.axes for text in ax.texts]
+        ['no reconstruction error', 'no layer has an α']
 
     Args:
-        observation: Whole, or without its tensors.
+        observation: With or without its tensors.
 
     Returns:
-        The figure. The bars carry the id ``alpha``, the line at their mean ``mean``; of the left, see
-        `rank_curve_figure`.
+        The figure; a notebook shows it. A text replaces what the observation does not have. The bars have the id
+        ``alpha``, the line at the mean of α ``mean``; for the lines on the left, see `rank_curve_figure`.
     """
+    from lightning_factorlens.plots._notebook_figure import NotebookFigure
+
     figure = NotebookFigure(figsize=(2 * WIDTH, 4.3), dpi=DPI, facecolor="white", layout="constrained")
-    alphas = [s.fit.alpha for s in observation.spectra if math.isfinite(s.fit.alpha)]
     left, right = figure.subplots(1, 2)
-    draw_rank_curve(left, [observation])
+    if rank_curve_figure([observation], ax=left) is None:
+        _show_text(left, "no reconstruction error")
+    spectra = layer_spectra(observation)
+    alphas = [spectrum.fit.alpha for spectrum in spectra if math.isfinite(spectrum.fit.alpha)]
     if alphas:
-        _histogram(right, alphas, len(observation.spectra) - len(alphas))
+        _histogram(right, alphas, len(spectra) - len(alphas))
     else:
-        right.axis("off")
-        right.text(0.5, 0.5, "no layer has an α", ha="center", va="center")
+        _show_text(right, "no layer has an α")
     return figure
 
 
-def _histogram(ax: Axes, alphas: list[float], without: int) -> None:
-    style_axes(ax, f"α of {len(alphas)} layers" + (f", {without} without" if without else ""), "α", "layers")
-    edges = np.arange(1.0, HIGHEST + BIN, BIN)
+def _show_text(ax: Axes, text: str) -> None:
+    ax.axis("off")
+    ax.text(0.5, 0.5, text, ha="center", va="center")
+
+
+def _histogram(ax: Axes, alphas: list[float], n_without: int) -> None:
+    title = f"α of {len(alphas)} layers"
+    if n_without:
+        title += f", {n_without} without"
+    style_axes(ax, title, "α", "layers")
+    edges = np.arange(1.0, MAX_ALPHA + BIN, BIN)
     ax.hist(np.clip(alphas, edges[0], edges[-1]), bins=edges.tolist(), color=BLUE, edgecolor="white", gid="alpha")
     mean = float(np.mean(alphas))
-    ax.axvline(min(mean, HIGHEST), color=VERMILION, lw=2.2, ls="--", label=f"mean {mean:.2f}", gid="mean")
-    if max(alphas) > HIGHEST:
-        ax.set_xlabel(f"α (the last bar: {HIGHEST - BIN:g} and above)")
-    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.axvline(min(mean, MAX_ALPHA), color=VERMILION, lw=2.2, ls="--", label=f"mean {mean:.2f}", gid="mean")
+    if max(alphas) > MAX_ALPHA:
+        ax.set_xlabel(f"α (the last bar: {MAX_ALPHA - BIN:g} and above)")
+    ax.yaxis.set_major_locator(integer_locator())
     legend(ax)

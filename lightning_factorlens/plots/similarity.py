@@ -1,99 +1,123 @@
-"""Which components share neurons: a heat map a layer, the matrices' spectra, and both against depth."""
+"""Which components use the same neurons: a heat map for each layer, eigenvalues, and both against depth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
-
-from lightning_factorlens.loggers.tables import shorten
+from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.style import (
     BLUE,
     GREEN,
     INK,
+    SIDE_MARGIN,
     SMALL,
     VERMILION,
     WIDTH,
     add_title,
-    draw_tile,
+    integer_locator,
+    layer_label,
     legend,
     new_figure,
     style_axes,
     subsample,
-    tile_axes,
-)  # fmt: skip
+)
+from lightning_factorlens.plots.tiles import draw_tile, set_tile_limits
 from lightning_factorlens.results import LayerSimilarity, Observation
 
-#: Heat maps, of more layers so many evenly spaced; of them in a row.
-MOST, COLUMNS = 6, 3
-#: In widths of a tile: between heat maps, and above for a name.
-GAP, NAME = 0.12, 0.2
-#: Inches: above the heat maps, and of the curves below.
-TOP, CURVES = 0.82, 2.35
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+#: Largest number of heat maps, of layers evenly spaced, and number of heat maps in a row.
+MAX_MAPS = 6
+COLUMNS = 3
+#: Space between heat maps, and space for a name above one, in tiles.
+GAP = 0.12
+NAME = 0.2
+#: Height of the title, and of the curves below the heat maps, in inches.
+TOP = 0.82
+CURVES = 2.35
 
 
-def similarity_figure(observation: Observation) -> Figure | None:
-    """Cosine between the columns of O_j, layer by layer (paper 001, figures 2 and 3).
+def similarity_figure(history: Sequence[Observation]) -> Figure | None:
+    """Cosines between the columns of O_j for every layer.
+
+    Saini and Papalexakis (2021), "Analyzing representations inside convolutional neural networks", figures 2 and 3.
 
     Args:
-        observation: Of which ``similarity`` and ``epoch`` are read.
+        history: Observations of one run, oldest first. The record ``neuron_similarity`` of the last one is drawn.
 
     Returns:
-        The figure, or None where there is nothing to compare: no layers, or a single component. Images carry the ids
-        ``cosine/<layer>``, lines ``eigenvalues/<layer>``, ``off_diagonal`` and ``first_k``.
+        The figure, or None where there is nothing to compare: no record, no layers, or a single component. Images have
+        the ids ``cosine/<layer>``, lines ``eigenvalues/<layer>``, ``mean_cosine`` and ``mean_top_k``.
+
+    Raises:
+        ValueError: ``history`` is empty.
     """
-    found = observation.similarity
-    if not found or found[0].rank < 2:
+    check_history(history)
+    record = history[-1].get("neuron_similarity")
+    if record is None or not record.layers or record.layers[0].rank < 2:
         return None
-    shown = subsample(found, MOST)
-    signed = any(bool((s.cosine < 0).any()) for s in shown)
-    rows = -(-len(shown) // COLUMNS)
-    across, down = COLUMNS * (1 + GAP) - GAP, rows * (1 + GAP + NAME)
-    maps = down * (WIDTH - 0.24) / across
-    height = TOP + maps + CURVES
+    layers = record.layers
+    shown = subsample(layers, MAX_MAPS)
+    signed = any(bool((similarity.cosine < 0).any()) for similarity in shown)
+    n_rows = -(-len(shown) // COLUMNS)
+    across = COLUMNS * (1 + GAP) - GAP
+    down = n_rows * (1 + GAP + NAME)
+    maps_height = down * (WIDTH - 2 * SIDE_MARGIN) / across
+    height = TOP + maps_height + CURVES
     figure = new_figure(height)
-    ax = tile_axes(figure, TOP, across, height - TOP)
-    ax.set_position((0.12 / WIDTH, CURVES / height, 1 - 0.24 / WIDTH, maps / height))
-    ax.set_ylim(down, 0)
-    for k, layer in enumerate(shown):
-        x, y = (k % COLUMNS) * (1 + GAP), (k // COLUMNS) * (1 + GAP + NAME) + NAME
-        draw_tile(ax, layer.cosine.numpy(), x, y, 1.0, f"cosine/{layer.layer}", signed=signed)
-        name = shorten(layer.layer, 20) or "(the model)"
-        ax.text(x, y - 0.03, name, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
-    bottom, tall = 0.6 / height, (CURVES - 1.05) / height
-    _spectra(figure.add_axes((0.1, bottom, 0.385, tall)), shown)
-    _depth(figure.add_axes((0.6, bottom, 0.385, tall)), found)
+    maps = figure.add_axes((SIDE_MARGIN / WIDTH, CURVES / height, 1 - 2 * SIDE_MARGIN / WIDTH, maps_height / height))
+    set_tile_limits(maps, across, down)
+    _draw_maps(maps, shown, signed)
+    bottom = 0.6 / height
+    curve_height = (CURVES - 1.05) / height
+    _draw_eigenvalues(figure.add_axes((0.1, bottom, 0.385, curve_height)), shown)
+    _draw_depth(figure.add_axes((0.6, bottom, 0.385, curve_height)), layers)
     scale = "−1 violet, 0 white, 1 brown" if signed else "0 dark to 1 bright"
-    words = (
+    lines = (
         f"cosine between the neurons of two components, {scale};",
         "only the diagonal stands out: each has neurons of its own",
     )
-    add_title(figure, f"Neuron similarity, rank {found[0].rank}, epoch {observation.epoch}", words)
+    add_title(figure, f"Neuron similarity, rank {layers[0].rank}, epoch {history[-1].epoch}", lines)
     return figure
 
 
-def _spectra(ax: Axes, shown: Sequence[LayerSimilarity]) -> None:
+def _draw_maps(ax: Axes, shown: Sequence[LayerSimilarity], signed: bool) -> None:
+    for index, similarity in enumerate(shown):
+        row, column = divmod(index, COLUMNS)
+        x = column * (1 + GAP)
+        y = row * (1 + GAP + NAME) + NAME
+        draw_tile(ax, similarity.cosine.numpy(), x, y, 1.0, f"cosine/{similarity.layer}", signed=signed)
+        name = layer_label(similarity.layer, 20)
+        ax.text(x, y - 0.03, name, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
+
+
+def _draw_eigenvalues(ax: Axes, shown: Sequence[LayerSimilarity]) -> None:
+    """Eigenvalues of every matrix; the curves of deeper layers are darker."""
     style_axes(ax, "eigenvalues, early to late", "number", size=SMALL)
-    for k, layer in enumerate(shown):
-        deep = k / max(len(shown) - 1, 1)
-        places = range(1, layer.rank + 1)
-        ax.plot(places, layer.eigenvalues, "o-", color=BLUE, alpha=0.25 + 0.75 * deep, lw=1.4, ms=3,
-                gid=f"eigenvalues/{layer.layer}")  # fmt: skip
+    for index, similarity in enumerate(shown):
+        depth = index / max(len(shown) - 1, 1)
+        numbers = range(1, similarity.rank + 1)
+        gid = f"eigenvalues/{similarity.layer}"
+        opacity = 0.25 + 0.75 * depth
+        ax.plot(numbers, similarity.eigenvalues, "o-", color=BLUE, alpha=opacity, lw=1.4, ms=3, gid=gid)
     ax.axhline(1, color=GREEN, lw=1.2, ls=":")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(integer_locator())
     ax.set_ylim(bottom=0)
 
 
-def _depth(ax: Axes, found: Sequence[LayerSimilarity]) -> None:
+def _draw_depth(ax: Axes, layers: Sequence[LayerSimilarity]) -> None:
+    """Mean of the largest eigenvalues and mean cosine against depth."""
     style_axes(ax, "by depth", "layer", size=SMALL)
-    places = range(1, len(found) + 1)
-    ax.plot(places, [s.mean_top_k for s in found], "o-", color=BLUE, lw=2, ms=5, gid="first_k",
-            label=f"first {found[0].k} eigenvalues")  # fmt: skip
-    ax.plot(places, [s.mean_cosine for s in found], "s--", color=VERMILION, lw=2, ms=5, gid="off_diagonal",
-            label="off-diagonal cosine")  # fmt: skip
+    depths = range(1, len(layers) + 1)
+    mean_top_k = [similarity.mean_top_k for similarity in layers]
+    mean_cosine = [similarity.mean_cosine for similarity in layers]
+    top_label = f"first {layers[0].k} eigenvalues"
+    ax.plot(depths, mean_top_k, "o-", color=BLUE, lw=2, ms=5, gid="mean_top_k", label=top_label)
+    ax.plot(depths, mean_cosine, "s--", color=VERMILION, lw=2, ms=5, gid="mean_cosine", label="off-diagonal cosine")
     ax.axhline(1, color=GREEN, lw=1.2, ls=":")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_ylim(top=max(1.0, *(s.mean_top_k for s in found)) * 2)
+    ax.xaxis.set_major_locator(integer_locator())
+    ax.set_ylim(top=max(1.0, *mean_top_k) * 2)
     legend(ax, loc="upper right", title="mean of", title_fontsize=SMALL - 1.5, fontsize=SMALL - 1.5)

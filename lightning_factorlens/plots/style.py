@@ -1,45 +1,75 @@
-"""What all figures share: the look, sizes that survive a thumbnail, tiles, and pixels out of a figure.
+"""Sizes, colours and axes that all figures share, and the pixels of a figure.
 
-Matplotlib's object-oriented interface only: no pyplot, no backend, no global setting, and every colour and size
-stated, so that neither a user's style sheet nor a dark page makes a figure unreadable: they bring their own white.
-Colours are Okabe and Ito's, which colour-blind readers can tell apart.
+Only matplotlib's object-oriented interface is used: no pyplot, no backend, no global setting. Every colour and size is
+stated and the background is white, so that neither a user's style sheet nor a dark page makes a figure unreadable. The
+colours are those of Okabe and Ito (2008), "Color universal design", which colour-blind readers can distinguish.
+
+matplotlib is slow to import, and a program may use this package without drawing anything: every function here and in
+the other modules imports it when it draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from io import BytesIO
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.image import AxesImage
 
-BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9"
-INK, GREY, PALE = "#222222", "#767676", "#DDDDDD"
-#: Past curves drawn behind the present one.
-PAST = 12
-#: Inches, and pixels an inch. TensorBoard shows a picture 350 pixels wide, and takes every other pixel of one of 700
-#: where it would blur any other width unevenly; the type below, in points, is still read there.
-WIDTH, DPI = 5.6, 125
-TITLE, LABEL, SMALL = 13.0, 12.0, 10.5
-#: Between neighbouring tiles, as a share of one.
-SEAM = 0.04
+from lightning_factorlens.results._text import shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+BLUE = "#0072B2"
+VERMILION = "#D55E00"
+GREEN = "#009E73"
+ORANGE = "#E69F00"
+INK = "#222222"
+GREY = "#767676"
+PALE = "#DDDDDD"
+#: Largest number of past curves behind the present one.
+MAX_PAST = 12
+#: Width of a figure in inches, and its pixels per inch. TensorBoard shows images 350 pixels wide: of an image 700 pixels
+#: wide it takes every second pixel, where it would blur any other width unevenly.
+WIDTH = 5.6
+DPI = 125
+#: Space in inches between tiles or headings and the left and right edges of a figure.
+SIDE_MARGIN = 0.12
+#: Sizes of type in points; they can be read in TensorBoard's small images too.
+TITLE = 13.0
+LABEL = 12.0
+SMALL = 10.5
 
 T = TypeVar("T")
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
     """An empty figure on opaque white; height and width in inches."""
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
 
 
+def figure_of(ax: Axes) -> Figure:
+    """The figure that some axes belong to, also where they lie in one of its subfigures."""
+    figure: Figure = ax.figure.figure  # a subfigure's ``figure`` is the figure around it, a figure's is itself
+    return figure
+
+
+def integer_locator(max_ticks: int = 10) -> MaxNLocator:
+    """At most so many intervals between ticks at whole numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(max_ticks, integer=True)
+
+
 def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float = LABEL) -> None:
-    """The common look. Names come from the user, so dollar signs in them are not mathematics."""
+    """The common style. Names come from the user, so dollar signs in them are not mathematics."""
     ax.set_facecolor("white")
-    # A place of its own: matplotlib would lay the whole panel out once more to find one.
+    # Without a stated position matplotlib lays the whole panel out once more to find one.
     ax.set_title(title, loc="left", y=1.0, fontsize=size + 1, color=INK, parse_math=False)
     ax.set_xlabel(xlabel, fontsize=size, color=INK)
     ax.set_ylabel(ylabel, fontsize=size, color=INK)
@@ -51,72 +81,70 @@ def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: f
         spine.set_color(GREY)
 
 
-def legend(ax: Axes, **where: object) -> None:
-    """The common legend: on white without a frame, so that no line runs through its words."""
-    look: dict[str, object] = {"loc": "best", "fontsize": SMALL, "labelcolor": INK}
-    drawn = ax.legend(**look | {"facecolor": "white", "edgecolor": "none"} | where)
+def legend(ax: Axes, **options: object) -> None:
+    """The common legend: white and without a frame, so that no line runs through its text."""
+    defaults: dict[str, object] = {
+        "loc": "best",
+        "fontsize": SMALL,
+        "labelcolor": INK,
+        "facecolor": "white",
+        "edgecolor": "none",
+    }
+    drawn = ax.legend(**(defaults | options))
     drawn.get_title().set_color(INK)
 
 
-def add_title(figure: Figure, title: str, words: Sequence[str] = ()) -> None:
-    """Title and lines of explanation at the top of a figure without axes of its own."""
+def add_title(figure: Figure, title: str, lines: Sequence[str] = ()) -> None:
+    """A title and lines of explanation at the top of a figure."""
     width, height = figure.get_size_inches()
-    figure.text(0.12 / width, 1 - 0.28 / height, title, fontsize=TITLE, color=INK, parse_math=False)
-    for k, line in enumerate(words):
-        y = 1 - (0.5 + 0.19 * k) / height
-        figure.text(0.12 / width, y, line, fontsize=SMALL, color=INK, parse_math=False)
+    left = SIDE_MARGIN / width
+    figure.text(left, 1 - 0.28 / height, title, fontsize=TITLE, color=INK, parse_math=False)
+    for number, line in enumerate(lines):
+        y = 1 - (0.5 + 0.19 * number) / height
+        figure.text(left, y, line, fontsize=SMALL, color=INK, parse_math=False)
 
 
-def subsample(items: Sequence[T], most: int) -> list[T]:
-    """At most ``most`` of the items, evenly spaced, the first and the last among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round(k * (len(items) - 1) / (most - 1))] for k in range(most)]
+def layer_label(name: str, max_length: int) -> str:
+    """Name of a layer, shortened; a model that is a single layer has the empty name."""
+    return shorten(name, max_length) or "(the model)"
 
 
-def tile_axes(figure: Figure, top: float, across: float, down: float) -> Axes:
-    """Axes for tiles: one unit a tile, y downwards, ``top`` inches left for a headline."""
-    width, height = figure.get_size_inches()
-    ax = figure.add_axes((0.12 / width, 0.06 / height, 1 - 0.24 / width, 1 - (top + 0.06) / height))
-    ax.set(xlim=(0, across), ylim=(down, 0), aspect="equal", anchor="NW")
-    ax.axis("off")
-    return ax
+def past_alpha(index: int, n_past: int) -> float:
+    """Opacity of the past curve at ``index`` of ``n_past``: later ones are darker."""
+    return 0.12 + 0.38 * (index + 1) / n_past
 
 
-def draw_tile(
-    ax: Axes,
-    pixels: np.ndarray,
-    x: float,
-    y: float,
-    bound: float,
-    gid: str,
-    tall: float = 1.0,
-    signed: bool | None = None,
-) -> None:
-    """One picture at (x, y), one tile wide and ``tall`` high, its pixels as given.
+def subsample(items: Sequence[T], max_items: int) -> list[T]:
+    """At most ``max_items`` of the items, evenly spaced, the first and the last among them.
 
-    Non-negative values run from 0 to ``bound`` (dark to bright), signed ones from −bound (violet) over white to bound
-    (brown); missing ones (NaN) are grey; arrays with a last axis of three are colours.
+    Example:
+        >>> subsample(range(100), 3)
+        [0, 50, 99]
     """
-    signed = bool((pixels < 0).any()) if signed is None else signed
-    image = AxesImage(
-        ax,
-        cmap=(_SIGNED if signed else _POSITIVE),
-        extent=(x, x + 1 - SEAM, y + (1 - SEAM) * tall, y),
-        interpolation="nearest",
-        gid=gid,
-    )
-    image.set_data(pixels)
-    image.set_clim(-bound if signed else 0, bound)
-    ax.add_image(image)
-
-
-_POSITIVE = colormaps["viridis"].with_extremes(bad=PALE)
-_SIGNED = colormaps["PuOr_r"].with_extremes(bad=PALE)
+    if len(items) <= max_items:
+        return list(items)
+    last = len(items) - 1
+    return [items[round(number * last / (max_items - 1))] for number in range(max_items)]
 
 
 def to_array(figure: Figure) -> np.ndarray:
     """The figure's pixels, uint8, shape (height, width, 3)."""
-    agg = FigureCanvasAgg(figure)
-    agg.draw()
-    return np.asarray(agg.buffer_rgba())[..., :3].copy()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def to_png(pixels: np.ndarray) -> BytesIO:
+    """An image as a PNG file in memory.
+
+    Args:
+        pixels: uint8, shape (height, width, 3).
+    """
+    from matplotlib.image import imsave
+
+    file = BytesIO()
+    imsave(file, pixels, format="png")
+    file.seek(0)
+    return file

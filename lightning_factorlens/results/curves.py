@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lightning_factorlens.results.record import Record, Value
@@ -98,3 +98,13 @@ def required_rank_name(tau: float) -> str:
     """
     percent = f"{100 * tau:.6g}".replace(".", "p")
     return f"rank_at_{percent}pct"
+
+
+def middle_rank(ranks: Sequence[int]) -> int:
+    """The rank that represents all where only one can be shown.
+
+    Example:
+        >>> middle_rank((1, 2, 4, 8, 16, 32))
+        8
+    """
+    return ranks[len(ranks) // 2]

@@ -26,8 +26,6 @@ class Block:
         signed: Whether entries below zero are meant; such a block gets a signed factor (semi-NMF).
         expansion: Features of the layer that each kept column stands for; 1 without a feature budget.
         index: Which of the features of ``shape`` the columns are, ascending; None for all of them.
-        ends: Where the columns of each process end, of which ``samples`` holds one's own while ``index`` says all;
-            None where ``samples`` is whole.
     """
 
     name: str
@@ -37,7 +35,6 @@ class Block:
     signed: bool = False
     sampling_factor: float = 1.0
     kept_features: Tensor | None = None
-    rank_ends: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,16 @@ class LayerSpectra(Record):
     def values(self) -> Iterator[Value]:
         """Every number of every layer, then those of the summary."""
         for spectrum in self.layers:
-            yield from _numbers(spectrum, spectrum.layer)
-            yield from _numbers(spectrum.fit, spectrum.layer)
-        if self.summary is not None:
-            yield from _numbers(self.summary, None)
+            for part in (spectrum, spectrum.fit):
+                yield from _numbers(part, spectrum.layer)
+        summary = self.summary
+        if summary is not None:
+            yield Value("mean_alpha", summary.mean_alpha)
+            yield Value("alpha_hat", summary.alpha_hat)
+            yield Value("mean_alpha_hat", summary.mean_alpha_hat)
+            yield Value("mean_log_lambda_max", summary.mean_log_lambda_max)
+            yield Value("layers_fitted", float(summary.layers))
+            yield Value("layers_abstained", float(summary.abstained))
 
     def without_tensors(self) -> LayerSpectra:
         """The same without the eigenvalues."""
@@ -36,7 +42,7 @@ class LayerSpectra(Record):
         return LayerSpectra(tuple(light), self.summary)
 
 
-def _numbers(record: Any, scope: str | None) -> Iterator[Value]:
+def _numbers(record: Any, scope: str) -> Iterator[Value]:
     """The fields of a dataclass that are plain numbers."""
     for field in fields(record):
         value = getattr(record, field.name)

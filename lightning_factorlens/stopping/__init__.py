@@ -1,16 +1,19 @@
-"""A series of scalars in, a verdict with its reason out. Rules see only the past; their state is plain types."""
+"""Stopping rules: a series of scalars in, a decision with its reason out.
+
+Rules read only past values, and their states consist of plain types. Importing this package loads neither torch nor
+lightning; only `lightning_factorlens.stopping.lr_lookahead`, which simulates schedulers, needs torch.
+"""
 
 from lightning_factorlens.stopping.combine import AllOf, AnyOf, Maximize, OnMetric
 from lightning_factorlens.stopping.defaults import DEFAULT_MONITOR, default_rule
-from lightning_factorlens.stopping.levelling_off import Plateau
+from lightning_factorlens.stopping.generalization_loss import GeneralizationLoss
+from lightning_factorlens.stopping.mann_kendall import MannKendall
 from lightning_factorlens.stopping.patience import Patience
+from lightning_factorlens.stopping.plateau import Plateau
 from lightning_factorlens.stopping.replay import epoch_infos, replay
-from lightning_factorlens.stopping.risen import GeneralizationLoss
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State
 from lightning_factorlens.stopping.schedule import AfterAnnealing, AfterWarmup, MinEpochs
-from lightning_factorlens.stopping.smoothed import Smoothed
-from lightning_factorlens.stopping.smoothing import Smoothing
-from lightning_factorlens.stopping.turning_point import MannKendall
+from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
 __all__ = [
     "DEFAULT_MONITOR",

@@ -1,25 +1,33 @@
-"""The rule and the signal that are taken when nobody names others. Changed only by a benchmark's figures."""
+"""The rule and the metric that are used if no others are given. They change only with the results of a benchmark."""
 
 from __future__ import annotations
 
+from lightning_factorlens.stopping.generalization_loss import GeneralizationLoss
 from lightning_factorlens.stopping.patience import Patience
-from lightning_factorlens.stopping.risen import GeneralizationLoss
 from lightning_factorlens.stopping.rule import Rule
 from lightning_factorlens.stopping.schedule import AfterAnnealing, AfterWarmup
-from lightning_factorlens.stopping.smoothed import Smoothed
-from lightning_factorlens.stopping.smoothing import Smoothing
+from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
-#: Consistency of the predictions under small shifts of the probe, with steady labels, and their balance.
+#: Consistency of the predictions under small shifts of the probe, with temporally averaged pseudo-labels, plus the
+#: imbalance of the mean prediction.
 DEFAULT_MONITOR = "factorlens/consistency"
 
 
 def default_rule() -> Rule:
-    """Patience of 10 looks on the smoothed signal, aware of the learning rate.
+    """Returns the default rule: patience of 10 measurements on the smoothed metric, aware of the learning rate.
 
-    The first 5 looks do not count: the network still takes everything for the same few classes, in agreement with
-    itself. While the learning rate is yet to be annealed the newest look is kept that lies at most a tenth above the
-    lowest, and nothing but 5 looks in a row above that stops the run.
+    The first 5 epochs do not count: at that time the network predicts the same few classes for all inputs, and its
+    predictions are consistent for that reason. While the learning rate is still to be annealed, the newest measurement
+    that lies at most 10% above the lowest one counts as the best, and only 5 measurements in a row above that stop the
+    run.
+
+    Example:
+        >>> from lightning_factorlens.stopping import default_rule, replay
+        >>> falling = [1.0 - 0.01 * epoch for epoch in range(20)]
+        >>> decisions = replay(default_rule(), falling + [0.9] * 12)
+        >>> decisions[-1].stop, decisions[-1].best_epoch
+        (True, 20)
     """
-    meanwhile = GeneralizationLoss(fraction=0.1, patience=5)
-    rule = AfterWarmup(AfterAnnealing(Patience(patience=10), while_waiting=meanwhile), epochs=5)
+    while_waiting = GeneralizationLoss(fraction=0.1, patience=5)
+    rule = AfterWarmup(AfterAnnealing(Patience(patience=10), while_waiting=while_waiting), epochs=5)
     return Smoothed(rule, Smoothing(weight=0.5))

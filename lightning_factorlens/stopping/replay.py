@@ -1,4 +1,4 @@
-"""Rules over recorded series: the same steps as during training, in no time."""
+"""Replay of rules on recorded series, with the same steps as during training."""
 
 from __future__ import annotations
 
@@ -10,65 +10,69 @@ from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule
 
 def epoch_infos(
     n: int,
-    rates: Sequence[float] | None = None,
-    planned: bool = True,
-    others: Mapping[str, Sequence[float]] | None = None,
+    lrs: Sequence[float] | None = None,
+    schedule_known: bool = True,
+    metrics: Mapping[str, Sequence[float]] | None = None,
     epochs: Sequence[int] | None = None,
 ) -> list[EpochInfo]:
-    """The looks of a recorded run that ran to its planned end.
+    """Builds the `EpochInfo` of every measurement of a recorded run that ran to its planned end.
 
     Args:
-        n: How many.
-        rates: The learning rate at each; None where it was not recorded.
-        planned: Whether the schedule was known beforehand, as that of a stock scheduler is.
-        others: Further signals by name, each of n values.
-        epochs: Epochs finished at each, from 1 unless given.
+        n: Number of measurements.
+        lrs: The learning rate at each measurement; None if it was not recorded.
+        schedule_known: Whether the schedule was known in advance, as that of a PyTorch scheduler is.
+        metrics: Further metrics by name, each with n values.
+        epochs: The number of finished epochs at each measurement; None for 1, …, n.
 
     Returns:
-        One `Look` a value.
+        A list of n entries.
 
     Raises:
-        ValueError: A series of another length.
+        ValueError: A series has another length than n.
+
+    Example:
+        >>> [info.min_future_lr for info in epoch_infos(3, lrs=[0.3, 0.2, 0.1])]
+        [0.1, 0.1, inf]
     """
-    series = {"rates": rates, "epochs": epochs, **(others or {})}
-    for name, values in series.items():
+    metrics = {} if metrics is None else metrics
+    for name, values in {"lrs": lrs, "epochs": epochs, **metrics}.items():
         if values is not None and len(values) != n:
-            raise ValueError(f"{name}: must have one entry for each of the {n} looks, found {len(values)}.")
-    epochs = range(1, n + 1) if epochs is None else epochs
-    ahead: list[float | None] = [None] * n
-    if rates is not None and planned:
-        ahead = [min(rates[t + 1 :], default=math.inf) for t in range(n)]
-    return [
-        EpochInfo(
-            epoch=epochs[t],
-            lr=None if rates is None else rates[t],
-            min_future_lr=ahead[t],
-            horizon=epochs[-1],
-            values={name: values[t] for name, values in (others or {}).items()},
-        )
-        for t in range(n)
-    ]
+            raise ValueError(f"{name}: must have one entry for each of the {n} measurements, found {len(values)}.")
+    infos = []
+    for i in range(n):
+        epoch = i + 1 if epochs is None else epochs[i]
+        lr = None if lrs is None else lrs[i]
+        min_future_lr = min(lrs[i + 1 :], default=math.inf) if lrs is not None and schedule_known else None
+        infos.append(EpochInfo(epoch, lr, min_future_lr, {name: values[i] for name, values in metrics.items()}))
+    return infos
 
 
-def replay(rule: Rule, series: Sequence[float], looks: Sequence[EpochInfo] | None = None) -> list[Decision]:
-    """The verdict at every look, as if no stop had been obeyed.
+def replay(rule: Rule, series: Sequence[float], infos: Sequence[EpochInfo] | None = None) -> list[Decision]:
+    """Computes the decision after every measurement of a recorded series, without ending at the first stop.
 
     Args:
         rule: Any rule.
-        series: Its signal, NaN where a look has none.
-        looks: From `looks_of`; epochs 1, 2, 3, … without rates unless given.
+        series: The values of its metric, NaN where a measurement has none.
+        infos: The result of `epoch_infos`; None for epochs 1, 2, 3, … with unknown learning rates.
 
     Returns:
-        One verdict a value. The run would have ended at the first with ``stop``, keeping its ``best_epoch``.
+        One decision a value. The run would have ended at the first one with ``stop``, and its ``best_epoch`` would
+        have been kept.
 
     Raises:
-        ValueError: Not as many looks as values.
+        ValueError: The number of infos differs from the number of values.
+
+    Example:
+        >>> from lightning_factorlens.stopping import Patience
+        >>> [decision.stop for decision in replay(Patience(patience=1), [2.0, 1.0, 3.0, 0.5])]
+        [False, False, True, False]
     """
-    looks = epoch_infos(len(series)) if looks is None else looks
-    if len(looks) != len(series):
-        raise ValueError(f"looks: must be as many as the series' {len(series)} values, found {len(looks)}.")
-    state, verdicts = rule.start(), []
-    for value, look in zip(series, looks):
-        state, verdict = rule.step(state, value, look)
-        verdicts.append(verdict)
-    return verdicts
+    infos = epoch_infos(len(series)) if infos is None else infos
+    if len(infos) != len(series):
+        raise ValueError(f"infos: must have one entry for each of the {len(series)} values, found {len(infos)}.")
+    state = rule.start()
+    decisions = []
+    for value, info in zip(series, infos):
+        state, decision = rule.step(state, value, info)
+        decisions.append(decision)
+    return decisions

@@ -1,51 +1,50 @@
-"""What a stopping rule is: a state of plain types, and a step that takes one look's value to a verdict.
+"""The interface of a stopping rule: a state of plain types, and a step that turns one value into a decision.
 
-``state = rule.start()``, then at every look ``state, verdict = rule.step(state, value, look)``. A rule never changes
-the state that it is given and never sees a later value: the verdict on the prefix of a series is that on the whole at
-that look. Lower values are better; `Maximise` turns a signal round.
+A rule is used as ``state = rule.start()`` and then, after every measurement,
+``state, decision = rule.step(state, value, info)``. A rule never changes the state that it is given and never reads a
+later value, so the decision on the prefix of a series equals the decision on the whole series at that position. Lower
+values are better; wrap a rule in `Maximize` for a metric whose higher values are better.
 """
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-#: Dicts, lists, strings, numbers, None: what a checkpoint loaded with ``weights_only`` may hold.
+#: The state of a rule. It holds only dicts, lists, strings, numbers, booleans and None, so that a checkpoint that
+#: contains it can be loaded with ``weights_only=True``.
 State = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class EpochInfo:
-    """What a rule may know of a look besides the value of its signal.
+    """What a rule may know about a measurement besides the value of its metric.
 
     Attributes:
-        epoch: Epochs finished, from 1.
-        rate: Learning rate of the epoch that ended; None where nobody says.
-        lowest_rate_ahead: The lowest rate that the schedule will change to, a plan and no observation; infinite
-            where it will not change any more, None where there is no telling.
-        horizon: Epochs that were planned; None for no end.
-        values: All signals of this look by name, for rules that read more than one.
+        epoch: Number of finished epochs, counted from 1.
+        lr: Learning rate at the end of the epoch; None if it is unknown.
+        min_future_lr: The lowest learning rate that the schedule will still set, as planned and not as observed;
+            infinite if the rate will not change any more, None if the schedule is unknown.
+        metrics: All metrics of this measurement by name, for rules that read more than one.
     """
 
     epoch: int
     lr: float | None = None
     min_future_lr: float | None = None
-    horizon: int | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a rule says after a look.
+    """The result of a rule after one measurement.
 
     Attributes:
-        stop: Whether to stop now. Not kept: a rule that is not obeyed may think better of it.
-        best_epoch: The look that the rule would keep, so far; None before the first value.
-        score: The value as the rule judges it, smoothed; NaN where this look has none.
-        reason: Why, in words.
+        stop: Whether to stop now. It is not latched: if training goes on, a later decision may be False again.
+        best_epoch: The epoch whose weights the rule would keep so far; None before the first value.
+        score: The value that the rule compared, after its smoothing; NaN if the measurement has no value.
+        reason: The reason in words.
     """
 
     stop: bool
@@ -55,38 +54,51 @@ class Decision:
 
 
 class Rule(ABC):
-    """Says after each look whether to stop. Subclasses are frozen dataclasses: their options and nothing else."""
+    """Base class of all stopping rules.
+
+    Subclasses are frozen dataclasses whose fields are the options of the rule; everything that changes during a run
+    belongs to the state.
+
+    Example:
+        >>> from lightning_factorlens.stopping import EpochInfo, Patience
+        >>> rule = Patience(patience=1)
+        >>> state = rule.start()
+        >>> state, first = rule.step(state, 0.5, EpochInfo(epoch=1))
+        >>> state, second = rule.step(state, 0.7, EpochInfo(epoch=2))
+        >>> first.stop, second.stop, second.best_epoch
+        (False, True, 1)
+    """
 
     @abstractmethod
     def start(self) -> State:
-        """The state before the first look."""
+        """Returns the state before the first measurement."""
 
     @abstractmethod
-    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
-        """One look.
+    def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
+        """Processes one measurement.
 
         Args:
-            state: From `start` or the last step; left as it is.
-            value: The signal, lower is better. NaN or infinite counts as no value: the state stays, and the verdict
-                is to go on.
-            look: When that was.
+            state: The state from `start` or from the previous step. It is not modified.
+            value: The value of the metric; lower is better. NaN and infinity count as a missing value: the rule's
+                comparisons stay as they were, and the decision is not to stop.
+            info: The epoch of the measurement, its learning rate and its other metrics.
 
         Returns:
-            The new state and the verdict.
+            The new state and the decision.
         """
 
     @property
     def metrics(self) -> tuple[str, ...]:
-        """Names of the signals that are read from ``look.values``."""
+        """Names of the metrics that the rule reads from ``info.metrics``."""
         return ()
 
 
 @dataclass(frozen=True)
-class WrappingRule(Rule):
-    """A rule around another one.
+class RuleWrapper(Rule):
+    """Base class of rules that change what another rule receives or returns.
 
     Attributes:
-        rule: The one inside.
+        rule: The wrapped rule.
     """
 
     rule: Rule
@@ -96,40 +108,10 @@ class WrappingRule(Rule):
             raise ValueError(f"rule: must be a rule such as Patience(), found {self.rule!r}.")
 
     def start(self) -> State:
-        """That of the rule inside."""
+        """Returns the initial state of the wrapped rule."""
         return self.rule.start()
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """Those of the rule inside."""
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that the wrapped rule reads."""
         return self.rule.metrics
-
-
-class ScoringRule(Rule):
-    """A rule whose best look is the one with the lowest score so far, the first of equals."""
-
-    def start(self) -> State:
-        """Nothing seen."""
-        return {"best_epoch": None, "best": math.inf, **self._start()}
-
-    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
-        """Scores the value, keeps the best, then decides."""
-        if not math.isfinite(value):
-            return state, Decision(False, state["best_epoch"], math.nan, "this look has no value")
-        state, score = self._score(dict(state), value)
-        if score < state["best"]:
-            state = {**state, "best": score, "best_epoch": look.epoch}
-        state, stop, reason = self._decide(state, value, score)
-        return state, Decision(stop, state["best_epoch"], score, reason)
-
-    @abstractmethod
-    def _start(self) -> State:
-        """What the rule keeps besides the best look."""
-
-    @abstractmethod
-    def _score(self, state: State, value: float) -> tuple[State, float]:
-        """The value as the rule judges it; ``state`` is a copy, whose lists are not."""
-
-    @abstractmethod
-    def _decide(self, state: State, value: float, score: float) -> tuple[State, bool, str]:
-        """Whether to stop and why; ``state`` knows already whether this look is the best."""

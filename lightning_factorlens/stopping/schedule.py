@@ -1,8 +1,8 @@
-"""Rules that know what the learning rate does: signals follow the rate as well as the learning.
+"""Rules that take the learning-rate schedule into account.
 
-While a rate warms up the network changes little, and its predictions agree with each other for that reason. While a
-rate is still to be annealed every label-free signal of the project's first study stopped too early: the last epochs, at
-the lowest rates, bring the improvement.
+Label-free metrics depend on the learning rate as well as on the progress of training. While the rate warms up, the
+network changes little, and its predictions are stable for that reason alone. While the rate is still to be annealed,
+stopping is premature, because the last epochs at the lowest rates bring a large part of the improvement.
 """
 
 from __future__ import annotations
@@ -12,19 +12,27 @@ from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State, WrappingRule
+from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, RuleWrapper, State
 
-#: Rates that differ by less are the same.
-SAME = 1e-6
+#: Learning rates with a smaller relative difference count as equal.
+RELATIVE_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class MinEpochs(WrappingRule):
-    """A rule that looks on from the start but may not stop before an epoch.
+class MinEpochs(RuleWrapper):
+    """Evaluates a rule from the first measurement on but allows no stop before a given epoch.
 
     Attributes:
-        rule: Whose verdict counts afterwards.
-        epochs: Epochs that are trained in any case.
+        rule: The rule whose decision counts from that epoch on.
+        epochs: Number of epochs that are trained in any case, at least 0.
+
+    Raises:
+        ValueError: An option is out of its range.
+
+    Example:
+        >>> from lightning_factorlens.stopping import MinEpochs, Patience, replay
+        >>> [decision.stop for decision in replay(MinEpochs(Patience(patience=1), epochs=4), [1.0, 2.0, 3.0, 4.0])]
+        [False, False, False, True]
     """
 
     epochs: int
@@ -33,53 +41,69 @@ class MinEpochs(WrappingRule):
         super().__post_init__()
         check_int("epochs", self.epochs, 0)
 
-    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
-        """The rule's, without a stop that comes too early."""
-        state, verdict = self.rule.step(state, value, look)
-        if verdict.stop and look.epoch < self.epochs:
-            verdict = replace(verdict, stop=False, reason=f"not before epoch {self.epochs}: {verdict.reason}")
-        return state, verdict
+    def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
+        """Steps the wrapped rule and withdraws a decision to stop that comes too early."""
+        state, decision = self.rule.step(state, value, info)
+        if decision.stop and info.epoch < self.epochs:
+            decision = replace(decision, stop=False, reason=f"not before epoch {self.epochs}: {decision.reason}")
+        return state, decision
 
 
 @dataclass(frozen=True)
-class _Waiting(WrappingRule):
-    """A rule that begins anew whenever a wait is over; during a wait the latest look counts as the best."""
+class DelayedRule(RuleWrapper):
+    """Base class of rules that wait for the learning rate.
+
+    During a wait the newest measurement counts as the best; after each wait the wrapped rule starts anew.
+    """
 
     def start(self) -> State:
-        """No look seen."""
-        return {"rule": self.rule.start(), "best_epoch": None, **self._start()}
+        """Returns the state before the first measurement."""
+        return {"rule": self.rule.start(), "best_epoch": None, **self._initial_state()}
 
-    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
-        """Looks at the rate, and asks the rule unless waiting."""
-        state, why = self._wait(state, look)
-        if why:
-            seen = math.isfinite(value)
-            best = look.epoch if seen else state["best_epoch"]
-            state = {**state, "rule": self.rule.start(), "best_epoch": best}
-            return state, Decision(False, best, value if seen else math.nan, why)
-        inner, verdict = self.rule.step(state["rule"], value, look)
-        if verdict.best_epoch is None:  # no value yet since the wait was over
-            verdict = replace(verdict, best_epoch=state["best_epoch"])
-        return {**state, "rule": inner, "best_epoch": verdict.best_epoch}, verdict
-
-    @abstractmethod
-    def _start(self) -> State:
-        """What is kept of the rates."""
+    def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
+        """Evaluates the learning rate, and steps the wrapped rule unless there is a wait."""
+        state, wait_reason = self._update_wait(state, info)
+        if wait_reason:
+            has_value = math.isfinite(value)
+            best_epoch = info.epoch if has_value else state["best_epoch"]
+            score = value if has_value else math.nan
+            state = {**state, "rule": self.rule.start(), "best_epoch": best_epoch}
+            return state, Decision(False, best_epoch, score, wait_reason)
+        rule_state, decision = self.rule.step(state["rule"], value, info)
+        if decision.best_epoch is None:  # the wrapped rule has received no value since the wait ended
+            decision = replace(decision, best_epoch=state["best_epoch"])
+        return {**state, "rule": rule_state, "best_epoch": decision.best_epoch}, decision
 
     @abstractmethod
-    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
-        """The state with this look's rate, and why to wait, empty for not at all."""
+    def _initial_state(self) -> State:
+        """Returns what is kept of the learning rates."""
+
+    @abstractmethod
+    def _update_wait(self, state: State, info: EpochInfo) -> tuple[State, str]:
+        """Returns the state updated with this learning rate, and the reason to wait; an empty reason means no wait."""
 
 
 @dataclass(frozen=True)
-class AfterWarmup(_Waiting):
-    """A rule that sees nothing of the warm-up: of the first epochs, and of those whose rate rises.
+class AfterWarmup(DelayedRule):
+    """Starts a rule when the learning-rate warm-up is over.
 
-    The first look never counts: nobody can tell yet whether the rate rises.
+    The warm-up (Goyal et al. 2017, "Accurate, large minibatch SGD: training ImageNet in 1 hour") consists of the first
+    ``epochs`` epochs and of those that follow while the rate rises. The first measurement never reaches the rule,
+    since a single rate does not show whether the rate rises. A warm-up that has ended does not begin again.
 
     Attributes:
-        rule: Sees what comes afterwards.
-        epochs: Epochs that count as warm-up in any case.
+        rule: The rule that receives the measurements after the warm-up.
+        epochs: Number of epochs that belong to the warm-up in any case, at least 0.
+
+    Raises:
+        ValueError: An option is out of its range.
+
+    Example:
+        >>> from lightning_factorlens.stopping import AfterWarmup, Patience, epoch_infos, replay
+        >>> infos = epoch_infos(5, lrs=[0.1, 0.2, 0.3, 0.3, 0.3])
+        >>> decisions = replay(AfterWarmup(Patience(patience=1)), [1.0, 2.0, 3.0, 2.5, 2.6], infos)
+        >>> [decision.best_epoch for decision in decisions], decisions[-1].stop
+        ([1, 2, 3, 4, 4], True)
     """
 
     epochs: int = 0
@@ -88,31 +112,45 @@ class AfterWarmup(_Waiting):
         super().__post_init__()
         check_int("epochs", self.epochs, 0)
 
-    def _start(self) -> State:
-        return {"last": 0.0, "over": False}
+    def _initial_state(self) -> State:
+        return {"last_lr": 0.0, "is_over": False}
 
-    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
-        if state["over"]:
+    def _update_wait(self, state: State, info: EpochInfo) -> tuple[State, str]:
+        if state["is_over"]:
             return state, ""
-        rises = look.lr is not None and look.lr > state["last"] * (1 + SAME)
-        over = not rises and look.epoch > self.epochs
-        return {**state, "last": look.lr or 0.0, "over": over}, "" if over else "the learning rate is warming up"
+        rises = info.lr is not None and info.lr > state["last_lr"] * (1 + RELATIVE_TOLERANCE)
+        is_over = not rises and info.epoch > self.epochs
+        wait_reason = "" if is_over else "the learning rate is warming up"
+        return {**state, "last_lr": info.lr or 0.0, "is_over": is_over}, wait_reason
 
 
 @dataclass(frozen=True)
-class AfterAnnealing(_Waiting):
-    """A rule that begins when the learning rate has been annealed.
+class AfterAnnealing(DelayedRule):
+    """Starts a rule when the learning rate has been annealed.
 
-    Where the schedule is known (``look.lowest_rate_ahead``) it waits while a lower rate is still to come and the
-    present one is above ``floor`` of the highest so far. Where it is not, it waits while the rate has fallen within the
-    last ``settle`` looks. A constant rate, and one that nobody tells, is not waited for.
+    If the schedule is known (``info.min_future_lr``), the rule waits as long as a lower rate is still to come and the
+    current one is above ``floor`` times the highest rate so far. If it is unknown, the rule waits as long as the rate
+    has fallen within the last ``patience`` measurements. A constant rate and an unknown rate cause no wait.
 
     Attributes:
-        rule: Begins anew whenever a wait is over.
-        floor: Share of the highest rate below which a rate counts as annealed.
-        settle: Looks without a fall after which an unknown schedule counts as done.
-        meanwhile: A rule that says during a wait which look is the best and whether to stop, such as `Risen`, for
-            networks that go wrong before the rate has fallen; without one the latest look is best and nothing stops.
+        rule: The rule that starts anew whenever a wait is over.
+        floor: Fraction of the highest rate at or below which a rate counts as annealed, at least 0 and below 1.
+        patience: Number of measurements without a fall after which an unknown schedule counts as finished, at least 1.
+        while_waiting: The rule that determines the best epoch and whether to stop during a wait, for networks that
+            deteriorate before the rate has fallen, such as `GeneralizationLoss`. With None the newest measurement is
+            the best and nothing stops a wait.
+
+    Raises:
+        ValueError: An option is out of its range.
+
+    Example:
+        >>> from lightning_factorlens.stopping import AfterAnnealing, Patience, epoch_infos, replay
+        >>> infos = epoch_infos(5, lrs=[1.0, 1.0, 0.1, 0.1, 0.1])
+        >>> decisions = replay(AfterAnnealing(Patience(patience=1)), [1.0, 2.0, 1.5, 1.4, 1.6], infos)
+        >>> [decision.stop for decision in decisions]
+        [False, False, False, False, True]
+        >>> decisions[0].reason
+        'the learning rate is 1 and will fall to 0.1'
     """
 
     floor: float = 0.01
@@ -122,44 +160,53 @@ class AfterAnnealing(_Waiting):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.while_waiting is not None and not isinstance(self.while_waiting, Rule):
-            raise ValueError(f"meanwhile: must be a rule such as Risen() or None, found {self.while_waiting!r}.")
-        check_int("settle", self.patience, 1)
+            raise ValueError(
+                f"while_waiting: must be a rule such as GeneralizationLoss() or None, found {self.while_waiting!r}."
+            )
+        check_int("patience", self.patience, 1)
         if not isinstance(self.floor, (int, float)) or not 0 <= self.floor < 1:
             raise ValueError(f"floor: must be at least 0 and below 1, found {self.floor!r}.")
 
     def start(self) -> State:
-        """No look seen."""
-        return {**super().start(), "meanwhile": None if self.while_waiting is None else self.while_waiting.start()}
+        """Returns the state before the first measurement."""
+        waiting_state = None if self.while_waiting is None else self.while_waiting.start()
+        return {**super().start(), "while_waiting": waiting_state}
 
-    def step(self, state: State, value: float, look: EpochInfo) -> tuple[State, Decision]:
-        """Looks at the rate, and asks the rule, or during a wait the one for the meanwhile."""
-        new, verdict = super().step(state, value, look)
-        if self.while_waiting is None or not self._wait(state, look)[1]:
-            return new, verdict
-        inner, other = self.while_waiting.step(state["meanwhile"], value, look)
-        kept = [epoch for epoch in (state["best_epoch"], other.best_epoch) if epoch is not None]
-        best = max(kept, default=None)  # never back to a look whose checkpoint is gone
-        other = replace(other, best_epoch=best, reason=f"{verdict.reason}; {other.reason}")
-        return {**new, "meanwhile": inner, "best_epoch": best}, other
+    def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
+        """Evaluates the learning rate, then steps the wrapped rule, or during a wait the rule ``while_waiting``."""
+        new_state, decision = super().step(state, value, info)
+        _, wait_reason = self._update_wait(state, info)
+        if self.while_waiting is None or not wait_reason:
+            return new_state, decision
+        waiting_state, waiting = self.while_waiting.step(state["while_waiting"], value, info)
+        # never return to an earlier epoch: its checkpoint has been overwritten by a later best one
+        candidates = [epoch for epoch in (state["best_epoch"], waiting.best_epoch) if epoch is not None]
+        best_epoch = max(candidates, default=None)
+        waiting = replace(waiting, best_epoch=best_epoch, reason=f"{decision.reason}; {waiting.reason}")
+        return {**new_state, "while_waiting": waiting_state, "best_epoch": best_epoch}, waiting
 
     @property
-    def signals(self) -> tuple[str, ...]:
-        """Those of both rules."""
-        also = () if self.while_waiting is None else self.while_waiting.metrics
-        return tuple(dict.fromkeys((*self.rule.metrics, *also)))
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that either rule reads."""
+        if self.while_waiting is None:
+            return self.rule.metrics
+        return tuple(dict.fromkeys((*self.rule.metrics, *self.while_waiting.metrics)))
 
-    def _start(self) -> State:
-        return {"peak": 0.0, "last": 0.0, "still": self.patience}
+    def _initial_state(self) -> State:
+        return {"max_lr": 0.0, "last_lr": 0.0, "n_since_fall": self.patience}
 
-    def _wait(self, state: State, look: EpochInfo) -> tuple[State, str]:
-        rate, ahead = look.lr, look.min_future_lr
-        if rate is None:
+    def _update_wait(self, state: State, info: EpochInfo) -> tuple[State, str]:
+        lr = info.lr
+        if lr is None:
             return state, ""
-        still = 0 if rate < state["last"] * (1 - SAME) else state["still"] + 1
-        state = {**state, "last": rate, "still": still, "peak": max(state["peak"], rate)}
-        if rate <= self.floor * state["peak"]:
+        falls = lr < state["last_lr"] * (1 - RELATIVE_TOLERANCE)
+        n_since_fall = 0 if falls else state["n_since_fall"] + 1
+        max_lr = max(state["max_lr"], lr)
+        state = {**state, "last_lr": lr, "n_since_fall": n_since_fall, "max_lr": max_lr}
+        if lr <= self.floor * max_lr:
             return state, ""
-        if ahead is None:
-            return state, f"the learning rate fell to {rate:.3g} {still} looks ago" if still < self.patience else ""
-        falls = ahead < rate * (1 - SAME)
-        return state, f"the learning rate is {rate:.3g} and will fall to {ahead:.3g}" if falls else ""
+        if info.min_future_lr is None:
+            fell_recently = n_since_fall < self.patience
+            return state, f"the learning rate fell to {lr:.3g} {n_since_fall} measurements ago" if fell_recently else ""
+        will_fall = info.min_future_lr < lr * (1 - RELATIVE_TOLERANCE)
+        return state, f"the learning rate is {lr:.3g} and will fall to {info.min_future_lr:.3g}" if will_fall else ""

@@ -1,25 +1,42 @@
-"""Smoothing that sees only the past: a running median against outliers, then an exponential mean against noise.
+"""Causal smoothing of a metric: a running median against outliers, then an exponential mean against noise.
 
-s_t = weight · median(c_{t−window+1} … c_t) + (1 − weight) · s_{t−1}, s_1 = c_1. The project's first study used a window
-of 3 and a weight of ½.
+``Smoothing`` is the filter, ``Smoothed`` applies it once for a whole tree of rules.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.stopping.rule import State
+from lightning_factorlens.stopping.rule import Decision, EpochInfo, RuleWrapper, State
 
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The identity unless told otherwise.
+    """A running median followed by an exponentially weighted mean; with the default options the identity.
+
+    s_t = weight · median(c_{t−window+1}, …, c_t) + (1 − weight) · s_{t−1}, with s_1 = c_1. The exponentially weighted
+    mean is that of Roberts (1959), "Control chart tests based on geometric moving averages".
 
     Attributes:
-        window: Looks in the median, at first as many as there are; 1 for none.
-        weight: Of the new median against what was; 1 for no exponential mean.
+        window: Number of values in the median, at least 1; the first medians use the values that exist so far.
+        weight: Weight of the new median in the mean, above 0 and at most 1; with 1 there is no exponential mean.
+
+    Raises:
+        ValueError: An option is out of its range.
+
+    Example:
+        >>> smoothing = Smoothing(window=3, weight=0.5)
+        >>> state = smoothing.start()
+        >>> for value in [4.0, 4.0, 100.0, 2.0]:
+        ...     state, smoothed = smoothing.step(state, value)
+        ...     print(smoothed)
+        4.0
+        4.0
+        4.0
+        4.0
     """
 
     window: int = 1
@@ -31,18 +48,54 @@ class Smoothing:
             raise ValueError(f"weight: must be above 0 and at most 1, found {self.weight!r}.")
 
     def start(self) -> State:
-        """Nothing seen."""
-        return {"recent": [], "smooth": None}
+        """Returns the state before the first value."""
+        return {"recent": [], "smoothed": None}
 
     def step(self, state: State, value: float) -> tuple[State, float]:
-        """One value in, the smoothed series' newest out."""
+        """Processes one finite value and returns the new state and the newest value of the smoothed series."""
         recent = [*state["recent"], value][-self.window :]
-        middle, last = float(median(recent)), state["smooth"]
-        smooth = middle if last is None else self.weight * middle + (1 - self.weight) * last
-        return {"recent": recent, "smooth": smooth}, smooth
+        middle = float(median(recent))
+        previous = state["smoothed"]
+        smoothed = middle if previous is None else self.weight * middle + (1 - self.weight) * previous
+        return {"recent": recent, "smoothed": smoothed}, smoothed
 
 
-#: Every value as it is.
+#: Leaves every value as it is.
 NO_SMOOTHING = Smoothing()
-#: That of the project's first study.
+#: A running median of three values and a weight of one half.
 DEFAULT_SMOOTHING = Smoothing(window=3, weight=0.5)
+
+
+@dataclass(frozen=True)
+class Smoothed(RuleWrapper):
+    """Passes the smoothed metric to the wrapped rule.
+
+    The smoothing goes on where a wrapped rule starts anew, for example after a wait for the learning rate. A rule that
+    applies a smoothing of its own would start from a single unsmoothed value there, and the noise of that value would
+    count as a minimum.
+
+    Attributes:
+        rule: A rule that does not smooth by itself. What it reads with `OnMetric` is not smoothed.
+        smoothing: The filter.
+
+    Example:
+        >>> from lightning_factorlens.stopping import Patience, replay
+        >>> rule = Smoothed(Patience(patience=2), Smoothing(weight=0.5))
+        >>> [decision.score for decision in replay(rule, [4.0, 2.0, 4.0])]
+        [4.0, 3.0, 3.5]
+    """
+
+    smoothing: Smoothing = DEFAULT_SMOOTHING
+
+    def start(self) -> State:
+        """Returns the state before the first measurement."""
+        return {"rule": self.rule.start(), "smoothing": self.smoothing.start()}
+
+    def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
+        """Smooths the value for the wrapped rule; a missing value leaves the state of the smoothing unchanged."""
+        smoothing_state = state["smoothing"]
+        score = value
+        if math.isfinite(value):
+            smoothing_state, score = self.smoothing.step(smoothing_state, value)
+        rule_state, decision = self.rule.step(state["rule"], score, info)
+        return {"rule": rule_state, "smoothing": smoothing_state}, decision

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pretend import Pretended, pretended, send
+from fake_device import FakeDeviceTensor, fake_device, to_fake_device
 
 from lightning_factorlens.factorization import (
     HALS,
@@ -38,12 +38,7 @@ def through(monkeypatch):
     """Puts an inner solver of one's choice into HALS."""
 
     def use(make):
-        if hasattr(hals, "inner_solver"):
-            monkeypatch.setattr(hals, "inner_solver", lambda sizes, G, prox_=None: make(sizes, G))
-        else:
-            monkeypatch.setattr(
-                hals, "_sweep_", lambda groups, T, B, G, sweeps, prox_: make(groups.sizes, G).sweep_(T, B, sweeps)
-            )
+        monkeypatch.setattr(hals, "make_nnls_solver", lambda sizes, G, prox_=None: make(sizes, G))
 
     return use
 
@@ -70,10 +65,10 @@ def test_nothing_mixes_devices(planted, through, solver, signed):
         blocks[2] = Block("signed", "activation", blocks[2].samples - 1, (100,), signed=True)
     through(make_nnls_solver)
     expected = factorize(blocks, RANKS, solver=solver)
-    with pretended():
-        problem = CoupledProblem(moved(blocks, send))
+    with fake_device():
+        problem = CoupledProblem(moved(blocks, to_fake_device))
         found = factorize(problem.blocks, RANKS, solver=solver)
-        assert all(isinstance(t, Pretended) for t in (*found.F, *(w for ws in found.W for w in ws)))
+        assert all(isinstance(t, FakeDeviceTensor) for t in (*found.F, *(w for ws in found.W for w in ws)))
         warm = factorize(problem.blocks, RANKS, solver=solver, start=found.F)
         scopes = BlockGroups(problem)
         floors = scopes.svd_curves(scopes.curves(found))
@@ -88,23 +83,26 @@ def test_a_pass_never_waits_for_the_device(planted, through):
     through(ADMM)
     blocks = planted(r=8, sizes=(200, 300), N=64, noise=0.5, dtype=torch.float32)
     solver, groups = HALS(), ComponentGroups((1, 2, 2, 8))
-    with pretended() as record, torch.no_grad():
-        problem = CoupledProblem(moved(blocks, send))
-        state = solver.init(problem, groups, send(torch.rand(13, 64)))
+    with fake_device() as record, torch.no_grad():
+        problem = CoupledProblem(moved(blocks, to_fake_device))
+        state = solver.init(problem, groups, to_fake_device(torch.rand(13, 64)))
         state = solver.step(problem, groups, solver.step(problem, groups, state))
-        record.waits.clear()
+        record.synchronizations.clear()
         solver.step(problem, groups, state)
-    assert not record.waits
+    assert not record.synchronizations
 
 
 @pytest.mark.parametrize("sizes", [(1, 2, 2, 8), (3,), (4, 4)])
 def test_gram_matrices_are_the_same_elsewhere(sizes):
     groups, T = ComponentGroups(sizes), torch.rand(sum(sizes), 20, dtype=torch.float64)
     here = groups.grams(T)
-    with pretended():
-        there = groups.grams(send(T))
-        values = groups.quadratic_form(there, send(T)).cpu(), groups.expand(send(T[: len(sizes), 0])).cpu()
-    assert all(torch.allclose(a, b.held) for a, b in zip(here, there))
+    with fake_device():
+        there = groups.grams(to_fake_device(T))
+        values = (
+            groups.quadratic_form(there, to_fake_device(T)).cpu(),
+            groups.expand(to_fake_device(T[: len(sizes), 0])).cpu(),
+        )
+    assert all(torch.allclose(a, b.values) for a, b in zip(here, there))
     assert torch.allclose(groups.quadratic_form(here, T), values[0])
     assert torch.allclose(values[0].sum(), sum(g.square().sum() for g in here))  # ⟨T Tᵀ T, T⟩ = ‖T Tᵀ‖²
     assert torch.equal(groups.expand(T[: len(sizes), 0]), values[1])

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import (
     HALS,
     L1,
@@ -15,9 +16,11 @@ from lightning_factorlens.factorization import (
     GroupLasso,
     MultiplicativeUpdates,
     factorize,
+    fit,
     normalize_columns,
 )
 from lightning_factorlens.factorization.groups import ComponentGroups
+from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.results import Block
 
 SOLVERS = [HALS(), HALS(momentum=0.0), HALS(n_sampled_rows=64, n_final_iter=3), MultiplicativeUpdates()]
@@ -304,14 +307,16 @@ def test_group_lasso_switches_components_off_as_it_grows(planted):
         factorize(blocks, [2], solver=HALS(penalty_F=GroupLasso(1.0, [0, 1])))
 
 
-def test_streamed_blocks_give_the_same_fit(planted, monkeypatch):
-    import lightning_factorlens.factorization.problem as problem_module
-
+def test_streamed_blocks_give_the_same_fit(planted):
     blocks = planted(noise=0.3)
     solver = HALS(n_sampled_rows=32)
-    here = factorize(blocks, [2, 4], solver=solver)
-    monkeypatch.setattr(problem_module, "CHUNK", 7)
-    there = factorize(blocks, [2, 4], solver=solver, device="cpu")
-    torch.testing.assert_close(there.sse, here.sse, rtol=1e-4, atol=0)
-    warm, again = (factorize(blocks, [2, 4], solver=solver, device=d, start=here.F) for d in (None, "cpu"))
+    expected = factorize(blocks, [2, 4], solver=solver)
+    small_chunks = Partition(chunk_size=7)
+    streamed = StreamedProblem(blocks, "unit", "cpu", small_chunks)
+    found = fit(streamed, [2, 4], solver=solver)
+    torch.testing.assert_close(found.sse, expected.sse, rtol=1e-4, atol=0)
+    in_place = CoupledProblem(blocks, "unit", small_chunks)
+    warm, again = (fit(problem, [2, 4], solver=solver, start=expected.F) for problem in (in_place, streamed))
     torch.testing.assert_close(again.sse, warm.sse, rtol=1e-4, atol=0)
+    on_device = factorize(blocks, [2, 4], solver=solver, device="cpu")
+    torch.testing.assert_close(on_device.sse, expected.sse, rtol=1e-4, atol=0)

@@ -49,7 +49,7 @@ def problems(draw):
             X = X - X.mean()
         blocks.append(Block(f"b{i}", "activation", X, (m,), signed, draw(st.sampled_from([1.0, 7.5]))))
     ranks = draw(st.lists(st.integers(1, 12), min_size=1, max_size=4))
-    quick = {"screen_passes": 3, "sample_passes": 10}
+    quick = {"screening_iter": 3, "max_iter": 10}
     solver = draw(
         st.sampled_from(
             [
@@ -71,8 +71,8 @@ def check(problem):
         energy = [float(b.samples.double().square().sum()) for b in blocks]
         assert torch.isfinite(r.sse).all()
         assert (r.sse >= 0).all()
-        whole = math.fsum(w * w * b.expansion * e for w, b, e in zip(r.weights, blocks, energy))
-        weights = torch.tensor([w * w * b.expansion for w, b in zip(r.weights, blocks)], dtype=torch.float64)
+        whole = math.fsum(w * w * b.sampling_factor * e for w, b, e in zip(r.weights, blocks, energy))
+        weights = torch.tensor([w * w * b.sampling_factor for w, b in zip(r.weights, blocks)], dtype=torch.float64)
         total = (r.sse * weights).sum(1)
         assert (total <= whole * (1 + 1e-4)).all()
         if not any(b.signed for b in blocks):

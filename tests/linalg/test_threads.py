@@ -1,4 +1,4 @@
-"""Threads: as many as the work is worth, never more, and always put back."""
+"""The limit on threads: by amount of work, never above the present number, and always restored."""
 
 import subprocess
 import sys
@@ -10,27 +10,27 @@ from lightning_factorlens.linalg.threads import PER_THREAD, limit_threads
 
 
 @pytest.fixture
-def four():
+def four_threads():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("numbers", "few"), [(0, 1), (PER_THREAD, 1), (2 * PER_THREAD, 2), (100 * PER_THREAD, 4)])
-def test_a_thread_for_every_so_many_numbers(four, numbers, few):
+@pytest.mark.parametrize(("numbers", "limit"), [(0, 1), (PER_THREAD, 1), (2 * PER_THREAD, 2), (100 * PER_THREAD, 4)])
+def test_one_thread_is_used_per_16_million_numbers(four_threads, numbers, limit):
     with limit_threads(numbers):
-        assert torch.get_num_threads() == few
+        assert torch.get_num_threads() == limit
     assert torch.get_num_threads() == 4
 
 
-def test_they_are_put_back_when_the_work_fails(four):
+def test_the_number_of_threads_is_restored_when_the_work_fails(four_threads):
     with pytest.raises(ZeroDivisionError), limit_threads(1):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 4
 
 
-def test_a_look_leaves_the_threads_and_their_sums_as_they_were():
+def test_an_observation_leaves_the_threads_and_their_sums_unchanged():
     code = """
 import torch
 from lightning_factorlens import FactorLens

@@ -1,11 +1,11 @@
 """One row a run: the user's hyperparameters, and the last value of the lens's summaries."""
 
 import pytest
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink, logger_prefix
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
 from lightning_factorlens.loggers.hparams import flatten_params, table_columns, write_hparams
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink, logger_prefix
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 loggers = pytest.importorskip("lightning.pytorch.loggers")

@@ -4,9 +4,9 @@ import csv
 from types import SimpleNamespace
 
 import pytest
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 
 from lightning_factorlens.loggers.base import Sink
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 

@@ -1,9 +1,9 @@
 """Many scalars in one event are read back as if each had its own."""
 
 import pytest
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 

@@ -1,0 +1,113 @@
+"""Every use of a private attribute of lightning or torch, so that a new release of either is checked in one place.
+
+Tested with lightning 2.6.6 and torch 2.14.1 (with tensorboard 2.21.0). `tests/test_private_api.py` reads the other
+modules and fails if one of them uses such an attribute, and checks that every attribute named here exists in the
+installed versions. Nothing here imports lightning or tensorboard: their objects are only received.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+#: Base class of all convolutions and transposed convolutions of torch, lazy ones included.
+ConvolutionBase: type[_ConvNd] = _ConvNd
+
+
+def batches_that_stepped(trainer: Any) -> int:
+    """The step at which a ``Trainer`` logs: optimizer steps, counted once per batch."""
+    return int(trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def add_batches_that_stepped(trainer: Any, count: int) -> None:
+    """Moves the step at which a ``Trainer`` logs by ``count``."""
+    trainer.fit_loop.epoch_loop._batches_that_stepped += count
+
+
+def validation_data_source(trainer: Any) -> Any:
+    """Where a ``Trainer``'s fit loop will load its validation data from.
+
+    Returns:
+        An object with the methods ``is_defined()`` and ``dataloader()``.
+    """
+    return trainer.fit_loop.epoch_loop.val_loop._data_source
+
+
+def save_on_train_epoch_end_method(callback: Any) -> Callable[[Any], bool] | None:
+    """The method of ``ModelCheckpoint`` that says, for a trainer, whether it saves when the training epoch ends.
+
+    Returns:
+        The bound method; None for a callback of another kind.
+    """
+    found: Callable[[Any], bool] | None = getattr(callback, "_should_save_on_train_epoch_end", None)
+    return found
+
+
+def checks_on_train_epoch_end(callback: Any) -> bool | None:
+    """Whether an ``EarlyStopping`` checks when the training epoch ends; None before it has decided.
+
+    Returns:
+        True for a callback of another kind.
+    """
+    found: bool | None = getattr(callback, "_check_on_train_epoch_end", True)
+    return found
+
+
+def logger_name_prefix(logger: Any) -> Any:
+    """The ``prefix`` with which a logger of lightning was constructed; an empty string for other loggers."""
+    return getattr(logger, "_prefix", "")
+
+
+def default_hp_metric(logger: Any) -> bool:
+    """Whether a ``TensorBoardLogger`` writes a table of hyperparameters itself; False for other loggers."""
+    return bool(getattr(logger, "_default_hp_metric", False))
+
+
+def has_file_writer(summary_writer: Any) -> bool:
+    """Whether `file_writer` works for this object."""
+    return hasattr(summary_writer, "_get_file_writer")
+
+
+def file_writer(summary_writer: Any) -> Any:
+    """The ``FileWriter`` of a torch ``SummaryWriter``, which writes several values as one event."""
+    return summary_writer._get_file_writer()
+
+
+def wrapped_sampler(dataset: Any) -> Any:
+    """The user's sampler that lightning wrapped as the dataset of a ``DistributedSampler``; None for other datasets."""
+    return getattr(dataset, "_sampler", None)
+
+
+def sub_schedulers(scheduler: Any) -> Sequence[Any]:
+    """The schedulers that a ``ChainedScheduler`` or ``SequentialLR`` is made of; none for other schedulers."""
+    found: Sequence[Any] = getattr(scheduler, "_schedulers", ())
+    return found
+
+
+def registered_buffers(module: nn.Module) -> dict[str, Tensor | None]:
+    """The buffers that a module itself has registered, by name.
+
+    Returns:
+        The module's own dictionary: writing to it replaces a buffer, without the checks of ``setattr``.
+    """
+    return module._buffers
+
+
+def tensor_base(tensor: Tensor) -> Tensor | None:
+    """The tensor that ``tensor`` is a view of; None if it is no view."""
+    return tensor._base
+
+
+def uncompiled_path(path: str) -> str:
+    """The path of a module without the level that ``torch.compile`` inserts.
+
+    A compiled module below the root keeps a dot at the end, which distinguishes it from its wrapper.
+
+    Example:
+        >>> [uncompiled_path(path) for path in ("_orig_mod.layer1._orig_mod.0", "_orig_mod", "layer1._orig_mod")]
+        ['layer1.0', '', 'layer1.']
+    """
+    return path.replace("_orig_mod.", "").removesuffix("_orig_mod")

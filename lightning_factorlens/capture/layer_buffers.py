@@ -1,0 +1,140 @@
+"""Collecting one layer's outputs as a block: copied batch by batch, or kept in the autograd graph."""
+
+from __future__ import annotations
+
+import zlib
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.results import Block, LayerInfo
+
+
+def draw_features(layer: LayerInfo, max_neurons: int | None, seed: int) -> Tensor | None:
+    """Which neurons of a layer are captured.
+
+    Args:
+        layer: The layer; its name enters the draw, so that layers of equal width get different neurons.
+        max_neurons: At most so many.
+        seed: Seed of the draw.
+
+    Returns:
+        Indices into the flattened output of one sample, ascending; None for all of them.
+    """
+    n_features = torch.Size(layer.shape).numel()
+    if max_neurons is None or n_features <= max_neurons:
+        return None
+    generator = torch.Generator().manual_seed(seed + zlib.crc32(layer.name.encode()))
+    return torch.randperm(n_features, generator=generator)[:max_neurons].sort().values
+
+
+class LayerBuffer:
+    """The block of one layer, filled batch by batch with copies of its outputs.
+
+    Args:
+        layer: The layer, as traced.
+        max_neurons: At most so many of its neurons, see `draw_features`.
+        seed: Seed of that draw.
+        n_samples: Samples N of the whole probe.
+    """
+
+    def __init__(self, layer: LayerInfo, max_neurons: int | None, seed: int, n_samples: int) -> None:
+        self.layer = layer
+        self.n_features = torch.Size(layer.shape).numel()
+        self.n_samples = n_samples
+        self.features = draw_features(layer, max_neurons, seed)
+        self.samples: Tensor | None = None
+        self.n_filled = 0
+
+    def fill(self, output: Tensor, start: int) -> Tensor | None:
+        """Copies one batch's output into the rows from ``start`` on; must be called before the next layer runs.
+
+        Args:
+            output: Shape (n, …).
+            start: Index of its first sample in the probe.
+
+        Returns:
+            None: the forward pass goes on with the output as it is.
+
+        Raises:
+            RuntimeError: An output of another shape than in the traced forward pass.
+        """
+        flat = self.select(self.flatten(output.detach()))
+        if self.samples is None:
+            self.samples = flat.new_empty(self.n_samples, flat.shape[1], dtype=block_dtype(flat))
+        self.samples[start : start + len(flat)] = flat
+        self.n_filled += len(flat)
+        return None
+
+    def flatten(self, output: Tensor) -> Tensor:
+        """The output with one row for each sample, its size checked."""
+        flat = output.flatten(1)
+        if flat.shape[1] != self.n_features:
+            raise RuntimeError(
+                f"layer {self.layer.name!r}: found an output of shape {tuple(output.shape[1:])} for each sample, "
+                f"expected {self.layer.shape} as in the traced forward pass; a captured layer must not change its "
+                "shape with the data. Leave it out with `layers=`, or use a probe of equal sizes."
+            )
+        return flat
+
+    def select(self, flat: Tensor) -> Tensor:
+        """The columns of the captured neurons."""
+        if self.features is None:
+            return flat
+        self.features = self.features.to(flat.device)
+        return flat[:, self.features]
+
+    def block(self) -> Block:
+        """The filled block.
+
+        Raises:
+            RuntimeError: The layer did not run for every sample.
+        """
+        if self.samples is None or self.n_filled != self.n_samples:
+            raise RuntimeError(
+                f"layer {self.layer.name!r}: found outputs for {self.n_filled} of {self.n_samples} samples, because "
+                "the model's forward pass depends on the data. Leave the layer out with `layers=`."
+            )
+        sampling_factor = self.n_features / self.samples.shape[1]
+        return Block(
+            self.layer.name,
+            "activation",
+            self.samples,
+            self.layer.shape,
+            sampling_factor=sampling_factor,
+            kept_features=self.features,
+        )
+
+
+class GraphLayerBuffer(LayerBuffer):
+    """The block of one layer in a single forward pass, as a node of its autograd graph.
+
+    The rest of the forward pass is computed from the block, so that gradients with respect to it exist.
+    """
+
+    def fill(self, output: Tensor, start: int) -> Tensor | None:
+        """Keeps the output of all samples.
+
+        Args:
+            output: Shape (N, …).
+            start: 0, as there is one batch only.
+
+        Returns:
+            A tensor equal to the output and computed from the block, for the rest of the forward pass. It has memory of
+            its own: what overwrites it in place does not change the block.
+        """
+        flat = self.flatten(output)
+        selected = self.select(flat)
+        samples = selected.to(block_dtype(selected)).clone(memory_format=torch.contiguous_format)
+        if not samples.requires_grad:  # frozen weights: the graph begins here
+            samples = samples.detach().requires_grad_()
+        self.samples = samples
+        self.n_filled += len(samples)
+        if self.features is not None:
+            samples = flat.index_copy(1, self.features, samples.to(flat.dtype))
+        return torch.empty_like(output, requires_grad=False).copy_(samples.view(output.shape))
+
+
+def block_dtype(values: Tensor) -> torch.dtype:
+    """The dtype of a block of these values: float64 stays, all else becomes float32."""
+    return values.dtype if values.dtype == torch.float64 else torch.float32

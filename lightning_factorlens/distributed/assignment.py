@@ -1,0 +1,125 @@
+"""How samples, features and tasks are assigned to processes; every process computes the same assignment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from typing import TypeVar
+
+from lightning_factorlens.distributed.process_group import SingleProcess
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def ends_to_slices(ends: Sequence[int]) -> list[slice]:
+    """Converts the ends of consecutive intervals, the first of which starts at 0, to slices.
+
+    Example:
+        >>> ends_to_slices([2, 5])
+        [slice(0, 2, None), slice(2, 5, None)]
+    """
+    return [slice(start, stop) for start, stop in pairwise((0, *ends))]
+
+
+def split_evenly(length: int, world_size: int, unit: int = 1) -> list[slice]:
+    """Splits ``length`` items into one consecutive part per process; only the last unit may be incomplete.
+
+    Args:
+        length: Number of items.
+        world_size: Number of processes.
+        unit: Number of items that stay in one process.
+
+    Returns:
+        The items of each process. Their numbers of units differ by at most one.
+
+    Example:
+        >>> split_evenly(300, world_size=2, unit=128)
+        [slice(0, 128, None), slice(128, 300, None)]
+    """
+    n_units = -(-length // unit)
+    ends = [min(length, unit * (n_units * (rank + 1) // world_size)) for rank in range(world_size)]
+    return ends_to_slices(ends)
+
+
+def split_blocks(lengths: Sequence[int], world_size: int, unit: int) -> list[list[slice]]:
+    """Splits several blocks such that each process gets about the same total number of items.
+
+    The blocks are laid one after the other and cut at ``world_size`` − 1 places; a cut falls between two units of a
+    block, counted from the beginning of that block.
+
+    Args:
+        lengths: Number of items of each block.
+        world_size: Number of processes.
+        unit: Number of consecutive items that stay in one process.
+
+    Returns:
+        For each block the items of each process, which may be none.
+
+    Example:
+        >>> split_blocks([4, 2], world_size=2, unit=2)
+        [[slice(0, 2, None), slice(2, 4, None)], [slice(0, 0, None), slice(0, 2, None)]]
+    """
+    slices = []
+    offset = 0
+    for length in lengths:
+        ends = [0] * world_size
+        for start in range(0, length, unit):
+            stop = min(length, start + unit)
+            center = offset + (start + stop) / 2
+            rank = min(world_size - 1, int(world_size * center / sum(lengths)))
+            ends[rank] = stop
+        slices.append(ends_to_slices(list(accumulate(ends, max))))
+        offset += length
+    return slices
+
+
+def assign_greedy(costs: Sequence[float], loads: Sequence[float]) -> list[int]:
+    """Assigns tasks to processes: in order of descending cost, each to the process with the smallest load so far.
+
+    Args:
+        costs: Cost of each task.
+        loads: Load of each process before the assignment, in the same unit.
+
+    Returns:
+        The rank of a process for each task, the same in all processes.
+
+    Example:
+        >>> assign_greedy([5, 1, 4, 2], [0, 0])
+        [0, 0, 1, 1]
+    """
+    total_loads = list(loads)
+    owners = [0] * len(costs)
+    for task in sorted(range(len(costs)), key=lambda task: -costs[task]):
+        owner = total_loads.index(min(total_loads))
+        owners[task] = owner
+        total_loads[owner] += costs[task]
+    return owners
+
+
+def map_distributed(
+    process_group: SingleProcess,
+    run: Callable[[list[Task]], Sequence[Result]],
+    tasks: Sequence[Task],
+    costs: Sequence[float],
+) -> list[Result]:
+    """Runs every task in one of the processes and returns all results in every process.
+
+    Args:
+        process_group: The processes; all must call this function with the same tasks and costs.
+        run: Maps the tasks of this process to one picklable result each.
+        tasks: All tasks.
+        costs: Expected cost of each task, by which they are assigned (`assign_greedy`).
+
+    Returns:
+        One result per task, in the order of ``tasks``.
+
+    Example:
+        >>> map_distributed(SingleProcess(), lambda own: [task**2 for task in own], [1, 2, 3], [1.0, 1.0, 1.0])
+        [1, 4, 9]
+    """
+    owners = assign_greedy(costs, [0.0] * process_group.world_size)
+    own_tasks = [task for task, owner in zip(tasks, owners) if owner == process_group.rank]
+    results_by_rank = process_group.all_gather_object(run(own_tasks))
+    remaining = [iter(results) for results in results_by_rank]
+    return [next(remaining[owner]) for owner in owners]

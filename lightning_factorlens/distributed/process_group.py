@@ -1,0 +1,215 @@
+"""Collective operations over the processes of a run, with errors that all processes raise together.
+
+`SingleProcess` is a run of one process, in which every operation is the identity. `ProcessGroup` wraps the default
+group of torch.distributed. Every operation of it is a collective: all processes must call it, in the same order. A
+process that raised an exception would leave the others waiting in the next collective, so each collective begins with
+a small all-reduce in which every process reports whether it failed and which operation it is about to call. If one
+failed, or if the operations differ, all processes raise `PeerError` at that point (`synchronized_errors`).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+T = TypeVar("T")
+#: Backends that transfer only tensors in main memory.
+CPU_BACKENDS = ("gloo", "mpi")
+
+
+class PeerError(Exception):
+    """Raised in all processes when at least one of them failed; the message names the process and its error."""
+
+
+class SingleProcess:
+    """A run of one process: every collective operation is the identity.
+
+    Attributes:
+        rank: Index of this process, from 0.
+        world_size: Number of processes.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+
+    @contextmanager
+    def synchronized_errors(self) -> Iterator[None]:
+        """Returns a context in which an error in one process is raised in all, in the others as `PeerError`."""
+        yield
+
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """Returns the sum over the processes of tensors of one shape; ``tensor`` may be overwritten."""
+        return tensor
+
+    def all_reduce_min(self, values: Sequence[float]) -> list[float]:
+        """Returns the minimum over the processes of each value; in a `ProcessGroup`, NaN counts as −∞."""
+        return list(values)
+
+    def broadcast(self, tensor: Tensor) -> Tensor:
+        """Returns the tensor of process 0; the tensors of all processes must have one shape and dtype."""
+        return tensor
+
+    def broadcast_object(self, make: Callable[[], T]) -> T:
+        """Returns the result of ``make``, which only process 0 calls; the result must be picklable."""
+        return make()
+
+    def all_gather_object(self, value: T) -> list[T]:
+        """Returns the values of all processes, ordered by rank; they must be picklable."""
+        return [value]
+
+    def all_gather(self, tensor: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """Returns the flat tensors of all processes, ordered by rank.
+
+        Args:
+            tensor: Shape (lengths[rank],).
+            lengths: Length of each process's tensor; every process must know all of them.
+        """
+        return [tensor]
+
+    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
+        """Sends one part of a flat tensor to each process and receives one part from each.
+
+        Args:
+            tensor: Shape (Σ send_lengths,), the parts for the processes ordered by rank.
+            send_lengths: Length of the part sent to each process.
+            receive_lengths: Length of the part received from each process.
+
+        Returns:
+            Shape (Σ receive_lengths,), the parts ordered by the rank of their sender.
+        """
+        return tensor
+
+
+class ProcessGroup(SingleProcess):
+    """The default group of torch.distributed.
+
+    Args:
+        device: Device of this process's model.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.rank = dist.get_rank()
+        self.world_size = dist.get_world_size()
+        self._transfer_device = torch.device("cpu") if dist.get_backend() in CPU_BACKENDS else device
+        self._peer_error: PeerError | None = None
+
+    @contextmanager
+    def synchronized_errors(self) -> Iterator[None]:
+        """See `SingleProcess.synchronized_errors`; contexts must not be nested."""
+        try:
+            yield
+            self._handshake("end of the block")
+        except Exception as error:
+            if self._peer_error is None:  # otherwise the other processes have already been informed
+                with suppress(PeerError):
+                    self._handshake("failure", failure=f"{type(error).__name__}: {error}")
+            raise
+        finally:
+            self._peer_error = None
+
+    def all_reduce_sum(self, tensor: Tensor) -> Tensor:
+        """See `SingleProcess.all_reduce_sum`."""
+        buffer = tensor.to(self._transfer_device).contiguous()
+        self._handshake("all_reduce_sum", *tensor.shape)
+        dist.all_reduce(buffer)
+        return buffer.to(tensor.device)
+
+    def all_reduce_min(self, values: Sequence[float]) -> list[float]:
+        """See `SingleProcess.all_reduce_min`."""
+        comparable = torch.tensor(values, dtype=torch.float64).nan_to_num(nan=-torch.inf)
+        buffer = comparable.to(self._transfer_device)
+        self._handshake("all_reduce_min", len(values))
+        dist.all_reduce(buffer, op=dist.ReduceOp.MIN)
+        return buffer.tolist()
+
+    def broadcast(self, tensor: Tensor) -> Tensor:
+        """See `SingleProcess.broadcast`."""
+        buffer = tensor.to(self._transfer_device, copy=True).contiguous()
+        self._handshake("broadcast", *tensor.shape)
+        dist.broadcast(buffer, src=0)
+        return buffer.to(tensor.device)
+
+    def broadcast_object(self, make: Callable[[], T]) -> T:
+        """See `SingleProcess.broadcast_object`."""
+        values: list[Any] = [make() if self.rank == 0 else None]
+        self._handshake("broadcast_object")
+        dist.broadcast_object_list(values, src=0, device=self._transfer_device)
+        return values[0]
+
+    def all_gather_object(self, value: T) -> list[T]:
+        """See `SingleProcess.all_gather_object`."""
+        self._handshake("all_gather_object")
+        return self._gather_objects(value)
+
+    def all_gather(self, tensor: Tensor, lengths: Sequence[int]) -> list[Tensor]:
+        """See `SingleProcess.all_gather`."""
+        # Some backends require tensors of one length, so all are padded to the longest.
+        padded = tensor.new_zeros(max(lengths), device=self._transfer_device)
+        padded[: len(tensor)] = tensor
+        buffers = [torch.empty_like(padded) for _ in lengths]
+        self._handshake("all_gather", *lengths)
+        dist.all_gather(buffers, padded)
+        return [buffer[:length].to(tensor.device) for buffer, length in zip(buffers, lengths)]
+
+    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
+        """See `SingleProcess.all_to_all`."""
+        buffer = tensor.to(self._transfer_device).contiguous()
+        received = buffer.new_empty(sum(receive_lengths))
+        self._handshake("all_to_all")
+        dist.all_to_all_single(received, buffer, list(receive_lengths), list(send_lengths))
+        return received.to(tensor.device)
+
+    def _handshake(self, operation: str, *sizes: int, failure: str | None = None) -> None:
+        """Checks that no process failed and that all are about to call the same operation.
+
+        It is called after the operation's buffers were allocated, so that a failed allocation is reported, too.
+
+        Raises:
+            PeerError: In all processes, including the one that failed. Until the end of `synchronized_errors` every
+                further operation of this process raises it again.
+        """
+        if self._peer_error is not None:
+            raise self._peer_error
+        checksum = zlib.crc32(repr((operation, sizes)).encode())
+        status = [failure is not None, checksum, -checksum]
+        buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
+        dist.all_reduce(buffer, op=dist.ReduceOp.MAX)
+        any_failed, highest, negated_lowest = buffer.tolist()
+        if any_failed or highest != -negated_lowest:
+            report = failure
+            if not any_failed:
+                report = f"called {operation}{sizes} while another process called a different operation"
+            reports = enumerate(self._gather_objects(report))
+            self._peer_error = PeerError("; ".join(f"process {rank}: {report}" for rank, report in reports if report))
+            raise self._peer_error
+
+    def _gather_objects(self, value: Any) -> list[Any]:
+        values: list[Any] = [None] * self.world_size
+        dist.all_gather_object(values, value)
+        return values
+
+
+def get_process_group(device: torch.device, world_size: int) -> SingleProcess:
+    """Returns the processes that share the work of an observation.
+
+    Args:
+        device: Device of this process's model.
+        world_size: Number of processes that hold the same model.
+
+    Returns:
+        The default group of torch.distributed if it is initialized and has ``world_size`` > 1 processes, otherwise
+        `SingleProcess`.
+
+    Example:
+        >>> get_process_group(torch.device("cpu"), world_size=1).rank
+        0
+    """
+    if world_size > 1 and dist.is_available() and dist.is_initialized() and dist.get_world_size() == world_size:
+        return ProcessGroup(device)
+    return SingleProcess()

@@ -1,0 +1,59 @@
+"""Norms of feature rows, computed in one iteration over a block that also detects NaN and infinite values."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.results import Block
+
+#: Rows whose squares are added up in float32; so few that the sum keeps its digits.
+ROWS_PER_SUM = 64
+
+
+def feature_row_norms(block: Block) -> Tensor:
+    """Computes the norm of every feature row of a block.
+
+    Args:
+        block: Samples of shape (N, features).
+
+    Returns:
+        Shape (features,), float64.
+
+    Raises:
+        ValueError: Values that are NaN or infinite.
+
+    Example:
+        >>> feature_row_norms(Block("relu1", "activation", torch.tensor([[3.0, 0.0], [4.0, 1.0]]), (2,)))
+        tensor([5., 1.], dtype=torch.float64)
+    """
+    norms = _column_norms(block.samples)
+    total = float(norms.sum())
+    if not 1e-12 < total < 1e15:  # the squares may have left the range of float32
+        norms = torch.linalg.vector_norm(block.samples, dim=0, dtype=torch.float64)
+        total = float(norms.sum())
+    if not math.isfinite(total):
+        n_bad = int((~torch.isfinite(block.samples)).sum())
+        raise ValueError(
+            f"blocks: block {block.name!r} has {n_bad} values that are NaN or infinite, of {block.samples.numel()}. "
+            "Check the layer's outputs on the probe, or leave the layer out with `layers=`."
+        )
+    return norms
+
+
+def _column_norms(samples: Tensor) -> Tensor:
+    """Returns ‖column‖, float64.
+
+    On the CPU, torch's reduction over the first dimension does not read memory in order and takes four times as long.
+    """
+    if samples.device.type != "cpu":
+        return torch.linalg.vector_norm(samples, dim=0).double()
+    total = samples.new_zeros(samples.shape[1], dtype=torch.float64)
+    for some_rows in samples.split(ROWS_PER_SUM):
+        squares = samples.new_zeros(samples.shape[1])
+        for row in some_rows.unbind(0):
+            squares.addcmul_(row, row)
+        total += squares
+    return total.sqrt_()

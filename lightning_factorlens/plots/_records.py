@@ -1,0 +1,35 @@
+"""What several figures read of an observation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_factorlens.results import LayerSpectrum, Observation, RankCurve
+
+
+def check_history(history: Sequence[Observation]) -> None:
+    """Refuses a history without observations.
+
+    Raises:
+        ValueError: ``history`` is empty.
+    """
+    if not history:
+        raise ValueError("history: must hold at least one observation, found none; draw after the first observation.")
+
+
+def total_curve(observation: Observation, measurement: str) -> RankCurve | None:
+    """The curve of all blocks together, or None where the measurement has no record."""
+    record = observation.get(measurement)
+    if record is None:
+        return None
+    curve: RankCurve | None = record.curves.get("total")
+    return curve
+
+
+def layer_spectra(observation: Observation) -> tuple[LayerSpectrum, ...]:
+    """The spectra of the weights; none where they were not measured."""
+    record = observation.get("weight_spectra")
+    if record is None:
+        return ()
+    spectra: tuple[LayerSpectrum, ...] = record.layers
+    return spectra

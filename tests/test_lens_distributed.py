@@ -1,0 +1,180 @@
+"""Observations by several processes: they equal those of a single one, and an error in one ends them in all."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import nn
+from worker_processes import error_of, run_in_processes
+
+from lightning_factorlens import FactorLens
+from lightning_factorlens.capture.signs import Denormalize, SubtractMin
+from lightning_factorlens.config import LensOptions
+from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.factorization import HALS, L1, MultiplicativeUpdates
+
+RANKS = (1, 2, 4)
+QUICK = HALS(n_init=2, max_iter=20)
+
+
+# ---- what every process runs
+
+
+def make_net(act=nn.ReLU):
+    """Layers of 9408 and 1352 neurons: more than are sampled, and the first is divided between two processes."""
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(1, 12, 3), act(), nn.MaxPool2d(2), nn.Conv2d(12, 8, 3, stride=1), act(), nn.Flatten()]
+    return nn.Sequential(*layers, nn.Linear(8 * 12 * 12, 5)).eval()
+
+
+@torch.no_grad()
+def train_a_little(model, step):
+    generator = torch.Generator().manual_seed(step)
+    for p in model.parameters():
+        p += 0.05 * p.std() * torch.randn(p.shape, generator=generator)
+
+
+@dataclass(frozen=True)
+class ScaledByTheLargest:
+    """A sign policy that needs all features of a layer."""
+
+    def __call__(self, block):
+        return [replace(block, samples=(block.samples - block.samples.min()) / block.samples.abs().max())]
+
+
+CASES = {
+    "large": (nn.ReLU, {"solver": QUICK}),
+    "small": (nn.ReLU, {"solver": QUICK, "max_neurons_per_layer": 500}),
+    "split": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": "split"}),
+    "semi": (
+        nn.Tanh,
+        {"solver": QUICK, "activation_sign_policy": "semi", "input_sign_policy": Denormalize([0.5], [0.5])},
+    ),
+    "shift": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": SubtractMin(), "weighting": "raw"}),
+    "a user's policy": (nn.Tanh, {"solver": QUICK, "activation_sign_policy": ScaledByTheLargest()}),
+    "multiplicative": (nn.ReLU, {"solver": MultiplicativeUpdates(max_iter=4)}),
+    "penalty": (nn.ReLU, {"solver": HALS(n_init=1, max_iter=4, penalty_W=L1(1e-3))}),
+    "several iterations": (nn.ReLU, {"solver": replace(QUICK, n_final_iter=3)}),
+}
+
+
+def observe(group, case, count=2, samples=150):
+    """The values of ``count`` observations, and the factors W of all of them."""
+    act, options = CASES[case]
+    images = torch.randn(samples, 1, 30, 30, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    options = LensOptions(**{"max_neurons_per_layer": None, "ranks": RANKS, **options})
+    lens = FactorLens(make_net(act), options, process_group=group)
+    observations = []
+    for step in range(count):
+        train_a_little(lens.model, step)
+        with group.synchronized_errors():
+            observations.append(lens.observe(images))
+    factors = [w for o in observations for factors_of_rank in o.factorization.W for w in factors_of_rank]
+    return [values(o) for o in observations], factors
+
+
+def values(o):
+    """Every number of an observation but the seconds, by name."""
+    found = {"consistency": o.consistency, "mean_alpha": o.alpha.mean_alpha if o.alpha else None}
+    for kind in ("curves", "svd_curves"):
+        for scope, curve in getattr(o, kind).items():
+            for name in ("rel_error", "rmse", "rel_sq_error"):
+                found |= {f"{kind}/{scope}/{name}/{r}": v for r, v in zip(curve.ranks, getattr(curve, name))}
+    found |= {f"effective_rank/{s}": v for s, v in o.effective_rank.items()}
+    found |= {f"rms/{s}": v for s, v in o.rms.items()}
+    found |= {f"rank@{r.tau}": r.rank for r in o.required_ranks}
+    found |= {f"alpha/{s.layer}": s.fit.alpha for s in o.spectra} | {f"λ/{s.layer}": s.lambda_max for s in o.spectra}
+    return found | {f"similarity/{s.layer}": s.mean_cosine for s in o.similarity}
+
+
+class BrokenSolver(HALS):
+    def finish(self, *_):
+        raise RuntimeError("broken solver")
+
+
+def observe_with_a_failure(group, failing_rank, where):
+    """Three observations; the second fails in one process, and the third must be what the second would have been."""
+
+    def hook(module, args, output):
+        if hook_is_broken:
+            raise RuntimeError("broken hook")
+
+    images = torch.rand(150, 1, 30, 30, generator=torch.Generator().manual_seed(1))
+    options = LensOptions(ranks=RANKS, max_neurons_per_layer=None, solver=QUICK)
+    lens = FactorLens(make_net(), options, process_group=group)
+    errors = []
+    lens.model[3].register_forward_hook(hook)
+
+    def attempt():
+        with group.synchronized_errors():
+            lens.observe(images)
+
+    for k in range(3):
+        is_failing = k == 1 and group.rank == failing_rank
+        before = lens.warm_start
+        hook_is_broken = is_failing and where == "hook"
+        if is_failing and where == "solver":
+            lens.options = replace(options, solver=BrokenSolver())
+        errors.append(error_of(attempt))
+        lens.options = options
+        if errors[-1] != "none":
+            lens.warm_start = before
+    return errors, [float(f.double().sum()) for f in lens.warm_start.F], lens.model.training
+
+
+def sharded_model(group):
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+
+    model = fully_shard(make_net(), mesh=init_device_mesh("cpu", (group.world_size,)))
+    return error_of(lambda: FactorLens(model, LensOptions(ranks=RANKS)).select_layers(torch.rand(8, 1, 30, 30)))
+
+
+def work(group):
+    return {
+        "hook": observe_with_a_failure(group, group.world_size - 1, "hook"),
+        "solver": observe_with_a_failure(group, 0, "solver"),
+        "no failure": observe_with_a_failure(group, None, ""),
+        "fully_shard": sharded_model(group),
+        "observations": {case: observe(group, case) for case in CASES},
+    }
+
+
+# ---- what must hold
+
+
+@pytest.fixture(scope="module", params=[2, pytest.param(4, marks=pytest.mark.slow)])
+def results(request, tmp_path_factory):
+    return run_in_processes(work, request.param, tmp_path_factory.mktemp("lens"))
+
+
+@pytest.mark.parametrize("where", ["hook", "solver"])
+def test_an_observation_that_fails_in_one_process_fails_in_all_and_changes_nothing(results, where):
+    failing_rank = {"hook": len(results) - 1, "solver": 0}[where]
+    for p, result in enumerate(results):
+        errors, warm_start, training = result[where]
+        own = f"RuntimeError: broken {where}"
+        expected = own if p == failing_rank else f"PeerError: process {failing_rank}: {own}"
+        assert errors == ["none", expected, "none"]
+        assert not training
+        assert warm_start != result["no failure"][1]  # there the factors were updated three times, not twice
+        assert warm_start == results[0][where][1]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_observations_equal_those_of_a_single_process(results, case):
+    expected, expected_factors = observe(SingleProcess(), case)
+    for result in results:
+        found, factors = result["observations"][case]
+        for a, b in zip(expected, found):
+            assert a.keys() == b.keys()
+            for name, value in a.items():
+                assert b[name] == pytest.approx(value, abs=1e-5, rel=1e-5, nan_ok=True), name
+        for w, v in zip(expected_factors, factors):
+            torch.testing.assert_close(v, w, rtol=1e-5, atol=1e-5)
+
+
+def test_a_model_with_sharded_parameters_is_refused_with_advice(results):
+    for result in results:
+        assert result["fully_shard"].startswith("ValueError: model: 6 parameters lie in pieces in several processes")
+        assert "first '0.weight'" in result["fully_shard"] and "Train with DDP" in result["fully_shard"]

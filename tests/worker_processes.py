@@ -1,0 +1,53 @@
+"""Runs a function in several processes of a gloo process group, and returns what it returned in each of them."""
+
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from lightning_factorlens.distributed import get_process_group
+
+TIMEOUT_SECONDS = 400
+
+
+def run_in_processes(work, world_size, folder):
+    """Calls ``work(process_group)`` in every process; fails the test if the processes do not end.
+
+    Args:
+        work: A function at the top level of a module, since the processes import it.
+        world_size: Number of processes.
+        folder: An empty folder for their results.
+
+    Returns:
+        The result of each process, ordered by rank.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    context = torch.multiprocessing.spawn(_main, (world_size, port, folder, work), nprocs=world_size, join=False)
+    for _ in range(TIMEOUT_SECONDS):
+        if context.join(timeout=1):
+            break
+    else:
+        for process in context.processes:
+            process.kill()
+        pytest.fail(f"the processes did not end within {TIMEOUT_SECONDS} seconds")
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world_size)]
+
+
+def _main(rank, world_size, port, folder, work):
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
+    result = work(get_process_group(torch.device("cpu"), world_size))
+    torch.save(result, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def error_of(call):
+    """The error that a call raises, as text; ``"none"`` if it raises none."""
+    try:
+        call()
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return "none"
