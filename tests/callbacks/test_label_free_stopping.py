@@ -12,7 +12,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from tests.callbacks.test_factorlens_callback import Net, Snapshot, loaders, scalars, train
 from torch.optim import lr_scheduler as schedules
 
 from lightning_factorlens import LabelFreeStopping
@@ -27,6 +26,7 @@ from lightning_factorlens.stopping import (
     replay,
 )
 from tests.callbacks import test_factorlens_callback as test_callback
+from tests.callbacks.test_factorlens_callback import Net, Snapshot, loaders, scalars, train
 
 MONITOR = "factorlens/consistency"
 
