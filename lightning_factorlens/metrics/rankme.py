@@ -14,7 +14,7 @@ from lightning_factorlens.linalg.svd import effective_rank
 
 
 def rankme(features: Tensor) -> float:
-    """exp of the entropy of the normalised singular values.
+    """Exp of the entropy of the normalised singular values.
 
     Args:
         features: Shape (N, …), one sample in each row; flattened, not centred, as in the paper.
