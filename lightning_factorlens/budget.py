@@ -3,8 +3,8 @@
 Every second of the run earns ``max_fraction`` seconds, an observation spends what it takes, and one that the credit
 does not cover is skipped. Its price is estimated as the larger of the last cost and the mean cost. The first
 observation is on credit: its price is not known before, and whatever monitors the lens needs a first value. From the
-second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for what that
-one took beyond its estimate.
+second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for what
+that one took beyond its estimate.
 """
 
 from __future__ import annotations

@@ -25,7 +25,13 @@ from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.linalg.threads import limit_threads
-from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
+from lightning_factorlens.measurements import (
+    Context,
+    Intermediates,
+    Measurement,
+    check_measurements,
+    default_measurements,
+)
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars, _text
 from lightning_factorlens.run_state import RunState, WarmStart
 
@@ -191,8 +197,7 @@ class FactorLens:
             step=step,
             process_group=self.process_group,
             cache=self._cache,
-            _forward=self._forward_outputs,
-            _previous_states=self.state.warm_start.states,
+            intermediates=Intermediates(forward_fn=self._forward_outputs, previous_states=self.state.warm_start.states),
         )
         records: dict[str, Record] = {}
         partition = self._measure_with_model(context, timer, records)
@@ -213,7 +218,7 @@ class FactorLens:
             return None
         with isolate_model(self.model), self.forward_context():
             with timer("capture"):
-                context._capture, partition = capture_distributed(
+                context.intermediates.capture, partition = capture_distributed(
                     self.process_group, self._capture, context.probe, self.layer_table
                 )
             for measurement in self.measurements:
@@ -243,7 +248,7 @@ class FactorLens:
 
     def _run(self, measurement: Measurement, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
         """One measurement, its record among the others."""
-        context._measurement = measurement.name
+        context.intermediates.measurement = measurement.name
         with timer(measurement.name):
             found = measurement.measure(context)
         if found is not None:
@@ -251,7 +256,7 @@ class FactorLens:
 
     def _finish(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> tuple[Observation, WarmStart]:
         """The observation, its records in the order of the measurements, its cost last."""
-        factorization = context._factorization
+        factorization = context.intermediates.factorization
         notes = list(context.notes)
         if factorization is not None:
             notes.insert(0, f"factorisation: {factorization.status}")
@@ -265,7 +270,7 @@ class FactorLens:
             notes=tuple(notes),
         )
         F = None if factorization is None else factorization.F
-        return observation, WarmStart(F, context._states)
+        return observation, WarmStart(F, context.intermediates.states)
 
     def _check_model(self) -> None:
         """Refuses parameters without values or in several processes."""
@@ -317,8 +322,8 @@ class FactorLens:
         start = self._warm_factors(len(context.probe))
         problem = make_problem(blocks, options.weighting, partition, options.solver, warm=start is not None)
         result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
-        context._problem = problem
-        context._factorization = result
+        context.intermediates.problem = problem
+        context.intermediates.factorization = result
 
     def _warm_factors(self, n_samples: int) -> tuple[Tensor, ...] | None:
         """The last factors, where they belong to these ranks and to as many samples."""

@@ -79,7 +79,6 @@ def test_imports_follow_the_order_of_the_packages(path):
             assert package in HEAVY[parts[0]], f"{path} imports {module}"
 
 
-
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_nothing_is_imported_by_string(path):
     source = path.read_text()

@@ -12,6 +12,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from tests.test_callback import Net, Snapshot, loaders, scalars, train
 from torch.optim import lr_scheduler as schedules
 
 from lightning_factorlens import LabelFreeStopping
@@ -28,7 +29,6 @@ from lightning_factorlens.stopping import (
     replay,
 )
 from tests import test_callback
-from tests.test_callback import Net, Snapshot, loaders, scalars, train
 
 SIGNAL = "factorlens/consistency"
 

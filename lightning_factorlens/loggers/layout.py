@@ -50,7 +50,7 @@ def scalar_layout(
             lines.setdefault(scalar.chart, []).append(_pattern(tag_prefix + scalar.tag.format(prefix=prefix)))
     charts: dict[str, list[str | list[str]]] = {}
     for title, patterns in lines.items():
-        charts[title] = margins[title] if title in margins else ["Multiline", patterns]
+        charts[title] = margins.get(title, ["Multiline", patterns])
     return {prefix: charts} if charts else {}
 
 

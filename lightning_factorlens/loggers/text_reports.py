@@ -14,8 +14,8 @@ from lightning_factorlens.results._text import format_number
 INTRODUCTION = (
     "A fixed probe of unlabeled images goes through the network. Inputs and activations of all layers are written "
     "together as a sum of a few non-negative components: each has a latent image at the input, neurons in every layer, "
-    "and a load on every probe image. No label is used. *Demo* is `examples/digits.py`: 600 handwritten digits, 40 % of "
-    "their labels drawn at random, 30 epochs (`--compare`)."
+    "and a load on every probe image. No label is used. *Demo* is `examples/digits.py`: 600 handwritten digits, 40 % "
+    "of their labels drawn at random, 30 epochs (`--compare`)."
 )
 #: The projector is not declared by a measurement: it shows F itself.
 PROJECTOR = ("Projector", "Every probe image where the components put it; colour it by its strongest component.")

@@ -178,7 +178,8 @@ def check_measurements(measurements: Sequence[Measurement]) -> tuple[Measurement
 def _check_measurement(measurement: Measurement) -> None:
     if not isinstance(measurement, Measurement):
         raise TypeError(
-            f"measurements: found {measurement!r}; give objects of classes derived from Measurement, e.g. Consistency()."
+            f"measurements: found {measurement!r}; give objects of classes derived from Measurement, such as "
+            "Consistency()."
         )
     name = getattr(measurement, "name", None)
     if not isinstance(name, str) or not re.fullmatch(r"\w+", name, flags=re.ASCII):

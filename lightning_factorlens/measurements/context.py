@@ -19,6 +19,29 @@ from lightning_factorlens.results import Factorization, RankCurve
 
 
 @dataclass
+class Intermediates:
+    """What the lens fills in while an observation is made; measurements read it through `Context`.
+
+    Attributes:
+        capture: The probe's activations and outputs.
+        problem: The blocks that are factorised.
+        factorization: Their factors.
+        forward_fn: Sends further batches through the model.
+        measurement: Name of the measurement that is running.
+        previous_states: What measurements kept at the last observation, by name.
+        states: What they keep for the next one.
+    """
+
+    capture: Capture | None = None
+    problem: CoupledProblem | None = None
+    factorization: Factorization | None = None
+    forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
+    measurement: str = ""
+    previous_states: Mapping[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
 class Context:
     """One observation in the making.
 
@@ -33,6 +56,7 @@ class Context:
         cache: A dictionary of the lens's own for expensive results; it lasts as long as the lens, no checkpoint keeps
             it, and a measurement must give the same numbers without it.
         notes: What readers of the numbers must know; see `note`.
+        intermediates: Filled in by the lens.
     """
 
     model: nn.Module
@@ -43,13 +67,7 @@ class Context:
     process_group: SingleProcess
     cache: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-    _capture: Capture | None = None
-    _problem: CoupledProblem | None = None
-    _factorization: Factorization | None = None
-    _forward: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    _previous_states: Mapping[str, Any] = field(default_factory=dict)
-    _states: dict[str, Any] = field(default_factory=dict)
-    _measurement: str = ""
+    intermediates: Intermediates = field(default_factory=Intermediates)
 
     @property
     def is_trained(self) -> bool:
@@ -59,17 +77,17 @@ class Context:
     @property
     def capture(self) -> Capture:
         """The probe's activations and outputs; needs ``"capture"``."""
-        return self._needed(self._capture, "capture")
+        return self._needed(self.intermediates.capture, "capture")
 
     @property
     def problem(self) -> CoupledProblem:
         """The blocks that were factorised; needs ``"factorization"``."""
-        return self._needed(self._problem, "factorization")
+        return self._needed(self.intermediates.problem, "factorization")
 
     @property
     def factorization(self) -> Factorization:
         """The factors; needs ``"factorization"``."""
-        return self._needed(self._factorization, "factorization")
+        return self._needed(self.intermediates.factorization, "factorization")
 
     @cached_property
     def block_groups(self) -> BlockGroups:
@@ -84,7 +102,7 @@ class Context:
     @property
     def state(self) -> Any:
         """What this measurement kept at the last observation; None before the first."""
-        return self._previous_states.get(self._measurement)
+        return self.intermediates.previous_states.get(self.intermediates.measurement)
 
     def keep_state(self, state: Any) -> None:
         """Keeps something for the next observation; checkpoints hold it.
@@ -92,7 +110,7 @@ class Context:
         Args:
             state: Tensors and plain types in dictionaries, lists and tuples.
         """
-        self._states[self._measurement] = state
+        self.intermediates.states[self.intermediates.measurement] = state
 
     def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
@@ -104,7 +122,7 @@ class Context:
         Returns:
             One tensor (N, K) for each copy that has such outputs.
         """
-        forward = self._needed(self._forward, "forward")
+        forward = self._needed(self.intermediates.forward_fn, "forward")
         return forward(probes, outputs)
 
     def note(self, text: str) -> None:
@@ -114,7 +132,7 @@ class Context:
     def _needed(self, value: Any, need: str) -> Any:
         if value is None:
             raise RuntimeError(
-                f"the measurement {self._measurement!r} reads something that it does not declare: add {need!r} to its "
+                f"the measurement {self.intermediates.measurement!r} reads something that it does not declare: add {need!r} to its "
                 "`needs`."
             )
         return value

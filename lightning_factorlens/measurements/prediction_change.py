@@ -14,7 +14,10 @@ CHART = "change of the predictions since the last observation"
 
 @dataclass(frozen=True)
 class PredictionChange(Measurement):
-    """Fraction of changed classes and mean total variation between two observations; see `metrics.prediction_changes`."""
+    """Fraction of changed classes and mean total variation between two observations.
+
+    See `lightning_factorlens.metrics.prediction_changes`.
+    """
 
     name: ClassVar[str] = "prediction_change"
     needs: ClassVar[frozenset[str]] = frozenset({"capture"})

@@ -85,8 +85,8 @@ def _scalars() -> tuple[Scalar, ...]:
 class WeightSpectra(Measurement):
     """The spectrum of every convolution and linear layer whose weight has changed, and its power law.
 
-    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3; Clauset,
-    Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
+    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3;
+    Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
     """
 
     name: ClassVar[str] = "weight_spectra"

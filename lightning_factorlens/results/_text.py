@@ -19,10 +19,10 @@ ERROR_HEADER = ("rank", "rel. error", "SVD error", "rmse")
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A header, a rule and the rows: the first column aligned to the left, the others to the right.
+    r"""A header, a rule and the rows: the first column aligned to the left, the others to the right.
 
     Example:
-        >>> print("\\n".join(format_table(("", "first"), [("consistency", "2.3")])))
+        >>> print("\n".join(format_table(("", "first"), [("consistency", "2.3")])))
                      first
         -----------  -----
         consistency    2.3

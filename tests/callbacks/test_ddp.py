@@ -7,11 +7,12 @@ import sys
 
 import pytest
 import torch
+from grouped_options import make_lens
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_factorlens import FactorLens, FactorLensCallback
+from lightning_factorlens import FactorLensCallback
 
 SCRIPT = '''
 import hashlib, json, sys, warnings

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -14,7 +15,6 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.capture.signs import Denormalize
 from lightning_factorlens.factorization import HALS, MultiplicativeUpdates
 from lightning_factorlens.metrics.consistency import alternating_shift

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger

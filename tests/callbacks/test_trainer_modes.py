@@ -4,14 +4,13 @@ import warnings
 
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
-
-from lightning_factorlens import FactorLensCallback
 
 
 class Net(LightningModule):

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, render_figures
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 from lightning_factorlens.loggers.tensorboard import TensorBoardExtras
 

@@ -43,9 +43,7 @@ def fit(folder, epochs=EPOCHS, stop_above=None, checkpoint=None):
         on_error="raise",
         verbose=False,
     )
-    stop = EarlyStopping(
-        TAG, mode="min", patience=100, divergence_threshold=stop_above, check_on_train_epoch_end=True
-    )
+    stop = EarlyStopping(TAG, mode="min", patience=100, divergence_threshold=stop_above, check_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
