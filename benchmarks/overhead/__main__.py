@@ -1,10 +1,10 @@
-"""What the lens costs `examples/cifar10_resnet.py`: its share of an epoch at the defaults, and of a run with a budget.
+"""Overhead of the lens in `examples/cifar10_resnet.py`: fraction of an epoch by default, and of a run with a budget.
 
     python -m benchmarks.overhead --data cifar10.npz [--threads 2]
 
-Each run is a real process of its own; the shares are those that the lens logs and says. They are ratios of wall times:
-on a busy machine, run it with nothing beside it. Half an hour on two cores: the defaults are one epoch of all CIFAR-10;
-what a small epoch pays (2,000 images), with and without a budget, stands beside it.
+Each run is a process of its own. The fractions are those that the lens logs and prints; they are ratios of wall times,
+so nothing else should run on the machine. It takes half an hour on two cores: the default run trains one epoch on all
+of CIFAR-10, and two shorter runs train on 2,000 images per epoch, without and with a budget.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,55 +30,73 @@ from benchmarks.reporting import (
     write_section,
 )
 
-CLOSING = re.compile(r"FactorLens: (\d+) observations in ([\d.]+) s, ([\d.]+)% of the time(?:; (\d+) skipped)?")
+#: The line that the lens prints at the end of a run.
+CLOSING_LINE = re.compile(r"FactorLens: (\d+) observations in ([\d.]+) s, ([\d.]+)% of the time(?:; (\d+) skipped)?")
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run paid.
+    """The cost of the lens in one run.
 
     Attributes:
-        run: In words.
-        epochs: Trained.
-        looks: Taken, the one before training among them.
-        skipped: Not paid for.
-        seconds: Of all looks.
-        share: Of the whole run, the look before training included.
-        share_an_epoch: Median over the looks of their share of the time since the last.
-        consistency: The part of it that the shifted probe costs.
+        run: Description of the run.
+        epochs: Number of epochs.
+        observations: Number of observations, the one before training included.
+        skipped: Number of observations that the budget did not allow.
+        seconds: Seconds of all observations.
+        overhead: Fraction of the whole run, the observation before training included.
+        overhead_per_epoch: Median over the observations of their fraction of the time since the last one.
+        consistency: The part of ``overhead_per_epoch`` that the shifted probe costs.
     """
 
     run: str
     epochs: int
-    looks: int
+    observations: int
     skipped: int
     seconds: float
-    share: float
-    share_an_epoch: float
+    overhead: float
+    overhead_per_epoch: float
     consistency: float
 
 
 def measure(name: str, data: Path, threads: int, epochs: int, *options: str) -> Cost:
-    """Runs the example."""
+    """Runs the example in a process of its own and reads what the lens logged and printed.
+
+    Raises:
+        RuntimeError: The lens printed no closing line.
+    """
     script = ROOT / "examples" / "cifar10_resnet.py"
-    environment = subprocess_environment(threads)
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, script, "--data", data.resolve(), "--epochs", epochs, "--log-dir", folder, *options]
-        words = [str(word) for word in command]
-        done = subprocess.run(words, capture_output=True, text=True, check=True, env=environment, cwd=folder)
-        found = CLOSING.search(done.stdout + done.stderr)
-        assert found is not None, done.stdout[-2000:]
-        tags = ("factorlens/overhead", "factorlens/seconds", "factorlens_cost/consistency")
-        shares, total, consistency = (_scalars(Path(folder), tag) for tag in tags)
-    # no share is known of the look before training
-    parts = [share * c / t for share, c, t in zip(reversed(shares), reversed(consistency), reversed(total))]
-    looks, seconds, share, skipped = found.groups()
+        command = [sys.executable, str(script), "--data", str(data.resolve()), "--epochs", str(epochs)]
+        command += ["--log-dir", folder, *options]
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, env=subprocess_environment(threads), cwd=folder
+        )
+        closing = CLOSING_LINE.search(done.stdout + done.stderr)
+        if closing is None:
+            raise RuntimeError(f"{script.name}: found no closing line of the lens in: {done.stdout[-2000:]}")
+        overheads = logged_values(Path(folder), "factorlens/overhead")
+        totals = logged_values(Path(folder), "factorlens/seconds")
+        consistencies = logged_values(Path(folder), "factorlens_cost/consistency")
+    parts = []
+    # The observation before training has no overhead, so the lists are aligned at their ends.
+    for overhead, consistency, total in zip(reversed(overheads), reversed(consistencies), reversed(totals)):
+        parts.append(overhead * consistency / total)
+    n_observations, seconds, percent, n_skipped = closing.groups()
     return Cost(
-        name, epochs, int(looks), int(skipped or 0), float(seconds), float(share) / 100, median(shares), median(parts)
+        run=name,
+        epochs=epochs,
+        observations=int(n_observations),
+        skipped=int(n_skipped or 0),
+        seconds=float(seconds),
+        overhead=float(percent) / 100,
+        overhead_per_epoch=median(overheads),
+        consistency=median(parts),
     )
 
 
-def _scalars(folder: Path, tag: str) -> list[float]:
+def logged_values(folder: Path, tag: str) -> list[float]:
+    """The values of one tag in TensorBoard's files below a folder."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     values: list[float] = []
@@ -88,43 +107,44 @@ def _scalars(folder: Path, tag: str) -> list[float]:
     return values
 
 
-def table(runs: list[Cost]) -> str:
-    """One row a run."""
-    header = ("run", "epochs", "looks", "skipped", "seconds", "share of the run", "share of the time between looks",
-              "of that, consistency")  # fmt: skip
-    rows = [
-        (r.run, str(r.epochs), str(r.looks), str(r.skipped), f"{r.seconds:.1f}", f"{r.share:.1%}",
-         f"{r.share_an_epoch:.2%}", f"{r.consistency:.2%}")
-        for r in runs
-    ]  # fmt: skip
-    return markdown_table(header, rows)
+def section(runs: Sequence[Cost], threads: int) -> str:
+    """The section of the README."""
+    header = ("run", "epochs", "observations", "skipped", "seconds", "fraction of the run",
+              "fraction of the time between observations", "of that, consistency")  # fmt: skip
+    rows = []
+    for r in runs:
+        counts = (str(r.epochs), str(r.observations), str(r.skipped))
+        fractions = (f"{r.overhead:.1%}", f"{r.overhead_per_epoch:.2%}", f"{r.consistency:.2%}")
+        rows.append((r.run, *counts, f"{r.seconds:.1f}", *fractions))
+    command = f"`python -m benchmarks.overhead --data cifar10.npz --threads {threads}`"
+    summary = (__doc__ or "").splitlines()[0]
+    return f"## What the lens costs\n\n{command}: {summary}\n\n{markdown_table(header, rows)}"
 
 
 def main() -> None:
-    """All three runs."""
+    """Measures three runs, writes the results and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--epochs", type=int, default=1, help="at the defaults")
-    parser.add_argument("--small-epochs", type=int, default=14, help="with 2,000 images and a budget")
+    parser.add_argument("--data", type=Path, required=True, help="the file cifar10.npz")
+    parser.add_argument("--epochs", type=int, default=1, help="epochs of the default run")
+    parser.add_argument("--small-epochs", type=int, default=14, help="epochs of the run with 2,000 images and a budget")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     small = ("--images", "2000")
+    budget = ("--max-overhead", "0.02")
     runs = [
         measure("defaults", args.data, args.threads, args.epochs),
         measure("2,000 images", args.data, args.threads, 3, *small),
-        measure("2,000 images, max_overhead=0.02", args.data, args.threads, args.small_epochs, *small,
-                "--max-overhead", "0.02"),
-    ]  # fmt: skip
-    text = f"## What the lens costs\n\n`python -m benchmarks.overhead --data cifar10.npz --threads {args.threads}`: "
-    write_section("overhead", "overhead", text + f"{(__doc__ or '').split(chr(10))[0]}\n\n{table(runs)}")
-    figures = [
-        Figure("overhead_share_of_an_epoch_at_defaults", runs[0].share_an_epoch, 0.05, at_most=True),
-        Figure("overhead_consistency_share_at_defaults", runs[0].consistency, 0.01, at_most=True),
-        Figure("overhead_share_of_an_epoch_of_2000_images", runs[1].share_an_epoch, 0.05, at_most=True),
-        Figure("overhead_share_of_the_run_at_budget_0.02", runs[2].share, 0.02, at_most=True),
+        measure("2,000 images, max_overhead=0.02", args.data, args.threads, args.small_epochs, *small, *budget),
     ]
-    write_json("overhead", "overhead", {"machine": machine(("lightning", "torchvision")), "threads": args.threads,
-                            "runs": [asdict(r) for r in runs]}, figures)  # fmt: skip
+    write_section("overhead", "overhead", section(runs, args.threads))
+    figures = [
+        Figure("overhead_share_of_an_epoch_at_defaults", runs[0].overhead_per_epoch, 0.05, at_most=True),
+        Figure("overhead_consistency_share_at_defaults", runs[0].consistency, 0.01, at_most=True),
+        Figure("overhead_share_of_an_epoch_of_2000_images", runs[1].overhead_per_epoch, 0.05, at_most=True),
+        Figure("overhead_share_of_the_run_at_budget_0.02", runs[2].overhead, 0.02, at_most=True),
+    ]
+    payload = {"machine": machine(("lightning", "torchvision")), "threads": args.threads}
+    write_json("overhead", "overhead", {**payload, "runs": [asdict(r) for r in runs]}, figures)
     print_figures(figures)
 
 

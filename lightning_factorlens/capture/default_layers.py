@@ -2,8 +2,8 @@
 
 Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", section 3,
 factorise the activations. A DenseNet-121 has 121 of them, and each would add some thirty curves. Therefore they are
-grouped at the coarsest level of the module tree that still has `MIN_LAYERS` groups, and each group is represented by the
-last activation that it computes. ResNet-18 gives nine layers: the stem and its eight blocks.
+grouped at the coarsest level of the module tree that still has `MIN_LAYERS` groups, and each group is represented by
+the last activation that it computes. ResNet-18 gives nine layers: the stem and its eight blocks.
 """
 
 from __future__ import annotations

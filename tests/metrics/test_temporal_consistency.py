@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from lightning_factorlens.metrics.consistency import consistency
-from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble, pseudo_label_cross_entropy
+from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
+from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
 LOOKS = [torch.randn(40, 6, generator=torch.Generator().manual_seed(s)) for s in range(7)]
 
@@ -25,9 +25,10 @@ def test_without_memory_it_is_the_consistency_with_the_networks_own_choice():
     steady = TemporalEnsemble(0.0)
     for outputs, moved in zip(LOOKS, LOOKS[1:]):
         labels = steady.update(outputs)
-        assert pseudo_label_cross_entropy(labels, [moved, outputs]) == pytest.approx(
-            consistency(outputs, [moved, outputs])
-        )
+        assert torch.equal(labels, outputs.argmax(1))
+        log_p = torch.stack([moved, outputs]).double().log_softmax(-1)
+        expected = -log_p[:, torch.arange(len(outputs)), outputs.argmax(1)].mean()
+        assert pseudo_label_cross_entropy(labels, [moved, outputs]) == pytest.approx(float(expected), rel=1e-6)
 
 
 def test_it_is_the_cross_entropy():
@@ -62,11 +63,11 @@ def test_a_look_that_gave_no_numbers_is_forgotten():
 
 
 def test_wrong_arguments_are_named():
-    with pytest.raises(ValueError, match=r"memory: must be at least 0 and below 1, found 1"):
+    with pytest.raises(ValueError, match=r"momentum: must be at least 0 and below 1, found 1"):
         TemporalEnsemble(1)
     steady = TemporalEnsemble()
     steady.update(LOOKS[0])
     with pytest.raises(
-        ValueError, match=r"outputs: must be of the images and classes of the looks before, shape \(40, 6\)"
+        ValueError, match=r"outputs: must be for the images and classes of earlier updates, shape \(40, 6\)"
     ):
         steady.update(LOOKS[0][:5])

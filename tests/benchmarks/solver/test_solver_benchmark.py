@@ -161,8 +161,8 @@ def test_feature_budget_from_net_to_report(net, few_ranks):
 
 def test_the_energy_of_drawn_neurons_is_unbiased(net, few_ranks):
     images = torch.rand(40, 1, 12, 12, generator=torch.Generator().manual_seed(1))
-    exact = feature_budget.look(net, images)["numbers"]
-    draws = [feature_budget.look(net, images, 64, seed)["numbers"] for seed in range(24)]
+    exact = feature_budget.measure(net, images)["numbers"]
+    draws = [feature_budget.measure(net, images, 64, seed)["numbers"] for seed in range(24)]
     for part in ("total", "1", "3"):
         ratio = np.array([d[part]["rms"][0] ** 2 for d in draws]) / exact[part]["rms"][0] ** 2
         assert abs(ratio.mean() - 1) < 4 * ratio.std(ddof=1) / math.sqrt(len(draws))
