@@ -104,11 +104,6 @@ def summary_values(
     return {entry.tag: entry for entry in tagged if entry.value.rank in (None, middle)}
 
 
-def declared_tags(scalars: Iterable[Scalar], prefix: str = PREFIX) -> list[str]:
-    """Tags as documentation shows them: ``<name>`` for a scope, ``r`` for a rank."""
-    return [scalar.tag.format(prefix=prefix, scope="<name>", rank="r") for scalar in scalars]
-
-
 def check_prefix(prefix: str) -> str:
     """``prefix`` itself, where TensorBoard would keep it as one group.
 
