@@ -83,7 +83,7 @@ def mlflow_logger(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
     from lightning.pytorch.loggers import MLFlowLogger
 
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 asks for it
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 requires it
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     return MLFlowLogger(tracking_uri=(tmp_path / "mlruns").as_uri())
 
