@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
 from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer
@@ -89,13 +88,13 @@ def capture_activations(
         True
     """
     check_gradients(gradients, input_gradients)
-    selected = [layer for layer in layers if layer.selected]
     batch = Batch.wrap(probe)
     if gradients:
-        return _capture_graph(model, forward, batch, selected, max_neurons_per_layer, seed, input_gradients)
-    n_samples = len(batch)
-    buffers = {layer.name: LayerBuffer(layer, max_neurons_per_layer, seed, n_samples) for layer in selected}
-    outputs: list[Tensor | None] = []
+        graph_buffers = _make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+        return _capture_graph(model, forward, batch, graph_buffers, input_gradients)
+    buffers = _make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+    outputs: list[Tensor] = []
+    n_batches = 0
     start = 0
 
     def keep(call: TracedCall) -> None:
@@ -105,97 +104,51 @@ def capture_activations(
     with trace_calls(model, keep):
         for part in batch.split(BATCH):
             logits = _find_logits(forward(part.data), len(part))
-            outputs.append(None if logits is None else logits.detach())
+            if logits is not None:
+                outputs.append(logits.detach())
+            n_batches += 1
             start += len(part)
-    found = [logits for logits in outputs if logits is not None]
-    blocks = [buffer.block() for buffer in buffers.values()]
-    return Capture(blocks, torch.cat(found) if len(found) == len(outputs) else None)
-
-
-def capture_batches(
-    model: nn.Module,
-    forward: Callable[[Any], Any],
-    probe: Tensor | Batch,
-    layers: Iterable[LayerInfo],
-    max_neurons_per_layer: int | None = None,
-    seed: int = 0,
-    *,
-    gradients: bool = True,
-    input_gradients: bool = False,
-    batch_size: int = BATCH,
-) -> Iterator[Capture]:
-    """Captures one batch after the other, so that memory holds the autograd graph of one batch.
-
-    Take the gradients of a capture before the next one is requested, and keep no reference to the capture. No hook is
-    left in the model between two batches.
-
-    Args:
-        model: As in `capture_activations`, like the following arguments.
-        forward: Calls the model on the data of a batch and returns its output.
-        probe: Inputs, shape (N, …), or a batch.
-        layers: From `select_layers`.
-        max_neurons_per_layer: The same neurons in every batch.
-        seed: Seed of their draw.
-        gradients: Whether the captures stay in the autograd graph.
-        input_gradients: Whether to take gradients with respect to the inputs.
-        batch_size: Samples in each batch, at least 1; the default gives the batches of `capture_activations` without
-            gradients.
-
-    Yields:
-        The capture of each batch, in the order of the samples.
-
-    Raises:
-        RuntimeError: As in `capture_activations`.
-        ValueError: As in `capture_activations`.
-
-    Example:
-        >>> import torch
-        >>> from torch import nn
-        >>> from lightning_factorlens.capture import isolate_model, select_layers, trace_layers
-        >>> model, images = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), torch.rand(6, 4)
-        >>> table = select_layers(trace_layers(model, model, images))
-        >>> with isolate_model(model, gradients=True):
-        ...     for capture in capture_batches(model, model, images, table, input_gradients=True, batch_size=4):
-        ...         (saliency,) = torch.autograd.grad(capture.outputs[:, 0].sum(), capture.inputs)
-        ...         print(tuple(saliency.shape))
-        (4, 4)
-        (2, 4)
-    """
-    check_gradients(gradients, input_gradients)
-    check_int("batch_size", batch_size, 1)
-    selected = [layer for layer in layers if layer.selected]
-    for part in Batch.wrap(probe).split(batch_size):
-        yield capture_activations(
-            model,
-            forward,
-            part,
-            selected,
-            max_neurons_per_layer,
-            seed,
-            gradients=gradients,
-            input_gradients=input_gradients,
-        )
+    blocks = _make_blocks(buffers)
+    return Capture(blocks, torch.cat(outputs) if len(outputs) == n_batches else None)
 
 
 def _capture_graph(
     model: nn.Module,
     forward: Callable[[Any], Any],
     batch: Batch,
-    selected: Sequence[LayerInfo],
-    max_neurons_per_layer: int | None,
-    seed: int,
+    buffers: Mapping[str, LayerBuffer],
     input_gradients: bool,
 ) -> Capture:
     """One forward pass over the whole batch that stays in the autograd graph."""
-    buffers = {layer.name: GraphLayerBuffer(layer, max_neurons_per_layer, seed, len(batch)) for layer in selected}
 
     def keep(call: TracedCall) -> Tensor | None:
-        return buffers[call.name].fill(call.output, 0) if call.name in buffers else None
+        if call.name not in buffers:
+            return None
+        return buffers[call.name].fill(call.output, 0)
 
     batch, inputs = differentiable_batch(batch, input_gradients)
     with trace_calls(model, keep, replace_outputs=True):
         outputs = _find_logits(forward(batch.data), len(batch))
-    return Capture([buffer.block() for buffer in buffers.values()], outputs, inputs)
+    return Capture(_make_blocks(buffers), outputs, inputs)
+
+
+def _make_buffers(
+    kind: type[LayerBuffer], layers: Iterable[LayerInfo], max_neurons: int | None, seed: int, n_samples: int
+) -> dict[str, LayerBuffer]:
+    """An empty buffer for each selected layer, by name."""
+    buffers: dict[str, LayerBuffer] = {}
+    for layer in layers:
+        if layer.selected:
+            buffers[layer.name] = kind(layer, max_neurons, seed, n_samples)
+    return buffers
+
+
+def _make_blocks(buffers: Mapping[str, LayerBuffer]) -> list[Block]:
+    """The blocks of the filled buffers."""
+    blocks = []
+    for buffer in buffers.values():
+        blocks.append(buffer.block())
+    return blocks
 
 
 def _find_logits(output: Any, n_samples: int) -> Tensor | None:
@@ -205,9 +158,11 @@ def _find_logits(output: Any, n_samples: int) -> Tensor | None:
         output: A tensor, a tuple or list of them, or a dictionary, in which the key ``"logits"`` comes first.
         n_samples: Samples in the batch.
     """
+    candidates: Iterable[Any] = (output,)
     if isinstance(output, dict):
-        output = [output[key] for key in sorted(output, key=lambda key: key != "logits")]
-    candidates = output if isinstance(output, (tuple, list)) else (output,)
+        candidates = map(output.__getitem__, sorted(output, key=lambda key: key != "logits"))
+    elif isinstance(output, (tuple, list)):
+        candidates = output
     for candidate in candidates:
         is_matrix = isinstance(candidate, Tensor) and candidate.ndim == 2
         if is_matrix and candidate.shape[0] == n_samples and candidate.shape[1] > 1:
@@ -238,9 +193,8 @@ def input_blocks(inputs: Tensor, max_neurons_per_layer: int | None = None, seed:
     if not is_amount and inputs.ndim < 4:
         inputs = token_counts(inputs)
     pixels = inputs if inputs.dtype == torch.float64 else inputs.float()
-    channels = list(pixels.unbind(1)) if pixels.ndim == 4 else [pixels]
     blocks = []
-    for i, channel in enumerate(channels):
+    for i, channel in enumerate(pixels.unbind(1) if pixels.ndim == 4 else [pixels]):
         layer = LayerInfo(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
         buffer = LayerBuffer(layer, max_neurons_per_layer, seed, len(channel))
         buffer.fill(channel, 0)
