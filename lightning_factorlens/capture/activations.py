@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
-from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer
+from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
 from lightning_factorlens.capture.signs import SignPolicy, apply_sign_policy
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
@@ -90,9 +91,9 @@ def capture_activations(
     check_gradients(gradients, input_gradients)
     batch = Batch.wrap(probe)
     if gradients:
-        graph_buffers = _make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+        graph_buffers = make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
         return _capture_graph(model, forward, batch, graph_buffers, input_gradients)
-    buffers = _make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+    buffers = make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
     outputs: list[Tensor] = []
     n_batches = 0
     start = 0
@@ -108,8 +109,73 @@ def capture_activations(
                 outputs.append(logits.detach())
             n_batches += 1
             start += len(part)
-    blocks = _make_blocks(buffers)
+    blocks = make_blocks(buffers)
     return Capture(blocks, torch.cat(outputs) if len(outputs) == n_batches else None)
+
+
+def capture_batches(
+    model: nn.Module,
+    forward: Callable[[Any], Any],
+    probe: Tensor | Batch,
+    layers: Iterable[LayerInfo],
+    max_neurons_per_layer: int | None = None,
+    seed: int = 0,
+    *,
+    gradients: bool = True,
+    input_gradients: bool = False,
+    batch_size: int = BATCH,
+) -> Iterator[Capture]:
+    """Captures one batch after the other, so that memory holds the autograd graph of one batch.
+
+    Take the gradients of a capture before the next one is requested, and keep no reference to the capture. No hook is
+    left in the model between two batches.
+
+    Args:
+        model: As in `capture_activations`, like the following arguments.
+        forward: Calls the model on the data of a batch and returns its output.
+        probe: Inputs, shape (N, …), or a batch.
+        layers: From `select_layers`.
+        max_neurons_per_layer: The same neurons in every batch.
+        seed: Seed of their draw.
+        gradients: Whether the captures stay in the autograd graph.
+        input_gradients: Whether to take gradients with respect to the inputs.
+        batch_size: Samples in each batch, at least 1; the default gives the batches of `capture_activations` without
+            gradients.
+
+    Yields:
+        The capture of each batch, in the order of the samples.
+
+    Raises:
+        RuntimeError: As in `capture_activations`.
+        ValueError: As in `capture_activations`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from lightning_factorlens.capture import isolate_model, select_layers, trace_layers
+        >>> model, images = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3)), torch.rand(6, 4)
+        >>> table = select_layers(trace_layers(model, model, images))
+        >>> with isolate_model(model, gradients=True):
+        ...     for capture in capture_batches(model, model, images, table, input_gradients=True, batch_size=4):
+        ...         (saliency,) = torch.autograd.grad(capture.outputs[:, 0].sum(), capture.inputs)
+        ...         print(tuple(saliency.shape))
+        (4, 4)
+        (2, 4)
+    """
+    check_gradients(gradients, input_gradients)
+    check_int("batch_size", batch_size, 1)
+    table = list(layers)
+    for part in Batch.wrap(probe).split(batch_size):
+        yield capture_activations(
+            model,
+            forward,
+            part,
+            table,
+            max_neurons_per_layer,
+            seed,
+            gradients=gradients,
+            input_gradients=input_gradients,
+        )
 
 
 def _capture_graph(
@@ -129,26 +195,7 @@ def _capture_graph(
     batch, inputs = differentiable_batch(batch, input_gradients)
     with trace_calls(model, keep, replace_outputs=True):
         outputs = _find_logits(forward(batch.data), len(batch))
-    return Capture(_make_blocks(buffers), outputs, inputs)
-
-
-def _make_buffers(
-    kind: type[LayerBuffer], layers: Iterable[LayerInfo], max_neurons: int | None, seed: int, n_samples: int
-) -> dict[str, LayerBuffer]:
-    """An empty buffer for each selected layer, by name."""
-    buffers: dict[str, LayerBuffer] = {}
-    for layer in layers:
-        if layer.selected:
-            buffers[layer.name] = kind(layer, max_neurons, seed, n_samples)
-    return buffers
-
-
-def _make_blocks(buffers: Mapping[str, LayerBuffer]) -> list[Block]:
-    """The blocks of the filled buffers."""
-    blocks = []
-    for buffer in buffers.values():
-        blocks.append(buffer.block())
-    return blocks
+    return Capture(make_blocks(buffers), outputs, inputs)
 
 
 def _find_logits(output: Any, n_samples: int) -> Tensor | None:
