@@ -130,4 +130,6 @@ def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):
     assert [o.epoch for o in second.history] == [0, 1, 2, 3, 4]
     assert list(map(to_json, second.history[:3])) == list(map(to_json, first.history))
     events = EventAccumulator(str(tmp_path / "b"), size_guidance={"images": 0}).Reload()
-    assert [e.step for e in events.Images("factorlens_figures/1_history")] == [7]  # of the observations 0, 2, 4 the last
+    assert [e.step for e in events.Images("factorlens_figures/1_history")] == [
+        7
+    ]  # of the observations 0, 2, 4 the last
