@@ -113,8 +113,8 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
         [
             "## Memory of the solver",
             f"`python -m benchmarks.solver.memory`, {payload['machine']['date'][:10]}. Largest growth "
-            f"of the resident set while `factorize` runs at its default settings on ranks {', '.join(map(str, RANKS))}, "
-            "one thread; the largest of several processes. The blocks belong to the caller and are not counted, the "
+            f"of the resident set while `factorize` runs at its default settings on ranks {', '.join(map(str, RANKS))}"
+            ", one thread; the largest of several processes. The blocks belong to the caller and are not counted, the "
             f"returned factors are. {sources}.",
             markdown_table(header, rows),
             "```\n" + "\n".join(map(str, figures)) + "\n```",

@@ -61,8 +61,8 @@ def _jitter(shaky: dict[str, Any]) -> list[str]:
         f"Warm rmse over {shaky['snapshots']} snapshots of training, {shaky['monotone']} of them monotone in the rank: "
         "its excess over the best value known of the same snapshot. Jitter is the scatter of the steps of that excess "
         "from one snapshot to the next (over √2), which is the visible noise of a curve; drift is the scatter of the "
-        "excess itself over all snapshots, its slow change after the cold start included. The last row is the scatter of "
-        "log rmse around a parabola over the snapshots, which the training itself moves.",
+        "excess itself over all snapshots, its slow change after the cold start included. The last row is the scatter "
+        "of log rmse around a parabola over the snapshots, which the training itself moves.",
         markdown_table(["rank", *map(str, RANKS)], rows),
     ]
 
