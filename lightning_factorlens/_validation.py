@@ -6,33 +6,64 @@ from typing import Any
 
 
 def check_int(name: str, value: Any, minimum: int, or_none: str = "") -> None:
-    """Refuses what is not a whole number ≥ ``least`` (or None, where that has a meaning).
+    """Checks that a value is a whole number of at least ``minimum``.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        minimum: The smallest number that is allowed.
+        or_none: What None means, if it is allowed as well.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_int("patience", 3, 1)
+        >>> check_int("patience", 0, 1, or_none="no limit")
+        Traceback (most recent call last):
+        ValueError: patience: must be a whole number ≥ 1, or None for no limit, found 0.
     """
     if value is None and or_none:
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        also = f", or None for {or_none}" if or_none else ""
-        raise ValueError(f"{name}: must be a whole number ≥ {minimum}{also}, found {value!r}.")
+        alternative = f", or None for {or_none}" if or_none else ""
+        raise ValueError(f"{name}: must be a whole number ≥ {minimum}{alternative}, found {value!r}.")
 
 
 def check_bool(name: str, value: Any) -> None:
-    """Refuses what is neither True nor False.
+    """Checks that a value is True or False.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_bool("verbose", 1)
+        Traceback (most recent call last):
+        ValueError: verbose: must be True or False, found 1.
     """
     if not isinstance(value, bool):
         raise ValueError(f"{name}: must be True or False, found {value!r}.")
 
 
 def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    """Refuses what is not among the names.
+    """Checks that a value is one of several names.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        allowed: The names.
 
     Raises:
-        ValueError: Naming the argument.
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_choice("mode", "fast", ("min", "max"))
+        Traceback (most recent call last):
+        ValueError: mode: found 'fast', allowed are 'min', 'max'.
     """
     if value not in allowed:
         raise ValueError(f"{name}: found {value!r}, allowed are {', '.join(map(repr, allowed))}.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
-from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, checked_ranks
+from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,7 @@ class LensOptions:
         check_choice("weighting", self.weighting, WEIGHTINGS)
         check_int("max_neurons_per_layer", self.max_neurons_per_layer, 1, or_none="all")
         check_int("seed", self.seed, 0)
-        solver = self.solver
-        if solver is not None and (isinstance(solver, type) or not hasattr(solver, "step")):
-            raise TypeError(f"solver: found {solver!r}; give an object such as HALS() or MultiplicativeUpdates().")
+        check_solver(self.solver)
 
 
 @dataclass(frozen=True)

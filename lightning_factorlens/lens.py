@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.activations import Capture, capture_activations, input_blocks
+from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches, input_blocks
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.distributed import (
     apply_sign_policies_distributed,
@@ -25,14 +25,22 @@ from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.linalg.threads import limit_threads
-from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
+from lightning_factorlens.measurements import (
+    Context,
+    Intermediates,
+    Measurement,
+    check_measurements,
+    default_measurements,
+)
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars, _text
 from lightning_factorlens.run_state import RunState, WarmStart
 
 #: Samples in the trace that finds the layers: enough to see a sign, few enough to keep every tensor in memory.
 TRACE_BATCH = 4
-#: Needs for which the probe passes through the model.
-FORWARD_NEEDS = frozenset({"capture", "factorization", "forward", "gradients"})
+#: Needs for which the probe's activations and outputs are captured.
+CAPTURE_NEEDS = frozenset({"capture", "factorization", "forward"})
+#: Needs for which layers are selected.
+LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 class PhaseTimer:
@@ -180,7 +188,7 @@ class FactorLens:
             ValueError: As `observe` raises it.
         """
         batch = self._batch(probe)
-        if not self.layer_table and self.needs & FORWARD_NEEDS:
+        if not self.layer_table and self.needs & LAYER_NEEDS:
             self.select_layers(batch)
         timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
         context = Context(
@@ -191,8 +199,11 @@ class FactorLens:
             step=step,
             process_group=self.process_group,
             cache=self._cache,
-            _forward=self._forward_outputs,
-            _previous_states=self.state.warm_start.states,
+            intermediates=Intermediates(
+                forward_fn=self._forward_outputs,
+                gradient_fn=self._gradient_captures,
+                previous_states=self.state.warm_start.states,
+            ),
         )
         records: dict[str, Record] = {}
         partition = self._measure_with_model(context, timer, records)
@@ -209,11 +220,11 @@ class FactorLens:
         Returns:
             Which features of the captured blocks this process holds; None without a forward pass.
         """
-        if not self.needs & FORWARD_NEEDS:
+        if not self.needs & CAPTURE_NEEDS:
             return None
         with isolate_model(self.model), self.forward_context():
             with timer("capture"):
-                context._capture, partition = capture_distributed(
+                context.intermediates.capture, partition = capture_distributed(
                     self.process_group, self._capture, context.probe, self.layer_table
                 )
             for measurement in self.measurements:
@@ -243,7 +254,9 @@ class FactorLens:
 
     def _run(self, measurement: Measurement, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> None:
         """One measurement, its record among the others."""
-        context._measurement = measurement.name
+        intermediates = context.intermediates
+        intermediates.measurement = measurement.name
+        intermediates.needs = measurement.needs
         with timer(measurement.name):
             found = measurement.measure(context)
         if found is not None:
@@ -251,7 +264,7 @@ class FactorLens:
 
     def _finish(self, context: Context, timer: PhaseTimer, records: dict[str, Record]) -> tuple[Observation, WarmStart]:
         """The observation, its records in the order of the measurements, its cost last."""
-        factorization = context._factorization
+        factorization = context.intermediates.factorization
         notes = list(context.notes)
         if factorization is not None:
             notes.insert(0, f"factorisation: {factorization.status}")
@@ -265,7 +278,7 @@ class FactorLens:
             notes=tuple(notes),
         )
         F = None if factorization is None else factorization.F
-        return observation, WarmStart(F, context._states)
+        return observation, WarmStart(F, context.intermediates.states)
 
     def _check_model(self) -> None:
         """Refuses parameters without values or in several processes."""
@@ -296,6 +309,19 @@ class FactorLens:
     def _forward_outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         return forward_distributed(self.process_group, self._capture, probes, outputs)
 
+    def _gradient_captures(self, probe: Batch, input_gradients: bool) -> Iterator[Capture]:
+        options = self.options
+        with isolate_model(self.model, gradients=True), self.forward_context():
+            yield from capture_batches(
+                self.model,
+                self._call,
+                probe,
+                self.layer_table,
+                options.max_neurons_per_layer,
+                options.seed,
+                input_gradients=input_gradients,
+            )
+
     def _blocks(self, context: Context, partition: Partition) -> tuple[list[Block], Partition]:
         """Inputs and activations, non-negative, on one device."""
         options = self.options
@@ -317,8 +343,8 @@ class FactorLens:
         start = self._warm_factors(len(context.probe))
         problem = make_problem(blocks, options.weighting, partition, options.solver, warm=start is not None)
         result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
-        context._problem = problem
-        context._factorization = result
+        context.intermediates.problem = problem
+        context.intermediates.factorization = result
 
     def _warm_factors(self, n_samples: int) -> tuple[Tensor, ...] | None:
         """The last factors, where they belong to these ranks and to as many samples."""

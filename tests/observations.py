@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from lightning_factorlens.measurements import RankAtError, default_measurements
 from lightning_factorlens.results import (
     AlphaSummary,
     Cost,
@@ -28,6 +29,12 @@ SCOPES = ("total", "inputs", "activations", *BLOCKS)
 #: Shapes of the hidden blocks. A feature budget kept every third feature of one; two have no positions.
 SHAPES = {"layer1": (3, 4, 4), "layer10": (6, 8, 8), "layer1.0.conv-2": (5,), "head/F.relu": (7,)}
 KEPT = {"layer10": torch.arange(0, 6 * 8 * 8, 3)}
+
+#: The measurements that make such observations: the default ones with other thresholds.
+MEASUREMENTS = [
+    RankAtError((0.3, 0.125)) if measurement.name == "required_rank" else measurement
+    for measurement in default_measurements()
+]
 
 
 def rank_curve(start, decay, ranks=RANKS):

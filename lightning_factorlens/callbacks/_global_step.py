@@ -1,4 +1,4 @@
-"""Where in the course of training a look stands."""
+"""The step at which a measurement is logged, so that it has the same x as Lightning's own points."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from lightning_factorlens._private_api import add_batches_that_stepped, batches_
 
 
 def log_step(trainer: Trainer, after_epoch: bool) -> int:
-    """The x at which Lightning itself logs in this hook, so that our points stand below the user's.
+    """Returns the step at which Lightning itself logs in the current hook.
 
-    Its loop counts on before `on_train_epoch_end` and takes the last batch's step for what is logged there.
+    Args:
+        trainer: The Trainer.
+        after_epoch: Whether the hook is ``on_train_epoch_end``. Lightning has counted on before that hook, but logs
+            what is logged there at the step of the last batch.
+
+    Returns:
+        The number of batches that have been followed by an optimizer step, minus one after an epoch; at least 0.
     """
     return max(0, batches_that_stepped(trainer) - after_epoch)
 
 
 @contextmanager
 def as_previous_epoch_end(trainer: Trainer) -> Iterator[None]:
-    """Inside, in `on_train_start` of a resumed run, epoch and x are those of the epoch end that Lightning left out."""
+    """Gives the Trainer the epoch and step of the previous epoch's end inside the context.
+
+    A run that resumes from a checkpoint written by the last batch of an epoch skips that epoch's end. The context is
+    for ``on_train_start`` of such a run, where the hooks of the skipped epoch end are executed.
+    """
     progress = trainer.fit_loop.epoch_progress.current
     progress.completed -= 1
     add_batches_that_stepped(trainer, 1)

@@ -1,160 +1,200 @@
-"""What the stopping callback needs of a Trainer's learning rates: now, still to come, and divided."""
+"""Reads, predicts and scales the learning rates of a Trainer's optimizers for the stopping callback."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from itertools import accumulate
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CyclicLR, OneCycleLR
+from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
 from lightning_factorlens._private_api import sub_schedulers
 from lightning_factorlens.stopping.lr_lookahead import highest_lr, min_future, simulate_schedule
 
 
 def current_lr(trainer: Trainer) -> float | None:
-    """The highest rate of all optimizers' parameter groups; None without any."""
+    """Returns the highest learning rate of all optimizers' parameter groups; None without an optimizer."""
     return max((highest_lr(optimizer) for optimizer in trainer.optimizers), default=None)
 
 
 def planned_max_epochs(trainer: Trainer) -> int | None:
-    """When training is to end, by ``max_epochs`` or ``max_steps``; None where neither tells."""
-    horizon = math.inf if trainer.max_epochs is None or trainer.max_epochs < 0 else float(trainer.max_epochs)
+    """Returns the epoch at which ``max_epochs`` or ``max_steps`` ends the training; None if neither determines it."""
+    limit = math.inf
+    if trainer.max_epochs is not None and trainer.max_epochs >= 0:
+        limit = float(trainer.max_epochs)
     if trainer.max_steps >= 0:
-        an_epoch = _steps_an_epoch(trainer)
-        if math.isinf(an_epoch):
+        steps_per_epoch = _optimizer_steps_per_epoch(trainer)
+        if math.isinf(steps_per_epoch):
             return None
-        horizon = min(horizon, math.ceil(trainer.max_steps / an_epoch))
-    return None if math.isinf(horizon) else int(horizon)
+        limit = min(limit, math.ceil(trainer.max_steps / steps_per_epoch))
+    return None if math.isinf(limit) else int(limit)
 
 
-def _steps_an_epoch(trainer: Trainer) -> float:
-    """Optimizer steps; infinite where the loader has no length."""
-    batches = trainer.num_training_batches
-    return max(1, math.ceil(batches / trainer.accumulate_grad_batches)) if math.isfinite(batches) else math.inf
+def _optimizer_steps_per_epoch(trainer: Trainer) -> float:
+    """Returns the number of optimizer steps per epoch; infinite if the training loader has no length."""
+    n_batches = trainer.num_training_batches
+    if math.isinf(n_batches):
+        return math.inf
+    return max(1, math.ceil(n_batches / trainer.accumulate_grad_batches))
 
 
 class LRLookahead:
-    """What a Trainer's schedule has in store, run ahead once when training starts.
+    """The future learning rates of a Trainer's scheduler, simulated once when training starts.
 
-    Known for one scheduler of PyTorch's kind under automatic optimization, to the planned end of training. Where rates
-    were changed by somebody else since, the plan is scaled as the present rate is.
+    They are known if there is exactly one PyTorch scheduler under automatic optimization that does not depend on a
+    metric, and if the end of training is known. If the rates are changed from outside after the simulation, the
+    simulated rates are scaled by the ratio of the current rate and the simulated one.
 
     Args:
-        trainer: About to train.
+        trainer: A Trainer that is about to train.
     """
 
     def __init__(self, trainer: Trainer) -> None:
         self._rates: list[float] = []
-        self._ahead: list[float] = []
+        self._min_future: list[float] = []
         configs = trainer.lr_scheduler_configs
         if len(configs) != 1 or not trainer.lightning_module.automatic_optimization or configs[0].reduce_on_plateau:
             return
-        self._scheduler, self._start = configs[0].scheduler, _steps_taken(configs[0].scheduler)
-        steps = _steps_to_go(trainer, configs[0].interval, configs[0].frequency)
-        if steps is not None:
-            self._rates = simulate_schedule(self._scheduler, max(0, steps)) or []
-            self._ahead = min_future(self._rates)
+        if not isinstance(configs[0].scheduler, LRScheduler):
+            return
+        self._scheduler = configs[0].scheduler
+        self._start = _n_steps_taken(self._scheduler)
+        n_steps = _n_future_steps(trainer, configs[0].interval, configs[0].frequency)
+        if n_steps is not None:
+            self._rates = simulate_schedule(self._scheduler, max(0, n_steps)) or []
+            self._min_future = min_future(self._rates)
 
-    def min_future_lr(self, rate: float | None) -> float | None:
-        """The lowest rate that the schedule will change to; infinite for no change any more, None for no telling."""
-        if not self._rates or rate is None:
+    def min_future_lr(self, lr: float | None) -> float | None:
+        """Returns the lowest rate that the schedule will still set.
+
+        Args:
+            lr: The current learning rate.
+
+        Returns:
+            Infinity if the rate will not change any more, None if the schedule or ``lr`` is unknown.
+        """
+        if not self._rates or lr is None:
             return None
-        i = _steps_taken(self._scheduler) - self._start
+        i = _n_steps_taken(self._scheduler) - self._start
         if not 0 <= i < len(self._rates):
             return math.inf
-        planned = self._rates[i]
-        return self._ahead[i] * (rate / planned if planned > 0 else 1.0)
+        simulated = self._rates[i]
+        return self._min_future[i] * (lr / simulated if simulated > 0 else 1.0)
 
 
-def _steps_to_go(trainer: Trainer, interval: str, frequency: int) -> int | None:
-    """How often the scheduler will be stepped before the last batch. Lightning counts epochs, or batches of one."""
-    horizon = planned_max_epochs(trainer)
-    if horizon is None:
+def _n_future_steps(trainer: Trainer, interval: str, frequency: int) -> int | None:
+    """Returns the number of scheduler steps before the last batch of the training; None if it is unknown."""
+    n_epochs = planned_max_epochs(trainer)
+    if n_epochs is None:
         return None
     if interval == "epoch":
-        return (horizon - 1) // frequency - trainer.current_epoch // frequency
-    if math.isinf(_steps_an_epoch(trainer)):
+        return (n_epochs - 1) // frequency - trainer.current_epoch // frequency
+    if math.isinf(_optimizer_steps_per_epoch(trainer)):
         return None
-    batches, together = int(trainer.num_training_batches), trainer.accumulate_grad_batches
-    last_batches = [min(b + together, batches) for b in range(0, batches, together)]  # of each optimizer step
-    fires = list(accumulate((int(b % frequency == 0) for b in last_batches), initial=0))
-    per_epoch = len(last_batches)
-    total = horizon * per_epoch if trainer.max_steps < 0 else min(horizon * per_epoch, trainer.max_steps)
+    cumulative = _cumulative_scheduler_steps(trainer, frequency)
+    steps_per_epoch = len(cumulative) - 1
 
-    def by(step: int) -> int:
-        return step // per_epoch * fires[-1] + fires[step % per_epoch]
+    def scheduler_steps_until(optimizer_step: int) -> int:
+        return optimizer_step // steps_per_epoch * cumulative[-1] + cumulative[optimizer_step % steps_per_epoch]
 
-    return by(total - 1) - by(trainer.global_step)
+    n_optimizer_steps = n_epochs * steps_per_epoch
+    if trainer.max_steps >= 0:
+        n_optimizer_steps = min(n_optimizer_steps, trainer.max_steps)
+    return scheduler_steps_until(n_optimizer_steps - 1) - scheduler_steps_until(trainer.global_step)
 
 
-def _steps_taken(scheduler: Any) -> int:
-    while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler counts in its parts
-        scheduler = sub_schedulers(scheduler)[0]
+def _cumulative_scheduler_steps(trainer: Trainer, frequency: int) -> list[int]:
+    """Returns the number of scheduler steps in an epoch after 0, 1, … optimizer steps.
+
+    With ``interval="step"`` Lightning steps the scheduler after the optimizer steps whose number of batches in the
+    epoch is a multiple of ``frequency``.
+    """
+    n_batches = int(trainer.num_training_batches)
+    accumulated = trainer.accumulate_grad_batches
+    cumulative = [0]
+    for first_batch in range(0, n_batches, accumulated):
+        batches_done = min(first_batch + accumulated, n_batches)
+        cumulative.append(cumulative[-1] + int(batches_done % frequency == 0))
+    return cumulative
+
+
+def _n_steps_taken(scheduler: Any) -> int:
+    while not hasattr(scheduler, "last_epoch"):  # a ChainedScheduler has no counter, its members have
+        scheduler = _members(scheduler)[0]
     return int(scheduler.last_epoch)
 
 
 def check_scheduler_supported(trainer: Trainer) -> None:
-    """Refuses schedulers that would write over a divided rate.
+    """Checks that no scheduler overwrites a scaled learning rate.
 
     Raises:
         MisconfigurationException: Naming the scheduler.
     """
     for config in trainer.lr_scheduler_configs:
-        for scheduler in _parts(config.scheduler):
+        for scheduler in _with_members(config.scheduler):
             if isinstance(scheduler, (OneCycleLR, CyclicLR)):
                 raise MisconfigurationException(
-                    f"LabelFreeStopping(mode='lr') cannot divide the rates of {type(scheduler).__name__}, which sets "
-                    "them from its own bounds at every step; use another scheduler or another mode."
+                    f"LabelFreeStopping(mode='lr') cannot scale the learning rates of {type(scheduler).__name__}, "
+                    "which sets them from its own bounds at every step; use another scheduler or another mode."
                 )
 
 
 def scale_lrs(trainer: Trainer, factor: float, min_lr: float) -> bool:
-    """Multiplies every rate by ``factor``, not below ``min_lr``, and what schedulers take for the rate's start.
+    """Multiplies all learning rates, and the initial rates from which schedulers compute them, by a factor.
 
     Args:
-        trainer: Whose optimizers and schedulers are changed.
+        trainer: Its optimizers and schedulers are changed.
         factor: Below 1.
-        min_lr: A rate at or below it stays.
+        min_lr: No rate is set below it; a rate at or below it stays.
 
     Returns:
         Whether any rate has changed.
     """
-    schedulers = [part for config in trainer.lr_scheduler_configs for part in _parts(config.scheduler)]
-    changed = [
-        _divide_group(o, i, factor, min_lr, schedulers) for o in trainer.optimizers for i in range(len(o.param_groups))
-    ]
-    return any(changed)
+    schedulers: list[Any] = []
+    for config in trainer.lr_scheduler_configs:
+        schedulers.extend(_with_members(config.scheduler))
+    any_changed = False
+    for optimizer in trainer.optimizers:
+        for i in range(len(optimizer.param_groups)):
+            changed = _scale_group(optimizer, i, factor, min_lr, schedulers)
+            any_changed = any_changed or changed
+    return any_changed
 
 
-def _divide_group(optimizer: Optimizer, i: int, factor: float, min_lr: float, schedulers: list[Any]) -> bool:
+def _scale_group(optimizer: Optimizer, i: int, factor: float, min_lr: float, schedulers: list[Any]) -> bool:
     group = optimizer.param_groups[i]
-    rate = float(group["lr"])
-    if rate <= min_lr:
+    lr = float(group["lr"])
+    if lr <= min_lr:
         return False
-    ratio = max(rate * factor, min_lr) / rate
-    for key in {"lr", "initial_lr"} & group.keys():
-        _scale(group, key, ratio)
+    ratio = max(lr * factor, min_lr) / lr
+    for key in ("lr", "initial_lr"):
+        if key in group:
+            _scale_item(group, key, ratio)
     for scheduler in schedulers:
         if getattr(scheduler, "optimizer", None) is optimizer and len(getattr(scheduler, "base_lrs", ())) > i:
-            _scale(scheduler.base_lrs, i, ratio)
+            _scale_item(scheduler.base_lrs, i, ratio)
     return True
 
 
-def _scale(where: Any, key: Any, ratio: float) -> None:
-    if isinstance(where[key], Tensor):
-        where[key].mul_(ratio)  # a captured graph holds this very tensor
+def _scale_item(container: Any, key: Any, ratio: float) -> None:
+    if isinstance(container[key], Tensor):
+        container[key].mul_(ratio)  # in place, because a captured CUDA graph reads this tensor
     else:
-        where[key] = where[key] * ratio
+        container[key] = container[key] * ratio
 
 
-def _parts(scheduler: Any) -> Iterator[Any]:
-    """A scheduler and those that it is made of."""
+def _with_members(scheduler: Any) -> Iterator[Any]:
+    """Yields a scheduler and, recursively, those that it consists of."""
     yield scheduler
-    for part in sub_schedulers(scheduler):
-        yield from _parts(part)
+    for member in _members(scheduler):
+        yield from _with_members(member)
+
+
+def _members(scheduler: Any) -> Sequence[Any]:
+    """Returns the schedulers that a SequentialLR or ChainedScheduler consists of; torch has no public attribute."""
+    members = sub_schedulers(scheduler)
+    return members

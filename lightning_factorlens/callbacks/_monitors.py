@@ -21,7 +21,7 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
     """
     others = [scalar.tag.format(prefix=prefix) for scalar in foreign_scalars(trainer, prefix)]
     for callback, monitor in _monitors(trainer, prefix):
-        call = f"{type(callback).__name__}({getattr(callback, 'monitor_argument', 'monitor')}={monitor!r})"
+        call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available and monitor not in others:
             known = ", ".join(sorted({*available, *others}))
             raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")

@@ -1,4 +1,4 @@
-"""A line beside the progress bar while something takes long."""
+"""A line of text in the progress bar while a measurement takes long."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ from lightning.pytorch import Trainer
 
 
 class ProgressLine:
-    """A line through the Trainer's progress bar once something takes longer than ``AFTER``, and one when it is over.
+    """Prints a line through the Trainer's progress bar once the context lasts longer than `DELAY_SECONDS`.
 
-    Nothing where there is no bar, or a disabled one, as on every rank but the first.
+    Nothing is printed without a progress bar or with a disabled one, as on all ranks but the first.
 
     Args:
-        trainer: Whose bar it is.
-        words: What is going on.
-        wanted: False stays silent.
+        trainer: The Trainer whose progress bar prints.
+        text: The line.
+        enabled: Whether to print at all.
     """
 
-    #: Seconds of silence.
-    AFTER = 1.0
+    #: Seconds before the line is printed.
+    DELAY_SECONDS = 1.0
 
-    def __init__(self, trainer: Trainer, words: str, wanted: bool = True) -> None:
+    def __init__(self, trainer: Trainer, text: str, enabled: bool = True) -> None:
         bar = trainer.progress_bar_callback
-        there = wanted and trainer.is_global_zero and bar is not None and not getattr(bar, "is_disabled", False)
-        self._bar, self._begun = bar if there else None, False
-        self._timer = threading.Timer(self.AFTER, self._begin, [words])
+        can_print = trainer.is_global_zero and bar is not None and not getattr(bar, "is_disabled", False)
+        self._bar = bar if enabled and can_print else None
+        self._printed = False
+        self._timer = threading.Timer(self.DELAY_SECONDS, self._print_first, [text])
         self._timer.daemon = True
 
     def __enter__(self) -> ProgressLine:
@@ -38,18 +39,22 @@ class ProgressLine:
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
         if self._timer.ident is not None:
-            self._timer.join()  # no line may come after the end
+            self._timer.join()  # the line must not be printed after the context has ended
 
-    def finish(self, words: Callable[[], str]) -> None:
-        """Says how it went; only where the first line was said."""
-        if self._begun:
-            self._say(words())
+    def finish(self, text: Callable[[], str]) -> None:
+        """Prints a second line with the result if the first line was printed.
 
-    def _begin(self, words: str) -> None:
-        self._begun = True
-        self._say(words)
+        Args:
+            text: Returns the line; it is called only if it is printed.
+        """
+        if self._printed:
+            self._print(text())
 
-    def _say(self, words: str) -> None:
-        with contextlib.suppress(Exception):  # a bar of the user's own may not print, and training must go on
+    def _print_first(self, text: str) -> None:
+        self._printed = True
+        self._print(text)
+
+    def _print(self, text: str) -> None:
+        with contextlib.suppress(Exception):  # a user's progress bar may fail to print, which must not end the training
             assert self._bar is not None
-            self._bar.print(words)
+            self._bar.print(text)

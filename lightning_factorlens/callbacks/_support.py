@@ -1,4 +1,4 @@
-"""Trainers that the lens cannot work with, and those with which it would never look."""
+"""Detects Trainers that the callback cannot work with, or with which it would never measure."""
 
 from __future__ import annotations
 
@@ -8,32 +8,34 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-#: Strategies whose forward pass is a collective, or whose weights lie in pieces.
-SHARDED = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
+#: Strategies under which every forward pass is a collective operation, or the weights are sharded.
+SHARDED_STRATEGIES = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
 
 
 def check_supported(trainer: Trainer) -> None:
-    """Foreign Trainers and sharded models.
+    """Checks that the Trainer comes from ``lightning.pytorch`` and does not shard the model.
 
     Raises:
-        MisconfigurationException: With what to do instead.
+        MisconfigurationException: The Trainer is not supported; the message contains an alternative.
     """
     if type(trainer).__module__.startswith("pytorch_lightning"):
         raise MisconfigurationException(
             "FactorLensCallback belongs to `lightning.pytorch`, this Trainer to `pytorch_lightning`: they are two "
-            "import trees that do not mix. Import Trainer and callbacks from `lightning.pytorch`."
+            "import trees whose objects cannot be combined. Import Trainer and callbacks from `lightning.pytorch`."
         )
-    if any(kind.__name__ in SHARDED for kind in type(trainer.strategy).__mro__):
+    strategy_class = type(trainer.strategy)
+    if any(base.__name__ in SHARDED_STRATEGIES for base in strategy_class.__mro__):
         raise MisconfigurationException(
-            f"FactorLensCallback does not support {type(trainer.strategy).__name__} yet: the model's weights lie in "
-            "pieces. Use DDP or a single device, or observe a checkpoint with FactorLens."
+            f"FactorLensCallback does not support {strategy_class.__name__} yet: the model's weights are sharded. "
+            "Use DDP or a single device, or measure a checkpoint with FactorLens."
         )
 
 
 def warn_infinite_epochs(trainer: Trainer) -> None:
-    """Looks at the ends of epochs need epochs that end."""
+    """Warns if an epoch may never end, since measurements at the end of epochs would then never be made."""
     if (trainer.max_epochs or 0) < 0 and math.isinf(trainer.num_training_batches):
         rank_zero_warn(
-            "FactorLensCallback looks when an epoch ends, but max_epochs=-1 and the training loader has no length. "
-            "If it never ends, there is one look before training and one after; pass every_n_train_steps=500, say."
+            "FactorLensCallback measures at the end of every epoch, but max_epochs=-1 and the training loader has no "
+            "length. If the epoch never ends, there is one measurement before training and one after; pass for example "
+            "every_n_train_steps=500."
         )

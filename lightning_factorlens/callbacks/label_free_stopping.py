@@ -1,4 +1,4 @@
-"""LabelFreeStopping: a rule's verdict on the lens's looks, and what becomes of it in a Trainer. No mathematics."""
+"""LabelFreeStopping: applies a stopping rule to the measurements of a FactorLensCallback and acts on its decisions."""
 
 from __future__ import annotations
 
@@ -25,56 +25,70 @@ MODES = ("advise", "stop", "lr")
 
 
 class LabelFreeStopping(EarlyStopping):
-    """Says, without labels, when to stop training; stops it, or lowers the learning rate, when it is told to.
+    """Recommends a stop of the training without labels, stops the training, or lowers the learning rate instead.
 
-    Reads the fresh values of the `FactorLensCallback` in the same Trainer at the end of every epoch that has a look,
-    and lets a rule of `lightning_factorlens.stopping` judge them. The look before training counts for nothing: an
-    untrained network agrees with itself. Where the order of callbacks is concerned it is one of Lightning's
-    `EarlyStopping`, so that it always acts after the lens and before `ModelCheckpoint`.
+    At the end of every epoch with a measurement, a rule of `lightning_factorlens.stopping` receives the new values of
+    the `FactorLensCallback` in the same Trainer. The measurement before training is not used, because the predictions
+    of an untrained network are consistent without having learnt anything. As a subclass of Lightning's
+    ``EarlyStopping``, the callback always runs after the `FactorLensCallback` and before ``ModelCheckpoint``, in
+    whatever order they are passed to the Trainer.
 
-    It logs ``factorlens/stop_score``, which falls by one whenever the rule finds a better look than all before, and
-    stands above in between: ``ModelCheckpoint(monitor="factorlens/stop_score", mode="min")`` keeps the rule's best.
+    It logs three scalars at every epoch end, in which ``factorlens`` is the prefix of the monitored tag and ``stop``
+    is ``tag_name``:
 
-    Example:
-        >>> keep = ModelCheckpoint(monitor="factorlens/stop_score", mode="min")  # doctest: +SKIP
-        >>> Trainer(callbacks=[FactorLensCallback(), LabelFreeStopping(mode="stop"), keep])  # doctest: +SKIP
+    - ``factorlens/stop_score`` falls by one whenever the newest measurement is the rule's best, and is one higher in
+      between. ``ModelCheckpoint(monitor="factorlens/stop_score", mode="min")`` thus keeps the rule's best epoch.
+    - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
+    - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
 
     Args:
-        signal: What the rule judges, lower is better (else wrap the rule in `Maximise`); its first part is the lens's
-            prefix.
-        rule: An object of `lightning_factorlens.stopping`; `default_rule()` unless given.
-        mode: ``"advise"``: says once when it would stop, and changes nothing. ``"stop"``: stops, through Lightning's
-            own machinery, not before ``min_epochs`` and ``min_steps``. ``"lr"``: multiplies the learning rates by
-            ``factor`` instead, after which the rule begins anew.
-        factor: For mode ``"lr"``: what every rate is multiplied by.
-        min_lr: For mode ``"lr"``: rates never fall below.
-        cooldown: For mode ``"lr"``: looks after a division during which no other follows.
-        name: Of the tags ``factorlens/<name>_score``, ``…_verdict`` and ``…_best_epoch``; a second instance needs
-            another.
-        verbose: Whether to say in words what it does or would do.
+        monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. Its
+            first part is the prefix of the `FactorLensCallback`.
+        rule: A rule of `lightning_factorlens.stopping`; None for `default_rule()`.
+        mode: ``"advise"`` reports once when the rule would stop, and changes nothing. ``"stop"`` stops the training
+            with ``Trainer.should_stop``, but not before ``min_epochs`` and ``min_steps``. ``"lr"`` multiplies the
+            learning rates by ``factor`` instead, after which the rule starts anew.
+        factor: Factor of the learning rates in mode ``"lr"``, between 0 and 1.
+        min_lr: Lower bound of the learning rates in mode ``"lr"``, at least 0.
+        cooldown: Number of measurements after a change of the rates, in mode ``"lr"``, in which no other follows.
+        tag_name: Part of the logged tags; a second instance in the same Trainer needs another one.
+        verbose: Whether to report in words what the callback does or would do.
+
+    Attributes:
+        decision: The rule's latest `Decision`; None before the first measurement of an epoch.
+        prefix: First part of ``monitor``.
+        action: The argument ``mode``.
 
     Raises:
-        ValueError: A wrong argument, at once.
-        MisconfigurationException: Before training: no lens of this prefix, no such signal, a name used twice, or a
-            scheduler whose rates cannot be divided.
-    """
+        ValueError: An argument is invalid; raised by the constructor.
+        MisconfigurationException: Raised before the first training step if there is no `FactorLensCallback` with this
+            prefix, if it does not log ``monitor`` or another metric of the rule, or if mode ``"lr"`` cannot change the
+            rates of the scheduler.
 
-    #: How an error names the argument behind ``monitor``.
-    monitor_argument = "signal"
+    Example:
+        >>> from lightning.pytorch import Trainer
+        >>> from lightning.pytorch.callbacks import ModelCheckpoint
+        >>> stopping = LabelFreeStopping(mode="stop")
+        >>> stopping.tags
+        ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
+        >>> checkpoint = ModelCheckpoint(monitor="factorlens/stop_score", mode="min")
+        >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[FactorLensCallback(), stopping, checkpoint])
+    """
 
     def __init__(
         self,
-        signal: str = DEFAULT_MONITOR,
+        *,
+        monitor: str = DEFAULT_MONITOR,
         rule: Rule | None = None,
         mode: str = "advise",
         factor: float = 0.1,
         min_lr: float = 0.0,
         cooldown: int = 0,
-        name: str = "stop",
+        tag_name: str = "stop",
         verbose: bool = True,
     ) -> None:
-        if not isinstance(signal, str) or "/" not in signal:
-            raise ValueError(f"signal: must be a tag such as {DEFAULT_MONITOR!r}, found {signal!r}.")
+        if not isinstance(monitor, str) or "/" not in monitor:
+            raise ValueError(f"monitor: must be a tag such as {DEFAULT_MONITOR!r}, found {monitor!r}.")
         if rule is not None and not isinstance(rule, Rule):
             raise ValueError(f"rule: must be a rule such as Patience() or None for the default, found {rule!r}.")
         check_choice("mode", mode, MODES)
@@ -84,136 +98,154 @@ class LabelFreeStopping(EarlyStopping):
             raise ValueError(f"min_lr: must be a number ≥ 0, found {min_lr!r}.")
         check_int("cooldown", cooldown, 0)
         check_bool("verbose", verbose)
-        super().__init__(signal, check_on_train_epoch_end=True, verbose=verbose)
+        super().__init__(monitor, check_on_train_epoch_end=True, verbose=verbose)
         self.rule = default_rule() if rule is None else rule
-        self.action, self.factor, self.min_lr, self.cooldown, self.name = mode, factor, min_lr, cooldown, name
-        self.prefix = signal.split("/")[0]
-        self.verdict: Decision | None = None
-        self._forget()
+        # not `self.mode`: EarlyStopping reads that attribute as "min" or "max" (`monitor_op`, `state_key`)
+        self.action = mode
+        self.factor = factor
+        self.min_lr = min_lr
+        self.cooldown = cooldown
+        self.tag_name = tag_name
+        self.prefix = monitor.split("/")[0]
+        self._reset()
 
-    def _forget(self) -> None:
-        """Back to before the first look."""
-        self._state = self.rule.start()
-        self._bests, self._is_best = 0, False
+    def _reset(self) -> None:
+        """Returns to the state before the first measurement."""
+        self.decision: Decision | None = None
+        self._rule_state = self.rule.start()
+        self._n_best = 0  # how often a measurement was the best of those before
+        self._is_best = False
         self._best_epoch: int | None = None
-        self._resting, self._said = 0, False
-        self._rate: float | None = None
-        self._ahead: float | None = None
-        self.verdict = None
+        self._cooldown_left = 0
+        self._announced = False
+        self._lr: float | None = None
+        self._min_future_lr: float | None = None
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """What is logged beside the lens's own tags, the score first."""
-        return tuple(f"{self.prefix}/{self.name}_{what}" for what in ("score", "verdict", "best_epoch"))
+        """The tags that are logged, the score first."""
+        names = (f"{self.tag_name}_score", f"should_{self.tag_name}", f"{self.tag_name}_best_epoch")
+        return tuple(f"{self.prefix}/{name}" for name in names)
 
-    # ---- before training: everything that can be wrong is found here
+    # ---- before training: all misconfigurations are found here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the lens."""
+        """Finds the FactorLensCallback with the prefix of the monitored tag."""
         if stage != "fit":
             return
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        lenses = [c for c in callbacks if isinstance(c, FactorLensCallback)]
-        found = [lens for lens in lenses if lens.prefix == self.prefix]
-        if not found:
-            there = ", ".join(repr(lens.prefix) for lens in lenses) or "none at all"
-            raise MisconfigurationException(
-                f"LabelFreeStopping(signal={self.monitor!r}) needs a FactorLensCallback with prefix {self.prefix!r} in "
-                f"the same Trainer; prefixes there are: {there}."
-            )
-        self._lens = found[0]
+        lens_callbacks = [callback for callback in callbacks if isinstance(callback, FactorLensCallback)]
+        for lens_callback in lens_callbacks:
+            if lens_callback.prefix == self.prefix:
+                self._lens_callback = lens_callback
+                return
+        found = ", ".join(repr(lens_callback.prefix) for lens_callback in lens_callbacks) or "none"
+        raise MisconfigurationException(
+            f"LabelFreeStopping(monitor={self.monitor!r}) needs a FactorLensCallback with prefix {self.prefix!r} in "
+            f"the same Trainer; found prefixes: {found}. Add FactorLensCallback(prefix={self.prefix!r}), or change "
+            "`monitor`."
+        )
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Runs the schedule ahead."""
+        """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""
         if trainer.global_step == 0:
-            self._forget()  # a second `fit` is another run
+            self._reset()  # a second `fit` is another run
         if self.action == "lr":
             check_scheduler_supported(trainer)
-        self._plan = LRLookahead(trainer)
-        self._tell(trainer, pl_module)
-        self._checked = False
+        self._lookahead = LRLookahead(trainer)
+        self._log(trainer, pl_module)
+        self._metrics_checked = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """All signals of the rule must be there, now that the lens has looked for the first time."""
-        self._note_rate(trainer)
-        if self._checked:
+        """Checks once, after the measurement before training, that all metrics of the rule exist."""
+        self._update_lr(trainer)
+        if self._metrics_checked:
             return
-        missing = [s for s in (self.monitor, *self.rule.metrics) if s not in self._lens.metrics]
+        missing = [tag for tag in (self.monitor, *self.rule.metrics) if tag not in self._lens_callback.metrics]
         if missing:
-            known = ", ".join(sorted(self._lens.metrics))
+            known = ", ".join(sorted(self._lens_callback.metrics))
             raise MisconfigurationException(
                 f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}."
             )
-        self._checked = True
+        self._metrics_checked = True
 
     # ---- during training
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """When an epoch ends its schedule has moved on already: the rate is that of the last batch."""
+        """Reads the learning rate of the epoch's last batch: at the epoch end the scheduler has already stepped."""
         if trainer.is_last_batch:
-            self._note_rate(trainer)
+            self._update_lr(trainer)
 
-    def _note_rate(self, trainer: Trainer) -> None:
-        self._rate = current_lr(trainer)
-        self._ahead = self._plan.min_future_lr(self._rate)
+    def _update_lr(self, trainer: Trainer) -> None:
+        self._lr = current_lr(trainer)
+        self._min_future_lr = self._lookahead.min_future_lr(self._lr)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A verdict on a fresh look; an epoch without one leaves everything as it was."""
-        news = self._lens.epoch_metrics
-        if news:
-            look = EpochInfo(trainer.current_epoch + 1, self._rate, self._ahead, news)
-            self._state, verdict = self.rule.step(self._state, news.get(self.monitor, math.nan), look)
-            self._is_best = verdict.best_epoch == look.epoch
-            self._bests += self._is_best
-            self._best_epoch, self.verdict = verdict.best_epoch, verdict
-            self._act(trainer, verdict)
-        self._tell(trainer, pl_module, to_loggers=bool(news))
+        """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
+        metrics = self._lens_callback.epoch_metrics
+        if metrics:
+            info = EpochInfo(trainer.current_epoch + 1, self._lr, self._min_future_lr, metrics)
+            value = metrics.get(self.monitor, math.nan)
+            self._rule_state, decision = self.rule.step(self._rule_state, value, info)
+            self.decision = decision
+            self._best_epoch = decision.best_epoch
+            self._is_best = decision.best_epoch == info.epoch
+            self._n_best += self._is_best
+            self._act(trainer, decision)
+        self._log(trainer, pl_module, to_loggers=bool(metrics))
 
-    def _act(self, trainer: Trainer, verdict: Decision) -> None:
+    def _act(self, trainer: Trainer, decision: Decision) -> None:
         if self.action == "stop":
-            self._stop(trainer, verdict)
+            self._stop(trainer, decision)
         elif self.action == "lr":
-            self._divide(trainer, verdict)
-        elif verdict.stop:
-            self._say("would stop", "Training goes on; pass mode='stop' to have it stopped.")
+            self._scale_learning_rates(trainer, decision)
+        elif decision.stop:
+            self._announce("would stop", "Training goes on; pass mode='stop' to have it stopped.")
 
-    def _stop(self, trainer: Trainer, verdict: Decision) -> None:
-        """Lightning's flag latches: a stop before the minimum is not passed on, as the rule may change its mind."""
-        early = trainer.current_epoch + 1 < (trainer.min_epochs or 0) or trainer.global_step < (trainer.min_steps or 0)
-        stop = verdict.stop and not early and not trainer.fast_dev_run  # type: ignore[attr-defined]
+    def _stop(self, trainer: Trainer, decision: Decision) -> None:
+        """Sets ``should_stop`` unless it is too early: the Trainer never resets it, while the rule may still do so."""
+        min_epochs = trainer.min_epochs or 0
+        min_steps = trainer.min_steps or 0
+        too_early = trainer.current_epoch + 1 < min_epochs or trainer.global_step < min_steps
+        stop = decision.stop and not too_early and not trainer.fast_dev_run  # type: ignore[attr-defined]
         stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
         trainer.should_stop = trainer.should_stop or stop
         if stop:
-            self.stopped_epoch, self.stopping_reason_message = trainer.current_epoch, verdict.reason
-            self._said = False  # a resumed run may stop again
-            self._say("stops training", f"ModelCheckpoint(monitor={self.tags[0]!r}, mode='min') keeps that one.")
+            self.stopped_epoch = trainer.current_epoch
+            self.stopping_reason_message = decision.reason
+            self._announced = False  # a resumed run may stop again
+            keep = f"ModelCheckpoint(monitor={self.tags[0]!r}, mode='min') keeps the weights of that epoch."
+            self._announce("stops training", keep)
 
-    def _divide(self, trainer: Trainer, verdict: Decision) -> None:
-        resting, self._resting = self._resting > 0, max(0, self._resting - 1)
-        if resting or not verdict.stop:
+    def _scale_learning_rates(self, trainer: Trainer, decision: Decision) -> None:
+        if self._cooldown_left > 0:
+            self._cooldown_left -= 1
+            return
+        if not decision.stop:
             return
         if scale_lrs(trainer, self.factor, self.min_lr):
-            self._said, self._resting = False, self.cooldown
-            self._say(f"multiplies the learning rates by {self.factor:g}", "The rule begins anew.")
-            self._state = self.rule.start()
+            self._announced = False
+            self._cooldown_left = self.cooldown
+            self._announce(f"multiplies the learning rates by {self.factor:g}", "The rule starts anew.")
+            self._rule_state = self.rule.start()
         else:
-            self._say("would lower the learning rates", f"They are at min_lr={self.min_lr:g} already.")
+            self._announce("would lower the learning rates", f"They are at min_lr={self.min_lr:g} already.")
 
-    def _say(self, what: str, then: str) -> None:
-        """Once, until something else happens."""
-        if self._said or self.verdict is None:
+    def _announce(self, event: str, consequence: str) -> None:
+        """Reports an event in words, once until another one happens."""
+        if self._announced or self.decision is None:
             return
-        self._said = True
+        self._announced = True
         if self.verbose:
             rank_zero_info(
-                f"LabelFreeStopping {what}: {self.monitor}: {self.verdict.reason}. Its best look was after epoch "
-                f"{self.verdict.best_epoch}. {then}"
+                f"LabelFreeStopping {event}: {self.monitor}: {self.decision.reason}. The best epoch so far is "
+                f"{self.decision.best_epoch}. {consequence}"
             )
 
-    def _tell(self, trainer: Trainer, pl_module: LightningModule, to_loggers: bool = False) -> None:
-        """To the monitors on every rank and at every epoch, to the loggers once a look."""
-        stop = self.verdict is not None and self.verdict.stop
-        values = dict(zip(self.tags, (self._score, float(stop), float(self._best_epoch or 0))))
+    def _log(self, trainer: Trainer, pl_module: LightningModule, to_loggers: bool = False) -> None:
+        """Logs for monitoring callbacks on every rank and at every epoch, to the loggers only with a measurement."""
+        should_stop = self.decision is not None and self.decision.stop
+        values = dict(zip(self.tags, (self._score, float(should_stop), float(self._best_epoch or 0))))
         pl_module.log_dict(values, logger=False, on_step=False, on_epoch=True)
         if to_loggers and trainer.is_global_zero:
             for logger in trainer.loggers:
@@ -221,38 +253,45 @@ class LabelFreeStopping(EarlyStopping):
 
     @property
     def _score(self) -> float:
-        return float(-self._bests if self._is_best or not self._bests else 1 - self._bests)
+        """Minus the number of best measurements so far, plus one if the newest measurement is none of them."""
+        if self._is_best or self._n_best == 0:
+            return float(-self._n_best)
+        return float(1 - self._n_best)
 
     # ---- state
 
     @property
     def state_key(self) -> str:
-        """Distinct for distinct tags."""
+        """The key of the state in a checkpoint, distinct for distinct tags."""
         return self._generate_state_key(tag=self.tags[0])
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types alone: checkpoints are loaded with ``weights_only``."""
+        """The state in plain types, so that a checkpoint can be loaded with ``weights_only=True``."""
         return {
             "rule": repr((self.monitor, self.rule)),
-            "state": self._state,
-            "bests": self._bests,
+            "rule_state": self._rule_state,
+            "n_best": self._n_best,
             "is_best": self._is_best,
             "best_epoch": self._best_epoch,
-            "resting": self._resting,
-            "said": self._said,
-            "rate": self._rate,
-            "ahead": self._ahead,
+            "cooldown_left": self._cooldown_left,
+            "announced": self._announced,
+            "lr": self._lr,
+            "min_future_lr": self._min_future_lr,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on where the checkpoint stopped; a rule with other options begins anew."""
-        self._bests, self._is_best = state_dict["bests"], state_dict["is_best"]
-        self._best_epoch, self._resting = state_dict["best_epoch"], state_dict["resting"]
-        self._said, self._rate, self._ahead = state_dict["said"], state_dict["rate"], state_dict["ahead"]
+        """Continues from a checkpoint; a rule with other options than the checkpoint's starts anew, with a warning."""
+        self._n_best = state_dict["n_best"]
+        self._is_best = state_dict["is_best"]
+        self._best_epoch = state_dict["best_epoch"]
+        self._cooldown_left = state_dict["cooldown_left"]
+        self._announced = state_dict["announced"]
+        self._lr = state_dict["lr"]
+        self._min_future_lr = state_dict["min_future_lr"]
         if state_dict["rule"] == repr((self.monitor, self.rule)):
-            self._state = state_dict["state"]
+            self._rule_state = state_dict["rule_state"]
         else:
             rank_zero_warn(
                 f"LabelFreeStopping: the checkpoint's rule was {state_dict['rule']}, now it is "
-                f"{(self.monitor, self.rule)!r}; it begins anew."
+                f"{(self.monitor, self.rule)!r}; it starts anew."
             )

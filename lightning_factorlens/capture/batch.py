@@ -1,7 +1,8 @@
-"""The probe as a model takes it: a collated batch of any make, and the tensor in it that counts as the input.
+"""The probe as a model takes it: a collated batch of any structure, and the tensor in it that counts as the input.
 
-A model is called by a ``(model, batch) → output``. Where that has a method ``inputs(batch)``, it picks the tensor that
-is factorised as the input; else `input_of` does. `CallWith` is one for models that want several parts of a batch.
+A model is called by a function ``(model, batch) → output``. If that has a method ``inputs(batch)``, it selects the
+tensor that is factorised as the input; otherwise `find_inputs` does. `ForwardArgs` is such an object for models that
+take several parts of a batch.
 """
 
 from __future__ import annotations
@@ -15,11 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-#: Keys under which a batch that is a dict holds its inputs.
-INPUT_KEYS = (
-    *("image", "images", "img", "imgs", "pixel_values", "x", "input", "inputs"),
-    *("input_ids", "tokens", "text", "features", "source", "src"),
-)
+from lightning_factorlens.capture.tree import tree_leaves, tree_map
 
 ForwardFn = Callable[[nn.Module, Any], Any]
 
@@ -28,58 +25,69 @@ ForwardFn = Callable[[nn.Module, Any], Any]
 class Batch:
     """N samples as the model is called with them.
 
+    Example:
+        >>> import torch
+        >>> batch = Batch.wrap({"mask": torch.ones(4, 1), "image": torch.rand(4, 3), "name": list("abcd")})
+        >>> len(batch), tuple(batch.inputs.shape), batch[1:3].data["name"]
+        (4, (4, 3), ['b', 'c'])
+
     Attributes:
-        parts: A tensor, or tensors in dicts, lists and tuples; those of N rows hold a row a sample.
-        inputs: The tensor that counts as the input, (N, …).
+        data: A tensor, or tensors in dictionaries, lists and tuples. Tensors and lists of N rows have one row for each
+            sample.
+        inputs: The tensor that counts as the input, shape (N, …).
     """
 
     data: Any
     inputs: Tensor
 
     @staticmethod
-    def wrap(parts: Any, pick: Callable[[Any], Tensor] | None = None) -> Batch:
-        """A batch of what the model takes, or the batch itself.
+    def wrap(data: Any, pick: Callable[[Any], Tensor] | None = None) -> Batch:
+        """Makes a batch of what the model takes; a batch is returned as it is.
 
         Args:
-            parts: See the attributes.
-            pick: Finds the inputs; `input_of` unless given.
+            data: See the attributes.
+            pick: Finds the inputs in ``data``; `find_inputs` unless given.
         """
-        if isinstance(parts, Batch):
-            return parts
-        return Batch(parts, parts if pick is None and isinstance(parts, Tensor) else (pick or find_inputs)(parts))
+        if isinstance(data, Batch):
+            return data
+        if pick is not None:
+            return Batch(data, pick(data))
+        return Batch(data, data if isinstance(data, Tensor) else find_inputs(data))
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def __getitem__(self, rows: slice) -> Batch:
         """Some of the samples."""
-        n, inputs = len(self), self.inputs[rows]
+        n_samples = len(self)
+        inputs = self.inputs[rows]
 
-        def cut(part: Any) -> Any:
-            """Rows of what has N of them."""
+        def select(part: Any) -> Any:
             if part is self.inputs:
                 return inputs
-            long = (isinstance(part, Tensor) and part.ndim > 0) or isinstance(part, list)
-            return part[rows] if long and len(part) == n else part
+            has_rows = (isinstance(part, Tensor) and part.ndim > 0) or isinstance(part, list)
+            return part[rows] if has_rows and len(part) == n_samples else part
 
-        return Batch(tree_map(cut, self.data), inputs)
+        return Batch(tree_map(select, self.data), inputs)
 
     def split(self, size: int) -> Iterator[Batch]:
-        """Batches of at most ``size`` samples."""
-        return (self[i : i + size] for i in range(0, len(self), size))
+        """Batches of at most ``size`` samples, in order."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size]
 
     def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
+        """The same batch with its tensors on another device."""
         inputs = self.inputs.to(device)
 
         def move(part: Any) -> Any:
-            """A tensor there, anything else as it is."""
-            return inputs if part is self.inputs else part.to(device) if isinstance(part, Tensor) else part
+            if part is self.inputs:
+                return inputs
+            return part.to(device) if isinstance(part, Tensor) else part
 
         return Batch(tree_map(move, self.data), inputs)
 
     def with_inputs(self, inputs: Tensor) -> Batch | None:
-        """The same with other inputs; None where they are no part of the batch but were made from it."""
+        """The same batch with other inputs; None if the inputs are no part of the batch but were computed from it."""
         if not any(part is self.inputs for part in tree_leaves(self.data)):
             return None
         return Batch(tree_map(lambda part: inputs if part is self.inputs else part, self.data), inputs)
@@ -90,14 +98,19 @@ class ForwardArgs:
     """Calls a model, or a part of it, with parts of the batch.
 
     Example:
-        >>> CallWith(["image", "mask"])  # model(batch["image"], batch["mask"])  # doctest: +SKIP
-        >>> CallWith([0], target="discriminator")  # model.discriminator(batch[0])  # doctest: +SKIP
+        >>> import torch
+        >>> from torch import nn
+        >>> call = ForwardArgs(["left", "right"])  # model(batch["left"], batch["right"])
+        >>> batch = {"left": torch.rand(2, 3), "right": torch.rand(2, 3), "label": torch.zeros(2)}
+        >>> tuple(call(nn.CosineSimilarity(), batch).shape)
+        (2,)
+        >>> call = ForwardArgs([0], target="discriminator")  # model.discriminator(batch[0])
 
     Attributes:
         arguments: Keys or positions in the batch; ``"0.1"`` is the second part of the first. The first of them counts
             as the input.
-        keywords: The same by the name of the argument.
-        target: Path of the module or method that is called in the model's place.
+        keywords: Keys or positions by the name of the keyword argument.
+        target: Path of the module or method that is called in place of the model; empty for the model itself.
     """
 
     arguments: Sequence[str | int] = (0,)
@@ -106,29 +119,41 @@ class ForwardArgs:
 
     def __post_init__(self) -> None:
         if isinstance(self.arguments, str) or not (self.arguments or self.keywords):
-            raise ValueError(f"arguments: must be a list of keys or positions, at least one, found {self.arguments!r}.")
+            raise ValueError(
+                f"arguments: must be a list of keys or positions, at least one, found {self.arguments!r}; "
+                "write ForwardArgs(['image']) for model(batch['image'])."
+            )
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
-        """The output."""
+        """The output of the model.
+
+        Raises:
+            ValueError: The batch has no such part.
+        """
         called = attrgetter(self.target)(model) if self.target else model
+        arguments = [_part(batch, key) for key in self.arguments]
         keywords = {name: _part(batch, key) for name, key in self.keywords.items()}
-        return called(*(_part(batch, key) for key in self.arguments), **keywords)
+        return called(*arguments, **keywords)
 
     def inputs(self, batch: Any) -> Tensor:
-        """The first argument."""
-        found = _part(batch, next(iter([*self.arguments, *self.keywords.values()])))
-        return found if isinstance(found, Tensor) else find_inputs(found)
+        """The tensor of the batch that counts as the input: the first argument, or the one that is found in it."""
+        keys = [*self.arguments, *self.keywords.values()]
+        first = _part(batch, keys[0])
+        return first if isinstance(first, Tensor) else find_inputs(first)
 
 
-def check_forward_fn(call: Any) -> ForwardFn | None:
-    """The call itself.
+def check_forward_fn(forward_fn: Any) -> ForwardFn | None:
+    """Checks the argument ``forward_fn`` and returns it.
 
     Raises:
         TypeError: Something that cannot be called, or a class in place of an object.
     """
-    if call is not None and (not callable(call) or isinstance(call, type)):
-        raise TypeError(f"call: found {call!r}; give a function (model, batch) → output or an object like CallWith().")
-    return call
+    if forward_fn is not None and (not callable(forward_fn) or isinstance(forward_fn, type)):
+        raise TypeError(
+            f"forward_fn: found {forward_fn!r}; give a function (model, batch) → output, or an object such as "
+            "ForwardArgs(['image', 'mask'])."
+        )
+    return forward_fn
 
 
 def _part(batch: Any, key: str | int) -> Any:
@@ -139,57 +164,53 @@ def _part(batch: Any, key: str | int) -> Any:
         try:
             batch = batch[step] if isinstance(batch, Mapping) else batch[int(step)]
         except (KeyError, IndexError, ValueError) as error:
-            there = list(batch) if isinstance(batch, Mapping) else f"positions 0 to {len(batch) - 1}"
-            raise ValueError(f"arguments: found no {key!r} in the batch; there are: {there}.") from error
+            allowed = list(batch) if isinstance(batch, Mapping) else f"positions 0 to {len(batch) - 1}"
+            raise ValueError(
+                f"arguments: found no {key!r} in the batch; there are: {allowed}. Change the key, or the batch that "
+                "the data loader makes."
+            ) from error
     return batch
 
 
 def find_inputs(batch: Any) -> Tensor:
-    """The inputs of a batch, its labels dropped.
+    """The tensor of a batch that counts as the input; labels are dropped.
 
-    The floating-point (or uint8) tensor with the most axes, at least two; where there is none, a tensor of whole
-    numbers with at least two axes: token ids. Among equals one named like an input wins, then the first.
+    It is the floating-point or uint8 tensor with the most axes, at least two. Without one it is the tensor of whole
+    numbers with the most axes, at least two: token ids. Among equals, one under a key that names an input (see
+    `INPUT_KEYS` in `tree`) comes first, then the first in the batch.
+
+    Args:
+        batch: A tensor, or tensors in dictionaries, lists and tuples.
+
+    Returns:
+        The tensor itself, shape (N, …).
 
     Raises:
-        TypeError: There is none.
+        TypeError: The batch has no tensor of at least two axes.
+
+    Example:
+        >>> import torch
+        >>> tuple(find_inputs((torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))).shape)
+        (2, 3, 8, 8)
     """
-    found = [t for t in tree_leaves(batch) if t.ndim >= 2]
-    numbers = [t for t in found if t.is_floating_point() or t.dtype == torch.uint8]
-    if not found:
+    candidates = [tensor for tensor in tree_leaves(batch) if tensor.ndim >= 2]
+    if not candidates:
         raise TypeError(
-            f"probe: found no tensor of inputs in a batch of type {type(batch).__name__}: none has rows of numbers. "
-            "Pass `probe=` a tensor (N, C, H, W), or `call=` an object that says which part of the batch it is."
+            f"probe: found no tensor of inputs in a batch of type {type(batch).__name__}, since none has two axes or "
+            "more. Pass `probe=` a tensor (N, C, H, W), or `forward_fn=` an object whose method `inputs(batch)` "
+            "returns the inputs, such as ForwardArgs(['image'])."
         )
-    return max(numbers or found, key=lambda t: t.ndim)
+    amounts = [tensor for tensor in candidates if tensor.is_floating_point() or tensor.dtype == torch.uint8]
+    return max(amounts or candidates, key=lambda tensor: tensor.ndim)
 
 
 def fingerprint(samples: Tensor) -> str:
-    """Equal for samples that are equal bit for bit."""
+    """A hash of the values, equal for samples that are equal bit for bit.
+
+    Example:
+        >>> import torch
+        >>> fingerprint(torch.zeros(2, 3)) == fingerprint(torch.zeros(2, 3)), fingerprint(torch.zeros(2))
+        (True, 'c804ce198ec337e3dc762bdd1a09aece')
+    """
     data = samples.detach().contiguous().cpu().flatten().view(torch.uint8).numpy()
     return hashlib.blake2b(data.data, digest_size=16).hexdigest()
-
-
-def tree_leaves(batch: Any) -> Iterator[Tensor]:
-    """Every tensor of a batch; in a dict those named like an input first."""
-    if isinstance(batch, Tensor):
-        yield batch
-    elif isinstance(batch, Mapping):
-        for key in sorted(batch, key=lambda k: str(k) not in INPUT_KEYS):  # stable: the others keep their order
-            yield from tree_leaves(batch[key])
-    elif isinstance(batch, (tuple, list)):
-        for part in batch:
-            yield from tree_leaves(part)
-
-
-def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
-    """The batch with ``function`` of everything in it that is no dict, tuple, or list of tensors."""
-    if isinstance(batch, Mapping):
-        parts = {key: tree_map(function, part) for key, part in batch.items()}
-        return parts if type(batch) is dict else type(batch)(parts)  # type: ignore[call-arg]
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(tree_map(function, part) for part in batch))
-    if isinstance(batch, tuple) or (
-        isinstance(batch, list) and any(isinstance(p, (Tensor, Mapping, tuple, list)) for p in batch)
-    ):
-        return type(batch)(tree_map(function, part) for part in batch)
-    return function(batch)

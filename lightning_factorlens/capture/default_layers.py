@@ -1,8 +1,9 @@
-"""Which layers when nobody says: the outputs of activation functions, one a block where a network has many.
+"""The layers that are captured when none are named: outputs of activation functions, one for each part of the network.
 
-The activations are what the papers factorise (000, section 3). A DenseNet-121 has 121 of them, and every one would
-bring some thirty curves: so the coarsest level of the module tree that still holds `FEW` layers speaks for the finer
-ones, each of its parts through the last activation it computes. ResNet-18 gives nine: the stem and its eight blocks.
+Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", section 3,
+factorise the activations. A DenseNet-121 has 121 of them, and each would add some thirty curves. Therefore they are
+grouped at the coarsest level of the module tree that still has `MIN_LAYERS` groups, and each group is represented by
+the last activation that it computes. ResNet-18 gives nine layers: the stem and its eight blocks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import nn
 from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS
 from lightning_factorlens.results import LayerInfo
 
-#: Modules whose output only repeats, thins out or reshapes their input.
+#: Parts of the class names of modules whose output only repeats, subsamples or reshapes their input.
 PASSTHROUGH_TYPES = (
     "Pool",
     "Dropout",
@@ -27,134 +28,178 @@ PASSTHROUGH_TYPES = (
     "StochasticDepth",
     "Permute",
 )
-#: Modules whose output is a linear image of their input, signed in general.
+#: Parts of the class names of modules whose output is a linear function of their input, signed in general.
 LINEAR_TYPES = ("Conv", "Linear", "Norm", "Bilinear", "Embedding", "MultiheadAttention")
-#: A level of the module tree must hold so many layers to stand for the finer ones.
+#: Groups that a level of the module tree must have at least to be used.
 MIN_LAYERS = 8
-#: Where more are left, every second, third … is kept, counted from the last.
+#: With more groups, every second, third … is kept, counted from the last.
 MAX_LAYERS = 20
 
 
 @dataclass(frozen=True)
 class TracedOutput:
-    """A call of the dry pass: what the table of layers is made from.
+    """A tensor that the traced forward pass computed.
 
     Attributes:
-        choice: Its row, undecided.
-        module_type: Type of the module; None for a functional call.
-        leaf: Whether no module was called inside it.
+        info: Its row in the table of layers, not yet selected.
+        module_type: Class of the module; None for a functional call.
+        is_leaf: Whether the module has no children; True for a functional call.
         owner: Path of the module whose forward made the call.
-        identity: Equal for two calls that returned the same values of the same memory.
-        features: Entries an image.
+        memory: Equal for two calls that returned the same entries of the same memory.
+        n_features: Entries for each sample.
     """
 
-    choice: LayerInfo
+    info: LayerInfo
     module_type: type[nn.Module] | None
-    leaf: bool
+    is_leaf: bool
     owner: tuple[str, ...]
-    identity: Hashable
-    features: int
+    memory: Hashable
+    n_features: int
+
+    @property
+    def name(self) -> str:
+        """Stable name of the call."""
+        return self.info.name
+
+    @property
+    def is_nonnegative(self) -> bool:
+        """Whether no entry was below zero."""
+        return self.info.minimum >= 0
 
 
-def default_layers(seen: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
-    """For every call whether it is kept, and why.
+def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
+    """The automatic selection.
 
-    Of the activations the non-negative ones are kept, and the signed ones too where they are the most.
+    Non-negative activations are selected; signed ones as well if they make up more than half of the entries.
 
     Args:
-        seen: In the order of the forward pass.
+        traced: From `trace_layers`, in the order of the forward pass.
+
+    Returns:
+        For every output whether it is selected, and why.
     """
-    gates = _gates(seen)
-    active = [s for s in seen if _is_activation(s) and s.choice.name not in gates]
-    positive = sum(s.features for s in active if s.choice.minimum >= 0)
-    with_signed = 2 * positive < sum(s.features for s in active)
-    distinct = {s.identity: s for s in reversed(active) if with_signed or s.choice.minimum >= 0}
-    spokesman = _thinned([s for s in active if distinct.get(s.identity) is s])
-    return [_verdict(s, gates, with_signed, distinct, spokesman) for s in seen]
+    channel_scales = _channel_scales(traced)
+    activations = [output for output in traced if _is_activation(output) and output.name not in channel_scales]
+    n_all = sum(output.n_features for output in activations)
+    n_nonnegative = sum(output.n_features for output in activations if output.is_nonnegative)
+    use_signed = 2 * n_nonnegative < n_all
+    first_in_memory: dict[Hashable, TracedOutput] = {}
+    for output in activations:
+        if use_signed or output.is_nonnegative:
+            first_in_memory.setdefault(output.memory, output)
+    distinct = [output for output in activations if first_in_memory.get(output.memory) is output]
+    representatives = _representatives(distinct)
+    decisions = []
+    for output in traced:
+        reason = _rejection(output, channel_scales, use_signed)
+        if not reason and first_in_memory[output.memory] is not output:
+            reason = f"the same tensor as {first_in_memory[output.memory].name}"
+        if not reason and representatives[output.name] != output.name:
+            reason = f"represented by {representatives[output.name]}"
+        selected = not reason
+        if selected:
+            reason = "non-negative activation" if output.is_nonnegative else "signed activation"
+        decisions.append((selected, reason))
+    return decisions
 
 
-def _verdict(
-    s: TracedOutput,
-    gates: set[str],
-    with_signed: bool,
-    distinct: dict[Hashable, TracedOutput],
-    spokesman: dict[str, str],
-) -> tuple[bool, str]:
-    name = s.choice.name
-    if not s.leaf:
-        return False, "a container: its parts are listed"
-    if name in gates:
-        return False, "a gate: one number a channel, which scales another tensor"
-    if not _is_activation(s):
-        return False, _why_not(s)
-    if s.choice.minimum < 0 and not with_signed:
-        return False, "signed activation, few beside the non-negative"
-    if distinct[s.identity] is not s:
-        return False, f"the same tensor as {distinct[s.identity].choice.name}"
-    if spokesman[name] != name:
-        return False, f"{spokesman[name]} stands for it"
-    return True, "non-negative" if s.choice.minimum >= 0 else "signed activation"
+def _rejection(output: TracedOutput, channel_scales: set[str], use_signed: bool) -> str:
+    """Why an output is not selected, judged by itself; empty if it is a candidate."""
+    if not output.is_leaf:
+        return "container; its parts have rows of their own"
+    if output.name in channel_scales:
+        return "channel scale: one value for each channel, which multiplies another tensor"
+    if not _is_activation(output):
+        return _kind_of_other_output(output)
+    if not output.is_nonnegative and not use_signed:
+        return "signed activation, while most activations are non-negative"
+    return ""
 
 
-def _thinned(active: Sequence[TracedOutput]) -> dict[str, str]:
-    """Name of every activation → name of the kept one that stands for it (itself, where it is kept)."""
-    deepest = max((len(s.owner) for s in active), default=0)
-    levels = (_parts(active, depth) for depth in range(1, deepest + 1))
-    parts = next((level for level in levels if len(level) >= MIN_LAYERS), [[s.choice.name] for s in active])
-    stride = -(-len(parts) // MAX_LAYERS)
-    spokesman, last = {}, ""
-    for k, names in enumerate(reversed(parts)):
-        last = last if k % stride else names[-1]
-        spokesman.update(dict.fromkeys(names, last))
-    return spokesman
+def _representatives(activations: Sequence[TracedOutput]) -> dict[str, str]:
+    """Name of every activation → name of the selected one that represents it (itself, if it is selected)."""
+    groups = _coarsest_groups(activations)
+    stride = -(-len(groups) // MAX_LAYERS)
+    representatives: dict[str, str] = {}
+    representative = ""
+    for k, names in enumerate(reversed(groups)):
+        if k % stride == 0:
+            representative = names[-1]
+        for name in names:
+            representatives[name] = representative
+    return representatives
 
 
-def _parts(active: Sequence[TracedOutput], depth: int) -> list[list[str]]:
-    """Names by the module at ``depth`` of the tree that makes them; what is made above it stands alone."""
-    parts: dict[Hashable, list[str]] = {}
-    for s in active:
-        alone = len(s.owner) < depth
-        parts.setdefault(s.choice.name if alone else s.owner[:depth], []).append(s.choice.name)
-    return list(parts.values())
+def _coarsest_groups(activations: Sequence[TracedOutput]) -> list[list[str]]:
+    """Names grouped at the coarsest level with `MIN_LAYERS` groups; without such a level, each name by itself."""
+    deepest = max((len(output.owner) for output in activations), default=0)
+    for depth in range(1, deepest + 1):
+        groups = _groups_at(activations, depth)
+        if len(groups) >= MIN_LAYERS:
+            return groups
+    return [[output.name] for output in activations]
 
 
-def _gates(seen: Sequence[TracedOutput]) -> set[str]:
-    """Names of the activations inside squeeze-and-excitation and its like.
+def _groups_at(activations: Sequence[TracedOutput], depth: int) -> list[list[str]]:
+    """Names by the module at ``depth`` of the tree that computes them; one computed above it is a group by itself."""
+    groups: dict[Hashable, list[str]] = {}
+    for output in activations:
+        key: Hashable = output.name if len(output.owner) < depth else output.owner[:depth]
+        groups.setdefault(key, []).append(output.name)
+    return list(groups.values())
 
-    There everything inside the module is one number a channel, while the module itself returns whole images.
+
+def _channel_scales(traced: Sequence[TracedOutput]) -> set[str]:
+    """Names of the activations inside channel attention (squeeze-and-excitation and similar modules).
+
+    Every output inside such a module has one value for each channel, while the module itself returns whole images.
     """
-    whole = {s.choice.name for s in seen if not s.leaf and len(s.choice.shape) > 1 and not _one_pixel(s)}
-    inside: dict[str, list[TracedOutput]] = {}
-    for s in seen:
-        inside.setdefault(".".join(s.owner), []).append(s)
-    return {
-        s.choice.name
-        for owner, calls in inside.items()
-        if owner in whole and all(map(_one_pixel, calls))
-        for s in calls
-        if _is_activation(s)
-    }
+    image_containers: set[str] = set()
+    outputs_by_owner: dict[str, list[TracedOutput]] = {}
+    for output in traced:
+        if not output.is_leaf and len(output.info.shape) > 1 and not _is_one_pixel(output):
+            image_containers.add(output.name)
+        outputs_by_owner.setdefault(".".join(output.owner), []).append(output)
+    names: set[str] = set()
+    for owner, outputs in outputs_by_owner.items():
+        if owner in image_containers and all(map(_is_one_pixel, outputs)):
+            names.update(output.name for output in outputs if _is_activation(output))
+    return names
 
 
-def _one_pixel(s: TracedOutput) -> bool:
-    shape = s.choice.shape
-    return len(shape) > 1 and s.features == max(shape[0], shape[-1])
+def _is_one_pixel(output: TracedOutput) -> bool:
+    """Whether an image has one value for each channel, channels first or last."""
+    shape = output.info.shape
+    return len(shape) > 1 and output.n_features == max(shape[0], shape[-1])
 
 
-def _is_activation(s: TracedOutput) -> bool:
-    if not s.leaf or (s.choice.op.startswith("Softmax") and len(s.choice.shape) > 1):
+def _is_activation(output: TracedOutput) -> bool:
+    """Whether an output is that of an activation function.
+
+    A module of the user's that is neither linear nor passes its input through counts if its output is non-negative.
+    Softmax counts for vectors only, since softmax of more axes gives attention weights.
+    """
+    op = output.info.op
+    is_vector = len(output.info.shape) == 1
+    if not output.is_leaf or (op.startswith("Softmax") and not is_vector):
         return False
-    if s.module_type is None:
-        plain_relu = s.choice.op in ACTIVATION_FUNCTIONS - {"clamp", "clamp_min", "softmax"}
-        return plain_relu or (s.choice.minimum >= 0 and (s.choice.op != "softmax" or len(s.choice.shape) == 1))
-    if s.module_type.__module__ == "torch.nn.modules.activation":
-        return not any(word in s.choice.op for word in LINEAR_TYPES)
-    return s.choice.minimum >= 0 and not any(word in s.choice.op for word in PASSTHROUGH_TYPES + LINEAR_TYPES)
+    if output.module_type is None:
+        if op in ACTIVATION_FUNCTIONS - {"clamp", "clamp_min", "softmax"}:
+            return True
+        return output.is_nonnegative and (op != "softmax" or is_vector)
+    if output.module_type.__module__ == "torch.nn.modules.activation":
+        return not _has_word(op, LINEAR_TYPES)
+    return output.is_nonnegative and not _has_word(op, PASSTHROUGH_TYPES + LINEAR_TYPES)
 
 
-def _why_not(s: TracedOutput) -> str:
-    if any(word in s.choice.op for word in PASSTHROUGH_TYPES):
-        return "repeats its input"
-    if s.choice.minimum < 0:
+def _kind_of_other_output(output: TracedOutput) -> str:
+    """Why an output that is no activation is not selected."""
+    if _has_word(output.info.op, PASSTHROUGH_TYPES):
+        return "passes its input through"
+    if not output.is_nonnegative:
         return "signed"
-    return "attention weights" if "oftmax" in s.choice.op else "linear"
+    return "attention weights" if "oftmax" in output.info.op else "linear"
+
+
+def _has_word(name: str, words: Sequence[str]) -> bool:
+    return any(word in name for word in words)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.batch import Batch, tree_map
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.tree import tree_map
 
 
 def check_gradients(gradients: bool, input_gradients: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which samples: a fixed probe from a tensor, a batch, a dataset or a loader, nobody's random state touched."""
+"""Drawing the probe: fixed samples of a tensor, a batch, a dataset or a loader, without changing any random state."""
 
 from __future__ import annotations
 
@@ -11,15 +11,30 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_factorlens.capture.batch import find_inputs, tree_leaves, tree_map
+from lightning_factorlens.capture.batch import find_inputs
 from lightning_factorlens.capture.isolation import isolate_rng
 from lightning_factorlens.capture.sampling import draw_samples, subsample_indices
+from lightning_factorlens.capture.tree import tree_leaves, tree_map
 
 ProbeSource = Tensor | Mapping[str, Any] | Dataset[Any] | DataLoader[Any]
 
 
 def probe_images(source: ProbeSource, size: int, seed: int = 0, transfer: Callable[[Any], Any] | None = None) -> Tensor:
-    """The inputs of a probe, its labels and all else dropped: `probe_batch`, then `input_of`."""
+    """The inputs of a probe without its labels: `probe_batch`, then `find_inputs`.
+
+    Args:
+        source: As in `probe_batch`, like the following arguments.
+        size: How many samples.
+        seed: Seed of the draw.
+        transfer: Applied to the collated batch.
+
+    Returns:
+        Shape (N, …).
+
+    Raises:
+        TypeError: As in `probe_batch`, or the batch has no tensor of inputs.
+        ValueError: As in `probe_batch`.
+    """
     return find_inputs(probe_batch(source, size, seed, transfer))
 
 
@@ -27,45 +42,63 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
     """Draws the probe.
 
     Args:
-        source: A tensor of inputs as the model takes them, a dict of tensors, a dataset, or a loader.
-        size: How many samples; fewer when there are not so many.
-        seed: Of the draw, and of random transforms in the dataset; the same seed gives the same samples. A dataset
-            that draws from a generator of its own advances it: let the probe have such a dataset for itself.
-        transfer: What becomes of a collated batch on its way to the model (a Trainer's batch-transfer hooks).
+        source: A tensor of inputs as the model takes them, a dictionary of tensors, a dataset, or a loader.
+        size: How many samples; fewer if the source has fewer.
+        seed: Seed of the draw, and of random transforms in the dataset; the same seed gives the same samples. A dataset
+            that draws from a generator of its own advances it: give the probe such a dataset for itself.
+        transfer: Applied to the collated batch of a dataset or loader (a Trainer's batch-transfer hooks).
 
     Returns:
-        A collated batch; a tensor where the source is one.
+        A collated batch; a tensor if the source is one.
 
     Raises:
         TypeError: A source that holds no samples.
-        ValueError: No samples at all.
+        ValueError: A source that is empty.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import TensorDataset
+        >>> images, labels = probe_batch(TensorDataset(torch.rand(10, 3), torch.arange(10)), size=4)
+        >>> tuple(images.shape), tuple(labels.shape)
+        ((4, 3), (4,))
     """
     with isolate_rng():
-        _seed_preserved(seed)
+        _seed_cpu(seed)
         if isinstance(source, (Tensor, Mapping)):
-            n = (
-                len(source)
-                if isinstance(source, Tensor)
-                else max((len(t) for t in tree_leaves(source) if t.ndim), default=0)
-            )
-            rows = subsample_indices(n, size, seed)
-            batch = tree_map(lambda p: p[rows] if isinstance(p, Tensor) and p.ndim and len(p) == n else p, source)
+            n_samples, batch = _rows_of_tensors(source, size, seed)
         elif isinstance(source, DataLoader) or hasattr(source, "__getitem__") or hasattr(source, "__iter__"):
-            found, collate = draw_samples(source, size, seed)
-            n, batch = len(found), collate(found) if found else None
-            batch = transfer(batch) if transfer is not None and found else batch
+            samples, collate = draw_samples(source, size, seed)
+            n_samples = len(samples)
+            batch = collate(samples) if samples else None
+            if samples and transfer is not None:
+                batch = transfer(batch)
         else:
             raise TypeError(
-                f"probe: found {type(source).__name__}; give a tensor of images, a dict of tensors, a dataset "
+                f"probe: found {type(source).__name__}; give a tensor of images, a dictionary of tensors, a dataset "
                 "or a loader."
             )
-    if n == 0:
-        raise ValueError("probe: found no images in it.")
+    if n_samples == 0:
+        raise ValueError("probe: found no images in it; give a source of at least one sample.")
     return batch
 
 
-def _seed_preserved(seed: int) -> None:
-    """For random transforms of a dataset; `torch.manual_seed` would seed the accelerators too."""
+def _rows_of_tensors(source: Tensor | Mapping[str, Any], size: int, seed: int) -> tuple[int, Any]:
+    """How many samples a tensor or a dictionary of tensors has, and some of them."""
+    if isinstance(source, Tensor):
+        n_samples = len(source)
+    else:
+        n_samples = max((len(tensor) for tensor in tree_leaves(source) if tensor.ndim), default=0)
+    rows = subsample_indices(n_samples, size, seed)
+
+    def select(part: Any) -> Any:
+        has_rows = isinstance(part, Tensor) and part.ndim > 0 and len(part) == n_samples
+        return part[rows] if has_rows else part
+
+    return n_samples, tree_map(select, source)
+
+
+def _seed_cpu(seed: int) -> None:
+    """Seeds what random transforms of a dataset draw from; `torch.manual_seed` would seed the accelerators too."""
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

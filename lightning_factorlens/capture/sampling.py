@@ -1,13 +1,15 @@
-"""Samples of a dataset, or of those that a loader serves, without iterating the loader.
+"""Samples of a dataset, or of those that a loader serves, without iterating over the loader.
 
-Iterating it would advance its random state and start its workers; its dataset, its collate function and the indices
-that its sampler covers are all that is needed.
+An iteration would advance the loader's random state and start its workers. Its dataset, its collate function and the
+indices that its sampler covers are sufficient.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -26,70 +28,96 @@ from lightning_factorlens._private_api import wrapped_sampler
 
 
 def subsample_indices(n: int, size: int, seed: int) -> Tensor:
-    """Indices spread over all n samples, ascending: many validation sets are sorted by class."""
+    """Indices drawn without replacement from all n samples, since many validation sets are sorted by class.
+
+    Args:
+        n: Samples that there are.
+        size: How many indices; all of them if there are no more.
+        seed: Seed of the draw, from a generator of its own.
+
+    Returns:
+        Shape (min(n, size),), ascending.
+
+    Example:
+        >>> subsample_indices(3, 5, seed=0)
+        tensor([0, 1, 2])
+    """
     if n <= size:
         return torch.arange(n)
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
 def draw_samples(source: Any, size: int, seed: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """At most ``size`` samples of a dataset or of a loader's, and how to make a batch of them.
+    """At most ``size`` samples of a dataset or of a loader's dataset, and the function that makes a batch of them.
 
     Args:
-        source: A dataset or a DataLoader.
-        size: How many.
-        seed: Of the draw.
+        source: A dataset or a ``DataLoader``.
+        size: How many samples.
+        seed: Seed of the draw.
+
+    Returns:
+        The samples, and the collate function.
 
     Raises:
-        TypeError: A stream that looking at would use up.
+        TypeError: A stream that would be used up.
+
+    Example:
+        >>> samples, collate = draw_samples([1.0, 2.0, 3.0], size=5, seed=0)
+        >>> collate(samples)
+        tensor([1., 2., 3.], dtype=torch.float64)
     """
-    loader = source if isinstance(source, DataLoader) else None
-    dataset: Any = source if loader is None else loader.dataset
-    batched = loader is not None and loader.batch_sampler is not None
-    collate = loader.collate_fn if loader is not None and batched else default_collate
+    if not isinstance(source, DataLoader):
+        dataset: Any = source
+        collate: Callable[[list[Any]], Any] = default_collate
+        covered = None
+    else:
+        dataset = source.dataset
+        collate = default_collate if source.batch_sampler is None else source.collate_fn
+        covered = None if isinstance(dataset, IterableDataset) else _covered_indices(source)
     if isinstance(dataset, IterableDataset):
-        return [sample for sample, _ in zip(_stream(dataset), range(size))], collate
-    covered = None if loader is None else _covered(loader)
-    indices = subsample_indices(len(dataset) if covered is None else len(covered), size, seed).tolist()
-    return [dataset[i if covered is None else covered[i]] for i in indices], collate
+        return list(islice(_stream(dataset), size)), collate
+    if covered is None:
+        indices = subsample_indices(len(dataset), size, seed).tolist()
+    else:
+        indices = [covered[i] for i in subsample_indices(len(covered), size, seed).tolist()]
+    return [dataset[i] for i in indices], collate
 
 
 def _stream(dataset: IterableDataset[Any]) -> Iterator[Any]:
+    """A new iterator over the stream."""
     iterator = iter(dataset)
     if iterator is dataset:
         raise TypeError(
-            "probe: this IterableDataset is its own iterator, so looking at it would use up your data; "
+            "probe: this IterableDataset is its own iterator, so that reading samples from it would use up your data; "
             "pass a tensor of images or a map-style dataset as `probe=`."
         )
     return iterator
 
 
-def _covered(loader: DataLoader[Any]) -> Sequence[int] | None:
-    """The indices a loader serves; None for all. Its sampler may be what separates validation from training."""
+def _covered_indices(loader: DataLoader[Any]) -> Sequence[int] | None:
+    """The indices that a loader serves; None for all. A sampler may be what separates validation from training."""
     batches = loader.batch_sampler
     if batches is not None and type(batches) is not BatchSampler:
-        with _kept_generator(batches), _kept_generator(getattr(batches, "sampler", None)):
+        with _preserve_generator(batches), _preserve_generator(getattr(batches, "sampler", None)):
             return sorted({int(i) for batch in copy.copy(batches) for i in batch})
     sampler: Any = loader.sampler
-    if isinstance(sampler, DistributedSampler):  # a Trainer makes the user's sampler this one's dataset
+    if isinstance(sampler, DistributedSampler):  # a Trainer makes the user's sampler the dataset of this one
         sampler = wrapped_sampler(sampler.dataset)
     if sampler is None or isinstance(sampler, (SequentialSampler, RandomSampler)):
         return None
     if hasattr(sampler, "indices"):
         return list(sampler.indices)
-    with _kept_generator(sampler):
+    with _preserve_generator(sampler):
         return sorted({int(i) for i in copy.copy(sampler)})
 
 
-class _kept_generator:
-    """Puts the state of a sampler's own generator back."""
-
-    def __init__(self, sampler: Any) -> None:
-        self.generator = getattr(sampler, "generator", None)
-
-    def __enter__(self) -> None:
-        self.state = None if self.generator is None else self.generator.get_state()
-
-    def __exit__(self, *_: object) -> None:
-        if self.generator is not None:
-            self.generator.set_state(self.state)
+@contextmanager
+def _preserve_generator(sampler: Any) -> Iterator[None]:
+    """Restores the state of a sampler's own generator, if it has one."""
+    generator = getattr(sampler, "generator", None)
+    state = None if generator is None else generator.get_state()
+    try:
+        yield
+    finally:
+        if generator is not None:
+            generator.set_state(state)

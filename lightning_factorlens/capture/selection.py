@@ -1,4 +1,4 @@
-"""Which layers: one dry pass finds what the network computes, a rule or the user's patterns choose from it."""
+"""Which layers are captured: a traced forward pass lists what the network computes, then patterns or a rule select."""
 
 from __future__ import annotations
 
@@ -17,142 +17,187 @@ from lightning_factorlens.results import LayerInfo
 
 LayerPatterns = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
+#: Names that an error message lists.
+MAX_LISTED_NAMES = 40
+
 
 def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor | Batch) -> list[TracedOutput]:
-    """Sends a few samples through the model and lists every tensor it makes, in order.
+    """Sends a few samples through the model and lists every tensor that it computes, in order.
 
     Args:
-        model: In eval mode.
-        forward: Calls the model on what a batch holds.
-        probe: A few samples.
+        model: In eval mode, see `isolate_model`.
+        forward: Calls the model on the data of a batch.
+        probe: A few samples, or a batch of them. Their activations are in memory at the same time.
 
     Returns:
-        One entry a call that returned a tensor with one row a sample.
+        One entry for each call that returned a floating-point tensor with one row for each sample.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+        >>> [output.name for output in trace_layers(model, model, torch.rand(2, 4))]
+        ['0', '1', '2', '']
     """
     batch = Batch.wrap(probe)
-    seen: list[TracedOutput] = []
-    alive: list[Tensor] = []  # storage of a dead tensor may be given to the next one, and would look the same
+    traced: list[TracedOutput] = []
+    alive: list[Tensor] = []  # memory of a freed tensor may be given to the next one, and would seem to be shared
 
-    def note(call: TracedCall) -> None:
-        """Keeps what the table needs of a call."""
-        out = call.output.detach()
-        if out.ndim < 2 or out.shape[0] != len(batch) or not out.is_floating_point():
+    def record(call: TracedCall) -> None:
+        output = call.output.detach()
+        if output.ndim < 2 or output.shape[0] != len(batch) or not output.is_floating_point():
             return
-        alive.append(out)
-        leaf = call.module is None or next(call.module.children(), None) is None
-        identity = (out.untyped_storage().data_ptr(), (int(out.storage_offset()), out.numel()))
-        shape = tuple(out.shape[1:])
-        choice = LayerInfo(call.name, call.op, shape, float(out.min()), False, "")
-        module_type = None if call.module is None else type(call.module)
-        seen.append(TracedOutput(choice, module_type, leaf, _owner(call), identity, out[0].numel()))
+        alive.append(output)
+        traced.append(_traced_output(call, output))
 
-    with trace_calls(model, note):
+    with trace_calls(model, record):
         forward(batch.data)
-    return seen
+    return traced
 
 
-def select_layers(
-    seen: Sequence[TracedOutput], layers: LayerPatterns = None, previous: Collection[str] = ()
-) -> list[LayerInfo]:
-    """Decides about every tensor of a dry pass.
-
-    Args:
-        seen: From `dry_pass`.
-        layers: None for the automatic choice; else globs (``"features.*"``), regular expressions
-            (``"re:^layer[12]"``), module types (``nn.ReLU`` or ``"type:ReLU"``), one or several.
-        earlier: Names kept by an earlier choice, before a run was interrupted. They are kept again, where all are
-            there: the automatic choice looks at signs, and training may have turned one.
-
-    Returns:
-        One row a tensor, kept or skipped, with the reason.
-
-    Raises:
-        ValueError: A pattern that matches nothing, or one call of several; or a network in which the automatic choice
-            finds nothing.
-    """
-    wanted = default_layers(seen) if layers is None else _matching(seen, layers)
-    if previous and {s.choice.name for s in seen}.issuperset(previous):
-        wanted = [
-            (s.choice.name in previous, "as before" if s.choice.name in previous else why[1])
-            for s, why in zip(seen, wanted)
-        ]
-    rows: list[LayerInfo] = []
-    kept_as: dict[Hashable, str] = {}
-    for s, (keep, reason) in zip(seen, wanted):
-        twin = kept_as.get(s.identity)
-        if keep and twin is not None:
-            keep, reason = False, f"the same tensor as {twin}"
-        if keep:
-            kept_as[s.identity] = s.choice.name
-        rows.append(replace(s.choice, selected=keep, reason=reason))
-    if not any(row.selected for row in rows):
-        raise ValueError(
-            "layers: the automatic choice found no activation function in the model's forward pass. "
-            f"Name layers yourself; there are: {_names(seen)}."
-        )
-    return rows
+def _traced_output(call: TracedCall, output: Tensor) -> TracedOutput:
+    """What the selection needs of a call."""
+    info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), float(output.min()), False, "")
+    return TracedOutput(
+        info,
+        module_type=None if call.module is None else type(call.module),
+        is_leaf=call.module is None or next(call.module.children(), None) is None,
+        owner=_owner(call),
+        memory=(output.untyped_storage().data_ptr(), (int(output.storage_offset()), output.numel())),
+        n_features=output[0].numel(),
+    )
 
 
 def _owner(call: TracedCall) -> tuple[str, ...]:
     """Path of the module that made the call: the parent of a module, the caller of a function."""
-    path = call.name.rpartition("." if call.module is not None else "F.")[0].strip(".")
+    separator = "F." if call.module is None else "."
+    path = call.name.rpartition(separator)[0].strip(".")
     return tuple(path.split(".")) if path else ()
 
 
+def select_layers(
+    traced: Sequence[TracedOutput], layers: LayerPatterns = None, previous: Collection[str] = ()
+) -> list[LayerInfo]:
+    """Decides for every traced output whether it is captured.
+
+    Args:
+        traced: From `trace_layers`.
+        layers: None for the automatic selection (`default_layers`); otherwise globs (``"features.*"``), regular
+            expressions (``"re:^layer[12]"``), or module types (``nn.ReLU`` or ``"type:ReLU"``), one or several.
+        previous: Names of the layers that were selected before a run was interrupted. They are selected again if all of
+            them were traced: the automatic selection depends on signs, which training may have changed.
+
+    Returns:
+        The table of layers: one row for each output, selected or not, with the reason.
+
+    Raises:
+        ValueError: A pattern that matches nothing, or names one of several calls; or a network in which the automatic
+            selection finds no activation.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+        >>> for row in select_layers(trace_layers(model, model, torch.rand(2, 4) - 0.5)):
+        ...     print(repr(row.name), row.op, row.shape, row.selected)
+        '0' Linear (5,) False
+        '1' ReLU (5,) True
+        '2' Linear (3,) False
+        '' Sequential (3,) False
+    """
+    decisions = default_layers(traced) if layers is None else _match_patterns(traced, layers)
+    names = [output.name for output in traced]
+    if previous and set(names).issuperset(previous):
+        for k, name in enumerate(names):
+            decisions[k] = (True, "selected before the interruption") if name in previous else (False, decisions[k][1])
+    rows: list[LayerInfo] = []
+    selected_in_memory: dict[Hashable, str] = {}
+    for output, (selected, reason) in zip(traced, decisions):
+        first = selected_in_memory.setdefault(output.memory, output.name) if selected else output.name
+        if first != output.name:
+            rows.append(replace(output.info, selected=False, reason=f"the same tensor as {first}"))
+        else:
+            rows.append(replace(output.info, selected=selected, reason=reason))
+    if not any(row.selected for row in rows):
+        raise ValueError(
+            "layers: the automatic selection found no activation function in the model's forward pass. "
+            f"Name layers yourself; there are: {_listed(traced)}."
+        )
+    return rows
+
+
 def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
-    """The patterns as a list.
+    """The argument ``layers`` as a list of patterns; an empty list for None.
 
     Raises:
         ValueError: Something that is neither a string nor a module type, or an empty list.
+
+    Example:
+        >>> check_patterns("features.*")
+        ['features.*']
     """
-    patterns = [layers] if isinstance(layers, (str, type)) else layers
-    if patterns is None:
+    if layers is None:
         return []
+    patterns = [layers] if isinstance(layers, (str, type)) else layers
     if not isinstance(patterns, (list, tuple)) or not patterns or not all(isinstance(p, (str, type)) for p in patterns):
-        raise ValueError(f"layers: must be a pattern, a module type, or a non-empty list of them, found {layers!r}.")
+        raise ValueError(
+            f"layers: must be a pattern, a module type, or a non-empty list of them, found {layers!r}; pass None for "
+            "the automatic selection."
+        )
     return list(patterns)
 
 
-def _matching(seen: Sequence[TracedOutput], layers: LayerPatterns) -> list[tuple[bool, str]]:
+def _match_patterns(traced: Sequence[TracedOutput], layers: LayerPatterns) -> list[tuple[bool, str]]:
+    """For every output whether a pattern matches it, and the reason."""
     patterns = check_patterns(layers)
-    hits = [[_matches(s, p) for s in seen] for p in patterns]
-    for pattern, hit in zip(patterns, hits):
-        if not any(hit):
+    matched = [False] * len(traced)
+    for pattern in patterns:
+        hits = [_matches(output, pattern) for output in traced]
+        if not any(hits):
             raise ValueError(
-                f"layers: {pattern!r} matches nothing; there are: {_names(seen)}. "
+                f"layers: {pattern!r} matches nothing; there are: {_listed(traced)}. "
                 "Globs match whole names; write 're:…' for a regular expression, 'type:ReLU' for a type."
             )
+        for k, hit in enumerate(hits):
+            matched[k] = matched[k] or hit
     for pattern in patterns:
-        again = [s.choice.name for s in seen if _calls_of(s, pattern)]
-        if len(again) > 1 and not any(name in patterns for name in again[1:]):
-            raise ValueError(
-                f"layers: {pattern!r} is ambiguous, it is called {len(again)} times: {', '.join(again)}. "
-                f"Write '{pattern}*' for all of them, or 're:^{re.escape(str(pattern))}$' for the first."
-            )
-    chosen = [any(column) for column in zip(*hits)]
-    return [(c, "asked for" if c else "not asked for") for c in chosen]
+        if isinstance(pattern, str):
+            _check_unambiguous(traced, pattern, patterns)
+    return [(hit, "matches `layers`" if hit else "does not match `layers`") for hit in matched]
 
 
-def _matches(s: TracedOutput, pattern: str | type[nn.Module]) -> bool:
+def _check_unambiguous(traced: Sequence[TracedOutput], pattern: str, patterns: Sequence[str | type[nn.Module]]) -> None:
+    """Refuses a name without a wildcard if it is called several times and no later call is named as well."""
+    any_call = re.compile(re.escape(pattern) + r"(-\d+)?")
+    calls = [output.name for output in traced if any_call.fullmatch(output.name)]
+    if len(calls) > 1 and not any(name in patterns for name in calls[1:]):
+        raise ValueError(
+            f"layers: {pattern!r} is ambiguous, it is called {len(calls)} times: {', '.join(calls)}. "
+            f"Write '{pattern}*' for all of them, or 're:^{re.escape(pattern)}$' for the first."
+        )
+
+
+def _matches(output: TracedOutput, pattern: str | type[nn.Module]) -> bool:
     if isinstance(pattern, type):
-        return s.module_type is not None and issubclass(s.module_type, pattern)
+        return output.module_type is not None and issubclass(output.module_type, pattern)
     kind, _, rest = pattern.partition(":")
     if kind == "type":
-        return s.choice.op == rest
+        return output.info.op == rest
     if kind == "re":
         try:
-            return re.search(rest, s.choice.name) is not None
+            return re.search(rest, output.name) is not None
         except re.error as error:
-            raise ValueError(f"layers: {pattern!r} is not a regular expression: {error}.") from error
-    return fnmatch.fnmatchcase(s.choice.name, pattern)
+            raise ValueError(
+                f"layers: {pattern!r} is not a regular expression: {error}; correct the part after 're:'."
+            ) from error
+    return fnmatch.fnmatchcase(output.name, pattern)
 
 
-def _calls_of(s: TracedOutput, pattern: str | type[nn.Module]) -> bool:
-    """Whether this is the first or a later call of what ``pattern`` names without a wildcard."""
-    return isinstance(pattern, str) and re.fullmatch(re.escape(pattern) + r"(-\d+)?", s.choice.name) is not None
-
-
-def _names(seen: Sequence[TracedOutput], most: int = 40) -> str:
-    names = [s.choice.name for s in seen if s.choice.name]
-    more = f" … and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more if names else "no calls at all"
+def _listed(traced: Sequence[TracedOutput]) -> str:
+    """The names that there are, for an error message."""
+    names = [output.name for output in traced if output.name]
+    if not names:
+        return "no calls at all"
+    listed = ", ".join(names[:MAX_LISTED_NAMES])
+    n_more = len(names) - MAX_LISTED_NAMES
+    return f"{listed} … and {n_more} more" if n_more > 0 else listed

@@ -1,4 +1,4 @@
-"""What becomes of negative values, as objects: each turns one matrix into the blocks that are factorised."""
+"""What becomes of negative values: each policy turns one block into the blocks that are factorised."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning_factorlens.results import Block
 
 
 class SignPolicy(Protocol):
-    """Turns a block that may hold negative values into blocks that a factorisation takes."""
+    """Turns a block that may hold negative values into blocks that the factorisation accepts."""
 
     def __call__(self, block: Block) -> list[Block]:
         """The blocks to factorise in its place."""
@@ -20,7 +20,15 @@ class SignPolicy(Protocol):
 
 @dataclass(frozen=True)
 class Rectify:
-    """max(x, 0): what a ReLU behind the layer would see."""
+    """max(x, 0), the output of a ReLU after the layer.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.results import Block
+        >>> block = Block("conv", "activation", torch.tensor([[-1.0, 2.0]]), (2,))
+        >>> Rectify()(block)[0].samples
+        tensor([[0., 2.]])
+    """
 
     def __call__(self, block: Block) -> list[Block]:
         """One block."""
@@ -29,17 +37,26 @@ class Rectify:
 
 @dataclass(frozen=True)
 class Split:
-    """x = x⁺ − x⁻: two non-negative blocks, ``name/pos`` and ``name/neg``."""
+    """x = x⁺ − x⁻ as two non-negative blocks, ``name/pos`` and ``name/neg``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.results import Block
+        >>> block = Block("conv", "activation", torch.tensor([[-1.0, 2.0]]), (2,))
+        >>> [(part.name, part.samples.tolist()) for part in Split()(block)]
+        [('conv/pos', [[0.0, 2.0]]), ('conv/neg', [[1.0, 0.0]])]
+    """
 
     def __call__(self, block: Block) -> list[Block]:
         """Two blocks."""
-        halves = (("pos", block.samples.clamp_min(0)), ("neg", (-block.samples).clamp_min(0)))
-        return [replace(block, name=f"{block.name}/{half}", samples=x) for half, x in halves]
+        positive = replace(block, name=f"{block.name}/pos", samples=block.samples.clamp_min(0))
+        negative = replace(block, name=f"{block.name}/neg", samples=(-block.samples).clamp_min(0))
+        return [positive, negative]
 
 
 @dataclass(frozen=True)
 class KeepSigned:
-    """Leaves the values signed and lets the block's factor be signed too (semi-NMF, Ding, Li and Jordan 2010)."""
+    """Keeps the values signed and lets the block's factor be signed too (semi-NMF: Ding, Li and Jordan, 2010)."""
 
     def __call__(self, block: Block) -> list[Block]:
         """One signed block."""
@@ -57,11 +74,20 @@ class SubtractMin:
 
 @dataclass(frozen=True)
 class Denormalize:
-    """x · std + mean, channel by channel: the pixels before ``transforms.Normalize(mean, std)``.
+    """x · std + mean for each channel: the pixels before torchvision's ``transforms.Normalize(mean, std)``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.capture import input_blocks
+        >>> pixels = torch.rand(2, 1, 3, 3)
+        >>> (block,) = input_blocks((pixels - 0.5) / 0.25)
+        >>> (restored,) = Denormalize(mean=[0.5], std=[0.25])(block)
+        >>> torch.allclose(restored.samples, pixels.flatten(1), atol=1e-6)
+        True
 
     Attributes:
-        mean: One number a channel.
-        std: One number a channel, positive.
+        mean: One number for each channel.
+        std: One positive number for each channel.
     """
 
     mean: Sequence[float]
@@ -70,25 +96,34 @@ class Denormalize:
     def __post_init__(self) -> None:
         if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
             raise ValueError(
-                f"Unnormalize: mean and std need one number a channel, std positive; found {self.mean} and {self.std}."
+                f"Denormalize: found mean={self.mean} and std={self.std}; both need one number for each channel, and "
+                "those of std must be positive. Pass the constants of transforms.Normalize."
             )
 
     def __call__(self, block: Block) -> list[Block]:
-        """One block; rounding below zero is cut off."""
+        """One block; rounding errors below zero are cut off.
+
+        Raises:
+            ValueError: A channel without constants, or constants that cannot be those of the normalisation.
+        """
         channel = int(block.name.rpartition("/")[2])
         if channel >= len(self.mean):
-            raise ValueError(f"Unnormalize: {len(self.mean)} channels given, the probe has a channel {channel}.")
+            raise ValueError(
+                f"Denormalize: found constants of {len(self.mean)} channels, but the probe has a channel {channel}; "
+                "pass one number for each channel."
+            )
         pixels = torch.add(torch.tensor(self.mean[channel]), block.samples, alpha=self.std[channel])
         lowest = float(pixels.min())
         if lowest < -1e-2 * float(pixels.max()):
             raise ValueError(
-                f"Unnormalize: channel {channel} still reaches {lowest:.3g} after x·{self.std[channel]} + "
-                f"{self.mean[channel]}: these are not the constants it was normalised with."
+                f"Denormalize: channel {channel} has a minimum of {lowest:.3g} after x·{self.std[channel]} + "
+                f"{self.mean[channel]}, so these are not the constants of its normalisation; pass those of "
+                "transforms.Normalize, or another `input_sign_policy`."
             )
         return [replace(block, samples=pixels.clamp_min(0).to(block.samples))]
 
 
-#: Policies that give a part of a block what they give the whole.
+#: Policies whose result for some columns of a block is that part of their result for the whole block.
 ELEMENTWISE = (Rectify, Split, KeepSigned)
 POLICIES: dict[str, SignPolicy] = {"rectify": Rectify(), "split": Split(), "semi": KeepSigned(), "shift": SubtractMin()}
 
@@ -98,20 +133,27 @@ def resolve_sign_policy(argument: str, value: str | SignPolicy) -> SignPolicy:
 
     Args:
         argument: Name of the argument, for the message.
-        value: What the user gave.
+        value: What was passed for it.
 
     Raises:
-        ValueError: An unknown name.
+        ValueError: An unknown name, a class in place of an object, or a policy for inputs applied to layers.
+
+    Example:
+        >>> resolve_sign_policy("activation_sign_policy", "split")
+        Split()
     """
     if isinstance(value, str):
         if value not in POLICIES:
             allowed = ", ".join(map(repr, POLICIES))
             raise ValueError(
-                f"{argument}: found {value!r}, allowed are {allowed}, or an object such as Unnormalize(mean, std)."
+                f"{argument}: found {value!r}, allowed are {allowed}, or an object such as Denormalize(mean, std)."
             )
         return POLICIES[value]
     if isinstance(value, Denormalize) and argument != "input_sign_policy":
-        raise ValueError(f"{argument}: Unnormalize undoes the normalisation of inputs; layers have none.")
+        raise ValueError(
+            f"{argument}: Denormalize undoes the normalisation of inputs and cannot be applied to layers; "
+            "pass it as `input_sign_policy=`."
+        )
     if not callable(value) or isinstance(value, type):
         raise ValueError(
             f"{argument}: found {value!r}; give a name or an object that turns a Block into a list of Blocks."
@@ -123,10 +165,14 @@ def apply_sign_policy(block: Block, policy: SignPolicy, lowest: float | None = N
     """Applies a policy where it is needed: a block without negative values stays as it is.
 
     Args:
-        block: Whole, or a share of one.
-        policy: What becomes of negative values.
-        lowest: The smallest value of the whole block; looked up unless given.
+        block: A whole block, or some columns of one.
+        policy: Applied to a block with negative values; `Denormalize` is applied to every block.
+        lowest: The smallest value of the whole block; computed from ``block`` unless given.
+
+    Returns:
+        The blocks to factorise.
     """
-    if not isinstance(policy, Denormalize) and (float(block.samples.min()) if lowest is None else lowest) >= 0:
-        return [block]
-    return policy(block)
+    if isinstance(policy, Denormalize):
+        return policy(block)
+    minimum = float(block.samples.min()) if lowest is None else lowest
+    return [block] if minimum >= 0 else policy(block)

@@ -1,4 +1,4 @@
-"""Which weights a model has that a spectrum can be taken of."""
+"""The weights of a model whose spectrum can be computed."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
 
 @dataclass(frozen=True)
 class WeightLayer:
-    """A layer's weight as it stands in the module, detached.
+    """The weight of a layer, detached; it shares the memory of the parameter.
 
     Attributes:
-        name: The module's path; ``.q``, ``.k``, ``.v`` behind it for the projections of an attention.
-        op: Type of the module.
-        weight: (d, c/groups, *k), (c, d/groups, *k) when transposed, (d, c) when linear. May be on the meta
-            device or an ``UninitializedParameter``; whoever reads it has to look.
+        name: The module's path, followed by ``.q``, ``.k`` or ``.v`` for the projections of an attention.
+        op: Class name of the module.
+        weight: Shape (d, c/groups, *k) for a convolution, (c, d/groups, *k) for a transposed one, (d, c) for a linear
+            layer. It may be on the meta device or an ``UninitializedParameter``, which has no values yet.
         groups: Groups of the convolution.
         transposed: Whether the first two axes are (in, out).
-        stride: Of the convolution, an entry an axis; empty when linear.
-        dilation: Likewise.
+        stride: Stride of the convolution, one entry for each axis; empty for a linear layer.
+        dilation: Dilation of the convolution, one entry for each axis; empty for a linear layer.
     """
 
     name: str
@@ -39,79 +39,96 @@ class WeightLayer:
 
 
 def sharded_parameters(model: nn.Module) -> list[str]:
-    """Parameters that lie in pieces in several processes, by name: none has their values, reading them takes all."""
-    wrapped = any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules())
+    """Names of the parameters that are sharded over several processes (FSDP, DTensor, DeepSpeed).
 
-    def piece(parameter: Tensor) -> bool:
-        """By name: importing what makes them takes long, and DeepSpeed need not be there."""
-        return hasattr(parameter, "ds_id") or any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
+    No single process has their values; reading them is a collective operation.
 
-    return [name for name, parameter in model.named_parameters() if wrapped or piece(parameter)]
+    Example:
+        >>> from torch import nn
+        >>> sharded_parameters(nn.Linear(3, 2))
+        []
+    """
+    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
+        return [name for name, _ in model.named_parameters()]
+    return [name for name, parameter in model.named_parameters() if _is_sharded(parameter)]
+
+
+def _is_sharded(parameter: Tensor) -> bool:
+    """Recognised by name, because importing the classes takes long, and DeepSpeed may not be installed."""
+    is_dtensor = any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
+    return is_dtensor or hasattr(parameter, "ds_id")
 
 
 @torch.no_grad()
 def weight_layers(model: nn.Module) -> list[WeightLayer]:
     """Every convolution, transposed convolution and linear layer, and the projections of every attention.
 
-    A weight that several modules share is listed once, under its first name. Parametrised weights are read as
-    the forward pass would see them, and reading them changes nothing (a spectral norm does not iterate). Those of
-    PyTorch's quantised modules are read dequantised.
+    A weight that several modules share is listed once, under its first name. Parametrised weights are read as the
+    forward pass reads them, but in eval mode, so that a spectral norm does no power iteration. Weights of PyTorch's
+    quantised modules are dequantised.
 
     Args:
-        model: Any module; wrappers of ``torch.compile`` leave no trace in the names.
+        model: Any module. Names are those without the wrappers of ``torch.compile``.
 
     Returns:
-        One entry a weight, in the order of ``named_modules()``.
+        One entry for each weight, in the order of ``named_modules()``.
+
+    Example:
+        >>> from torch import nn
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 5), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
+        >>> [(layer.name, layer.op, tuple(layer.weight.shape)) for layer in weight_layers(model)]
+        [('0', 'Conv2d', (8, 3, 5, 5)), ('3', 'Linear', (2, 32))]
     """
     layers: list[WeightLayer] = []
-    seen: set[tuple[int, str]] = set()
+    listed: set[tuple[int, str]] = set()
     for path, module in model.named_modules():
         name = uncompiled_path(path).rstrip(".") or type(module).__name__
         for suffix, owner, weight in _weights_of(module):
-            if (id(owner), suffix) in seen:
-                continue
-            seen.add((id(owner), suffix))
-            layers.append(
-                WeightLayer(
-                    name=name + suffix,
-                    op=type(module).__name__,
-                    weight=weight if nn.parameter.is_lazy(weight) else weight.detach(),
-                    **_geometry(module),
-                )
-            )
+            key = (id(owner), suffix)
+            if key not in listed:
+                listed.add(key)
+                detached = weight if nn.parameter.is_lazy(weight) else weight.detach()
+                layers.append(WeightLayer(name + suffix, type(module).__name__, detached, **_geometry(module)))
     return layers
 
 
 def _geometry(module: nn.Module) -> dict[str, Any]:
-    """What a convolution, quantised or not, says of itself; nothing for other modules."""
-    kinds = {"groups": int, "transposed": bool, "stride": tuple, "dilation": tuple}
-    return {k: kind(getattr(module, k)) for k, kind in kinds.items()} if hasattr(module, "kernel_size") else {}
+    """Groups, direction, stride and dilation of a convolution, quantised or not; nothing for other modules."""
+    if not hasattr(module, "kernel_size"):
+        return {}
+    return {
+        "groups": int(module.groups),  # type: ignore[arg-type]
+        "transposed": bool(module.transposed),
+        "stride": tuple(module.stride),  # type: ignore[arg-type]
+        "dilation": tuple(module.dilation),  # type: ignore[arg-type]
+    }
 
 
 def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
-    """Yields (suffix of the name, the object whose identity tells sharing, weight)."""
+    """Yields the suffix of the name, the object whose identity identifies a shared weight, and the weight."""
     if isinstance(module, (ConvolutionBase, nn.Linear)):
         if parametrize.is_parametrized(module, "weight"):
-            with _at_rest(module.get_submodule("parametrizations.weight")):
-                # Computed anew at every reading, so that only the module can say whose it is.
-                yield "", module, module.weight
+            with _eval_mode(module.get_submodule("parametrizations.weight")):
+                yield "", module, module.weight  # computed anew at each access: only the module identifies it
         else:
             yield "", module.weight, module.weight
     elif isinstance(module, nn.MultiheadAttention):
         if module.in_proj_weight is None:
-            parts = owners = [module.q_proj_weight, module.k_proj_weight, module.v_proj_weight]
+            yield ".q", module.q_proj_weight, module.q_proj_weight
+            yield ".k", module.k_proj_weight, module.k_proj_weight
+            yield ".v", module.v_proj_weight, module.v_proj_weight
         else:
-            parts, owners = list(module.in_proj_weight.chunk(3)), [module.in_proj_weight] * 3
-        yield from zip((".q", ".k", ".v"), owners, parts)
+            for suffix, weight in zip((".q", ".k", ".v"), module.in_proj_weight.chunk(3)):
+                yield suffix, module.in_proj_weight, weight
     elif type(module).__module__.startswith("torch.ao.nn.quantized"):
-        read = getattr(module, "weight", None)
-        if callable(read):
-            yield "", module, read().dequantize()
+        read_weight = getattr(module, "weight", None)
+        if callable(read_weight):
+            yield "", module, read_weight().dequantize()
 
 
 @contextmanager
-def _at_rest(parametrization: nn.Module) -> Iterator[None]:
-    """Reads as in evaluation: in training mode ``spectral_norm`` moves its vectors at every reading."""
+def _eval_mode(parametrization: nn.Module) -> Iterator[None]:
+    """Eval mode for a parametrisation, because ``spectral_norm`` in training mode updates its vectors when read."""
     flags = [(part, part.training) for part in parametrization.modules()]
     for part, _ in flags:
         part.training = False

@@ -1,6 +1,6 @@
-"""A pass over sampled rows as one CUDA graph: where the tensors are small, its launches cost more than its work.
+"""A step over sampled rows as one CUDA graph: with small tensors, launching the kernels costs more than running them.
 
-Capturing costs some passes itself, so it is for stages of many passes: a cold start, not a warm one.
+Recording a graph costs as much as some iterations, so it is used only in stages of many iterations.
 """
 
 from __future__ import annotations
@@ -13,105 +13,122 @@ from torch import Tensor
 
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import Solver, State
+from lightning_factorlens.factorization.solver import Solver
+from lightning_factorlens.factorization.state import State
 
-#: Calls before the capture, on a side stream: libraries allocate, kernels compile, tables are cached.
-WARMUPS = 2
+#: Calls before the recording, in which libraries allocate memory, compile kernels and fill caches.
+N_WARMUP = 2
 
 
 class GraphedCallable:
-    """A function of tensors of fixed shapes, recorded once and replayed on CUDA; a plain call everywhere else.
+    """A function of tensors of fixed shapes, recorded once and replayed on CUDA; elsewhere it is just called.
 
-    The function may write into its arguments, which are then copies. It must neither wait for the device (`float`,
-    `tolist`, `nonzero`, a mask as index), nor read memory of the host, nor draw random numbers. Where it does, or where
-    recording fails for another reason, it is called plainly from then on, and ``refusal`` says why.
+    The function may write into its arguments, which are then copies. It must not wait for the device (`float`,
+    `tolist`, `nonzero`, a mask as index), read memory of the host, or draw random numbers. If it does, or if recording
+    fails for another reason, it is called without a graph from then on, and ``fallback_reason`` is not empty.
 
     Args:
-        call: The function.
+        function: The function.
+
+    Attributes:
+        fallback_reason: The error that prevented the recording; empty if there was none.
     """
 
-    def __init__(self, call: Callable[..., Sequence[Tensor]]) -> None:
-        self.call = call
-        self.refusal = ""
-        self.graph: torch.cuda.CUDAGraph | None = None
-        self.inputs: list[Tensor] = []
-        self.outputs: Sequence[Tensor] = ()
+    def __init__(self, function: Callable[..., Sequence[Tensor]]) -> None:
+        self.function = function
+        self.fallback_reason = ""
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: list[Tensor] = []
+        self._outputs: Sequence[Tensor] = ()
 
     def __call__(self, *inputs: Tensor) -> Sequence[Tensor]:
-        """The function's results; on CUDA copies of its own, which a later call leaves alone."""
-        if inputs[0].device.type != "cuda" or self.refusal:
-            return self.call(*inputs)
-        if self.graph is None or not self._fits(inputs):
+        """Returns the function's results; on CUDA they are copies, which later calls do not overwrite."""
+        if inputs[0].device.type != "cuda" or self.fallback_reason:
+            return self.function(*inputs)
+        if self._graph is None or not self._matches(inputs):
             try:
                 self._record(inputs)
             except RuntimeError as error:
-                self.graph, self.refusal = None, f"{type(error).__name__}: {error}"
-                return self.call(*inputs)
-        assert self.graph is not None
+                self._graph = None
+                self.fallback_reason = f"{type(error).__name__}: {error}"
+                return self.function(*inputs)
+        assert self._graph is not None
         with torch.cuda.device(inputs[0].device):
-            for own, given in zip(self.inputs, inputs):
-                own.copy_(given)
-            self.graph.replay()
-            return [t.clone() for t in self.outputs]
+            for recorded, given in zip(self._inputs, inputs):
+                recorded.copy_(given)
+            self._graph.replay()
+            return [output.clone() for output in self._outputs]
 
-    def _fits(self, inputs: Sequence[Tensor]) -> bool:
-        known = [(t.shape, t.dtype, t.device) for t in self.inputs]
-        return known == [(t.shape, t.dtype, t.device) for t in inputs]
+    def _matches(self, inputs: Sequence[Tensor]) -> bool:
+        recorded = [(tensor.shape, tensor.dtype, tensor.device) for tensor in self._inputs]
+        given = [(tensor.shape, tensor.dtype, tensor.device) for tensor in inputs]
+        return recorded == given
 
     def _record(self, inputs: Sequence[Tensor]) -> None:
-        """Everything the graph touches lives as long as this object: its inputs here, the rest in the graph's pool."""
+        """Records the graph. Its memory is kept as long as this object: ``_inputs``, and the graph's pool."""
         with torch.cuda.device(inputs[0].device):
-            here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
-            aside.wait_stream(here)
-            with torch.cuda.stream(aside):
-                for _ in range(WARMUPS):
-                    self.call(*[t.clone() for t in inputs])
-            here.wait_stream(aside)
-            self.inputs = [t.clone() for t in inputs]
+            main_stream = torch.cuda.current_stream()
+            side_stream = torch.cuda.Stream()
+            side_stream.wait_stream(main_stream)
+            with torch.cuda.stream(side_stream):
+                for _ in range(N_WARMUP):
+                    self.function(*[tensor.clone() for tensor in inputs])
+            main_stream.wait_stream(side_stream)
+            self._inputs = [tensor.clone() for tensor in inputs]
             graph = torch.cuda.CUDAGraph()
-            # "thread_local": a loader's pinning thread may go on allocating meanwhile.
-            with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
-                self.outputs = self.call(*self.inputs)
-            self.graph = graph
+            # "thread_local" permits allocations in other threads, such as the pinning thread of a DataLoader.
+            with torch.cuda.graph(graph, stream=side_stream, capture_error_mode="thread_local"):
+                self._outputs = self.function(*self._inputs)
+            self._graph = graph
 
 
 class GraphedStep:
-    """A solver's `step` on one problem, through `Replayed`; it must serve one set of groups, so none may be left out.
+    """A solver's step on one problem through a `GraphedCallable`, always with all groups.
 
     Args:
         solver: The solver.
-        problem: Stays the same: its tensors and numbers are part of the recording.
-        groups: Of the components.
+        problem: The problem; its tensors and numbers become part of the graph, so it must not change.
+        groups: The groups of components.
+
+    Attributes:
+        graphed: The step as a function of flat tensors.
     """
 
     def __init__(self, solver: Solver, problem: CoupledProblem, groups: ComponentGroups) -> None:
-        self.solver, self.problem, self.groups = solver, problem, groups
-        self.shape: State | None = None
-        self.replayed = GraphedCallable(self._flat_step)
+        self.solver = solver
+        self.problem = problem
+        self.groups = groups
+        self.graphed = GraphedCallable(self._flat_step)
+        self._template: State | None = None
 
     def __call__(self, state: State) -> State:
-        """One pass. The first after `init`, which is unlike the others, is a plain call."""
+        """Computes one iteration. The first one after `Solver.init` may differ from the others and is not recorded."""
         if state.fresh or state.F.device.type != "cuda":
             return self.solver.step(self.problem, self.groups, state)
-        if self.shape is None:
+        if self._template is None:
             scratch = None if state.scratch is None else torch.empty_like(state.scratch)
-            self.shape = replace(state, scratch=scratch)
-        return unflatten_state(self.replayed(*flatten_state(state)), self.shape)
+            self._template = replace(state, scratch=scratch)
+        return unflatten_state(self.graphed(*flatten_state(state)), self._template)
 
     def _flat_step(self, *tensors: Tensor) -> list[Tensor]:
-        assert self.shape is not None
-        return flatten_state(self.solver.step(self.problem, self.groups, unflatten_state(tensors, self.shape)))
+        assert self._template is not None
+        state = unflatten_state(tensors, self._template)
+        return flatten_state(self.solver.step(self.problem, self.groups, state))
 
 
 def flatten_state(state: State) -> list[Tensor]:
-    """The tensors of a state that a step reads, in an order of their own; scratch memory is none of them."""
-    named = [*sorted(state.rows.items()), *sorted(state.groups.items())]
-    return [state.F, state.W, state.objective, *(tensor for _, tensor in named)]
+    """Returns the tensors of a state that a step reads, in a fixed order; without the scratch memory."""
+    flat = [state.F, state.W, state.objective]
+    flat += [state.rows[name] for name in sorted(state.rows)]
+    flat += [state.groups[name] for name in sorted(state.groups)]
+    return flat
 
 
-def unflatten_state(tensors: Sequence[Tensor], like: State) -> State:
-    """The state whose `flattened` gives ``tensors``, with the names and the scratch memory of ``like``."""
+def unflatten_state(tensors: Sequence[Tensor], template: State) -> State:
+    """Returns the state from which `flatten_state` gives ``tensors``; names and scratch memory are the template's."""
     F, W, objective, *named = tensors
-    rows, groups = sorted(like.rows), sorted(like.groups)
-    memory = dict(zip(groups, named[len(rows) :]))
-    return State(F, W, objective, dict(zip(rows, named)), memory, like.scratch)
+    row_names = sorted(template.rows)
+    group_names = sorted(template.groups)
+    rows = dict(zip(row_names, named))
+    groups = dict(zip(group_names, named[len(row_names) :]))
+    return State(F, W, objective, rows, groups, template.scratch)

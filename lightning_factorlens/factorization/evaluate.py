@@ -1,9 +1,8 @@
-"""The squared error of every block at every rank, to full precision."""
+"""The squared error of every block at every rank, with all digits of its dtype."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,17 +10,18 @@ from torch import Tensor
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.problem import CoupledProblem
 
-#: Below this share of ‖X_b‖² the Gram formula loses its digits to cancellation, and residuals are formed.
+#: Below this fraction of ‖X_b‖² the formula with Gram matrices loses its digits, and residuals are computed instead.
 CANCELLATION_THRESHOLD = 1e-3
-#: Features whose residual is formed at once.
-CHUNK = 4096
+#: Features whose residual is computed at once.
+RESIDUAL_CHUNK = 4096
 
 
 @dataclass
 class RowSums:
-    """Sums over the feature rows of each block, all that errors and the sample factor need of W̃.
+    """Sums over the feature rows of each block, from which the errors and the update of F are computed.
 
-    Those of each chunk are added up in float64: in whatever order, and whoever holds which chunk, it is the same sum.
+    The terms of the chunks are added up in float64, so that the sum does not depend on their order, nor on how the
+    chunks are distributed over processes.
 
     Attributes:
         C: W̃_b X̃_b for each block, shape (R, N), float64.
@@ -33,71 +33,89 @@ class RowSums:
 
     @classmethod
     def zeros(cls, problem: CoupledProblem, groups: ComponentGroups) -> RowSums:
-        """Before the first row."""
-        blocks, R = range(len(problem.blocks)), sum(groups.sizes)
-        zeros = partial(problem.prototype.new_zeros, dtype=torch.float64)
-        return cls([zeros(R, problem.N) for _ in blocks], [[zeros(r, r) for r in groups.sizes] for _ in blocks])
+        """Returns the sums over no rows."""
+        R = sum(groups.sizes)
+        C = []
+        V = []
+        for _ in problem.blocks:
+            C.append(problem.prototype.new_zeros(R, problem.N, dtype=torch.float64))
+            V.append([problem.prototype.new_zeros(r, r, dtype=torch.float64) for r in groups.sizes])
+        return cls(C, V)
 
     def add_(self, groups: ComponentGroups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
-        """Rows of block b: ``W`` (R, rows) scaled by ω, ``samples`` (N, rows) in the block's own units."""
+        """Adds the terms of some rows of block b.
+
+        Args:
+            groups: The groups of components.
+            b: Index of the block.
+            W: These rows' part of W̃, shape (R, rows).
+            samples: The rows in the units of the block, shape (N, rows).
+            omega: ω_b.
+        """
         self.C[b].add_(torch.mm(W, samples.T), alpha=omega)
-        for v, g in zip(self.V[b], groups.grams(W)):
-            v += g
+        for total, gram in zip(self.V[b], groups.grams(W)):
+            total += gram
 
     def total(self, problem: CoupledProblem) -> tuple[Tensor, list[Tensor]]:
-        """C and V over all blocks and devices."""
-        here = [torch.stack(self.C).sum(0), *(torch.stack(v).sum(0) for v in zip(*self.V))]
-        flat = problem.partition.all_reduce_sum(torch.cat([t.flatten() for t in here])).to(problem.prototype)
-        C, *V = (part.view_as(t) for part, t in zip(flat.split([t.numel() for t in here]), here))
-        return C, V
+        """Returns C, shape (R, N), and V of each group, shape (r, r), over all blocks and processes."""
+        terms = [torch.stack(self.C).sum(0)]
+        for grams_of_group in zip(*self.V):
+            terms.append(torch.stack(grams_of_group).sum(0))
+        flat = torch.cat([term.flatten() for term in terms])
+        summed = problem.partition.all_reduce_sum(flat).to(problem.prototype)
+        parts = summed.split([term.numel() for term in terms])
+        totals = [part.view_as(term) for part, term in zip(parts, terms)]
+        return totals[0], totals[1:]
 
 
 def row_sums(problem: CoupledProblem, groups: ComponentGroups, W: Tensor) -> RowSums:
-    """The sums of a factor W̃, shape (R, m)."""
+    """Computes the sums of a factor W̃, shape (R, m), over this process's feature rows."""
     sums = RowSums.zeros(problem, groups)
-    for b, c, samples in problem.chunks():
-        sums.add_(groups, b, W[:, c], samples, problem.omega[b])
+    for b, columns, samples in problem.chunks():
+        sums.add_(groups, b, W[:, columns], samples, problem.omega[b])
     return sums
 
 
 def block_sse(
     problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor, sums: RowSums | None = None
 ) -> Tensor:
-    """‖X_b − W_b F‖², unweighted, for every group and block.
+    """Computes ‖X_b − W_b F‖², unweighted, for every group and block.
 
     Args:
-        problem: With blocks in their own units.
-        groups: Of the components.
+        problem: The problem.
+        groups: The groups of components.
         F: Shape (R, N).
         W: W̃, scaled by ω, shape (R, m).
-        sums: Those of W, where they are known.
+        sums: The sums of W, if they are known.
 
     Returns:
-        Shape (groups, blocks), float64, on the CPU, summed over devices.
+        Shape (groups, blocks), float64, on the CPU, summed over the processes.
     """
     sums = sums or row_sums(problem, groups, W)
     sse = torch.zeros(len(groups), len(problem.blocks), dtype=torch.float64)
     F64 = F.double()
-    f_grams = groups.grams(F64)
-    for b, (c, omega, energy) in enumerate(zip(problem.columns, problem.omega, problem.local_energy)):
+    F_grams = groups.grams(F64)
+    for b, (columns, omega) in enumerate(zip(problem.columns, problem.omega)):
         if omega == 0:
             continue
-        share = energy / problem.energy * problem.weights[b] ** 2
+        scaled_energy = problem.local_energy[b] / problem.energy * problem.weights[b] ** 2
         crosses = groups.sums((sums.C[b] * F64).sum(1))
-        squares = torch.stack([(v.double() * g).sum() for v, g in zip(sums.V[b], f_grams)])
-        for k, value in enumerate((share - 2 * crosses + squares).tolist()):
-            if value < CANCELLATION_THRESHOLD * share:
+        squares = torch.stack([(V.double() * gram).sum() for V, gram in zip(sums.V[b], F_grams)])
+        for k, value in enumerate((scaled_energy - 2 * crosses + squares).tolist()):
+            if value < CANCELLATION_THRESHOLD * scaled_energy:
                 rows = groups.slices[k]
-                value = _residual(problem, b, F[rows], W[rows, c])
+                value = _squared_residual(problem, b, F[rows], W[rows, columns])
             sse[k, b] = value / omega**2
     return problem.partition.all_reduce_sum(sse)
 
 
-def _residual(problem: CoupledProblem, b: int, f: Tensor, w: Tensor) -> float:
-    """Σ (ω X_b − w f)², residuals in the blocks' dtype, the sum in float64."""
-    samples, omega = problem.blocks[b].samples, problem.omega[b]
+def _squared_residual(problem: CoupledProblem, b: int, F: Tensor, W: Tensor) -> float:
+    """Returns Σ (ω X_b − W F)²; residuals are in the blocks' dtype, the sum is float64."""
+    samples = problem.blocks[b].samples
     total = 0.0
-    for a in range(0, samples.shape[1], CHUNK):
-        part = torch.addmm(samples[:, a : a + CHUNK].to(f.device), f.T, w[:, a : a + CHUNK], beta=omega, alpha=-1)
-        total += float(torch.linalg.vector_norm(part, dtype=torch.float64)) ** 2
+    for start in range(0, samples.shape[1], RESIDUAL_CHUNK):
+        columns = slice(start, start + RESIDUAL_CHUNK)
+        chunk = samples[:, columns].to(F.device)
+        residual = torch.addmm(chunk, F.T, W[:, columns], beta=problem.omega[b], alpha=-1)
+        total += float(torch.linalg.vector_norm(residual, dtype=torch.float64)) ** 2
     return total

@@ -1,4 +1,4 @@
-"""The batch over ranks and restarts: groups of components stacked along one axis."""
+"""The batch of a fit: groups of components, one for each rank and initialization, stacked along one dimension."""
 
 from __future__ import annotations
 
@@ -14,63 +14,61 @@ from lightning_factorlens.linalg.packing import diagonal_blocks, packed_groups
 
 @dataclass(frozen=True)
 class ComponentGroups:
-    """Sizes of the groups whose components are stacked along dimension 0 of F and W."""
+    """The groups whose components are stacked along dimension 0 of F and W.
+
+    Example:
+        >>> groups = ComponentGroups((1, 2))
+        >>> groups.sums(torch.tensor([1.0, 2.0, 3.0]))
+        tensor([1., 5.])
+
+    Attributes:
+        sizes: Number of components of each group; their sum is R.
+    """
 
     sizes: tuple[int, ...]
 
     @property
     def slices(self) -> list[slice]:
-        """Rows of each group."""
+        """The rows of each group."""
         ends = torch.tensor(self.sizes).cumsum(0).tolist()
-        return [slice(a, b) for a, b in zip([0, *ends], ends)]
+        return [slice(start, end) for start, end in zip([0, *ends], ends)]
 
     def __len__(self) -> int:
         return len(self.sizes)
 
     def split(self, stacked: Tensor) -> list[Tensor]:
-        """Views of each group's rows."""
+        """Returns views of each group's rows."""
         return list(stacked.split(self.sizes))
 
-    def bundles(self) -> list[tuple[slice, tuple[int, int]]]:
-        """Runs of groups of one size: their rows, and (how many, their size)."""
-        runs: list[tuple[slice, tuple[int, int]]] = []
-        for rows, size in zip(self.slices, self.sizes):
-            if runs and runs[-1][1][1] == size:
-                before, (count, _) = runs.pop()
-                runs.append((slice(before.start, rows.stop), (count + 1, size)))
-            else:
-                runs.append((rows, (1, size)))
-        return runs
-
     def grams(self, stacked: Tensor) -> list[Tensor]:
-        """T Tᵀ of each group's rows; on a GPU the blocks of one product, since there calls are what costs."""
+        """Returns T Tᵀ of each group's rows; on a GPU as blocks of one product, because launches cost most there."""
         if stacked.device.type != "cpu":
             return diagonal_blocks(stacked @ stacked.T, self.sizes)
-        return [t @ t.T for t in self.split(stacked)]
+        return [T @ T.T for T in self.split(stacked)]
 
     def quadratic_form(self, grams: Sequence[Tensor], stacked: Tensor) -> Tensor:
-        """⟨t, (G T)_t⟩ for each row t of each group's T, shape (R,): what a fit costs beyond its linear term."""
+        """Returns ⟨t, (G T)_t⟩ for each row t of each group's T, shape (R,)."""
         if stacked.device.type != "cpu":
-            where = packed_groups(self.sizes, stacked.device)
-            packed = where.pack(stacked)
-            return where.unpack(where.grams(grams).to(packed) @ packed * packed).sum(1)
-        return torch.cat([((g.to(t) @ t) * t).sum(1) for g, t in zip(grams, self.split(stacked))])
+            layout = packed_groups(self.sizes, stacked.device)
+            packed = layout.pack(stacked)
+            return layout.unpack(layout.grams(grams).to(packed) @ packed * packed).sum(1)
+        return torch.cat([((gram.to(T) @ T) * T).sum(1) for gram, T in zip(grams, self.split(stacked))])
 
     def sums(self, per_component: Tensor) -> Tensor:
-        """The sum of each group's components: shape (groups,)."""
-        return torch.stack([t.sum() for t in per_component.split(self.sizes)])
+        """Returns the sum of each group's components, shape (groups,)."""
+        return torch.stack([values.sum() for values in per_component.split(self.sizes)])
 
     def expand(self, per_group: Tensor) -> Tensor:
-        """A value a group, as a column with one entry a component: shape (R, 1)."""
-        return per_group[_owners(self.sizes, per_group.device)][:, None]
+        """Returns each group's value once for each of its components, shape (R, 1)."""
+        return per_group[_group_of_component(self.sizes, per_group.device)][:, None]
 
     def rows(self, keep: Sequence[int]) -> Tensor:
-        """Indices of the components of the groups in ``keep``."""
+        """Returns the indices of the components of the groups in ``keep``."""
         slices = self.slices
         return torch.cat([torch.arange(slices[k].start, slices[k].stop) for k in keep])
 
 
 @lru_cache(maxsize=64)
-def _owners(sizes: tuple[int, ...], device: torch.device) -> Tensor:
-    """The group of every component, made once: a table that went to a GPU at every pass would make it wait."""
+def _group_of_component(sizes: tuple[int, ...], device: torch.device) -> Tensor:
+    """Returns the index of each component's group; cached, because copying it to a GPU would wait for the GPU."""
     return torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)

@@ -1,7 +1,7 @@
-"""A larger rank is never worse: where a fit ended above a smaller rank's, it goes on from the smaller rank's factors.
+"""A larger rank never has a larger error: where a fit ended above a smaller rank's, it continues from its factors.
 
-On data of nearly low rank the larger ranks have many poor local minima, and a curve that rises with the rank would say
-something of the solver, not of the network.
+On data of nearly low rank, the larger ranks have many poor local minima. A curve of errors that rises with the rank
+would then describe the solver and not the network.
 """
 
 from __future__ import annotations
@@ -14,35 +14,43 @@ from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.linalg.nnls import hals_sweeps_
 
-#: Sweeps over the repaired W, from which its error can only fall.
+#: Sweeps over the replaced W, which can only lower its error.
 SWEEPS = 4
 
 
 def enforce_monotone_(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor, sse: Tensor) -> Tensor:
-    """Repairs F and W in place where the error rises with the rank.
+    """Replaces F and W in place where the error rises with the rank.
 
     Args:
-        problem: Without penalties, under which a larger rank may be worse.
-        groups: One for each rank, ascending.
+        problem: The problem. There must be no penalties, with which a larger rank may have a larger error.
+        groups: One group for each rank, ascending.
         F: Shape (R, N).
         W: Shape (R, m).
-        sse: From `block_sse`, shape (ranks, blocks).
+        sse: From `block_sse`, shape (ranks, blocks); changed in place.
 
     Returns:
-        The errors after the repair.
+        The errors afterwards.
     """
     omega_sq = torch.tensor(problem.omega, dtype=torch.float64) ** 2
-    signed = problem.signed_columns()
-    factors, slices = list(zip(groups.split(F), groups.split(W))), groups.slices
+    is_signed = bool(problem.signed_columns())
+    F_parts = groups.split(F)
+    W_parts = groups.split(W)
     for k in range(1, len(groups)):
         total = (sse * omega_sq).sum(1)
         if total[k] <= total[k - 1]:
             continue
-        (f_small, w_small), (f, w) = factors[k - 1], factors[k]
-        r = len(f_small)
-        f[r:], f[:r] = f[: len(f) - r].clone(), f_small  # its own components stay as far as there is room
-        w[r:], w[:r] = 0, w_small
-        if not signed:
-            hals_sweeps_(w, problem.project(f), f @ f.T, SWEEPS)
-        sse[k] = block_sse(problem, ComponentGroups((len(f),)), F[slices[k]], W[slices[k]])[0]
+        _replace_first_components_(F_parts[k], F_parts[k - 1], W_parts[k], W_parts[k - 1])
+        if not is_signed:
+            hals_sweeps_(W_parts[k], problem.project(F_parts[k]), F_parts[k] @ F_parts[k].T, SWEEPS)
+        rows = groups.slices[k]
+        sse[k] = block_sse(problem, ComponentGroups((groups.sizes[k],)), F[rows], W[rows])[0]
     return sse
+
+
+def _replace_first_components_(F: Tensor, F_smaller: Tensor, W: Tensor, W_smaller: Tensor) -> None:
+    """Puts a smaller rank's components first; of its own components as many follow as there is space for."""
+    r = len(F_smaller)
+    F[r:] = F[: len(F) - r].clone()
+    F[:r] = F_smaller
+    W[r:] = 0
+    W[:r] = W_smaller

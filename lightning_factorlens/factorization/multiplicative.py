@@ -1,7 +1,8 @@
-"""Multiplicative updates, the papers' own method (paper 001, eq. 3.2) and the reference for every other.
+"""Multiplicative updates, the method of Saini and Papalexakis (2021), to which other solvers are compared.
 
-Lee and Seung, "Algorithms for non-negative matrix factorization" (2001); for blocks with a signed factor Ding, Li
-and Jordan, "Convex and semi-nonnegative matrix factorizations" (2010), whose F update takes a square root.
+Saini and Papalexakis, "Analyzing representations inside convolutional neural networks", eq. 3.2, after Lee and Seung
+(2001), "Algorithms for non-negative matrix factorization". Blocks with a signed factor follow Ding, Li and Jordan
+(2010), "Convex and semi-nonnegative matrix factorizations", whose update of F takes a square root.
 """
 
 from __future__ import annotations
@@ -11,23 +12,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.groups import ComponentGroups
+from lightning_factorlens.factorization.objective import objective, ridge_weight
 from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
-from lightning_factorlens.factorization.solver import SolverResult, Stage, State, objective, ridge_weight
+from lightning_factorlens.factorization.solver import Solver
+from lightning_factorlens.factorization.state import SolverResult, Stage, State
 from lightning_factorlens.linalg.nnls import least_squares_
 
 
 @dataclass(frozen=True)
-class MultiplicativeUpdates:
-    """Slow and simple: never leaves the positive orthant, never rises.
+class MultiplicativeUpdates(Solver):
+    """A slow solver whose factors stay positive and whose objective never rises.
+
+    Example:
+        >>> MultiplicativeUpdates(max_iter=50).tol
+        0.0001
 
     Attributes:
-        passes: At most so many passes.
-        tol: Stop when two passes in a row change every group's objective by less than this share.
+        max_iter: Maximum number of iterations.
+        tol: The fit ends when two iterations in a row change every group's objective by less than this fraction.
         penalty_W: Penalty on every W̃_b.
         penalty_F: Penalty on F.
+
+    Raises:
+        ValueError: A maximum number of iterations below 1.
     """
 
     max_iter: int = 200
@@ -35,58 +46,81 @@ class MultiplicativeUpdates:
     penalty_W: Penalty | None = None
     penalty_F: Penalty | None = None
 
-    @property
-    def can_freeze(self) -> bool:
-        """Its W cannot be had from F again."""
-        return False
+    def __post_init__(self) -> None:
+        check_int("max_iter", self.max_iter, 1)
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
-        """All rows, one start."""
-        return [Stage(None, 1, self.max_iter, self.tol)]
+        """Returns one stage over all feature rows, with one initialization."""
+        return [Stage(n_sampled_rows=None, n_init=1, max_iter=self.max_iter, tol=self.tol)]
 
     def init(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor | None = None) -> State:
-        """From F alone, W starts at F X̃ᵀ; zeros are lifted, since a zero never leaves under this update."""
+        """Returns the state at F, with W = F X̃ᵀ unless given; zeros are raised, since they would remain zeros."""
         if W is None:
             F = F.clamp_min(1e-2 * float(F.mean()) or 1.0)
             W = problem.project(F)
-            floor = 1e-4 * W.abs().mean()
-            kept = [W[:, c].clone() for c in problem.signed_columns()]
-            W.clamp_(min=floor)
-            for c, w in zip(problem.signed_columns(), kept):
-                W[:, c] = w
+            minimum = 1e-4 * W.abs().mean()
+            signed = problem.signed_columns()
+            signed_values = [W[:, columns].clone() for columns in signed]
+            W.clamp_(min=minimum)
+            for columns, values in zip(signed, signed_values):
+                W[:, columns] = values
         infinite = torch.full((len(groups),), torch.inf, dtype=torch.float64, device=F.device)
         return State(F.clone(), W.clone(), infinite)
 
     def step(self, problem: CoupledProblem, groups: ComponentGroups, state: State) -> State:
-        """W ← W ∗ B / (G W + λ W), then F ← F ∗ C / (V F + λ F)."""
-        F, W = state.F.clone(), state.W
-        B = problem.project(F)
-        signed, ridge = problem.signed_columns(), ridge_weight(self.penalty_W)
-        for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
-            G = f @ f.T
-            _multiply_(w, b, G @ w, self.penalty_W, 1.0)
-            for s in signed:
-                least_squares_(w[:, s], b[:, s], G + ridge * torch.eye(len(G)).to(G))
-        C, V = problem.backproject(W), [problem.partition.all_reduce_sum(v) for v in groups.grams(W)]
-        for f, c, v in zip(groups.split(F), groups.split(C), V):
-            if signed:
-                up, down = c.clamp_min(0) + (-v).clamp_min(0) @ f, (-c).clamp_min(0) + v.clamp_min(0) @ f
-                _multiply_(f, up, down, self.penalty_F, 1 / (problem.energy or 1.0), root=True)
-            else:
-                _multiply_(f, c, v @ f, self.penalty_F, 1 / (problem.energy or 1.0))
+        """Computes W ← W ∗ B / (G W + λ W), then F ← F ∗ C / (V F + λ F)."""
+        F = state.F.clone()
+        W = state.W
+        self._update_W_(problem, groups, F, W)
+        C = problem.backproject(W)
+        V = [problem.partition.all_reduce_sum(gram) for gram in groups.grams(W)]
+        self._update_F_(problem, groups, F, C, V)
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return State(F, W, value)
 
     def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
-        """The F and W it walked with."""
-        assert state is not None  # no group is ever left out
+        """Returns F and the W of the last state."""
+        assert state is not None  # the only stage iterates over all rows and leaves out no group
         return SolverResult(F, state.W, row_sums(problem, groups, state.W), state.objective)
 
+    def _update_W_(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor) -> None:
+        B = problem.project(F)
+        ridge = ridge_weight(self.penalty_W)
+        for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
+            G = f @ f.T
+            _multiply_(w, b, G @ w, self.penalty_W, 1.0)
+            for columns in problem.signed_columns():
+                least_squares_(w[:, columns], b[:, columns], G + ridge * torch.eye(len(G)).to(G))
 
-def _multiply_(T: Tensor, up: Tensor, down: Tensor, penalty: Penalty | None, unit: float, root: bool = False) -> None:
-    """T ← T ∗ up / down in place; a denominator of zero is replaced by the smallest step above it."""
+    def _update_F_(
+        self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, C: Tensor, V: list[Tensor]
+    ) -> None:
+        is_signed = bool(problem.signed_columns())
+        unit = 1 / (problem.energy or 1.0)
+        for f, c, v in zip(groups.split(F), groups.split(C), V):
+            if is_signed:
+                numerator = c.clamp_min(0) + (-v).clamp_min(0) @ f
+                denominator = (-c).clamp_min(0) + v.clamp_min(0) @ f
+                _multiply_(f, numerator, denominator, self.penalty_F, unit, root=True)
+            else:
+                _multiply_(f, c, v @ f, self.penalty_F, unit)
+
+
+def _multiply_(
+    T: Tensor, numerator: Tensor, denominator: Tensor, penalty: Penalty | None, unit: float, root: bool = False
+) -> None:
+    """Computes T ← T ∗ numerator / denominator in place; a denominator of zero is replaced by a tiny number.
+
+    Args:
+        T: The factor.
+        numerator: Shape of T.
+        denominator: Shape of T, without the penalty's term.
+        penalty: Penalty on T.
+        unit: Factor of the penalty.
+        root: Whether to take the square root of the ratio.
+    """
     if penalty is not None:
-        down = down + unit * penalty.half_gradient(T)
-    down = torch.where(down == 0, torch.finfo(torch.float32).eps, down)
-    ratio = up / down
+        denominator = denominator + unit * penalty.half_gradient(T)
+    denominator = torch.where(denominator == 0, torch.finfo(torch.float32).eps, denominator)
+    ratio = numerator / denominator
     T.mul_(ratio.sqrt() if root else ratio)

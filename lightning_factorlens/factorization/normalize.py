@@ -1,7 +1,8 @@
-"""Unit-norm columns as an exact reparametrisation (paper 001, eq. 3.1: ‖P[:, k]‖ = ‖O[:, k]‖ = 1).
+"""Factors with columns of unit norm, as an exact reparametrisation.
 
-The published code renormalises after every update and leaves F as it was, which breaks the fit. Here the norms move
-into scales: W_b = Ŵ_b diag(s_b), the product unchanged.
+Saini and Papalexakis (2021), "Analyzing representations inside convolutional neural networks", eq. 3.1, require
+‖P[:, k]‖ = ‖O[:, k]‖ = 1. Their published code normalises after every update and does not rescale F, which changes the
+product. Here the norms become scales: W_b = Ŵ_b diag(s_b), and the product is unchanged.
 """
 
 from __future__ import annotations
@@ -13,32 +14,41 @@ from lightning_factorlens.results import Factorization
 
 
 def normalize_columns(result: Factorization, rank: int) -> tuple[list[Tensor], Tensor]:
-    """The factors of one rank with columns of unit norm, and their scales.
+    """Returns the factors of one rank with columns of unit norm, and their scales.
 
     Args:
-        result: A factorisation.
+        result: A factorization.
         rank: One of its ranks.
 
     Returns:
-        For every block Ŵ_b, shape (features, r), and the scales s, shape (blocks, r): X_b ≈ Ŵ_b diag(s_b) F. A column
-        of zeros stays zero and has scale 0.
+        For every block Ŵ_b, shape (features, r); and the scales s, shape (blocks, r), such that X_b ≈ Ŵ_b diag(s_b) F.
+        A column of zeros stays zero and has the scale 0.
 
     Raises:
         ValueError: A rank that was not fitted.
     """
     if rank not in result.ranks:
-        raise ValueError(f"rank: found {rank!r}, fitted are {result.ranks}.")
+        raise ValueError(f"rank: found {rank!r}, fitted are {result.ranks}; give one of these ranks.")
     factors = result.W[result.ranks.index(rank)]
-    scales = torch.stack([torch.linalg.vector_norm(w, dim=0) for w in factors])
-    return [w / torch.where(s > 0, s, 1) for w, s in zip(factors, scales)], scales
+    scales = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
+    normalized = []
+    for factor, norms in zip(factors, scales):
+        normalized.append(factor / torch.where(norms > 0, norms, 1))
+    return normalized, scales
 
 
 def normalize_rows_(F: Tensor, W: Tensor | None = None) -> None:
-    """Scales the rows of F to unit norm in place, and with ``W`` its rows by the same norms: W F stays what it was.
+    """Scales the rows of F to unit norm in place and, if given, the rows of W inversely, so that W F is unchanged.
 
     Args:
-        F: Shape (R, N). A zero row stays zero, and so does its component of W.
+        F: Shape (R, N). A zero row stays zero, and its component of W becomes zero.
         W: The stacked factor, shape (R, m).
+
+    Example:
+        >>> F, W = torch.tensor([[3.0, 4.0]]), torch.tensor([[1.0, 2.0, 3.0]])
+        >>> normalize_rows_(F, W)
+        >>> W
+        tensor([[ 5., 10., 15.]])
     """
     norms = torch.linalg.vector_norm(F, dim=1, keepdim=True)
     F.div_(torch.where(norms > 0, norms, 1))

@@ -54,7 +54,7 @@ class CoupledProblem:
 
     Example:
         >>> block = Block("relu1", "activation", torch.ones(3, 8), (8,))
-        >>> CoupledProblem([block]).energy
+        >>> round(CoupledProblem([block]).energy, 6)
         24.0
     """
 

@@ -1,8 +1,8 @@
-"""A small problem that stands for a large one: feature rows drawn with probability ∝ their squared norm.
+"""A small problem in place of a large one: feature rows, sampled with probability proportional to their squared norm.
 
-f(F) = Σ_rows min_{w ≥ 0} ‖x − wF‖² is a sum over rows, so a row drawn with probability π and weighted by 1/√π
-makes an unbiased estimate of it. Systematic sampling with a fixed offset is deterministic and keeps the same rows
-while the norms barely move: the curve of consecutive epochs does not jitter.
+f(F) = Σ_rows min_{w ≥ 0} ‖x − wF‖² is a sum over rows, so rows sampled with probability π and weighted by 1/√π give an
+unbiased estimate of it. Systematic sampling with a fixed offset is deterministic and selects the same rows as long as
+the norms change little, so that the curves of consecutive epochs do not fluctuate.
 """
 
 from __future__ import annotations
@@ -16,56 +16,69 @@ from lightning_factorlens.results import Block
 
 
 def inclusion_probabilities(norms_sq: Tensor, size: int) -> Tensor:
-    """π ∝ ‖row‖², capped at 1, summing to at most ``size``.
+    """Computes π ∝ ‖row‖², at most 1 each and at most ``size`` in total.
 
     Args:
-        norms_sq: Shape (m,).
-        size: Rows wanted.
+        norms_sq: Squared norms of the rows, shape (features,).
+        size: Number of rows to sample.
 
     Returns:
-        Shape (m,), float64.
+        Shape (features,), float64.
+
+    Example:
+        >>> inclusion_probabilities(torch.tensor([1.0, 1.0, 2.0]), size=1)
+        tensor([0.2500, 0.2500, 0.5000], dtype=torch.float64)
     """
-    p = norms_sq.double()
-    pi = (size * p / p.sum()).clamp_max(1)
-    for _ in range(3):  # rows at the cap give their surplus to the others
-        free = pi < 1
-        room = size - int((~free).sum())
-        pi[free] = (pi[free] * (room / pi[free].sum().clamp_min(1e-300))).clamp_max(1)
+    norms_sq = norms_sq.double()
+    pi = (size * norms_sq / norms_sq.sum()).clamp_max(1)
+    for _ in range(3):  # what rows lose to the limit of 1 is distributed over the others
+        below_limit = pi < 1
+        remaining = size - int((~below_limit).sum())
+        pi[below_limit] = (pi[below_limit] * (remaining / pi[below_limit].sum().clamp_min(1e-300))).clamp_max(1)
     return pi
 
 
 def systematic_sample(pi: Tensor) -> Tensor:
-    """Indices of a systematic sample with inclusion probabilities ``pi`` and offset ½."""
-    total = pi.cumsum(0)
-    ticks = torch.arange(0.5, float(total[-1]), dtype=torch.float64, device=pi.device)
-    return torch.searchsorted(total, ticks).clamp_max(len(pi) - 1)
+    """Returns the ascending indices of a systematic sample with inclusion probabilities ``pi`` and offset ½.
+
+    Example:
+        >>> systematic_sample(torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64))
+        tensor([0, 1])
+    """
+    cumulative = pi.cumsum(0)
+    ticks = torch.arange(0.5, float(cumulative[-1]), dtype=torch.float64, device=pi.device)
+    return torch.searchsorted(cumulative, ticks).clamp_max(len(pi) - 1)
 
 
 def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
-    """The problem on ``size`` of its feature rows, reweighted to estimate the whole.
+    """Returns the problem on some of its feature rows, weighted such that its objective estimates that of all rows.
 
     Args:
-        problem: The whole.
-        size: Rows to keep, well below ``problem.m``.
+        problem: The problem with all feature rows, perhaps distributed over several processes.
+        size: Number of rows to sample, well below ``problem.features``.
 
     Returns:
-        A problem with one dense block for the non-negative rows and one for the signed, if any.
+        A problem that every process holds: one dense block of the rows of non-negative blocks and one of those of
+        signed blocks, if there are any.
     """
+    partition = problem.partition
     pi = inclusion_probabilities(problem.row_norms_sq(), size)
-    sampled = problem.partition.broadcast(systematic_sample(pi))
-    by_block = []
+    sampled = partition.broadcast(systematic_sample(pi))
+    indices = []
+    indices_in_block = []
     for columns in problem.global_columns:
-        by_block.append(sampled[(sampled >= columns.start) & (sampled < columns.stop)])
-    in_block = [index - columns.start for index, columns in zip(by_block, problem.global_columns)]
-    gathered = problem.partition.gather_columns([block.samples for block in problem.blocks], in_block)
-    parts: dict[bool, list[Tensor]] = {}
-    for block, omega, index, gathered_columns in zip(problem.blocks, problem.omega, by_block, gathered):
-        samples = gathered_columns.to(problem.prototype.device)
+        index = sampled[(sampled >= columns.start) & (sampled < columns.stop)]
+        indices.append(index)
+        indices_in_block.append(index - columns.start)
+    gathered = partition.gather_columns([block.samples for block in problem.blocks], indices_in_block)
+    samples_by_sign: dict[bool, list[Tensor]] = {}
+    for block, omega, index, block_samples in zip(problem.blocks, problem.omega, indices, gathered):
+        samples = block_samples.to(problem.prototype.device)
         weight = (omega * pi[index].rsqrt()).to(samples.dtype)
-        parts.setdefault(block.signed, []).append(samples.mul_(weight))
+        samples_by_sign.setdefault(block.signed, []).append(samples.mul_(weight))
     blocks = []
-    for signed, samples_of_sign in parts.items():
-        block = Block("sample", "activation", torch.cat(samples_of_sign, 1), (), signed)
-        if block.samples.shape[1]:
-            blocks.append(block)
-    return CoupledProblem(blocks, "raw", Partition(problem.partition.chunk_size))
+    for signed, parts in samples_by_sign.items():
+        samples = torch.cat(parts, 1)
+        if samples.shape[1]:
+            blocks.append(Block("sample", "activation", samples, (), signed))
+    return CoupledProblem(blocks, "raw", Partition(partition.chunk_size))

@@ -1,168 +1,139 @@
-"""What a solver is to the fit loop: `init` and `step` over a state, and a schedule of stages."""
+"""The base class of solvers: `init` and `step` over a state, and defaults for everything else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_factorlens.factorization.evaluate import RowSums
+from lightning_factorlens.factorization.evaluate import row_sums
+from lightning_factorlens.factorization.factor_update import fit_W
 from lightning_factorlens.factorization.groups import ComponentGroups
-from lightning_factorlens.factorization.penalties import L2, Penalty
+from lightning_factorlens.factorization.objective import objective
+from lightning_factorlens.factorization.penalties import Penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
+from lightning_factorlens.factorization.state import SolverResult, Stage, State
+
+#: Iterations and tolerance of the default schedule.
+DEFAULT_MAX_ITER = 200
+DEFAULT_TOL = 1e-4
 
 
-@dataclass
-class State:
-    """Where an iteration stands.
+class Solver(ABC):
+    """A method that fits a coupled problem; its options are its fields.
 
-    Attributes:
-        F: Last iterate, shape (R, N).
-        W: The stacked factor, scaled by ω, shape (R, m).
-        objective: Of (F, W), one a group, float64.
-        rows: Further tensors of a solver with one row a component.
-        groups: Further tensors of a solver with one entry a group.
-        scratch: Memory of W's size that a solver may overwrite.
-        fresh: Whether W was just fitted to the point from which the next step starts.
-    """
-
-    F: Tensor
-    W: Tensor
-    objective: Tensor
-    rows: dict[str, Tensor] = field(default_factory=dict)
-    groups: dict[str, Tensor] = field(default_factory=dict)
-    scratch: Tensor | None = None
-    fresh: bool = False
-
-    def select(self, groups: ComponentGroups, keep: Sequence[int]) -> State:
-        """The state of the groups in ``keep`` alone."""
-        index = groups.rows(keep).to(self.F.device)
-        chosen = torch.tensor(list(keep), device=self.F.device)
-        return State(
-            self.F[index],
-            self.W[index],
-            self.objective[chosen],
-            {name: t[index] for name, t in self.rows.items()},
-            {name: t[chosen] for name, t in self.groups.items()},
-            None if self.scratch is None else self.scratch[: len(index)],
-        )
-
-
-@dataclass(frozen=True)
-class SolverResult:
-    """What the last pass over all rows leaves.
+    A subclass must define `init` and `step`. By default it makes one initialization of each rank, iterates over all
+    feature rows at most 200 times, and has no penalties.
 
     Attributes:
-        F: Shape (R, N).
-        W: The stacked factor, scaled by ω, shape (R, m).
-        sums: Its sums over the rows, from which the errors of (F, W) follow without another pass.
-        objective: Of (F, W), one a group, float64.
+        penalty_W: Penalty on every W̃_b, if any.
+        penalty_F: Penalty on F, if any.
+
+    Example:
+        >>> class ProjectedGradient(Solver):
+        ...     def init(self, problem, groups, F, W=None):
+        ...         start = problem.project(F) if W is None else W
+        ...         return State(F, start, F.new_full((len(groups),), torch.inf, dtype=torch.float64))
+        ...
+        ...     def step(self, problem, groups, state):
+        ...         F_parts, W_parts, B_parts = [], [], groups.split(problem.project(state.F))
+        ...         for F, W, B in zip(groups.split(state.F), groups.split(state.W), B_parts):
+        ...             gram = F @ F.T
+        ...             W_parts.append((W - (gram @ W - B) / gram.norm()).clamp_min(0))
+        ...         W = torch.cat(W_parts)
+        ...         C, V = problem.backproject(W), groups.grams(W)
+        ...         for F, c, v in zip(groups.split(state.F), groups.split(C), V):
+        ...             F_parts.append((F - (v @ F - c) / v.norm()).clamp_min(0))
+        ...         F = torch.cat(F_parts)
+        ...         return State(F, W, objective(problem, groups, F, W, C, V))
+        >>> from lightning_factorlens.factorization import factorize
+        >>> from lightning_factorlens.results import Block
+        >>> samples = torch.rand(8, 2, generator=torch.Generator().manual_seed(0)) @ torch.ones(2, 20)
+        >>> result = factorize([Block("relu1", "activation", samples, (20,))], ranks=[1], solver=ProjectedGradient())
+        >>> bool(result.sse[0, 0] < 1e-4 * samples.square().sum())
+        True
     """
 
-    F: Tensor
-    W: Tensor
-    sums: RowSums
-    objective: Tensor
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One leg of a fit.
-
-    Attributes:
-        sample: Sampled rows to work on; None for all.
-        restarts: Starts of every rank.
-        passes: At most so many passes.
-        tol: A group rests when two passes in a row change its objective by less than this share.
-        limit: The solver's option that set ``passes``.
-        survivors: The best of each rank's starts that go on to the next stage, one from the last.
-    """
-
-    sample: int | None
-    n_init: int
-    max_iter: int
-    tol: float
-    option_name: str = "passes"
-    survivors: int = 1
-
-
-class Solver(Protocol):
-    """One method of fitting, its options its fields."""
+    penalty_W: Penalty | None = None
+    penalty_F: Penalty | None = None
 
     @property
     def can_freeze(self) -> bool:
-        """Whether a group at rest may be left out of later steps: `finish` must then need F alone."""
+        """Whether converged groups may be left out of later steps.
 
-    @property
-    def penalty_W(self) -> Penalty | None:
-        """Penalty on W, if any."""
-
-    @property
-    def penalty_F(self) -> Penalty | None:
-        """Penalty on F, if any."""
+        This requires that `step` accepts any subset of the groups and that `finish` needs only F.
+        """
+        return False
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
-        """The stages of a fit; restarts after the first stage are not possible."""
+        """Returns the stages of a fit, at least one; only the first of a fit that is not warm may have ``n_init`` > 1.
 
+        Args:
+            problem: The problem with all feature rows.
+            warm: Whether the factors of an earlier result are given.
+        """
+        return [Stage(n_sampled_rows=None, n_init=1, max_iter=DEFAULT_MAX_ITER, tol=DEFAULT_TOL)]
+
+    @abstractmethod
     def init(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor | None = None) -> State:
-        """A state at F, and at W where given."""
+        """Returns the state at an initial F.
 
+        Args:
+            problem: The problem of the stage.
+            groups: The groups of components, one for each rank and initialization.
+            F: Non-negative, shape (R, N).
+            W: The stacked factor, shape (R, m), if it is known.
+
+        Returns:
+            A state whose objective may be infinite.
+        """
+
+    @abstractmethod
     def step(self, problem: CoupledProblem, groups: ComponentGroups, state: State) -> State:
-        """One pass over the problem."""
+        """Computes one iteration.
+
+        Args:
+            problem: The problem of the stage.
+            groups: The groups of components.
+            state: The last state; its W may be overwritten, its F may not.
+
+        Returns:
+            The next state with its objective (`objective`), to which the stage's tolerance applies.
+        """
 
     def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
-        """The last pass, over all rows, from the best F; ``state`` is the last one where it holds every group of it."""
+        """Computes W for all feature rows and its objective.
+
+        By default W is that of the last state if F is the last iterate; otherwise it is fitted to F.
+
+        Args:
+            problem: The problem with all feature rows.
+            groups: The groups of components, one for each rank.
+            F: The best iterate of each group, shape (R, N).
+            state: The last state, if the last stage iterated over all feature rows and its state has all groups.
+        """
+        F_is_last_iterate = state is not None and torch.equal(state.F, F)
+        W = state.W if state is not None and F_is_last_iterate else fit_W(problem, groups, F, self.penalty_W)
+        sums = row_sums(problem, groups, W)
+        C, V = sums.total(problem)
+        value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
+        return SolverResult(F, W, sums, value)
 
 
-def scaled_prox(penalty: Penalty | None, unit: float = 1.0) -> Callable[[Tensor, float], Tensor] | None:
-    """The proximal step of ``unit`` times a penalty that may be absent."""
-    if penalty is None:
-        return None
-    return lambda t, v: penalty.prox_(t, v / unit)  # v‖t‖² + unit·p(t) and (v/unit)‖t‖² + p(t) have one minimum
-
-
-def ridge_weight(penalty: Penalty | None) -> float:
-    """The ridge that a penalty on W is to a block with a signed factor; only L2 is one, others pass such blocks by."""
-    return penalty.weight if isinstance(penalty, L2) else 0.0
-
-
-def objective(
-    problem: CoupledProblem,
-    groups: ComponentGroups,
-    F: Tensor,
-    W: Tensor,
-    C: Tensor,
-    V: Sequence[Tensor],
-    penalties: tuple[Penalty | None, Penalty | None] = (None, None),
-) -> Tensor:
-    """1 − 2⟨C, F⟩ + ⟨V, F Fᵀ⟩ + penalties, one a group, float64 (relative error ≤ 6e-7 of 1 in float32).
+def check_solver(solver: Any) -> Solver | None:
+    """Returns the solver itself.
 
     Args:
-        problem: Whose zero model has the value 1.
-        groups: Of the components.
-        F: Shape (R, N).
-        W: Shape (R, m).
-        C: W̃ X̃, shape (R, N).
-        V: W̃ W̃ᵀ of each group.
-        penalties: On W and on F; λ_F is a penalty in the user's units, so it is divided by the energy.
+        solver: A solver, or None for the default.
 
-    Returns:
-        Shape (groups,).
+    Raises:
+        TypeError: Anything else, such as a class or an object that does not inherit from `Solver`.
     """
-    F64 = F.double()
-    rows = -2 * (C * F64).sum(1)  # float64: C is promoted as it is read
-    rows += groups.quadratic_form(V, F64)
-    fit = (1 + groups.sums(rows)).clamp_min(0)
-    on_W, on_F = penalties
-    if on_W is not None:
-        if not isinstance(on_W, L2) and problem.signed_columns():  # which it passes by, see `ridge_of`
-            W = W.clone()
-            for c in problem.signed_columns():
-                W[:, c] = 0
-        fit = fit + groups.sums(problem.partition.all_reduce_sum(on_W.value(W)))
-    if on_F is not None and problem.energy > 0:
-        fit = fit + groups.sums(on_F.value(F)) / problem.energy
-    return fit
+    if solver is None or isinstance(solver, Solver):
+        return solver
+    raise TypeError(
+        f"solver: found {solver!r}; give an object such as HALS() or MultiplicativeUpdates(), or None for the default. "
+        "A solver of your own must inherit from lightning_factorlens.factorization.Solver and define init and step."
+    )

@@ -1,4 +1,4 @@
-"""The coupled problem computed elsewhere than where its blocks lie, which may be more than fits there."""
+"""The coupled problem on another device than that of its blocks, which may not fit into the device's memory."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from lightning_factorlens.results import Block
 
 
 class StreamedProblem(CoupledProblem):
-    """`CoupledProblem` whose blocks stay on their device and travel some thousand features at a time to another.
+    """A `CoupledProblem` whose blocks stay on their device, while some thousand features at a time are copied.
 
-    A pass over all rows reads each feature once; what a fit iterates on, the sampled rows, goes over for good. Beside
-    them the other device holds one chunk, W̃ and sums of the size of F.
+    An iteration over all rows copies each feature once; the sampled rows, on which a fit iterates, are copied once and
+    kept. Besides them the other device needs memory for one chunk, W̃, and sums of the size of F.
 
     Args:
-        blocks: As in `CoupledProblem`.
-        weighting: As in `CoupledProblem`.
-        device: Where products are formed, and where the results are.
+        blocks: See `CoupledProblem`.
+        weighting: See `CoupledProblem`.
+        device: Device of the products and of the results.
+        partition: See `CoupledProblem`.
 
     Raises:
-        ValueError: As `CoupledProblem`.
+        ValueError: See `CoupledProblem`.
     """
 
     def __init__(
@@ -34,19 +35,20 @@ class StreamedProblem(CoupledProblem):
         device: torch.device | str,
         partition: Partition | None = None,
     ) -> None:
-        self._like = torch.empty(0, dtype=blocks[0].samples.dtype if blocks else None, device=device)
+        dtype = blocks[0].samples.dtype if blocks else None
+        self._prototype = torch.empty(0, dtype=dtype, device=device)
         super().__init__(blocks, weighting, partition)
 
     @property
     def prototype(self) -> Tensor:
         """An empty tensor of the blocks' dtype on the device of the products."""
-        return self._like
+        return self._prototype
 
     def _local_row_norms(self) -> list[Tensor]:
-        """Taken where the blocks are: they are read once more, but only their norms travel."""
+        """Computes the norms on the blocks' device, so that only they are copied."""
         return [norms.to(self.prototype.device) for norms in super()._local_row_norms()]
 
     def chunks(self, whole: bool = False) -> Iterator[tuple[int, slice, Tensor]]:
-        """Some thousand features at a time, also where whole blocks would be allowed."""
-        for b, c, samples in super().chunks():
-            yield b, c, samples.to(self.prototype.device)
+        """Iterates over some thousand features at a time, even if whole blocks are permitted."""
+        for b, columns, samples in super().chunks():
+            yield b, columns, samples.to(self.prototype.device)

@@ -1,4 +1,4 @@
-"""Hundreds of scalars into TensorBoard as one event, at a tenth of the cost of one event each."""
+"""Hundreds of scalars in TensorBoard as one event, at a tenth of the cost of one event each."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Any
 
 from lightning_factorlens._private_api import file_writer, has_file_writer
 
-#: Packages whose TensorBoardLogger is known: what its ``log_metrics`` does, `write_scalars` does too.
-KNOWN = ("lightning.", "pytorch_lightning.")
+#: Packages whose TensorBoardLogger is known: `write_scalars` writes what its ``log_metrics`` would.
+KNOWN_PACKAGES = ("lightning.", "pytorch_lightning.")
 
 
 def is_tensorboard_logger(logger: Any) -> bool:
-    """Whether a logger is Lightning's own TensorBoardLogger; one with a ``log_metrics`` of its own is asked to log."""
+    """Whether a logger is Lightning's TensorBoardLogger; a subclass with its own ``log_metrics`` is not."""
     method = getattr(type(logger), "log_metrics", None)
-    ours = type(logger).__name__ == "TensorBoardLogger" and str(getattr(method, "__module__", "")).startswith(KNOWN)
-    return ours and has_file_writer(getattr(logger, "experiment", None))
+    module = str(getattr(method, "__module__", ""))
+    is_known = type(logger).__name__ == "TensorBoardLogger" and module.startswith(KNOWN_PACKAGES)
+    return is_known and has_file_writer(getattr(logger, "experiment", None))
 
 
 def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_prefix: str = "") -> None:
-    """Write all of them at one step.
+    """Writes all scalars of one step.
 
     Args:
         writer: A ``SummaryWriter``.
         metrics: Value by tag.
-        step: The x they share.
+        step: Position of all of them on the x axis.
         tag_prefix: What the logger puts before every tag.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary

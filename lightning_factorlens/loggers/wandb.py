@@ -1,4 +1,4 @@
-"""Pictures and text into Weights & Biases, through the WandbLogger that the user made."""
+"""Images and texts in Weights & Biases, through the WandbLogger that the user made."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from lightning_factorlens.loggers.media import MediaLogger
 
 
 class WandbMediaLogger(MediaLogger):
-    """Lightning's WandbLogger takes pictures and texts itself: it adds its own prefix, and its own x axis.
+    """Writes through Lightning's WandbLogger, which adds its own prefix and its own x axis.
 
     Args:
-        logger: The WandbLogger, or one with its ``log_image(key, images, step)`` and ``log_text(key, columns, data)``.
+        logger: The WandbLogger, or another with its methods ``log_image(key, images, step)`` and
+            ``log_text(key, columns, data, step)``.
     """
 
     def __init__(self, logger: Any) -> None:
@@ -23,16 +24,19 @@ class WandbMediaLogger(MediaLogger):
 
     @classmethod
     def wrap(cls, logger: Any) -> WandbMediaLogger | None:
-        """For a logger that takes both as this one does; None for any other."""
+        """For a logger with these two methods; None for any other."""
         if not has_methods(logger, "log_image", "log_text"):
             return None
-        image, text = (set(inspect.signature(m).parameters) for m in (logger.log_image, logger.log_text))
-        return cls(logger) if {"images", "step"} <= image and {"columns", "data", "step"} <= text else None
+        image_parameters = set(inspect.signature(logger.log_image).parameters)
+        text_parameters = set(inspect.signature(logger.log_text).parameters)
+        if not {"images", "step"} <= image_parameters or not {"columns", "data", "step"} <= text_parameters:
+            return None
+        return cls(logger)
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """One picture at a step, beside the scalars of that step."""
+        """Writes one image beside the scalars of its step."""
         self.logger.log_image(tag, [pixels], step=step)
 
     def log_text(self, tag: str, text: str, step: int) -> None:
-        """A text is a table of one cell there."""
+        """Writes a text as a table with one cell, which is the form that Weights & Biases has for texts."""
         self.logger.log_text(tag, columns=["text"], data=[[text]], step=step)

@@ -2,7 +2,7 @@
 
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements
 from lightning_factorlens.measurements.consistency import Consistency
-from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.context import Context, Intermediates
 from lightning_factorlens.measurements.defaults import default_measurements
 from lightning_factorlens.measurements.effective_rank import EffectiveRank
 from lightning_factorlens.measurements.neuron_similarity import NeuronSimilarity
@@ -20,6 +20,7 @@ __all__ = [
     "Context",
     "EffectiveRank",
     "FigureSpec",
+    "Intermediates",
     "Measurement",
     "NeuronSimilarity",
     "ObservationCost",

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from torch import Tensor, nn
@@ -16,6 +15,37 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
+
+
+@dataclass
+class Intermediates:
+    """What the lens fills in while an observation is made; measurements read it through `Context`.
+
+    Attributes:
+        capture: The probe's activations and outputs.
+        problem: The blocks that are factorised.
+        factorization: Their factors.
+        forward_fn: Sends further batches through the model.
+        gradient_fn: Sends the probe through the model with gradients.
+        block_groups: The parts that have curves of their own, once a measurement has read them.
+        curves: Their curves, once a measurement has read them.
+        measurement: Name of the measurement that is running.
+        needs: What it declares.
+        previous_states: What measurements kept at the last observation, by name.
+        states: What they keep for the next one.
+    """
+
+    capture: Capture | None = None
+    problem: CoupledProblem | None = None
+    factorization: Factorization | None = None
+    forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
+    gradient_fn: Callable[[Batch, bool], Iterator[Capture]] | None = None
+    block_groups: BlockGroups | None = None
+    curves: dict[str, RankCurve] | None = None
+    measurement: str = ""
+    needs: frozenset[str] = frozenset()
+    previous_states: Mapping[str, Any] = field(default_factory=dict)
+    states: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -33,6 +63,7 @@ class Context:
         cache: A dictionary of the lens's own for expensive results; it lasts as long as the lens, no checkpoint keeps
             it, and a measurement must give the same numbers without it.
         notes: What readers of the numbers must know; see `note`.
+        intermediates: Filled in by the lens.
     """
 
     model: nn.Module
@@ -43,13 +74,7 @@ class Context:
     process_group: SingleProcess
     cache: dict[str, Any]
     notes: list[str] = field(default_factory=list)
-    _capture: Capture | None = None
-    _problem: CoupledProblem | None = None
-    _factorization: Factorization | None = None
-    _forward: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    _previous_states: Mapping[str, Any] = field(default_factory=dict)
-    _states: dict[str, Any] = field(default_factory=dict)
-    _measurement: str = ""
+    intermediates: Intermediates = field(default_factory=Intermediates)
 
     @property
     def is_trained(self) -> bool:
@@ -59,32 +84,38 @@ class Context:
     @property
     def capture(self) -> Capture:
         """The probe's activations and outputs; needs ``"capture"``."""
-        return self._needed(self._capture, "capture")
+        return self._needed(self.intermediates.capture, "capture")
 
     @property
     def problem(self) -> CoupledProblem:
         """The blocks that were factorised; needs ``"factorization"``."""
-        return self._needed(self._problem, "factorization")
+        return self._needed(self.intermediates.problem, "factorization")
 
     @property
     def factorization(self) -> Factorization:
         """The factors; needs ``"factorization"``."""
-        return self._needed(self._factorization, "factorization")
+        return self._needed(self.intermediates.factorization, "factorization")
 
-    @cached_property
+    @property
     def block_groups(self) -> BlockGroups:
-        """The parts that have curves of their own: all blocks, inputs, activations, each block; see `BlockGroups`."""
-        return BlockGroups(self.problem)
+        """All blocks, inputs, activations, and each block; needs ``"factorization"``; see `BlockGroups`."""
+        problem = self.problem
+        if self.intermediates.block_groups is None:
+            self.intermediates.block_groups = BlockGroups(problem)
+        return self.intermediates.block_groups
 
-    @cached_property
+    @property
     def curves(self) -> dict[str, RankCurve]:
-        """Errors of the factorisation against rank, by part."""
-        return self.block_groups.curves(self.factorization)
+        """Errors of the factorisation against rank, by part; needs ``"factorization"``."""
+        factorization = self.factorization
+        if self.intermediates.curves is None:
+            self.intermediates.curves = self.block_groups.curves(factorization)
+        return self.intermediates.curves
 
     @property
     def state(self) -> Any:
         """What this measurement kept at the last observation; None before the first."""
-        return self._previous_states.get(self._measurement)
+        return self.intermediates.previous_states.get(self.intermediates.measurement)
 
     def keep_state(self, state: Any) -> None:
         """Keeps something for the next observation; checkpoints hold it.
@@ -92,7 +123,7 @@ class Context:
         Args:
             state: Tensors and plain types in dictionaries, lists and tuples.
         """
-        self._states[self._measurement] = state
+        self.intermediates.states[self.intermediates.measurement] = state
 
     def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
@@ -104,17 +135,33 @@ class Context:
         Returns:
             One tensor (N, K) for each copy that has such outputs.
         """
-        forward = self._needed(self._forward, "forward")
+        forward = self._needed(self.intermediates.forward_fn, "forward")
         return forward(probes, outputs)
+
+    def gradient_captures(self, input_gradients: bool = False) -> Iterator[Capture]:
+        """Captures of the probe that stay in the autograd graph, one batch after the other; needs ``"gradients"``.
+
+        ``torch.autograd.grad`` gives gradients of an output with respect to a layer's samples; the parameters' own
+        ``.grad`` are set aside meanwhile. Take the gradients of a capture before the next one is requested. Every
+        process of a process group captures the whole probe.
+
+        Args:
+            input_gradients: Whether `Capture.inputs` is a leaf that gradients can be taken with respect to.
+
+        Yields:
+            One capture for each batch, see `capture_batches`.
+        """
+        gradient_fn = self._needed(self.intermediates.gradient_fn, "gradients")
+        yield from gradient_fn(self.probe, input_gradients)
 
     def note(self, text: str) -> None:
         """Adds something that readers of the numbers must know."""
         self.notes.append(text)
 
     def _needed(self, value: Any, need: str) -> Any:
-        if value is None:
+        if need not in self.intermediates.needs:
             raise RuntimeError(
-                f"the measurement {self._measurement!r} reads something that it does not declare: add {need!r} to its "
-                "`needs`."
+                f"needs: the measurement {self.intermediates.measurement!r} reads what it does not declare; "
+                f"add {need!r} to its `needs`, found {sorted(self.intermediates.needs)}."
             )
         return value

@@ -17,6 +17,11 @@ def check_history(history: Sequence[Observation]) -> None:
         raise ValueError("history: must hold at least one observation, found none; draw after the first observation.")
 
 
+def epochs_of(history: Sequence[Observation]) -> list[int]:
+    """The epoch of every observation."""
+    return [observation.epoch for observation in history]
+
+
 def total_curve(observation: Observation, measurement: str) -> RankCurve | None:
     """The curve of all blocks together, or None where the measurement has no record."""
     record = observation.get(measurement)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_factorlens.plots._records import check_history, layer_spectra
+from lightning_factorlens.plots._records import check_history, epochs_of, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
     GREY,
@@ -19,7 +19,7 @@ from lightning_factorlens.plots.style import (
     layer_label,
     legend,
     new_figure,
-    past_alpha,
+    past_opacity,
     style_axes,
     subsample,
 )
@@ -36,8 +36,10 @@ MIN_EIGENVALUES = 20
 
 
 def alpha_figure(history: Sequence[Observation]) -> Figure | None:
-    """Above: α of every layer from input to output, with its standard error σ, and earlier values of α. Below: α of
-    every layer over the epochs, and the mean over layers.
+    """α over depth and over epochs.
+
+    Above: α of every layer from input to output with its standard error σ, and earlier values of α. Below: α of every
+    layer over the epochs, and the mean over layers.
 
     Args:
         history: Observations of one run, oldest first; the last is the present one. Their records ``weight_spectra``
@@ -49,7 +51,7 @@ def alpha_figure(history: Sequence[Observation]) -> Figure | None:
 
     Raises:
         ValueError: ``history`` is empty.
-    """  # noqa: D205
+    """
     check_history(history)
     if not any(math.isfinite(spectrum.fit.alpha) for spectrum in layer_spectra(history[-1])):
         return None
@@ -70,7 +72,7 @@ def _draw_depth(ax: Axes, history: Sequence[Observation]) -> None:
     for index, observation in enumerate(past):
         alpha_of = _alphas_by_layer(observation)
         past_alphas = [alpha_of.get(spectrum.layer, math.nan) for spectrum in spectra]
-        opacity = past_alpha(index, len(past))
+        opacity = past_opacity(index, len(past))
         ax.plot(past_alphas, "-", color=BLUE, lw=1, alpha=opacity, gid=f"past/{observation.epoch}")
     alphas = []
     sigmas = []
@@ -101,7 +103,7 @@ def _name_layers(ax: Axes, spectra: Sequence[LayerSpectrum]) -> None:
 
 def _draw_epochs(ax: Axes, history: Sequence[Observation]) -> None:
     style_axes(ax, "α over epochs, each layer and their mean", "epoch", "α")
-    epochs = [observation.epoch for observation in history]
+    epochs = epochs_of(history)
     drawn: list[float] = []
     for spectrum in layer_spectra(history[-1]):
         alphas = _reliable_alphas(history, spectrum.layer)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lightning_factorlens.plots._records import check_history
+from lightning_factorlens.plots._records import check_history, epochs_of
 from lightning_factorlens.plots.style import (
     BLUE,
     GREEN,
@@ -93,7 +93,7 @@ def _draw_consistency(ax: Axes, history: Sequence[Observation], values: Sequence
     if values[-1] > lowest:
         title += f", now {values[-1]:.2f}"
     style_axes(ax, title, "", "nats, lower is better")
-    epochs = [observation.epoch for observation in history]
+    epochs = epochs_of(history)
     ax.plot(epochs, values, "o-", color=BLUE, lw=2.6, ms=4, gid="consistency")
     ax.plot([lowest_epoch], [lowest], "D", color=VERMILION, ms=9, mec="white", gid="lowest", zorder=4)
     ax.axvline(lowest_epoch, color=VERMILION, lw=1.2, ls=":", zorder=1)
@@ -138,8 +138,8 @@ def _required_ranks(history: Sequence[Observation], tau: float) -> list[float]:
 
 
 def _draw_ranks(ax: Axes, history: Sequence[Observation], lines: Sequence[_Line]) -> None:
-    style_axes(ax, "Ranks: how finely inputs are told apart", "epoch", "rank")
-    epochs = [observation.epoch for observation in history]
+    style_axes(ax, "Ranks: how finely inputs are distinguished", "epoch", "rank")
+    epochs = epochs_of(history)
     for line in lines:
         ax.plot(epochs, line.values, line.style, color=line.color, lw=2.2, ms=4, gid=line.gid)
     ax.set_ylim(bottom=0)

@@ -83,8 +83,8 @@ def layer_factors_figure(history: Sequence[Observation], ax: Axes | None = None)
     _name_layers(ax, panels, left)
     title = f"Hidden layers, rank {rank}, epoch {history[-1].epoch}"
     lines = (
-        "a row a component: its latent image, then its strongest channels",
-        "in each layer (ch: which), a scale of its own in each layer",
+        "one row per component: latent image, then the strongest channels",
+        "of each layer (ch: their numbers); every layer has its own scale",
     )
     if is_new_figure:
         add_title(figure_of(ax), title, lines)

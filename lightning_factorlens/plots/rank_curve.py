@@ -15,7 +15,7 @@ from lightning_factorlens.plots.style import (
     figure_of,
     legend,
     new_figure,
-    past_alpha,
+    past_opacity,
     style_axes,
     subsample,
 )
@@ -63,9 +63,9 @@ def _draw_past(ax: Axes, earlier: Sequence[Observation]) -> None:
     for index, observation in enumerate(shown):
         curve = total_curve(observation, "reconstruction_error")
         if curve is not None:
-            alpha = past_alpha(index, len(shown))
+            opacity = past_opacity(index, len(shown))
             gid = f"past/{observation.epoch}"
-            ax.plot(curve.ranks, curve.rel_error, color=BLUE, lw=1.1, alpha=alpha, gid=gid)
+            ax.plot(curve.ranks, curve.rel_error, color=BLUE, lw=1.1, alpha=opacity, gid=gid)
 
 
 def _draw_present(ax: Axes, observation: Observation) -> None:

@@ -82,7 +82,7 @@ def spectra_figure(history: Sequence[Observation]) -> Figure | None:
     )
     add_title(figure, title, lines)
     figure.supxlabel("eigenvalue σ² of the weight", fontsize=SMALL + 0.5, color=INK, y=0.1 / height)
-    figure.supylabel("share of eigenvalues ≥ x", fontsize=SMALL + 0.5, color=INK, x=0.1 / WIDTH)
+    figure.supylabel("fraction of eigenvalues ≥ x", fontsize=SMALL + 0.5, color=INK, x=0.1 / WIDTH)
     return figure
 
 
@@ -102,7 +102,7 @@ def spectrum_figure(spectrum: LayerSpectrum, ax: Axes | None = None) -> Figure:
         ax = figure.add_axes((0.115, 0.235, 0.865, 0.645))
     _draw_spectrum(ax, spectrum, size=10)
     ax.set_xlabel(f"eigenvalue σ² of the weight ({spectrum.mode})", fontsize=10, color=INK)
-    ax.set_ylabel("share of eigenvalues ≥ x", fontsize=10, color=INK)
+    ax.set_ylabel("fraction of eigenvalues ≥ x", fontsize=10, color=INK)
     handles, _ = ax.get_legend_handles_labels()
     legend(ax, handles=handles, fontsize=8.5)
     return figure_of(ax)

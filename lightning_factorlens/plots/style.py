@@ -32,8 +32,8 @@ GREY = "#767676"
 PALE = "#DDDDDD"
 #: Largest number of past curves behind the present one.
 MAX_PAST = 12
-#: Width of a figure in inches, and its pixels per inch. TensorBoard shows images 350 pixels wide: of an image 700 pixels
-#: wide it takes every second pixel, where it would blur any other width unevenly.
+#: Width of a figure in inches, and its pixels per inch. TensorBoard shows images 350 pixels wide: it takes every second
+#: pixel of an image 700 pixels wide, and would blur any other width unevenly.
 WIDTH = 5.6
 DPI = 125
 #: Space in inches between tiles or headings and the left and right edges of a figure.
@@ -109,7 +109,7 @@ def layer_label(name: str, max_length: int) -> str:
     return shorten(name, max_length) or "(the model)"
 
 
-def past_alpha(index: int, n_past: int) -> float:
+def past_opacity(index: int, n_past: int) -> float:
     """Opacity of the past curve at ``index`` of ``n_past``: later ones are darker."""
     return 0.12 + 0.38 * (index + 1) / n_past
 

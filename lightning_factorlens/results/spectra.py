@@ -1,4 +1,4 @@
-"""Spectra of weights and the power laws fitted to them."""
+"""Records of the spectra of weights and of the power laws fitted to them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,26 @@ class PowerLawFit:
     """A continuous power law p(x) ∝ x^(−α), x ≥ x_min, fitted to eigenvalues.
 
     Attributes:
-        alpha: Exponent; NaN where there is none to be had, see ``reason``.
-        sigma: Standard error (α − 1) / √n_tail.
-        x_min: Where the tail begins.
+        alpha: Exponent α; NaN where it cannot be fitted, see ``reason``.
+        sigma: Standard error of α, (α − 1) / √n_tail.
+        x_min: Smallest value of the tail.
         ks_distance: Kolmogorov–Smirnov distance between the tail and the fit.
-        n_tail: Eigenvalues in the tail.
-        n: Eigenvalues there were.
-        reason: Empty when the fit stands; else why it is missing or weak, in words.
-        p_value: Goodness of fit: share of draws from the law that fit it worse than the data do. NaN, as all
-            below, until asked for.
-        sigma_bootstrap: Standard error that counts the choice of x_min, which ``sigma`` takes as given.
-        lognormal_ratio: Vuong's normalised log-likelihood ratio against a lognormal; above 0 for the power law.
-        lognormal_p: Chance of such a ratio were both equally good.
-        truncated_ratio: The same against a truncated power law, which is never less likely.
-        truncated_p: Chance of such a ratio were the truncation not needed.
+        n_tail: Number of eigenvalues in the tail.
+        n: Number of eigenvalues above the threshold of the fit.
+        reason: Empty for a valid fit; otherwise why there is none or why it is weak, in words.
+        p_value: Goodness of fit: the fraction of samples from the law that fit it worse than the data. This and the
+            following fields are NaN until ``add_goodness_of_fit`` computes them.
+        sigma_bootstrap: Standard error of α that includes the choice of x_min, which ``sigma`` takes as given.
+        lognormal_ratio: Vuong's normalized log-likelihood ratio against a lognormal; positive where the power law fits
+            better.
+        lognormal_p: Probability of a ratio at least as far from 0 if both laws were equally good.
+        truncated_ratio: Normalized log-likelihood ratio against a truncated power law, which is never less likely.
+        truncated_p: Probability of a ratio at least as far from 0 if no truncation were needed.
+
+    Example:
+        >>> fit = PowerLawFit(alpha=3.0, sigma=0.2, x_min=1.0, ks_distance=0.05, n_tail=100, n=150)
+        >>> fit.p_value
+        nan
     """
 
     alpha: float
@@ -47,25 +53,28 @@ class PowerLawFit:
 
 @dataclass(frozen=True)
 class LayerSpectrum:
-    """Spectrum of one layer's weight, unfolded as ``mode`` says.
+    """Spectrum of one layer's weight.
 
     Attributes:
         layer: Name of the module.
-        mode: Which matrix: ``"w1"`` (paper 002), ``"slices"`` (weightwatcher's pooled k² slices) or ``"w2"`` (the
-            operator on whole images).
-        shape: Shape of the unfolded matrix (of each of its groups or slices).
-        eigenvalues: σ² of the matrix, ascending, float64, on the CPU; the groups' or slices' pooled.
-        lambda_max: The largest of them; NaN when the layer abstains.
-        fit: The power law.
-        log_lambda_max: log10 of ``lambda_max``; NaN, as all numbers below, when there is none.
+        mode: The matrix that the weight becomes. ``"w1"``: the unfolding of Praggastis, Brown, Marrero, Purvine,
+            Shapiro and Wang (2022), "The SVD of convolutional weights". ``"slices"``: the pooled channel slices of
+            weightwatcher. ``"w2"``: the operator on whole images.
+        shape: Shape of the matrix, or of the matrix of each group or slice.
+        eigenvalues: σ² of the matrix, or of all groups or slices, pooled; ascending, float64, on the CPU.
+        lambda_max: Largest eigenvalue; NaN for a layer without a spectrum.
+        fit: The fitted power law.
+        log_lambda_max: log10 of ``lambda_max``. This and the following numbers are NaN where they are not defined.
         alpha_weighted: α·log10 λ_max.
         spectral_norm: √λ_max.
         stable_rank: Σλ / λ_max.
         entropy_rank: exp of the entropy of σ / Σσ.
-        mp_edge: Where the Marchenko–Pastur bulk ends; noise passes it once in a thousand matrices.
-        spikes: Eigenvalues above it; None when there is no edge.
-        traps: Eigenvalues outside the bulk of the shuffled weight; None until asked for.
-        foreign: What another program said of the layer, under its own names.
+        mp_edge: Upper edge of the Marchenko–Pastur bulk, which the largest eigenvalue of a noise matrix exceeds with
+            probability 1/1,000.
+        spikes: Number of eigenvalues above ``mp_edge``; None where there is no edge.
+        traps: Number of correlation traps: eigenvalues outside the bulk of the shuffled weight. None until
+            ``add_correlation_traps`` computes it.
+        external: Results of another program for this layer, under its own names.
     """
 
     layer: str
@@ -87,15 +96,16 @@ class LayerSpectrum:
 
 @dataclass(frozen=True)
 class AlphaSummary:
-    """The family of α over the layers that have one.
+    """Means of power-law exponents over the layers that have one.
 
     Attributes:
         mean_alpha: Mean of α over layers.
-        alpha_hat: Σ α·log10 λ_max over layers (paper 002, eq. 12).
-        mean_alpha_hat: The same as a mean.
-        mean_log_lambda_max: Mean of log10 λ_max.
-        layers: Layers that entered.
-        abstained: Layers without a fit.
+        alpha_hat: Σ α·log10 λ_max over layers: eq. 12 of Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022),
+            "The SVD of convolutional weights".
+        mean_alpha_hat: Mean of α·log10 λ_max over layers.
+        mean_log_lambda_max: Mean of log10 λ_max over layers.
+        layers: Number of layers in the means.
+        abstained: Number of layers without a fit.
     """
 
     mean_alpha: float

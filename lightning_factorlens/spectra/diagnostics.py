@@ -1,4 +1,4 @@
-"""What is asked of a spectrum now and then, not at every look: is the fit to be trusted, and is a spike a trap?"""
+"""Additional tests of fitted spectra, which take longer than the fit: goodness of fit and correlation traps."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from torch import nn
 
-from lightning_factorlens.capture.weights import weight_layers
+from lightning_factorlens.capture.weights import WeightLayer, weight_layers
 from lightning_factorlens.results import LayerSpectrum
 from lightning_factorlens.spectra.correlation_traps import correlation_traps
 from lightning_factorlens.spectra.goodness_of_fit import goodness_of_fit
 from lightning_factorlens.spectra.layer_spectra import Fitter
 from lightning_factorlens.spectra.likelihood_ratio import compare_power_law
-from lightning_factorlens.spectra.matrices import matrices
+from lightning_factorlens.spectra.matrices import weight_matrices
 from lightning_factorlens.spectra.power_law import fit_power_law
 from lightning_factorlens.spectra.record import unreadable_reason
 
@@ -21,70 +21,94 @@ from lightning_factorlens.spectra.record import unreadable_reason
 def add_goodness_of_fit(
     spectra: Sequence[LayerSpectrum], *, draws: int = 1000, seed: int = 0, fit: Fitter = fit_power_law
 ) -> tuple[LayerSpectrum, ...]:
-    """Adds goodness of fit, the wider σ, and the tests against lognormal and truncated power law to every fit.
+    """Adds goodness of fit, bootstrap standard error and two likelihood-ratio tests to every fit.
 
     Args:
-        spectra: As ``layer_spectra`` gives them.
-        draws: Of the bootstrap: a fit each. 512 eigenvalues and 1,000 draws take about a second.
-        seed: Of the bootstrap.
-        fit: The one that made the spectra, with the same options.
+        spectra: Spectra from ``layer_spectra``.
+        draws: Bootstrap samples, each of which is fitted. 512 eigenvalues and 1,000 samples take about a second.
+        seed: Seed of the bootstrap.
+        fit: The function that fitted the spectra, with the same options.
 
     Returns:
-        The same records with ``p_value``, ``sigma_bootstrap`` and both ratios filled; NaN where there is no α.
+        The records with ``p_value``, ``sigma_bootstrap``, ``lognormal_ratio``, ``lognormal_p``, ``truncated_ratio``
+        and ``truncated_p`` of their fits filled in; NaN where there is no α.
 
     Raises:
-        ValueError: If ``draws`` is below 1, or a spectrum has an α but no eigenvalues (weightwatcher's).
+        ValueError: If ``draws`` is below 1, or a spectrum has an α but no eigenvalues, as those of weightwatcher.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import layer_spectra
+        >>> generator = torch.manual_seed(0)
+        >>> (spectrum,) = add_goodness_of_fit(layer_spectra(torch.nn.Linear(60, 40)), draws=20)
+        >>> 0 <= spectrum.fit.p_value <= 1
+        True
     """
-    return tuple(_judged(spectrum, draws, seed, fit) for spectrum in spectra)
+    return tuple(_add_to_spectrum(spectrum, draws, seed, fit) for spectrum in spectra)
+
+
+def _add_to_spectrum(spectrum: LayerSpectrum, draws: int, seed: int, fit: Fitter) -> LayerSpectrum:
+    law = spectrum.fit
+    eigenvalues = spectrum.eigenvalues
+    if law.n_tail and not eigenvalues.numel():
+        raise ValueError(
+            f"spectra must hold their eigenvalues, found none for layer {spectrum.layer!r}: "
+            'compute them with backend="factorlens", since weightwatcher does not return them'
+        )
+    goodness = goodness_of_fit(eigenvalues, law, draws=draws, seed=seed, refit=fit)
+    lognormal = compare_power_law(eigenvalues, law, "lognormal")
+    truncated = compare_power_law(eigenvalues, law, "truncated_power_law")
+    tested = replace(
+        law,
+        p_value=goodness.p_value,
+        sigma_bootstrap=goodness.sigma,
+        lognormal_ratio=lognormal.normalized,
+        lognormal_p=lognormal.p_value,
+        truncated_ratio=truncated.normalized,
+        truncated_p=truncated.p_value,
+    )
+    return replace(spectrum, fit=tested)
 
 
 def add_correlation_traps(
     spectra: Sequence[LayerSpectrum], model: nn.Module, *, seed: int = 0
 ) -> tuple[LayerSpectrum, ...]:
-    """Adds the number of correlation traps to every spectrum that has a shuffled counterpart.
+    """Adds the number of correlation traps to every spectrum with a positive, finite largest eigenvalue.
 
     Args:
-        spectra: Of ``model``, mode ``"slices"`` (weightwatcher's traps) or ``"w1"``.
-        model: Left as found; its weights are shuffled elsewhere.
-        seed: Of the shuffles.
+        spectra: Spectra of ``model`` in mode ``"slices"``, which weightwatcher uses, or ``"w1"``.
+        model: The model. It is not changed: copies of its weights are shuffled.
+        seed: Seed of the shuffles.
 
     Returns:
-        The same records; ``traps`` stays None for a layer that abstained.
+        The records with ``traps`` filled in; it remains None for a layer without a spectrum.
 
     Raises:
-        ValueError: If a spectrum is of mode ``"w2"``, where shuffled entries are no operator.
+        ValueError: If a spectrum is of mode ``"w2"``: a shuffled W2 is not the matrix of a convolution.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import layer_spectra
+        >>> generator = torch.manual_seed(0)
+        >>> model = torch.nn.Linear(240, 120)
+        >>> with torch.no_grad():
+        ...     model.weight[0, 0] = 10
+        >>> add_correlation_traps(layer_spectra(model), model)[0].traps
+        1
     """
     layers = {layer.name: layer for layer in weight_layers(model)}
-    found = []
+    completed = []
     for spectrum in spectra:
         if spectrum.mode not in ("slices", "w1"):
             raise ValueError(f'spectra must be of mode "slices" or "w1", found {spectrum.mode!r}')
         layer = layers.get(spectrum.layer)
-        if layer is None or unreadable_reason(layer.weight) or not 0 < spectrum.lambda_max < float("inf"):
-            found.append(spectrum)
-        else:
-            found.append(
-                replace(spectrum, traps=correlation_traps(matrices(layer, spectrum.mode), seed=seed).num_traps)
-            )
-    return tuple(found)
+        if layer is None or not _can_be_shuffled(layer, spectrum):
+            completed.append(spectrum)
+            continue
+        traps = correlation_traps(weight_matrices(layer, spectrum.mode), seed=seed)
+        completed.append(replace(spectrum, traps=traps.num_traps))
+    return tuple(completed)
 
 
-def _judged(spectrum: LayerSpectrum, draws: int, seed: int, fit: Fitter) -> LayerSpectrum:
-    law, x = spectrum.fit, spectrum.eigenvalues
-    if law.n_tail and not x.numel():
-        raise ValueError(f"spectra must hold their eigenvalues, found none in {spectrum.layer!r} (another backend's?)")
-    goodness = goodness_of_fit(x, law, draws=draws, seed=seed, refit=fit)
-    lognormal = compare_power_law(x, law, "lognormal")
-    truncated = compare_power_law(x, law, "truncated_power_law")
-    return replace(
-        spectrum,
-        fit=replace(
-            law,
-            p_value=goodness.p_value,
-            sigma_bootstrap=goodness.sigma,
-            lognormal_ratio=lognormal.normalized,
-            lognormal_p=lognormal.p_value,
-            truncated_ratio=truncated.normalized,
-            truncated_p=truncated.p_value,
-        ),
-    )
+def _can_be_shuffled(layer: WeightLayer, spectrum: LayerSpectrum) -> bool:
+    return not unreadable_reason(layer.weight) and 0 < spectrum.lambda_max < float("inf")

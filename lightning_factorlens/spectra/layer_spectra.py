@@ -1,4 +1,4 @@
-"""Spectrum and power-law exponent of every layer's weight, and the α family of paper 002."""
+"""Spectrum and power-law exponent of every layer's weight, and means of the exponents over layers."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ from lightning_factorlens.spectra.matrices import (
     Mode,
     Sizes,
     input_size,
-    matrices,
     matrix_shape,
     operator_eigenvalues,
     pooled_eigenvalues,
+    weight_matrices,
 )
 from lightning_factorlens.spectra.power_law import WEAK_BELOW, fit_power_law
 from lightning_factorlens.spectra.record import missing_spectrum, spectrum_record, unreadable_reason
 from lightning_factorlens.spectra.weightwatcher import weightwatcher_spectra
 
+#: A function that fits a power law to the eigenvalues of a layer.
 Fitter = Callable[[Tensor], PowerLawFit]
 Backend = Literal["factorlens", "weightwatcher"]
 
@@ -42,27 +43,38 @@ def layer_spectra(
     backend: Backend = "factorlens",
     layers: Sequence[WeightLayer] | None = None,
 ) -> tuple[LayerSpectrum, ...]:
-    """The spectrum of every weight of the model. α of one mode says nothing about α of another.
+    """Computes the spectrum of every weight of a model and fits a power law to it.
+
+    Exponents of different modes cannot be compared.
 
     Args:
-        model: Left as found.
-        mode: ``"w1"``, the unfolding of paper 002 with one matrix a group; ``"slices"``, the pooled channel slices
-            of weightwatcher 0.7.7; or ``"w2"``, the operator on whole images with circular padding, which grows
-            with the image and is for comparison. A linear layer is one and the same matrix in all three.
-        fit: What makes a power law of a layer's eigenvalues.
-        cache: Kept by the caller from look to look; a layer whose weight has not changed is not computed again.
-        sizes: For ``"w2"``: pixels on each axis of what enters a convolution (of what leaves a transposed one), one
-            number for all or by layer name. A layer without one abstains.
-        backend: ``"weightwatcher"`` hands the weights to that package, which brings its own matrices and fit; its
-            numbers then stand under its own names in ``foreign``. The arguments between do not touch it.
-        layers: Some of `weight_layers(model)`; all unless given.
+        model: The model. It is not changed.
+        mode: Which matrix a weight becomes. ``"w1"``: the unfolding W1 of Praggastis, Brown, Marrero, Purvine, Shapiro
+            and Wang (2022), "The SVD of convolutional weights", one matrix per group. ``"slices"``: the pooled channel
+            slices of weightwatcher 0.7.7. ``"w2"``: the operator on whole images with circular padding, whose size
+            grows with the image; it is meant for comparisons. A linear layer has the same matrix in all three modes.
+        fit: Function that fits a power law to the eigenvalues of a layer.
+        cache: A cache that the caller keeps between calls. A layer whose weight has not changed is not recomputed.
+        sizes: Required by ``"w2"``: the number of pixels on each axis of the input of a convolution (the output of a
+            transposed one), one value for all layers or a mapping from layer names. A layer without a size has no
+            spectrum.
+        backend: ``"weightwatcher"`` passes the weights to that package, which uses its own matrices and fit; its
+            results are then in ``external`` under its names. ``mode``, ``fit``, ``cache`` and ``sizes`` have no effect
+            on it.
+        layers: The layers to use, from `weight_layers`; by default all layers of ``model``.
 
     Returns:
-        One entry a weight, in the order of ``named_modules()``; where there is no α, ``fit.reason`` says why.
+        One record per weight, in the order of ``named_modules()``. Where there is no α, ``fit.reason`` states why.
 
     Raises:
-        ValueError: If ``mode`` or ``backend`` is none of its words, or ``"w2"`` comes without ``sizes``.
+        ValueError: If ``mode`` or ``backend`` is unknown, or ``sizes`` is missing with ``mode="w2"``.
         ImportError: If ``backend`` is not installed.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 3), torch.nn.ReLU(), torch.nn.Conv2d(16, 32, 3))
+        >>> [(spectrum.layer, spectrum.shape, spectrum.fit.n) for spectrum in layer_spectra(model)]
+        [('0', (16, 27), 16), ('2', (32, 144), 32)]
     """
     if mode not in _MODES:
         raise ValueError(f"mode must be one of {', '.join(map(repr, _MODES))}, found {mode!r}")
@@ -70,75 +82,126 @@ def layer_spectra(
         raise ValueError(f'backend must be "factorlens" or "weightwatcher", found {backend!r}')
     if mode == "w2" and sizes is None:
         raise ValueError('sizes must be given with mode="w2", found None: W2 acts on images of a size, e.g. sizes=32')
-    layers = weight_layers(model) if layers is None else layers
+    if layers is None:
+        layers = weight_layers(model)
     if backend == "weightwatcher":
         return weightwatcher_spectra(layers)
-    keys: list[Key] = [(fit, _size(layer, mode, sizes), weight_fingerprint(layer)) if cache else () for layer in layers]
-    known = [cache.find(layer, mode, key) if cache else None for layer, key in zip(layers, keys)]
-    computed = _spectra({i: layer for i, layer in enumerate(layers) if known[i] is None}, mode, fit, sizes)
-    spectra = tuple(known[i] or computed[i] for i in range(len(layers)))
-    if cache:
-        for layer, key, spectrum in zip(layers, keys, spectra):
-            cache.store(layer, mode, key, spectrum)
+    if cache is None:
+        computed = _compute(dict(enumerate(layers)), mode, fit, sizes)
+        return tuple(computed[i] for i in range(len(layers)))
+    return _compute_changed(layers, mode, fit, sizes, cache)
+
+
+def _compute_changed(
+    layers: Sequence[WeightLayer], mode: Mode, fit: Fitter, sizes: Sizes | None, cache: SpectraCache
+) -> tuple[LayerSpectrum, ...]:
+    """Takes from the cache what it holds, and computes and stores the rest."""
+    keys: list[Key] = []
+    known: dict[int, LayerSpectrum] = {}
+    changed: dict[int, WeightLayer] = {}
+    for i, layer in enumerate(layers):
+        size = input_size(layer, sizes) if _is_image_operator(layer, mode) else ()
+        key = (fit, size, weight_fingerprint(layer))
+        keys.append(key)
+        stored = cache.find(layer, mode, key)
+        if stored is None:
+            changed[i] = layer
+        else:
+            known[i] = stored
+    known |= _compute(changed, mode, fit, sizes)
+    for i, layer in enumerate(layers):
+        cache.store(layer, mode, keys[i], known[i])
+    return tuple(known[i] for i in range(len(layers)))
+
+
+def _compute(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Sizes | None) -> dict[int, LayerSpectrum]:
+    """Spectra by the index of their layer; matrices of equal shapes are decomposed together."""
+    spectra: dict[int, LayerSpectrum] = {}
+    matrices: dict[int, Tensor] = {}
+    for i, layer in layers.items():
+        if reason := unreadable_reason(layer.weight):
+            spectra[i] = missing_spectrum(layer.name, mode, matrix_shape(layer, mode), reason)
+        elif _is_image_operator(layer, mode):
+            spectra[i] = _operator_spectrum(layer, mode, fit, sizes)
+        else:
+            matrices[i] = weight_matrices(layer, mode)
+    for i, eigenvalues in pooled_eigenvalues(matrices):
+        shape = tuple(matrices[i].shape[1:])
+        spectra[i] = spectrum_record(layers[i].name, mode, shape, eigenvalues, fit(eigenvalues))
     return spectra
 
 
-def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = WEAK_BELOW) -> AlphaSummary | None:
-    """Means over layers of α, α·log10 λ_max and log10 λ_max (paper 002, eq. 12, unnormalised Gram matrix).
+def _is_image_operator(layer: WeightLayer, mode: Mode) -> bool:
+    is_convolution = bool(layer.stride)
+    return mode == "w2" and is_convolution
 
-    α̂ grows with λ_max, and within one run λ_max grows: a curve to look at, no signal to stop by.
+
+def _operator_spectrum(layer: WeightLayer, mode: Mode, fit: Fitter, sizes: Sizes | None) -> LayerSpectrum:
+    size, reason = input_size(layer, sizes)
+    if reason:
+        return missing_spectrum(layer.name, mode, (), reason)
+    shape, eigenvalues = operator_eigenvalues(layer, size)
+    return spectrum_record(layer.name, mode, shape, eigenvalues, fit(eigenvalues))
+
+
+def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = WEAK_BELOW) -> AlphaSummary | None:
+    """Means over layers of α, α·log10 λ_max and log10 λ_max.
+
+    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", eq. 12, with the
+    unnormalized Gram matrix. α̂ grows with λ_max, and λ_max grows during training, so α̂ is not a stopping criterion.
 
     Args:
-        spectra: As :func:`layer_spectra` gives them, all of one mode.
-        min_eigenvalues: Layers with fewer stay out, their α being noise; unless no layer has as many, when
-            all that have an α enter.
+        spectra: Spectra from :func:`layer_spectra`, all of one mode.
+        min_eigenvalues: Layers with fewer eigenvalues are left out, because their α is noise. When no layer has as
+            many, all layers with an α are used.
 
     Returns:
         The summary, or None when no layer has an α.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Sequential(torch.nn.Linear(30, 40), torch.nn.Linear(40, 2))
+        >>> summary = alpha_summary(layer_spectra(model))
+        >>> summary.layers, summary.abstained
+        (1, 1)
     """
     fitted = [s for s in spectra if math.isfinite(s.fit.alpha) and 0 < s.lambda_max < math.inf]
     if not fitted:
         return None
-    entering = [s for s in fitted if s.fit.n >= min_eigenvalues] or fitted
-    alphas = [s.fit.alpha for s in entering]
-    logs = [math.log10(s.lambda_max) for s in entering]
-    alpha_hat = sum(alpha * log for alpha, log in zip(alphas, logs))
+    used = [s for s in fitted if s.fit.n >= min_eigenvalues] or fitted
+    alphas = []
+    log_lambdas = []
+    weighted = []
+    for spectrum in used:
+        log_lambda_max = math.log10(spectrum.lambda_max)
+        alphas.append(spectrum.fit.alpha)
+        log_lambdas.append(log_lambda_max)
+        weighted.append(spectrum.fit.alpha * log_lambda_max)
+    alpha_hat = sum(weighted)
     return AlphaSummary(
-        mean_alpha=sum(alphas) / len(entering),
+        mean_alpha=sum(alphas) / len(used),
         alpha_hat=alpha_hat,
-        mean_alpha_hat=alpha_hat / len(entering),
-        mean_log_lambda_max=sum(logs) / len(entering),
-        layers=len(entering),
+        mean_alpha_hat=alpha_hat / len(used),
+        mean_log_lambda_max=sum(log_lambdas) / len(used),
+        layers=len(used),
         abstained=len(spectra) - len(fitted),
     )
 
 
 def spectrum_cost(layer: WeightLayer) -> float:
-    """About how much work a layer's spectrum is, to share the layers out: its entries times its shorter side."""
-    size, rows = layer.weight.numel(), max(1, layer.weight.shape[0])
+    """Estimates the relative cost of a layer's spectrum, by which layers are distributed over processes.
+
+    Args:
+        layer: Layer and its weight.
+
+    Returns:
+        Number of entries times the shorter side of the matrix.
+
+    Example:
+        >>> import torch
+        >>> spectrum_cost(WeightLayer("fc", "Linear", torch.zeros(3, 5)))
+        45.0
+    """
+    size = layer.weight.numel()
+    rows = max(1, layer.weight.shape[0])
     return float(size * min(rows, size // rows))
-
-
-def _spectra(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Sizes | None) -> dict[int, LayerSpectrum]:
-    spectra: dict[int, LayerSpectrum] = {}
-    plain: dict[int, Tensor] = {}
-    for i, layer in layers.items():
-        if reason := unreadable_reason(layer.weight):
-            spectra[i] = missing_spectrum(layer.name, mode, matrix_shape(layer, mode), reason)
-        elif mode == "w2" and layer.stride:
-            size, reason = input_size(layer, sizes)
-            if reason:
-                spectra[i] = missing_spectrum(layer.name, mode, (), reason)
-                continue
-            shape, eigenvalues = operator_eigenvalues(layer, size)
-            spectra[i] = spectrum_record(layer.name, mode, shape, eigenvalues, fit(eigenvalues))
-        else:
-            plain[i] = matrices(layer, mode)
-    for i, eigenvalues in pooled_eigenvalues(plain):
-        shape = tuple(plain[i].shape[1:])
-        spectra[i] = spectrum_record(layers[i].name, mode, shape, eigenvalues, fit(eigenvalues))
-    return spectra
-
-
-def _size(layer: WeightLayer, mode: Mode, sizes: Sizes | None) -> object:
-    return input_size(layer, sizes) if mode == "w2" and layer.stride else ()

@@ -1,8 +1,10 @@
-"""Power law against lognormal and truncated power law: Vuong's likelihood-ratio test (1989, Econometrica 57:307).
+"""Likelihood-ratio tests of a power law against a lognormal and a truncated power law.
 
-On y = log(x / x_min) ≥ 0 all three are p(y) ∝ exp(−a·y − b·s(y)): the power law has b = 0 and a = α − 1, the
-truncated one (density x^−α·exp(−λx)) s = e^y with b = λ·x_min, the lognormal s = y² with b = 1/(2σ²). An exponential
-family has a concave likelihood, so that Newton's method cannot stop at a wrong summit, as a simplex search does.
+Vuong (1989), "Likelihood ratio tests for model selection and non-nested hypotheses", Econometrica 57:307.
+
+In y = log(x / x_min) ≥ 0 all three densities are p(y) ∝ exp(−a·y − b·s(y)). The power law has b = 0 and a = α − 1. The
+truncated power law x^−α·exp(−λx) has s = e^y and b = λ·x_min. The lognormal has s = y² and b = 1/(2σ²). The likelihood
+of an exponential family is concave, so Newton's method cannot end in a local maximum, as a simplex search can.
 """
 
 from __future__ import annotations
@@ -20,18 +22,21 @@ Array = NDArray[np.float64]
 Alternative = Literal["lognormal", "truncated_power_law"]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(200)
-_DEPTH = 45.0  # the integrals end where the density has fallen by e^-45
-_STEPS = 100
+_DEPTH = 45.0  # the integrals end where the density has fallen to e^-45 of its maximum
+_NEWTON_STEPS = 100
+_BISECTION_STEPS = 20
 
 
 class LikelihoodRatioTest(NamedTuple):
-    """Outcome of one test.
+    """Result of one test.
 
     Attributes:
-        ratio: Log-likelihood of the power law less the alternative's: above 0 the power law does better.
-        normalized: ``ratio`` / (√n · standard deviation of the pointwise differences), Vuong's statistic.
-        p_value: Chance of a ratio so far from 0 were both equally good: above 0.1 its sign says nothing. For the
-            truncated law, which contains the power law, the nested test (Wilks): is the truncation needed?
+        ratio: Log-likelihood of the power law minus that of the alternative; positive where the power law fits better.
+        normalized: Vuong's statistic: ``ratio`` divided by √n times the standard deviation of the pointwise
+            differences.
+        p_value: Probability of a ratio at least as far from 0 if both laws were equally good; above 0.1 the sign of the
+            ratio is not significant. For the truncated power law, which contains the power law, it is that of the
+            nested test (Wilks), whose null hypothesis is that no truncation is needed.
     """
 
     ratio: float
@@ -39,21 +44,37 @@ class LikelihoodRatioTest(NamedTuple):
     p_value: float
 
 
+class _Moments(NamedTuple):
+    """Logarithm of Z = ∫ exp(−a·y − b·s) dy over y ≥ 0, and mean and covariance of (y, s)."""
+
+    log_z: float
+    mean: Array
+    covariance: Array
+
+
 def compare_power_law(eigenvalues: Tensor, fit: PowerLawFit, alternative: Alternative) -> LikelihoodRatioTest:
-    """Both laws by maximum likelihood on the tail x ≥ x_min of ``fit``, and the test of their difference.
+    """Fits the alternative to the tail x ≥ x_min by maximum likelihood and tests it against the power law.
 
     Args:
-        eigenvalues: What ``fit`` was fitted to, any shape.
-        fit: Its power law; gives x_min and α.
-        alternative: ``"lognormal"`` or ``"truncated_power_law"``. The truncated law's own α may fall to any value
-            (``powerlaw`` bounds it at 1).
+        eigenvalues: The values that ``fit`` was fitted to, any shape.
+        fit: Their power law, which gives x_min and α.
+        alternative: ``"lognormal"`` or ``"truncated_power_law"``. The exponent of the truncated power law is not
+            bounded; the package ``powerlaw`` bounds it below at 1.
 
     Returns:
-        The comparison; ratio 0 and p-value 1 where the best alternative *is* the power law (b = 0); all NaN for a
-        fit without α.
+        The test. The ratio is 0 and the p-value 1 where the best alternative is the power law itself (b = 0). All
+        values are NaN for a fit without α.
 
     Raises:
-        ValueError: If ``alternative`` is neither of its two words.
+        ValueError: If ``alternative`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import fit_power_law
+        >>> eigenvalues = torch.randn(300, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).exp()
+        >>> fit = fit_power_law(eigenvalues, min_tail=300)
+        >>> compare_power_law(eigenvalues, fit, "lognormal").ratio < 0  # the values are lognormal
+        True
     """
     if alternative not in ("lognormal", "truncated_power_law"):
         raise ValueError(f'alternative must be "lognormal" or "truncated_power_law", found {alternative!r}')
@@ -61,52 +82,71 @@ def compare_power_law(eigenvalues: Tensor, fit: PowerLawFit, alternative: Altern
         return LikelihoodRatioTest(math.nan, math.nan, math.nan)
     x = eigenvalues.detach().double().cpu().numpy().ravel()
     y = np.log(x[x >= fit.x_min] / fit.x_min)
-    law = math.log(fit.alpha - 1) - (fit.alpha - 1) * y
-    a, b, log_z = _maximum(y, alternative)
-    difference = law - (-a * y - b * _statistic(y, alternative) - log_z)
-    ratio, deviation = float(difference.sum()), float(difference.std())
+    power_law_log_density = math.log(fit.alpha - 1) - (fit.alpha - 1) * y
+    a, b, log_z = _maximize_likelihood(y, alternative)
+    difference = power_law_log_density - (-a * y - b * _statistic(y, alternative) - log_z)
+    ratio = float(difference.sum())
+    deviation = float(difference.std())
     if b == 0 or deviation == 0:
         return LikelihoodRatioTest(0.0, 0.0, 1.0)
     normalized = ratio / (math.sqrt(y.size) * deviation)
-    nested = alternative == "truncated_power_law"
-    p_value = math.erfc(math.sqrt(abs(ratio))) if nested else math.erfc(abs(normalized) / math.sqrt(2))
+    if alternative == "truncated_power_law":
+        p_value = math.erfc(math.sqrt(abs(ratio)))
+    else:
+        p_value = math.erfc(abs(normalized) / math.sqrt(2))
     return LikelihoodRatioTest(ratio, normalized, p_value)
 
 
 def _statistic(y: Array, alternative: Alternative) -> Array:
-    return y * y if alternative == "lognormal" else np.exp(y)
+    if alternative == "lognormal":
+        return y * y
+    return np.exp(y)
 
 
-def _maximum(y: Array, alternative: Alternative) -> tuple[float, float, float]:
-    """(a, b, log Z) of the likeliest member with b ≥ 0, by damped Newton steps from the power law."""
-    seen = np.array([y.mean(), _statistic(y, alternative).mean()])
-    a, b = 1 / seen[0], 0.0
-    # At b = 0 the slope in b is E[s] − mean s, and E[s] = 2/a² or a/(a − 1); not positive: the power law it is.
-    expected = 2 / a**2 if alternative == "lognormal" else (a / (a - 1) if a > 1 else math.inf)
-    if expected <= seen[1]:
+def _maximize_likelihood(y: Array, alternative: Alternative) -> tuple[float, float, float]:
+    """Returns (a, b, log Z) of the maximum with b ≥ 0, found by damped Newton steps from the power law."""
+    observed = np.array([y.mean(), _statistic(y, alternative).mean()])
+    a = 1 / observed[0]
+    # The slope of the likelihood in b at b = 0 is E[s] − mean s. If it is not positive, the maximum is the power law.
+    if _power_law_expectation(a, alternative) <= observed[1]:
         return a, 0.0, -math.log(a)
-    b = 1e-3 / seen[1]
-    value, mean, covariance = _moments(a, b, alternative)
-    for _ in range(_STEPS):
-        step = np.linalg.solve(covariance, mean - seen)  # the slope of the likelihood is E − mean in (−a, −b)
-        if abs(step @ (mean - seen)) < 1e-14:
+    b = 1e-3 / observed[1]
+    moments = _moments(a, b, alternative)
+    for _ in range(_NEWTON_STEPS):
+        slope = moments.mean - observed  # of the likelihood in (−a, −b)
+        step = np.linalg.solve(moments.covariance, slope)
+        if abs(step @ slope) < 1e-14:
             break
-        size, now = 1.0, a * seen[0] + b * seen[1] + value
-        while size > 1e-10:
-            tried_a, tried_b = a + size * step[0], b + size * step[1]
-            if tried_b > 0:
-                moments = _moments(tried_a, tried_b, alternative)
-                if tried_a * seen[0] + tried_b * seen[1] + moments[0] <= now + 1e-15 * abs(now):
-                    break
+        size = 1.0
+        loss = a * observed[0] + b * observed[1] + moments.log_z
+        accepted = False
+        while not accepted and size > 1e-10:
+            new_a = a + size * step[0]
+            new_b = b + size * step[1]
+            if new_b > 0:
+                new_moments = _moments(new_a, new_b, alternative)
+                new_loss = new_a * observed[0] + new_b * observed[1] + new_moments.log_z
+                accepted = bool(new_loss <= loss + 1e-15 * abs(loss))
             size /= 2
-        else:
+        if not accepted:
             break
-        a, b, (value, mean, covariance) = tried_a, tried_b, moments
-    return float(a), float(b), value
+        a = new_a
+        b = new_b
+        moments = new_moments
+    return float(a), float(b), moments.log_z
 
 
-def _moments(a: float, b: float, alternative: Alternative) -> tuple[float, Array, Array]:
-    """Logarithm of ∫ exp(−a·y − b·s) dy over y ≥ 0, and mean and covariance of (y, s), by quadrature."""
+def _power_law_expectation(a: float, alternative: Alternative) -> float:
+    """E[s] under the power law, b = 0."""
+    if alternative == "lognormal":
+        return 2 / a**2
+    if a > 1:
+        return a / (a - 1)
+    return math.inf
+
+
+def _moments(a: float, b: float, alternative: Alternative) -> _Moments:
+    """Computes the moments by Gauss–Legendre quadrature."""
     low, high = _support(a, b, alternative)
     y = low + (high - low) * (_NODES + 1) / 2
     s = _statistic(y, alternative)
@@ -114,31 +154,45 @@ def _moments(a: float, b: float, alternative: Alternative) -> tuple[float, Array
     top = exponent.max()
     mass = np.exp(exponent - top) * _WEIGHTS * (high - low) / 2
     total = mass.sum()
-    share, points = mass / total, np.stack([y, s])
-    mean = points @ share
-    centred = points - mean[:, None]
-    return float(top + math.log(total)), mean, (centred * share) @ centred.T
+    probability = mass / total
+    points = np.stack([y, s])
+    mean = points @ probability
+    centered = points - mean[:, None]
+    return _Moments(float(top + math.log(total)), mean, (centered * probability) @ centered.T)
 
 
 def _support(a: float, b: float, alternative: Alternative) -> tuple[float, float]:
-    """Where a·y + b·s(y), which is convex, lies within ``_DEPTH`` of its least value on y ≥ 0."""
-
-    def cost(y: float) -> float:
-        return a * y + b * (y * y if alternative == "lognormal" else math.exp(min(y, 700.0)))
-
-    least = 0.0
+    """The interval of y ≥ 0 where the convex a·y + b·s(y) is less than ``_DEPTH`` above its minimum."""
     if alternative == "lognormal":
-        least = max(0.0, -a / (2 * b))
+        minimum = max(0.0, -a / (2 * b))
     elif -a > b:
-        least = math.log(-a / b)
-    floor = cost(least) + _DEPTH
-    ends = []
-    for side in (-1.0, 1.0):
-        inside, outside = 0.0, 1e-9
-        while cost(least + side * outside) < floor and outside < 1e9:
-            inside, outside = outside, 2 * outside
-        for _ in range(20):
-            middle = (inside + outside) / 2
-            inside, outside = (middle, outside) if cost(least + side * middle) < floor else (inside, middle)
-        ends.append(least + side * outside)
-    return max(ends[0], 0.0), ends[1]
+        minimum = math.log(-a / b)
+    else:
+        minimum = 0.0
+    limit = _cost(minimum, a, b, alternative) + _DEPTH
+    left = _crossing(minimum, -1.0, limit, a, b, alternative)
+    right = _crossing(minimum, 1.0, limit, a, b, alternative)
+    return max(left, 0.0), right
+
+
+def _crossing(minimum: float, side: float, limit: float, a: float, b: float, alternative: Alternative) -> float:
+    """Where a·y + b·s(y) reaches ``limit`` on one side of its minimum (±1), by doubling and bisection."""
+    inside = 0.0
+    outside = 1e-9
+    while _cost(minimum + side * outside, a, b, alternative) < limit and outside < 1e9:
+        inside = outside
+        outside = 2 * outside
+    for _ in range(_BISECTION_STEPS):
+        middle = (inside + outside) / 2
+        if _cost(minimum + side * middle, a, b, alternative) < limit:
+            inside = middle
+        else:
+            outside = middle
+    return minimum + side * outside
+
+
+def _cost(y: float, a: float, b: float, alternative: Alternative) -> float:
+    """a·y + b·s(y), without overflow of e^y."""
+    if alternative == "lognormal":
+        return a * y + b * (y * y)
+    return a * y + b * math.exp(min(y, 700.0))

@@ -1,4 +1,4 @@
-"""A layer's weight as the matrices that a mode names, and their eigenvalues."""
+"""A layer's weight as the matrices of a mode, and the eigenvalues of these matrices."""
 
 from __future__ import annotations
 
@@ -11,70 +11,152 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.weights import WeightLayer
-from lightning_factorlens.spectra.spectral_summary import gram_eigenvalues
+from lightning_factorlens.spectra.spectral_summary import squared_singular_values
 from lightning_factorlens.spectra.toeplitz import circular_singular_values
 from lightning_factorlens.spectra.unfolding import channel_slices, unfold_weight
 
 Mode = Literal["w1", "slices", "w2"]
-#: Pixels on each axis of what enters a convolution: one number for all, or by layer.
+#: Number of pixels on each axis of a convolution's input: one value for all layers, or a mapping from layer names.
 Sizes = int | Mapping[str, int | Sequence[int]]
 
-_BATCH = 1 << 25  # entries of one eigenvalue call: 256 MiB in float64
+_BATCH_ENTRIES = 1 << 25  # of one eigenvalue call: 256 MiB in float64
 
 
-def matrices(layer: WeightLayer, mode: str) -> Tensor:
-    """The weight's W1, one matrix a group, or its channel slices, one a kernel tap: shape (b, rows, columns)."""
+def weight_matrices(layer: WeightLayer, mode: str) -> Tensor:
+    """Returns the channel slices of a weight in mode ``"slices"``, otherwise its W1.
+
+    Args:
+        layer: Layer and its weight.
+        mode: Mode of the spectrum.
+
+    Returns:
+        Shape (b, rows, columns): one matrix per kernel tap, or one per group.
+
+    Example:
+        >>> import torch
+        >>> layer = WeightLayer("conv", "Conv2d", torch.zeros(6, 4, 3, 3), stride=(1, 1), dilation=(1, 1))
+        >>> weight_matrices(layer, "w1").shape, weight_matrices(layer, "slices").shape
+        (torch.Size([1, 6, 36]), torch.Size([9, 6, 4]))
+    """
     if mode == "slices":
         return channel_slices(layer.weight, transposed=layer.transposed)
     return unfold_weight(layer.weight, groups=layer.groups, transposed=layer.transposed)
 
 
 def matrix_shape(layer: WeightLayer, mode: str) -> tuple[int, ...]:
-    """Shape of each of those matrices, also of a weight without values; () when it has no shape yet."""
+    """Shape of each matrix of `weight_matrices`, also for a weight without values.
+
+    Args:
+        layer: Layer and its weight.
+        mode: Mode of the spectrum.
+
+    Returns:
+        (rows, columns); () for a lazy weight, whose shape is not known yet.
+
+    Example:
+        >>> import torch
+        >>> matrix_shape(WeightLayer("fc", "Linear", torch.empty(3, 5, device="meta")), "w1")
+        (3, 5)
+    """
     if nn.parameter.is_lazy(layer.weight):
         return ()
     first, second, *kernel = layer.weight.shape
+    if mode == "slices" and layer.transposed:
+        return (second, first)
     if mode == "slices":
-        return (second, first) if layer.transposed else (first, second)
-    taps, per_group = math.prod(kernel), first // layer.groups
-    return (second, per_group * taps) if layer.transposed else (per_group, second * taps)
+        return (first, second)
+    taps = math.prod(kernel)
+    per_group = first // layer.groups
+    if layer.transposed:
+        return (second, per_group * taps)
+    return (per_group, second * taps)
 
 
 def pooled_eigenvalues(by_layer: Mapping[int, Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """Yields (layer, σ² of all its matrices, ascending, on the CPU); equal shapes share a call."""
-    alike: dict[object, list[int]] = defaultdict(list)
-    for i, X in by_layer.items():
-        alike[X.shape[1:], X.dtype, X.device].append(i)
-    for members in alike.values():
-        step = max(1, _BATCH // max(1, *(by_layer[i].numel() for i in members)))
-        for batch in (members[at : at + step] for at in range(0, len(members), step)):
-            pooled = gram_eigenvalues(torch.cat([by_layer[i] for i in batch])).cpu()
-            sizes = [by_layer[i].shape[0] for i in batch]
-            yield from zip(batch, (part.flatten().sort().values for part in pooled.split(sizes)))
+    """Computes σ² of all matrices of each layer; layers whose matrices have equal shapes share a call.
+
+    Args:
+        by_layer: Matrices of each layer, shape (b, rows, columns), by the layer's index.
+
+    Yields:
+        Index of a layer, and σ² of all its matrices, ascending, float64, on the CPU.
+
+    Example:
+        >>> import torch
+        >>> dict(pooled_eigenvalues({7: torch.tensor([[[3.0]], [[2.0]]])}))
+        {7: tensor([4., 9.], dtype=torch.float64)}
+    """
+    by_shape: dict[object, list[int]] = defaultdict(list)
+    for i, matrices in by_layer.items():
+        by_shape[matrices.shape[1:], matrices.dtype, matrices.device].append(i)
+    for members in by_shape.values():
+        largest = max(by_layer[i].numel() for i in members)
+        layers_per_call = max(1, _BATCH_ENTRIES // max(1, largest))
+        for first in range(0, len(members), layers_per_call):
+            batch = members[first : first + layers_per_call]
+            parts = [by_layer[i] for i in batch]
+            eigenvalues = squared_singular_values(torch.cat(parts)).cpu()
+            for i, values in zip(batch, eigenvalues.split(list(map(len, parts)))):
+                yield i, values.flatten().sort().values
 
 
 def input_size(layer: WeightLayer, sizes: Sizes | None) -> tuple[tuple[int, ...], str]:
-    """The image that W2 of a convolution acts on, and why there is none; one of the two is empty."""
+    """Size of the image that W2 of a convolution acts on.
+
+    Args:
+        layer: A convolution.
+        sizes: Pixels on each axis, for all layers or by layer name.
+
+    Returns:
+        The size and an empty string, or an empty tuple and the reason why there is no usable size.
+
+    Example:
+        >>> import torch
+        >>> layer = WeightLayer("conv", "Conv2d", torch.zeros(6, 4, 3, 3), stride=(2, 2), dilation=(1, 1))
+        >>> input_size(layer, 8)
+        ((8, 8), '')
+        >>> input_size(layer, {"conv": 7})[1]
+        'stride (2, 2) does not divide the size (7, 7): W2 by Fourier needs that'
+    """
     axes = len(layer.stride)
     size = sizes.get(layer.name) if isinstance(sizes, Mapping) else sizes
     if size is None:
         return (), "W2 needs the size of the layer's input: name it in sizes"
     m = (size,) * axes if isinstance(size, int) else tuple(size)
-    if len(m) != axes or any(a < 1 for a in m):
+    if len(m) != axes or min(m) < 1:
         return (), f"W2 needs {axes} positive numbers as the size of the layer's input, found {size!r}"
-    if any(a % s for a, s in zip(m, layer.stride)):
+    if any(pixels % step for pixels, step in zip(m, layer.stride)):
         return (), f"stride {layer.stride} does not divide the size {m}: W2 by Fourier needs that"
     return m, ""
 
 
 def operator_eigenvalues(layer: WeightLayer, size: tuple[int, ...]) -> tuple[tuple[int, ...], Tensor]:
-    """Shape of W2 of one group, circular padding, and σ² of all groups, ascending, float64, on the CPU.
+    """σ² of W2, the operator of a convolution on whole images with circular padding.
 
-    W2 of a transposed convolution is the transpose of the plain one's with its weight, so ``size`` is then the
-    size of its output.
+    W2 of a transposed convolution is the transpose of W2 of the convolution with the same weight. ``size`` is
+    therefore the size of its output.
+
+    Args:
+        layer: A convolution.
+        size: Pixels on each axis of the input.
+
+    Returns:
+        Shape of W2 of one group, and σ² of all groups, ascending, float64, on the CPU.
+
+    Example:
+        >>> import torch
+        >>> layer = WeightLayer("conv", "Conv1d", torch.ones(1, 1, 1), stride=(1,), dilation=(1,))
+        >>> operator_eigenvalues(layer, (3,))
+        ((3, 3), tensor([1., 1., 1.], dtype=torch.float64))
     """
-    weight = layer.weight.cpu() if layer.weight.device.type == "mps" else layer.weight
+    weight = layer.weight
+    if weight.device.type == "mps":  # has neither float64 nor complex numbers
+        weight = weight.cpu()
     values = circular_singular_values(weight, size, stride=layer.stride, dilation=layer.dilation, groups=layer.groups)
-    out = math.prod(m // s for m, s in zip(size, layer.stride))
-    shape = (weight.shape[0] // layer.groups * out, weight.shape[1] * math.prod(size))
-    return (shape[::-1] if layer.transposed else shape), values.square().cpu()
+    output_pixels = math.prod(pixels // step for pixels, step in zip(size, layer.stride))
+    rows = weight.shape[0] // layer.groups * output_pixels
+    columns = weight.shape[1] * math.prod(size)
+    eigenvalues = values.square().cpu()
+    if layer.transposed:
+        return (columns, rows), eigenvalues
+    return (rows, columns), eigenvalues

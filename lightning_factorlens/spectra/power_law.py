@@ -1,4 +1,4 @@
-"""Continuous power law of Clauset, Shalizi and Newman (2009, "Power-law distributions in empirical data")."""
+"""Continuous power laws: Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from lightning_factorlens.results import PowerLawFit
 
 Array = NDArray[np.float64]
 
-WEAK_BELOW = 20  # eigenvalues; α on fewer is noise
-_FLAT = 1e-12  # mean log(x / x_min) of a tail whose entries differ by rounding alone
-_STRIDE = 16  # of the sieve in _smallest_ks
-_BLOCK = 1 << 16  # entries of one block of distances: half a MiB, stays in cache
+#: With fewer eigenvalues than this, α is noise.
+WEAK_BELOW = 20
+_MIN_MEAN_LOG_RATIO = 1e-12  # mean log(x / x_min) of a tail whose values differ by more than rounding
+_STRIDE = 16  # candidates and points of the first stage of _smallest_ks
+_BLOCK_ENTRIES = 1 << 16  # of one block of distances: half a MiB, which stays in cache
 
 
 def fit_power_law(
@@ -29,69 +30,101 @@ def fit_power_law(
     ties: Literal["distinct", "each"] = "distinct",
     small_sample: bool = False,
 ) -> PowerLawFit:
-    """Fits p(x) ∝ x^(−α), x ≥ x_min, with the x_min that gives the smallest Kolmogorov–Smirnov distance.
+    """Fits p(x) ∝ x^(−α), x ≥ x_min, with the x_min of the smallest Kolmogorov–Smirnov distance.
 
-    For every candidate x_min, α = 1 + n / Σ log(x / x_min) over the n values of its tail (eq. 3.1 of Clauset
-    et al.). The distance compares the fitted CDF with the share of values *below* each value, as the authors'
-    own code, ``powerlaw`` 1.x and weightwatcher do.
+    For every candidate x_min, α = 1 + n / Σ log(x / x_min) over the n values of its tail (eq. 3.1 of Clauset et al.).
+    The distance compares the fitted distribution function with the fraction of values *below* each value, as do the
+    authors' own code, ``powerlaw`` 1.x and weightwatcher.
 
     Args:
-        eigenvalues: Any shape, any order, any device.
-        threshold: Values at or below it are left out. What is left out never enters another tail, so it only
-            bars candidates; the default keeps all that float64 Gram eigenvalues can resolve.
-        relative: Whether ``threshold`` is a share of the largest value, so that scaling the weights does not
-            change α, or absolute.
-        min_tail: Smallest tail a candidate may leave.
-        min_eigenvalues: With fewer values than this (and never fewer than 2) there is no α.
-        ties: ``"distinct"``: equal values are one candidate and one step of the CDF (``powerlaw``);
-            ``"each"``: each stands for itself (weightwatcher). The same when no two values are equal.
-        small_sample: Below 20 values, use n − 1 for n in α and tails of at least 8 (weightwatcher 0.7.7).
+        eigenvalues: Values of any shape and order, on any device.
+        threshold: Values at or below it are left out. They could only be candidates for x_min, since no tail that
+            begins above contains them. The default keeps all values that float64 Gram eigenvalues resolve.
+        relative: Whether ``threshold`` is a fraction of the largest value, so that α does not depend on the scale of
+            the weights, or absolute.
+        min_tail: Smallest number of values in a tail.
+        min_eigenvalues: With fewer values than this (and with fewer than 2) there is no α.
+        ties: ``"distinct"``: equal values are one candidate and one step of the distribution function, as in
+            ``powerlaw``. ``"each"``: each of them is a candidate and a step, as in weightwatcher. Both give the same
+            result when no two values are equal.
+        small_sample: Below 20 values, replace n by n − 1 in α and require tails of at least 8 values, as weightwatcher
+            0.7.7 does.
 
     Returns:
-        The fit; ``n`` counts the values above the threshold. α is NaN, with the reason in words, when there
-        is nothing to fit; below 20 values there is an α, and a reason that calls it weak.
+        The fit; ``n`` counts the values above the threshold. α is NaN, with the reason in words, when nothing can be
+        fitted. Below 20 values there is an α, and the reason calls it weak.
 
     Raises:
-        ValueError: If ``ties`` is neither of its two words.
+        ValueError: If ``ties`` is unknown.
+
+    Example:
+        >>> import torch
+        >>> u = torch.rand(500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+        >>> fit = fit_power_law((1 - u) ** -0.5)  # a power law with α = 3
+        >>> abs(fit.alpha - 3) < 2 * fit.sigma
+        True
+        >>> fit_power_law(torch.ones(3)).reason
+        '3 eigenvalues above the threshold, at least 8 are needed'
     """
     if ties not in ("distinct", "each"):
         raise ValueError(f'ties must be "distinct" or "each", found {ties!r}')
     x = np.sort(eigenvalues.detach().double().cpu().numpy().ravel())
     if not np.isfinite(x).all():
         return _no_fit(x.size, "the eigenvalues are not all finite")
-    x = x[x > max(threshold * x[-1] if relative else threshold, 0.0)] if x.size else x
+    if x.size:
+        lowest = threshold
+        if relative:
+            lowest = threshold * x[-1]
+        x = x[x > max(lowest, 0.0)]
     n = x.size
-    if n < max(min_eigenvalues, 2):
-        wanted = max(min_eigenvalues, 2)
-        return _no_fit(n, f"{n} eigenvalues above the threshold, at least {wanted} are needed")
+    needed = max(min_eigenvalues, 2)
+    if n < needed:
+        return _no_fit(n, f"{n} eigenvalues above the threshold, at least {needed} are needed")
     small = small_sample and n < WEAK_BELOW
-    min_tail = max(min_tail, min(8, n)) if small else min_tail
+    if small:
+        min_tail = max(min_tail, min(8, n))
 
-    # Σ log(x / x_i) over a tail, from the gaps between neighbours: every term positive, nothing cancels.
     log_x = np.log(x)
-    remaining = np.arange(n, 0, -1.0)
-    excess = np.append(np.cumsum((np.diff(log_x) * remaining[1:])[::-1])[::-1], 0.0)
+    n_in_tail = np.arange(n, 0, -1.0)
+    log_ratios = _summed_log_ratios(log_x, n_in_tail)
     start = np.arange(n) if ties == "each" else np.flatnonzero(np.append(True, x[1:] > x[:-1]))
-    candidates = np.flatnonzero((remaining[start] >= min_tail) & (excess[start] > _FLAT * remaining[start]))
+    rounding = _MIN_MEAN_LOG_RATIO * n_in_tail[start]
+    candidates = np.flatnonzero((n_in_tail[start] >= min_tail) & (log_ratios[start] > rounding))
     if not candidates.size:
         return _no_fit(n, f"no tail of {min_tail} or more eigenvalues that differ by more than rounding")
-    # The floor touches no candidate; it keeps the largest values, whose slope is never read, from dividing by 0.
-    slope = (remaining[start] - small) / np.maximum(excess[start], _FLAT * remaining[start])
+    # The maximum changes no candidate. It prevents a division by 0 at the largest values, whose slope is never used.
+    slope = (n_in_tail[start] - small) / np.maximum(log_ratios[start], rounding)
     best, distance = _smallest_ks(log_x[start], start.astype(float), slope, candidates, n)
 
-    alpha, n_tail = 1.0 + float(slope[best]), n - int(start[best])
-    weak = f"weak: {n} eigenvalues, α on fewer than {WEAK_BELOW} is noise" if n < WEAK_BELOW else ""
-    return PowerLawFit(alpha, (alpha - 1) / math.sqrt(n_tail), float(x[start[best]]), distance, n_tail, n, weak)
+    alpha = 1.0 + float(slope[best])
+    n_tail = n - int(start[best])
+    reason = ""
+    if n < WEAK_BELOW:
+        reason = f"weak: {n} eigenvalues, α on fewer than {WEAK_BELOW} is noise"
+    return PowerLawFit(
+        alpha=alpha,
+        sigma=(alpha - 1) / math.sqrt(n_tail),
+        x_min=float(x[start[best]]),
+        ks_distance=distance,
+        n_tail=n_tail,
+        n=n,
+        reason=reason,
+    )
 
 
 def fit_like_weightwatcher(eigenvalues: Tensor) -> PowerLawFit:
-    """:func:`fit_power_law` by the rules of weightwatcher 0.7.7 on the CPU, for comparison with its tables.
+    """Fits by the rules of weightwatcher 0.7.7 on the CPU, for comparison with its tables.
 
     Args:
-        eigenvalues: Any shape.
+        eigenvalues: Values of any shape.
 
     Returns:
-        The fit to the eigenvalues above 1e-5, absolute; α changes when the weights are rescaled.
+        The fit to the eigenvalues above 1e-5. The threshold is absolute, so α depends on the scale of the weights.
+
+    Example:
+        >>> import torch
+        >>> fit_like_weightwatcher(torch.tensor([1e-6, 1.0, 2.0, 4.0])).n
+        3
     """
     return fit_power_law(eigenvalues, threshold=1e-5, relative=False, min_eigenvalues=2, ties="each", small_sample=True)
 
@@ -101,51 +134,61 @@ def _no_fit(n: int, reason: str) -> PowerLawFit:
     return PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=n, reason=reason)
 
 
-def _smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int) -> tuple[int, float]:
-    """The candidate with the smallest KS distance, exactly, without computing all of them.
+def _summed_log_ratios(log_x: Array, n_in_tail: Array) -> Array:
+    """Σ log(x / x_i) over the tail from each x_i, summed from the largest gap down: all terms are non-negative."""
+    gaps = np.diff(log_x) * n_in_tail[1:]
+    return np.append(np.cumsum(gaps[::-1])[::-1], 0.0)
 
-    A distance over some of a tail's points cannot exceed the one over all of them. So every 16th candidate,
-    done fully, gives a distance to beat; all candidates on every 16th point give a bound each; and only those
-    whose bound does not lose are done fully. About n²/16 exponentials in place of n²/2.
+
+def _smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int) -> tuple[int, float]:
+    """Finds the candidate with the smallest KS distance, exactly, without computing all distances.
+
+    The distance over some of a tail's points cannot exceed the distance over all of them. First the distances of every
+    16th candidate are computed; the smallest is an upper bound. Then every candidate's distance over every 16th point
+    is computed, which is a lower bound. Only candidates whose lower bound does not exceed the upper bound are computed
+    in full. That takes about n²/16 exponentials in place of n²/2.
 
     Args:
         log_x: Shape (m,), ascending.
-        below: Shape (m,), values below each.
-        slope: Shape (m,), α − 1 of the tail that begins at each.
+        below: Number of values below each, shape (m,).
+        slope: α − 1 of the tail that begins at each, shape (m,).
         candidates: Indices, ascending, at least one.
-        n: Values there are.
+        n: Number of values.
 
     Returns:
         The first index of the smallest distance, and that distance.
     """
     points = np.arange(log_x.size)
     if candidates.size > 8 * _STRIDE:
-        beaten = _ks(log_x, below, slope, candidates[::_STRIDE], points, n).min()
-        bounds = _ks(log_x, below, slope, candidates, points[::_STRIDE], n)
-        candidates = candidates[bounds <= beaten]
-    distances = _ks(log_x, below, slope, candidates, points, n)
+        upper_bound = _ks_distances(log_x, below, slope, candidates[::_STRIDE], points, n).min()
+        lower_bounds = _ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n)
+        candidates = candidates[lower_bounds <= upper_bound]
+    distances = _ks_distances(log_x, below, slope, candidates, points, n)
     winner = int(np.argmin(distances))
     return int(candidates[winner]), float(distances[winner])
 
 
-def _ks(log_x: Array, below: Array, slope: Array, rows: NDArray[np.intp], points: NDArray[np.intp], n: int) -> Array:
-    """KS distance of the tail from each i in ``rows`` to its power law, over the ``points`` in it.
+def _ks_distances(
+    log_x: Array, below: Array, slope: Array, rows: NDArray[np.intp], points: NDArray[np.intp], n: int
+) -> Array:
+    """KS distance of the tail from each i in ``rows`` to its power law, over the ``points`` in that tail.
 
-    max_j |1 − (x_j / x_i)^(1 − α_i) − (share of tail i below x_j)|.
+    max_j |1 − (x_j / x_i)^(1 − α_i) − (fraction of tail i below x_j)|.
 
     Returns:
-        Shape (rows,); 0 for a row with no point in its tail.
+        Shape (rows,); 0 for a row without a point in its tail.
     """
     distances = np.zeros(rows.size)
     done = 0
     while done < rows.size:
-        # Tails shrink from row to row: a block spans its first row's tail and is as tall as it may be.
+        # Tails become shorter from row to row: a block covers its first row's tail, by as many rows as it may hold.
         j = points[np.searchsorted(points, rows[done]) :]
-        i = rows[done : done + max(1, _BLOCK // max(j.size, 1)), None]
+        rows_per_block = max(1, _BLOCK_ENTRIES // max(j.size, 1))
+        i = rows[done : done + rows_per_block, None]
         if j.size:
-            # Points before the row's own tail are held at x_min, where both CDFs are 0.
+            # Points below the row's own tail are clamped to x_min, where both distribution functions are 0.
             fitted = 1 - np.exp(np.minimum(-slope[i] * (log_x[j] - log_x[i]), 0))
-            share = np.maximum((below[j] - below[i]) / (n - below[i]), 0)
-            distances[done : done + i.size] = np.abs(fitted - share).max(1)
+            observed = np.maximum((below[j] - below[i]) / (n - below[i]), 0)
+            distances[done : done + i.size] = np.abs(fitted - observed).max(1)
         done += i.size
     return distances

@@ -1,4 +1,4 @@
-"""One layer's record out of its eigenvalues, or out of the reason why it has none."""
+"""Construction of a layer's record from its eigenvalues, or from the reason why it has none."""
 
 from __future__ import annotations
 
@@ -15,23 +15,35 @@ from lightning_factorlens.spectra.spectral_summary import spectral_summary
 def spectrum_record(
     layer: str, mode: str, shape: tuple[int, ...], eigenvalues: Tensor, fit: PowerLawFit
 ) -> LayerSpectrum:
-    """All numbers of one spectrum.
+    """Computes all quantities of one spectrum.
 
     Args:
         layer: Name of the module.
-        mode: Which matrix the eigenvalues are of.
-        shape: Of the matrix, or of each of those that were pooled.
+        mode: Mode of the spectrum, ``"w1"``, ``"slices"`` or ``"w2"``.
+        shape: Shape of the matrix, or of each of the pooled matrices.
         eigenvalues: σ², ascending, on the CPU.
         fit: Their power law.
 
     Returns:
-        The record. The operator of mode ``"w2"`` repeats its entries, so that noise has another spectrum than
-        Marchenko and Pastur's: there is no edge.
+        The record. In mode ``"w2"`` it has no bulk edge: the operator repeats its entries, so the spectrum of noise is
+        not that of Marchenko and Pastur.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import fit_power_law
+        >>> eigenvalues = torch.tensor([1.0, 3.0], dtype=torch.float64)
+        >>> spectrum_record("fc", "w1", (2, 2), eigenvalues, fit_power_law(eigenvalues)).lambda_max
+        3.0
     """
     lambda_max = float(eigenvalues[-1]) if eigenvalues.numel() else math.nan
     norm, stable_rank, entropy_rank = spectral_summary(eigenvalues)
-    log = math.log10(lambda_max) if 0 < lambda_max < math.inf else math.nan
-    bulk = bulk_edge(eigenvalues[:0] if mode == "w2" else eigenvalues, shape)
+    log_lambda_max = math.nan
+    if 0 < lambda_max < math.inf:
+        log_lambda_max = math.log10(lambda_max)
+    bulk_eigenvalues = eigenvalues
+    if mode == "w2":
+        bulk_eigenvalues = eigenvalues[:0]
+    bulk = bulk_edge(bulk_eigenvalues, shape)
     return LayerSpectrum(
         layer=layer,
         mode=mode,
@@ -39,8 +51,8 @@ def spectrum_record(
         eigenvalues=eigenvalues,
         lambda_max=lambda_max,
         fit=fit,
-        log_lambda_max=log,
-        alpha_weighted=fit.alpha * log,
+        log_lambda_max=log_lambda_max,
+        alpha_weighted=fit.alpha * log_lambda_max,
         spectral_norm=norm,
         stable_rank=stable_rank,
         entropy_rank=entropy_rank,
@@ -50,14 +62,40 @@ def spectrum_record(
 
 
 def missing_spectrum(layer: str, mode: str, shape: tuple[int, ...], reason: str) -> LayerSpectrum:
-    """The record of a layer without a spectrum; ``fit.reason`` says why."""
+    """Constructs the record of a layer without a spectrum.
+
+    Args:
+        layer: Name of the module.
+        mode: Mode of the spectrum.
+        shape: Shape of the matrix, if known.
+        reason: Why there is no spectrum; the record holds it in ``fit.reason``.
+
+    Returns:
+        A record with no eigenvalues, and NaN for all numbers.
+
+    Example:
+        >>> missing_spectrum("fc", "w1", (2, 3), "the weight is on the meta device").lambda_max
+        nan
+    """
     nan = math.nan
     fit = PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=0, reason=reason)
     return LayerSpectrum(layer, mode, shape, torch.empty(0, dtype=torch.float64), nan, fit)
 
 
 def unreadable_reason(weight: Tensor) -> str:
-    """Why no spectrum can be taken of ``weight``, in words; empty when one can."""
+    """Explains why no spectrum can be computed of a weight.
+
+    Args:
+        weight: The weight.
+
+    Returns:
+        The reason in words; empty when a spectrum can be computed.
+
+    Example:
+        >>> import torch
+        >>> unreadable_reason(torch.empty(2, 3, device="meta"))
+        'the weight is on the meta device and has no values'
+    """
     if torch.nn.parameter.is_lazy(weight):
         return "the weight is not initialised yet: run one batch through the model"
     if weight.is_meta:

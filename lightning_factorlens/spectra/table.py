@@ -1,4 +1,4 @@
-"""Spectra as rows: what a data frame, a csv writer or a report takes."""
+"""Spectra as rows of a table, for data frames, CSV writers and reports."""
 
 from __future__ import annotations
 
@@ -13,44 +13,67 @@ if TYPE_CHECKING:
 
 Cell = float | int | str | tuple[int, ...] | None
 
+_OMITTED_FIELDS = ("eigenvalues", "fit", "external")
+
 
 def spectra_rows(spectra: Sequence[LayerSpectrum]) -> list[dict[str, Cell]]:
-    """One dict a layer: every number of its record and of its fit, under the records' own names.
+    """Converts spectra to one dict per layer, with the numbers of the record and of its fit under their own names.
 
     Args:
-        spectra: As ``layer_spectra`` gives them.
+        spectra: Spectra from ``layer_spectra``.
 
     Returns:
-        Rows in the order of ``spectra``; the eigenvalues themselves stay out, and ``fit`` is spread over the row.
-        Another program's numbers stand beside ours under its names, with ``weightwatcher.`` before them.
+        Rows in the order of ``spectra``. The eigenvalues are left out, and the fields of ``fit`` are columns of the
+        row. Results of weightwatcher have the prefix ``weightwatcher.`` before its names.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import layer_spectra
+        >>> (row,) = spectra_rows(layer_spectra(torch.nn.Linear(30, 20)))
+        >>> row["layer"], row["shape"], row["n"]
+        ('Linear', (20, 30), 20)
     """
     return [_row(spectrum) for spectrum in spectra]
 
 
 def spectra_frame(spectra: Sequence[LayerSpectrum]) -> pd.DataFrame:
-    """The same rows as a pandas data frame; of weightwatcher's spectra, its table under its own names.
+    """Converts spectra to a pandas data frame; for spectra of weightwatcher, to its table under its own names.
 
     Args:
-        spectra: As ``layer_spectra`` gives them.
+        spectra: Spectra from ``layer_spectra``.
 
     Returns:
-        One row a layer. When every number comes from ``backend="weightwatcher"``: its columns as it names them,
-        after ``layer`` and, last, ``reason``.
+        One row per layer. For ``backend="weightwatcher"``: its columns, after ``layer`` and before ``reason``.
 
     Raises:
-        ImportError: Without pandas.
+        ImportError: If pandas is not installed.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import layer_spectra
+        >>> spectra_frame(layer_spectra(torch.nn.Linear(30, 20)))[["layer", "n", "spikes"]]
+            layer   n  spikes
+        0  Linear  20       0
     """
     try:
         import pandas as pd
     except ImportError as error:
         raise ImportError("spectra_frame needs pandas: pip install pandas, or take spectra_rows(spectra)") from error
-    if any(s.external for s in spectra):
-        return pd.DataFrame([{"layer": s.layer, **s.external, "reason": s.fit.reason} for s in spectra])
-    return pd.DataFrame(spectra_rows(spectra))
+    external_rows = []
+    has_external = False
+    for spectrum in spectra:
+        has_external = has_external or bool(spectrum.external)
+        external_rows.append({"layer": spectrum.layer, **spectrum.external, "reason": spectrum.fit.reason})
+    return pd.DataFrame(external_rows if has_external else spectra_rows(spectra))
 
 
 def _row(spectrum: LayerSpectrum) -> dict[str, Cell]:
-    apart = ("eigenvalues", "fit", "foreign")
-    row: dict[str, Cell] = {f.name: getattr(spectrum, f.name) for f in fields(LayerSpectrum) if f.name not in apart}
-    row |= {f.name: getattr(spectrum.fit, f.name) for f in fields(PowerLawFit)}
-    return row | {f"weightwatcher.{name}": value for name, value in spectrum.external.items()}
+    row: dict[str, Cell] = {}
+    for field in fields(LayerSpectrum):
+        if field.name not in _OMITTED_FIELDS:
+            row[field.name] = getattr(spectrum, field.name)
+    for field in fields(PowerLawFit):
+        row[field.name] = getattr(spectrum.fit, field.name)
+    for name, value in spectrum.external.items():
+        row[f"weightwatcher.{name}"] = value
+    return row

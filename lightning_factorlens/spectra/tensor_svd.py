@@ -1,4 +1,8 @@
-"""The SVD of a convolution as three convolutions ("The SVD of Convolutional Weights", eq. 14)."""
+"""The SVD of a convolution as a chain of three convolutions.
+
+Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights: A CNN interpretability
+framework", eq. 14.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,10 @@ from lightning_factorlens.spectra.unfolding import unfold_weight
 
 
 class TensorSVD(NamedTuple):
-    """W ⋆ X = φ(U) ⋆ (φ(S) ⋆ (φ(Vᵀ) ⋆ X)), all three with the layer's groups, in the dtype and device of W.
+    """W ⋆ X = φ(U) ⋆ (φ(S) ⋆ (φ(Vᵀ) ⋆ X)), three convolutions with the layer's groups, dtype and device.
 
     Attributes:
-        Vt: Right singular vectors as filters, shape (groups·r, c/groups, *k); takes the layer's own stride,
+        Vt: Right singular vectors as filters, shape (groups·r, c/groups, *k). This convolution has the layer's stride,
             padding and dilation.
         S: Singular values as a 1 × 1 convolution, diagonal within each group, shape (groups·r, r, 1 …).
         U: Left singular vectors as a 1 × 1 convolution, shape (d, r, 1 …).
@@ -29,12 +33,14 @@ class TensorSVD(NamedTuple):
 
 @torch.no_grad()
 def tensor_svd(weight: Tensor, *, groups: int = 1, rank: int | None = None) -> TensorSVD:
-    """Thin SVD of W1, folded back into filters; the full one of the paper only adds zero channels.
+    """Computes the thin SVD of W1 and folds it back into filters.
+
+    The full SVD of the paper has additional channels, all of which are zero.
 
     Args:
-        weight: Of a convolution, shape (d, c/groups, *k), one or more kernel axes.
-        groups: Of the convolution; each is decomposed by itself.
-        rank: Keep so many singular values a group, at most min(d/groups, c/groups·∏k); all by default. The
+        weight: Weight of a convolution, shape (d, c/groups, *k), with one or more kernel axes.
+        groups: Groups of the convolution; each is decomposed separately.
+        rank: Number of singular values to keep per group, at most min(d/groups, c/groups·∏k); all by default. The
             chain is then the best approximation of W1 of that rank.
 
     Returns:
@@ -42,14 +48,26 @@ def tensor_svd(weight: Tensor, *, groups: int = 1, rank: int | None = None) -> T
 
     Raises:
         ValueError: If ``rank`` is not between 1 and the number of singular values.
+
+    Example:
+        >>> import torch
+        >>> weight = torch.randn(8, 3, 5, 5, dtype=torch.float64)
+        >>> x = torch.randn(1, 3, 9, 9, dtype=torch.float64)
+        >>> svd = tensor_svd(weight)
+        >>> conv2d = torch.nn.functional.conv2d
+        >>> chain = conv2d(conv2d(conv2d(x, svd.Vt, stride=2), svd.S), svd.U)
+        >>> torch.allclose(chain, conv2d(x, weight, stride=2))
+        True
     """
     W = unfold_weight(weight, groups=groups).double()
     most = min(W.shape[1:])
     r = most if rank is None else rank
     if not 1 <= r <= most:
         raise ValueError(f"rank must be from 1 to {most} for a weight of shape {tuple(weight.shape)}, found {rank}")
-    U, sigma, Vt = torch.linalg.svd(W, full_matrices=False)
-    U, sigma, Vt = U[..., :r], sigma[:, :r], Vt[:, :r]
+    full_U, full_sigma, full_Vt = torch.linalg.svd(W, full_matrices=False)
+    U = full_U[..., :r]
+    sigma = full_sigma[:, :r]
+    Vt = full_Vt[:, :r]
     ones = (1,) * (weight.ndim - 2)
     return TensorSVD(
         Vt=Vt.reshape(groups * r, *weight.shape[1:]).to(weight),

@@ -1,7 +1,7 @@
-"""The same weights through weightwatcher's own ``analyze()``: its matrices, its fit, its names.
+"""Spectra of weights by weightwatcher's own ``analyze()``, with its matrices, its fit and its names.
 
-Martin, Peng and Mahoney (2021, "Predicting trends in the quality of state-of-the-art neural networks without access to
-training or testing data"). An extra: ``pip install 'lightning-factorlens[weightwatcher]'``.
+Martin, Peng and Mahoney (2021), "Predicting trends in the quality of state-of-the-art neural networks without access to
+training or testing data". An optional dependency: ``pip install 'lightning-factorlens[weightwatcher]'``.
 """
 
 from __future__ import annotations
@@ -29,74 +29,99 @@ _CONVOLUTIONS: dict[tuple[int, bool], type[nn.Module]] = {
 
 
 def weightwatcher_spectra(layers: Sequence[WeightLayer], **options: Any) -> tuple[LayerSpectrum, ...]:
-    """Analyses copies of the weights: weightwatcher writes attributes onto the modules it is given.
+    """Analyzes the weights with weightwatcher.
+
+    The weights are copied into new modules, because weightwatcher sets attributes on the modules it analyzes.
 
     Args:
-        layers: As ``weight_layers(model)`` gives them.
-        options: For ``analyze()``, e.g. ``randomize=True``.
+        layers: Layers from ``weight_layers(model)``.
+        options: Keyword arguments of ``analyze()``, e.g. ``randomize=True``.
 
     Returns:
-        One record a layer: ``foreign`` holds its row; ``fit``, ``lambda_max`` and the like repeat what has a place
-        in ours. The eigenvalues are not handed out. A layer that it skips abstains.
+        One record per layer. ``external`` holds the layer's row of weightwatcher's table; ``fit``, ``lambda_max`` and
+        the other fields repeat those results that correspond to them. weightwatcher does not return the eigenvalues.
+        A layer that it skips has no spectrum.
 
     Raises:
         ImportError: If weightwatcher is not installed.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.spectra import layer_spectra
+        >>> (spectrum,) = layer_spectra(torch.nn.Linear(60, 50), backend="weightwatcher")
+        >>> spectrum.external["alpha"] == spectrum.fit.alpha
+        True
     """
-    reasons = [unreadable_reason(layer.weight) for layer in layers]
-    rows = _analyze({str(i): layer for i, layer in enumerate(layers) if not reasons[i]}, options)
-    return tuple(
-        _record(layer, rows[str(i)])
-        if str(i) in rows
-        else missing_spectrum(layer.name, "slices", matrix_shape(layer, "slices"), reasons[i] or _skipped(layer))
-        for i, layer in enumerate(layers)
-    )
+    readable: dict[str, WeightLayer] = {}
+    reasons: dict[str, str] = {}
+    for i, layer in enumerate(layers):
+        reason = unreadable_reason(layer.weight)
+        if reason:
+            reasons[str(i)] = reason
+        else:
+            readable[str(i)] = layer
+    rows = _analyze(readable, options)
+    spectra = []
+    for i, layer in enumerate(layers):
+        row = rows.get(str(i))
+        if row is not None:
+            spectra.append(_spectrum_from_row(layer, row))
+            continue
+        reason = reasons.get(str(i)) or _skipped_reason(layer)
+        spectra.append(missing_spectrum(layer.name, "slices", matrix_shape(layer, "slices"), reason))
+    return tuple(spectra)
 
 
 def _analyze(layers: dict[str, WeightLayer], options: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Its table, a dict a row, under the names given."""
+    """Returns the rows of weightwatcher's table, as dicts, by the names of ``layers``."""
+    # The import also changes the warning filters, so it is made inside the context that restores them.
     with _silence():
         try:
             import weightwatcher
         except ImportError as error:
-            words = "backend='weightwatcher' needs it: pip install 'lightning-factorlens[weightwatcher]'"
-            raise ImportError(words) from error
+            raise ImportError(
+                "backend='weightwatcher' needs weightwatcher: pip install 'lightning-factorlens[weightwatcher]'"
+            ) from error
         if not layers:
             return {}
-        # What these imports do to the warning filters is undone as well.
-        model = nn.ModuleDict({name: _copy(layer) for name, layer in layers.items()})
-        table = weightwatcher.WeightWatcher(model=model).analyze(**{"plot": False, **options})
+        copies = nn.ModuleDict()
+        for name, layer in layers.items():
+            copies[name] = _copy(layer)
+        table = weightwatcher.WeightWatcher(model=copies).analyze(**{"plot": False, **options})
     return {str(row["longname"]): row for row in table.to_dict("records")}
 
 
 def _copy(layer: WeightLayer) -> nn.Module:
-    """A plain module with these values in float32, the only dtype that all of weightwatcher's paths read."""
+    """A plain module with the layer's weight in float32, the only dtype that all parts of weightwatcher accept."""
     weight = layer.weight.detach().float().cpu()
     axes = weight.ndim - 2
-    if not axes:
-        module: nn.Module = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
-    else:
+    module: nn.Module
+    if axes:
         kind = _CONVOLUTIONS[axes, layer.transposed]
-        first, second = weight.shape[0], weight.shape[1] * layer.groups
+        first = weight.shape[0]
+        second = weight.shape[1] * layer.groups
         channels = (first, second) if layer.transposed else (second, first)
         module = kind(*channels, tuple(weight.shape[2:]), groups=layer.groups, bias=False, device="meta")
+    else:
+        module = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
     module.weight = nn.Parameter(weight.clone(), requires_grad=False)
     return module
 
 
-def _record(layer: WeightLayer, row: dict[str, Any]) -> LayerSpectrum:
-    def number(name: str) -> float:
-        return float(row.get(name, math.nan))
-
+def _spectrum_from_row(layer: WeightLayer, row: dict[str, Any]) -> LayerSpectrum:
     fit = PowerLawFit(
-        alpha=number("alpha"),
-        sigma=number("sigma"),
-        x_min=number("xmin"),
-        ks_distance=number("D"),
+        alpha=_number(row, "alpha"),
+        sigma=_number(row, "sigma"),
+        x_min=_number(row, "xmin"),
+        ks_distance=_number(row, "D"),
         n_tail=int(row.get("num_pl_spikes", 0)),
         n=int(row.get("num_evals", 0)),
         reason=str(row.get("warning") or ""),
     )
-    lambda_max = number("lambda_max")
+    external = {str(name): value for name, value in row.items()}
+    external["name"] = layer.name
+    external["longname"] = layer.name
+    lambda_max = _number(row, "lambda_max")
     return LayerSpectrum(
         layer=layer.name,
         mode="slices",
@@ -104,27 +129,44 @@ def _record(layer: WeightLayer, row: dict[str, Any]) -> LayerSpectrum:
         eigenvalues=torch.empty(0, dtype=torch.float64),
         lambda_max=lambda_max,
         fit=fit,
-        log_lambda_max=math.log10(lambda_max) if lambda_max > 0 else math.nan,
-        alpha_weighted=number("alpha_weighted"),
-        spectral_norm=math.sqrt(lambda_max) if lambda_max >= 0 else math.nan,
-        stable_rank=number("stable_rank"),
+        log_lambda_max=_log10_or_nan(lambda_max),
+        alpha_weighted=_number(row, "alpha_weighted"),
+        spectral_norm=_sqrt_or_nan(lambda_max),
+        stable_rank=_number(row, "stable_rank"),
         traps=int(row["num_traps"]) if "num_traps" in row else None,
-        external={**{str(name): value for name, value in row.items()}, "name": layer.name, "longname": layer.name},
+        external=external,
     )
 
 
-def _skipped(layer: WeightLayer) -> str:
+def _number(row: dict[str, Any], name: str) -> float:
+    return float(row.get(name, math.nan))
+
+
+def _log10_or_nan(value: float) -> float:
+    if value > 0:
+        return math.log10(value)
+    return math.nan
+
+
+def _sqrt_or_nan(value: float) -> float:
+    if value >= 0:
+        return math.sqrt(value)
+    return math.nan
+
+
+def _skipped_reason(layer: WeightLayer) -> str:
     return f"weightwatcher has no row for this {layer.op} of shape {tuple(layer.weight.shape)}"
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keeps its prints, its warnings and its change of the warning filters to itself, and its log below errors."""
+    """Suppresses prints, warnings and log records below errors, and restores the warning filters."""
     logger = logging.getLogger("weightwatcher")
     level = logger.level
-    sinks = contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())
+    stdout = contextlib.redirect_stdout(io.StringIO())
+    stderr = contextlib.redirect_stderr(io.StringIO())
     try:
-        with warnings.catch_warnings(), sinks[0], sinks[1]:
+        with warnings.catch_warnings(), stdout, stderr:
             warnings.simplefilter("ignore")
             logger.setLevel(logging.CRITICAL)
             yield

@@ -267,5 +267,5 @@ def test_who_wants_to_know_is_told_in_every_rank(run):
 def test_strategies_that_shard_are_refused_before_anything_is_done(strategy):
     trainer = Trainer(accelerator="cpu", devices=1, logger=False, enable_checkpointing=False, enable_progress_bar=False)
     trainer._accelerator_connector.strategy = strategy()
-    with pytest.raises(MisconfigurationException, match=rf"{strategy.__name__} yet.*lie in pieces\. Use DDP"):
+    with pytest.raises(MisconfigurationException, match=rf"{strategy.__name__} yet.*weights are sharded\. Use DDP"):
         FactorLensCallback().setup(trainer, LightningModule(), "fit")

@@ -115,7 +115,7 @@ def test_without_a_call_no_label_reaches_the_lens():
 
 def test_the_wrong_way_of_calling_is_explained_before_training():
     for options in ({}, {"forward_fn": ForwardArgs(["image"])}):
-        with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `call=`"):
+        with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `forward_fn=`"):
             fit(Lit(), Dicts(), **options)
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
         fit(Lit(), Dicts(), forward_fn=ForwardArgs(["img"]))

@@ -100,9 +100,9 @@ def test_a_block_speaks_through_its_last_activation():
 
 def test_what_stands_for_what_is_said():
     reasons = {row.name: row.reason for row in table(models.resnet18(), 64)}
-    assert reasons["layer1.0.relu"] == "layer1.0.relu-2 stands for it"
+    assert reasons["layer1.0.relu"] == "represented by layer1.0.relu-2"
     reasons = {row.name: row.reason for row in table(models.efficientnet_b0(), 64)}
-    assert reasons["features.1.0.block.1.scale_activation"].startswith("a gate: one number a channel")
+    assert reasons["features.1.0.block.1.scale_activation"].startswith("channel scale: one value for each channel")
 
 
 SCRIPT = """

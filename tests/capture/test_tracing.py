@@ -61,7 +61,7 @@ def test_automatic_choice_sees_every_relu_once(model):
     with isolate_model(model):
         rows = select_layers(trace_layers(model, model, x))
     assert kept(rows) == EXPECTED
-    assert next(r for r in rows if r.name == "drop").reason == "repeats its input"
+    assert next(r for r in rows if r.name == "drop").reason == "passes its input through"
     assert next(r for r in rows if r.name == "conv1").reason == "signed"
 
 

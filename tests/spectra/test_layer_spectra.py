@@ -1,50 +1,32 @@
-"""Whole models: against weightwatcher, layers that abstain, and what the cache computes again."""
+"""Whole models: values of weightwatcher, shapes, dtypes and sizes, and means over layers."""
 
 import math
 
 import pytest
 import torch
 from silence import silence
+from small_models import by_name, cnn_with_batch_norm
 from torch import nn
 
 from lightning_factorlens.capture.weights import weight_layers
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
-from lightning_factorlens.spectra.layer_spectra import SpectraCache, alpha_summary, layer_spectra
+from lightning_factorlens.spectra.cache import SpectraCache
+from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra
 from lightning_factorlens.spectra.power_law import fit_like_weightwatcher
 
 
-def small_cnn():
-    torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Conv2d(1, 6, 5),  # one input channel, and fewer channels than taps
-        nn.ReLU(),
-        nn.Conv2d(6, 32, 3),
-        nn.BatchNorm2d(32),
-        nn.Conv2d(32, 32, 3, groups=32),  # 9 eigenvalues in slices
-        nn.Conv2d(32, 64, 1),
-        nn.Conv2d(64, 64, 3, groups=4),
-        nn.Flatten(),
-        nn.Linear(64, 40),
-        nn.Linear(40, 10),
-    )
-
-
-def by_name(spectra):
-    return {s.layer: s for s in spectra}
-
-
-def test_slices_against_weightwatcher():
-    model = small_cnn()
+def test_slices_have_the_eigenvalues_and_alpha_of_weightwatcher():
+    model = cnn_with_batch_norm()
     with silence():
         weightwatcher = pytest.importorskip("weightwatcher")
         table = weightwatcher.WeightWatcher(model=model).analyze(detX=False, randomize=False, plot=False)
     found = by_name(layer_spectra(model, mode="slices", fit=fit_like_weightwatcher))
     assert len(table) == len(found) == 7
     for row in table.itertuples():
-        ours = found[row.name]
-        assert ours.fit.alpha == pytest.approx(row.alpha, rel=1e-4)
-        assert ours.lambda_max == pytest.approx(row.lambda_max, rel=1e-5)
-        assert len(ours.eigenvalues) == row.num_evals
+        spectrum = found[row.name]
+        assert spectrum.fit.alpha == pytest.approx(row.alpha, rel=1e-4)
+        assert spectrum.lambda_max == pytest.approx(row.lambda_max, rel=1e-5)
+        assert len(spectrum.eigenvalues) == row.num_evals
         plain = by_name(layer_spectra(model, mode="slices"))[row.name].fit
         if plain.n >= 20:
             assert plain.alpha == pytest.approx(row.alpha, rel=1e-4)
@@ -54,7 +36,7 @@ def test_slices_against_weightwatcher():
 
 
 def test_w1_shapes_and_eigenvalues():
-    model = small_cnn()
+    model = cnn_with_batch_norm()
     found = by_name(layer_spectra(model))
     assert [s.shape for s in found.values()] == [(6, 25), (32, 54), (1, 9), (64, 32), (16, 144), (40, 64), (10, 40)]
     depthwise = model[4].weight.double().square().sum((1, 2, 3)).sort().values
@@ -66,7 +48,7 @@ def test_w1_shapes_and_eigenvalues():
     assert found["4"].fit.reason == ""
 
 
-def test_layers_that_abstain():
+def test_layers_without_a_fit_have_a_reason():
     model = nn.ModuleDict(
         {
             "zero": nn.Conv2d(8, 16, 3),
@@ -97,7 +79,7 @@ def test_layers_that_abstain():
         assert summary.mean_alpha == found["good"].fit.alpha
 
 
-def test_bfloat16_is_its_own_values():
+def test_bfloat16_weights_are_read_exactly():
     model = nn.Linear(40, 60).bfloat16()
     (found,) = layer_spectra(model)
     (expected,) = layer_spectra(model.double())
@@ -105,7 +87,7 @@ def test_bfloat16_is_its_own_values():
     torch.testing.assert_close(found.eigenvalues, expected.eigenvalues)
 
 
-def test_every_layer_once():
+def test_every_weight_is_listed_once():
     model = nn.Module()
     model.a, model.b = nn.Linear(20, 20), nn.Linear(20, 20)
     model.b.weight = model.a.weight
@@ -122,56 +104,19 @@ def test_every_layer_once():
     assert not any(layer.weight.requires_grad for layer in layers.values())
 
 
-@pytest.mark.parametrize("norm", [nn.utils.parametrizations.weight_norm, nn.utils.parametrizations.spectral_norm])
-def test_parametrised_weights_are_read_without_a_trace(norm):
-    model = norm(nn.Linear(30, 40)).train()
-    before = {k: v.clone() for k, v in model.state_dict().items()}
+def test_w2_needs_a_size_and_is_cached_by_it():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.Conv2d(8, 8, 3))
+    odd, missing = layer_spectra(model, mode="w2", sizes={"0": 7})
+    assert "stride (2, 2) does not divide the size (7, 7)" in odd.fit.reason
+    assert "name it in sizes" in missing.fit.reason
     cache = SpectraCache()
-    first, again = (layer_spectra(model, cache=cache)[0] for _ in range(2))
-    assert again is first
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-    assert all(m.training for m in model.modules())
-    expected = torch.linalg.svdvals(model.eval().weight.detach().double()).square().flip(0)
-    torch.testing.assert_close(first.eigenvalues, expected)
-
-
-def by_optimizer(weight):
-    weight.grad = torch.zeros_like(weight)
-    weight.grad.view(-1)[3] = 1.0
-    torch.optim.SGD([weight], lr=0.1).step()
-
-
-def by_data_copy(weight):
-    weight.data.copy_(weight.data.flip(0))  # same sums, no version
-
-
-def by_data_swap(weight):
-    weight.data = weight.data + 1
-
-
-def by_last_bit(weight):
-    weight.data.view(-1)[0] = torch.nextafter(weight.data.view(-1)[0], torch.tensor(9.0))
-
-
-@pytest.mark.parametrize("change", [by_optimizer, by_data_copy, by_data_swap, by_last_bit])
-def test_cache_computes_what_changed(change):
-    model, cache = small_cnn(), SpectraCache()
-    first = layer_spectra(model, cache=cache)
-    assert all(a is b for a, b in zip(first, layer_spectra(model, cache=cache)))
-    change(model[5].weight)
-    second = layer_spectra(model, cache=cache)
-    assert [a is b for a, b in zip(first, second)] == [True, True, True, False, True, True, True]
-    torch.testing.assert_close(second[3].eigenvalues, layer_spectra(model)[3].eigenvalues)
-
-
-def test_cache_knows_mode_and_fit():
-    model, cache = small_cnn(), SpectraCache()
-    w1 = layer_spectra(model, cache=cache)
-    slices = layer_spectra(model, mode="slices", cache=cache)
-    assert [s.mode for s in slices] == ["slices"] * 7
-    assert layer_spectra(model, cache=cache)[1] is w1[1]
-    refitted = layer_spectra(model, fit=fit_like_weightwatcher, cache=cache)
-    assert refitted[1] is not w1[1]
+    first = layer_spectra(model, mode="w2", sizes=8, cache=cache)
+    assert all(a is b for a, b in zip(first, layer_spectra(model, mode="w2", sizes=8, cache=cache)))
+    assert layer_spectra(model, mode="w2", sizes=4, cache=cache)[1] is not first[1]
+    with pytest.raises(ValueError, match='sizes must be given with mode="w2", found None'):
+        layer_spectra(model, mode="w2")
+    with pytest.raises(ValueError, match='backend must be "factorlens" or "weightwatcher", found \'ww\''):
+        layer_spectra(model, backend="ww")
 
 
 def spectrum(alpha, lambda_max, n):
@@ -179,9 +124,11 @@ def spectrum(alpha, lambda_max, n):
     return LayerSpectrum("x", "w1", (n, n), torch.ones(n), lambda_max, fit)
 
 
-def test_alpha_summary():
+def test_alpha_summary_takes_means_over_layers_with_enough_eigenvalues():
     nan = spectrum(math.nan, 0.0, 0)
-    few, a, b = spectrum(9.0, 10.0, 10), spectrum(2.0, 100.0, 30), spectrum(4.0, 0.1, 30)
+    few = spectrum(9.0, 10.0, 10)
+    a = spectrum(2.0, 100.0, 30)
+    b = spectrum(4.0, 0.1, 30)
     assert alpha_summary(()) is None
     assert alpha_summary((nan,)) is None
     found = alpha_summary((nan, few, a, b))
@@ -192,6 +139,6 @@ def test_alpha_summary():
     assert alpha_summary((few, a, b), min_eigenvalues=0).layers == 3
 
 
-def test_mode_is_checked():
+def test_unknown_modes_are_rejected():
     with pytest.raises(ValueError, match="mode must be one of 'w1', 'slices', 'w2', found 'w3'"):
         layer_spectra(nn.Linear(3, 3), mode="w3")

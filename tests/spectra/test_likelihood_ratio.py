@@ -1,4 +1,4 @@
-"""Vuong's test against powerlaw 1.5, and against maximum likelihood by scipy."""
+"""Vuong's test against the package powerlaw 1.5 and against maximum likelihood by SciPy."""
 
 import contextlib
 import io
@@ -29,8 +29,8 @@ def sample(kind, n, seed):
     return torch.from_numpy(x[:n])
 
 
-def whole(x):
-    """The fit to all values: a tail long enough for the alternatives to differ from a power law."""
+def fit_all_values(x):
+    """The fit whose tail is all values, so that the alternatives differ from a power law."""
     return fit_power_law(x, min_tail=len(x))
 
 
@@ -39,7 +39,7 @@ CASES = [(kind, n, seed) for kind in ("lognormal", "gaussian", "truncated") for 
 
 @pytest.mark.parametrize(("kind", "n", "seed"), CASES)
 @pytest.mark.parametrize("alternative", ["lognormal", "truncated_power_law"])
-def test_against_powerlaw(kind, n, seed, alternative):
+def test_ratios_equal_those_of_powerlaw(kind, n, seed, alternative):
     powerlaw = pytest.importorskip("powerlaw", "1.3")
     x = sample(kind, n, seed)
     with (
@@ -52,11 +52,11 @@ def test_against_powerlaw(kind, n, seed, alternative):
         ratio, p_value = oracle.distribution_compare("power_law", alternative)
         normalized, _ = oracle.distribution_compare("power_law", alternative, normalized_ratio=True)
         likelihood = oracle.lognormal.loglikelihood if alternative == "lognormal" else None
-    found = compare_power_law(x, whole(x), alternative)
-    # The simplex search of powerlaw may stop short of the summit and never passes it.
+    found = compare_power_law(x, fit_all_values(x), alternative)
+    # The simplex search of powerlaw may stop before the maximum and cannot exceed it.
     assert found.ratio <= ratio + 1e-6 * abs(ratio)
     if alternative == "truncated_power_law" and oracle.truncated_power_law.alpha < 1.01:
-        return  # it bounds α at 1; ours is likelier still
+        return  # powerlaw bounds α at 1; without the bound the likelihood is larger
     assert likelihood is None or math.isfinite(likelihood)
     assert found.ratio == pytest.approx(ratio, rel=1e-3, abs=1e-2)
     assert found.normalized == pytest.approx(normalized, rel=1e-2, abs=1e-2)
@@ -64,56 +64,61 @@ def test_against_powerlaw(kind, n, seed, alternative):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_lognormal_against_its_closed_form(seed):
-    optimize, stats = pytest.importorskip("scipy.optimize"), pytest.importorskip("scipy.stats")
+def test_the_lognormal_likelihood_is_that_of_scipy(seed):
+    optimize = pytest.importorskip("scipy.optimize")
+    stats = pytest.importorskip("scipy.stats")
     x = sample("lognormal", 300, seed)
     fit = fit_power_law(x, min_tail=200)
     tail = x[x >= fit.x_min].numpy()
 
-    def minus(p):
+    def negative_log_likelihood(p):
         mu, sigma = p[0], math.exp(p[1])
         beyond = stats.norm.logsf((math.log(fit.x_min) - mu) / sigma)
         return -(stats.norm.logpdf(np.log(tail), mu, sigma) - np.log(tail) - beyond).sum()
 
     best = optimize.minimize(
-        minus, [0.5, 0.0], method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-9, "maxiter": 5000}
+        negative_log_likelihood,
+        [0.5, 0.0],
+        method="Nelder-Mead",
+        options={"xatol": 1e-9, "fatol": 1e-9, "maxiter": 5000},
     )
     law = (np.log(fit.alpha - 1) - np.log(fit.x_min) - fit.alpha * np.log(tail / fit.x_min)).sum()
     assert compare_power_law(x, fit, "lognormal").ratio == pytest.approx(law + best.fun, abs=1e-5)
 
 
 @pytest.mark.parametrize("alternative", ["lognormal", "truncated_power_law"])
-def test_a_power_law_is_not_given_up(alternative):
+def test_a_power_law_is_rarely_rejected(alternative):
     p = []
     for seed in range(40):
         x = sample("pareto", 300, seed)
-        found = compare_power_law(x, whole(x), alternative)
+        found = compare_power_law(x, fit_all_values(x), alternative)
         assert found.ratio <= 1e-9 if alternative == "truncated_power_law" else True
         p.append(found.p_value if found.ratio < 0 else 1.0)
     assert np.mean(np.array(p) < 0.05) <= 0.15
 
 
 @pytest.mark.parametrize("alternative", ["lognormal", "truncated_power_law"])
-def test_scale_does_not_matter(alternative):
+def test_scale_does_not_change_the_test(alternative):
     x = sample("truncated", 200, 3)
-    a, b = (compare_power_law(y, whole(y), alternative) for y in (x, 1e-8 * x))
-    assert a == pytest.approx(b, rel=1e-6)
+    small = 1e-8 * x
+    expected = compare_power_law(small, fit_all_values(small), alternative)
+    assert compare_power_law(x, fit_all_values(x), alternative) == pytest.approx(expected, rel=1e-6)
 
 
-def test_nothing_to_compare_and_words():
+def test_a_missing_fit_gives_nan_and_an_unknown_alternative_an_error():
     none = PowerLawFit(math.nan, math.nan, math.nan, math.nan, 0, 0, "none")
     assert all(math.isnan(v) for v in compare_power_law(torch.ones(9), none, "lognormal"))
     x = sample("pareto", 50, 0)
     with pytest.raises(ValueError, match="alternative must be .* found 'exponential'"):
-        compare_power_law(x, whole(x), "exponential")
+        compare_power_law(x, fit_all_values(x), "exponential")
 
 
 @pytest.mark.parametrize(
     ("name", "lognormal", "truncated"),
     [("blackouts", (-0.412, 0.68), (-0.382, 0.38)), ("cities", (-0.090, 0.93), (-0.123, 0.62))],
 )
-def test_published_data(name, lognormal, truncated):
-    """Table 6.3 of Clauset et al.; FACTORLENS_POWERLAW_DATA is a folder like powerlaw's ``reference_data``."""
+def test_published_ratios_are_reproduced(name, lognormal, truncated):
+    """Clauset, Shalizi and Newman (2009), table 6.3; FACTORLENS_POWERLAW_DATA: a folder like powerlaw's reference_data."""
     path = Path(os.environ.get("FACTORLENS_POWERLAW_DATA", "")) / f"{name}.txt"
     if not path.is_file():
         pytest.skip("FACTORLENS_POWERLAW_DATA names no folder with the data")

@@ -1,4 +1,4 @@
-"""The power-law fit against weightwatcher, powerlaw 1.x, a slow replica of the formulas, and known exponents."""
+"""The power-law fit against weightwatcher, powerlaw 1.x, the formulas one by one, and known exponents."""
 
 import contextlib
 import io
@@ -52,8 +52,8 @@ def weightwatcher_fit():
     return fit
 
 
-def replica(x, n_minus=0, min_tail=2):
-    """Every formula as it stands in the paper, one candidate and one value at a time."""
+def fit_by_formulas(x, n_minus=0, min_tail=2):
+    """The formulas of the paper, one candidate and one value at a time."""
     x = sorted(x.tolist())
     best = (math.inf, math.nan, math.nan, 0)
     for i in range(len(x) - 1):
@@ -69,7 +69,7 @@ def replica(x, n_minus=0, min_tail=2):
 
 
 @pytest.mark.parametrize(("n", "kind"), SPECTRA)
-def test_against_weightwatcher(weightwatcher_fit, n, kind):
+def test_the_fit_is_that_of_weightwatcher(weightwatcher_fit, n, kind):
     x = spectrum(n, kind)
     found, oracle = fit_power_law(x), weightwatcher_fit(x)
     assert found.alpha == pytest.approx(oracle.alpha, rel=1e-9)
@@ -81,15 +81,15 @@ def test_against_weightwatcher(weightwatcher_fit, n, kind):
 
 @pytest.mark.parametrize("n", [2, 5, 8, 9, 13, 19, 20])
 @pytest.mark.parametrize("kind", ["pareto", "lognormal", "gaussian"])
-def test_weightwatchers_small_samples(weightwatcher_fit, n, kind):
+def test_small_samples_are_fitted_like_weightwatcher(weightwatcher_fit, n, kind):
     for seed in range(5):
         x = spectrum(n, kind, seed)
         found, oracle = fit_like_weightwatcher(x), weightwatcher_fit(x[x > 1e-5])
         assert found.alpha == pytest.approx(oracle.alpha, rel=1e-9)
-        assert found.n_tail == int((x >= oracle.xmin).sum())  # its .data keeps another x_min's tail
+        assert found.n_tail == int((x >= oracle.xmin).sum())  # its .data holds the tail of another x_min
 
 
-def test_weightwatchers_ties_and_threshold(weightwatcher_fit):
+def test_ties_and_threshold_are_those_of_weightwatcher(weightwatcher_fit):
     x = torch.cat([spectrum(40, "lognormal").round(decimals=1) + 0.1, torch.full((5,), 1e-5, dtype=torch.float64)])
     found, oracle = fit_like_weightwatcher(x), weightwatcher_fit(x[x > 1e-5])
     assert found.n == 40
@@ -99,7 +99,7 @@ def test_weightwatchers_ties_and_threshold(weightwatcher_fit):
 
 @pytest.mark.parametrize(("n", "kind"), [(n, kind) for n, kind in SPECTRA if n < 600])
 @pytest.mark.parametrize("decimals", [15, 1])  # 1: many equal values
-def test_against_powerlaw(n, kind, decimals):
+def test_the_fit_is_that_of_powerlaw(n, kind, decimals):
     powerlaw = pytest.importorskip("powerlaw", "1.3")
     x = spectrum(n, kind).round(decimals=decimals) + 0.1
     with silence():
@@ -113,9 +113,9 @@ def test_against_powerlaw(n, kind, decimals):
 
 @pytest.mark.parametrize(("n", "kind"), [(9, "pareto"), (30, "gaussian"), (150, "spiked"), (200, "lognormal")])
 @pytest.mark.parametrize("decimals", [15, 1])
-def test_against_replica(n, kind, decimals):
+def test_the_fit_follows_the_formulas_of_the_paper(n, kind, decimals):
     x = spectrum(n, kind).round(decimals=decimals) + 0.1
-    distance, alpha, x_min, n_tail = replica(x)
+    distance, alpha, x_min, n_tail = fit_by_formulas(x)
     found = fit_power_law(x)
     assert found.alpha == pytest.approx(alpha, rel=1e-10)
     assert found.ks_distance == pytest.approx(distance, rel=1e-10)
@@ -124,18 +124,18 @@ def test_against_replica(n, kind, decimals):
 
 
 @pytest.mark.parametrize("min_tail", [2, 50, 130])
-def test_min_tail(min_tail):
+def test_min_tail_bounds_the_tail(min_tail):
     x = spectrum(150, "lognormal")
     found = fit_power_law(x, min_tail=min_tail)
     assert found.n_tail >= min_tail
-    assert found.alpha == pytest.approx(replica(x, min_tail=min_tail)[1], rel=1e-10)
+    assert found.alpha == pytest.approx(fit_by_formulas(x, min_tail=min_tail)[1], rel=1e-10)
 
 
 @pytest.mark.parametrize("alpha", [2.0, 3.5, 5.0, 8.0])
-def test_known_exponents(alpha):
-    """Within 2σ: measured 0.90 of the draws, since x_min is chosen from the same values; 0.96 where it is fixed.
+def test_known_exponents_lie_within_two_standard_errors(alpha):
+    """The fraction within 2σ was 0.90, because x_min is chosen from the same values, and 0.96 for a fixed x_min.
 
-    The bootstrap's σ (linalg/goodness.py) counts that choice and reaches 0.95.
+    With the standard error of the bootstrap, which includes that choice, it is 0.95 (test_goodness_of_fit.py).
     """
     fits = [fit_power_law(pareto(500, alpha, seed)) for seed in range(200)]
     inside = sum(abs(f.alpha - alpha) <= 2 * f.sigma for f in fits) / len(fits)
@@ -146,12 +146,12 @@ def test_known_exponents(alpha):
 
 
 @pytest.mark.parametrize("scale", [1e-12, 1e-3, 1e9])
-def test_scale_does_not_matter(scale):
+def test_scale_does_not_change_alpha(scale):
     x = spectrum(300, "spiked")
     assert fit_power_law(x * scale).alpha == pytest.approx(fit_power_law(x).alpha, rel=1e-9)
 
 
-def test_order_shape_and_dtype_do_not_matter():
+def test_order_and_shape_do_not_change_the_fit_and_dtype_hardly_does():
     x = spectrum(60, "pareto")
     assert fit_power_law(x.flip(0).view(5, 12)) == fit_power_law(x)
     assert fit_power_law(x.float()).alpha == pytest.approx(fit_power_law(x).alpha, rel=1e-4)
@@ -171,7 +171,7 @@ def test_order_shape_and_dtype_do_not_matter():
     ],
 )
 @pytest.mark.parametrize("ties", ["distinct", "each"])
-def test_nothing_to_fit(x, reason, ties):
+def test_values_without_a_fit_have_a_reason(x, reason, ties):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = fit_power_law(torch.tensor(x, dtype=torch.float64), ties=ties)
@@ -189,13 +189,13 @@ def test_equal_largest_values_are_no_candidates(ties):
         assert math.isfinite(fit_power_law(x, ties=ties).alpha)
 
 
-def test_few_eigenvalues_are_weak():
+def test_fits_to_few_eigenvalues_are_called_weak():
     assert "weak: 19 eigenvalues" in fit_power_law(pareto(19, 3.0, 0)).reason
     assert math.isfinite(fit_power_law(pareto(19, 3.0, 0)).alpha)
     assert fit_power_law(pareto(20, 3.0, 0)).reason == ""
 
 
-def test_ties_is_checked():
+def test_unknown_ties_are_rejected():
     with pytest.raises(ValueError, match='ties must be "distinct" or "each", found \'all\''):
         fit_power_law(pareto(30, 3.0, 0), ties="all")
 
@@ -209,8 +209,8 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_published_data(name):
-    """Table 6.1 of Clauset et al.; FACTORLENS_POWERLAW_DATA is a folder like powerlaw's ``reference_data``."""
+def test_published_fits_are_reproduced(name):
+    """Clauset, Shalizi and Newman (2009), table 6.1; FACTORLENS_POWERLAW_DATA: a folder like powerlaw's reference_data."""
     path = Path(os.environ.get("FACTORLENS_POWERLAW_DATA", "")) / f"{name}.txt"
     if not path.is_file():
         pytest.skip("FACTORLENS_POWERLAW_DATA names no folder with the data")

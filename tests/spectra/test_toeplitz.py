@@ -1,4 +1,4 @@
-"""W2: Fourier values against the dense circulant, the dense operator against the convolution itself."""
+"""W2: values by Fourier transform against the dense circulant matrix, and that matrix against the convolution."""
 
 import itertools
 
@@ -22,36 +22,42 @@ def dense_values(weight, size, **options):
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("size", [(6, 6), (12, 6)])
-def test_fourier_is_the_dense_circulant(stride, dilation, groups, size):
+def test_fourier_values_equal_those_of_the_dense_circulant(stride, dilation, groups, size):
     weight = randn(6, 4 // groups, 3, 2)
     options = {"stride": stride, "dilation": dilation, "groups": groups}
-    found, dense = circular_singular_values(weight, size, **options), dense_values(weight, size, **options)
-    padding = len(dense) - len(found)  # zeros that the dense matrix has for its shape
+    found = circular_singular_values(weight, size, **options)
+    dense = dense_values(weight, size, **options)
+    padding = len(dense) - len(found)  # zeros that the dense matrix has because of its shape
     assert padding >= 0
     torch.testing.assert_close(found, dense[padding:], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize(("shape", "size"), [((5, 3, 3), (8,)), ((3, 2, 2, 3, 2), (4, 4, 2))])
 @pytest.mark.parametrize("stride", [1, 2])
-def test_other_dimensions(shape, size, stride):
+def test_fourier_values_in_one_and_three_dimensions(shape, size, stride):
     weight = randn(*shape)
-    found, dense = circular_singular_values(weight, size, stride=stride), dense_values(weight, size, stride=stride)
+    found = circular_singular_values(weight, size, stride=stride)
+    dense = dense_values(weight, size, stride=stride)
     torch.testing.assert_close(found, dense[len(dense) - len(found) :], rtol=1e-10, atol=1e-12)
 
 
-def test_a_kernel_larger_than_the_image_wraps_round():
+def test_a_kernel_larger_than_the_image_is_wrapped():
     weight = randn(3, 2, 5, 5)
-    found, dense = circular_singular_values(weight, (3, 3)), dense_values(weight, (3, 3))
+    found = circular_singular_values(weight, (3, 3))
+    dense = dense_values(weight, (3, 3))
     torch.testing.assert_close(found, dense[len(dense) - len(found) :])
 
 
-def test_mixed_strides():
-    weight, size, stride = randn(3, 2, 3, 3), (6, 4), (3, 1)
-    found, dense = circular_singular_values(weight, size, stride=stride), dense_values(weight, size, stride=stride)
+def test_strides_may_differ_between_axes():
+    weight = randn(3, 2, 3, 3)
+    size = (6, 4)
+    stride = (3, 1)
+    found = circular_singular_values(weight, size, stride=stride)
+    dense = dense_values(weight, size, stride=stride)
     torch.testing.assert_close(found, dense[len(dense) - len(found) :])
 
 
-def test_one_by_one_is_w1_once_a_pixel():
+def test_a_one_by_one_kernel_has_the_values_of_w1_once_per_pixel():
     weight = randn(4, 6, 1, 1)
     expected = torch.linalg.svdvals(weight[:, :, 0, 0]).repeat(9).sort().values
     torch.testing.assert_close(circular_singular_values(weight, (3, 3)), expected)
@@ -60,15 +66,17 @@ def test_one_by_one_is_w1_once_a_pixel():
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_dense_operator_is_the_convolution(stride, padding, groups):
-    x, weight = randn(1, 4, 6, 5), randn(6, 4 // groups, 3, 3)
+def test_the_dense_operator_computes_the_convolution(stride, padding, groups):
+    x = randn(1, 4, 6, 5)
+    weight = randn(6, 4 // groups, 3, 3)
     options = {"stride": stride, "padding": padding, "groups": groups}
     found = dense_operator(weight, (6, 5), **options) @ x.flatten()
     torch.testing.assert_close(found, F.conv2d(x, weight, **options).flatten())
 
 
-def test_dense_circulant_entry_by_entry():
-    weight, m = randn(2, 3, 3, 3), 4
+def test_every_entry_of_the_dense_circulant():
+    weight = randn(2, 3, 3, 3)
+    m = 4
     W = dense_operator(weight, (m, m), circular=True).view(2, m, m, 3, m, m)
     expected = torch.zeros_like(W)
     for i, j, a, b in itertools.product(range(m), range(m), range(3), range(3)):
@@ -95,7 +103,7 @@ def test_arguments_are_checked(options, words):
         circular_singular_values(randn(4, 3, 3, 3), **options)
 
 
-def test_dense_is_for_tiny_cases():
+def test_the_dense_operator_rejects_large_or_contradictory_arguments():
     with pytest.raises(ValueError, match="circular_singular_values or a smaller size"):
         dense_operator(torch.zeros(64, 64, 3, 3), (64, 64))
     with pytest.raises(ValueError, match="padding must be 0 with circular=True"):

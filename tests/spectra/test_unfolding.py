@@ -1,4 +1,4 @@
-"""W1 against the convolutions themselves, in float64."""
+"""W1 against the convolutions, in float64."""
 
 import itertools
 
@@ -18,7 +18,8 @@ def randn(*shape):
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_w1_times_patches_is_conv2d(stride, padding, dilation, groups):
-    x, weight = randn(2, 4, 9, 8), randn(8, 4 // groups, 3, 2)
+    x = randn(2, 4, 9, 8)
+    weight = randn(8, 4 // groups, 3, 2)
     expected = F.conv2d(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     W = unfold_weight(weight, groups=groups)
     assert W.shape == (groups, 8 // groups, 4 // groups * 6)
@@ -28,7 +29,7 @@ def test_w1_times_patches_is_conv2d(stride, padding, dilation, groups):
 
 
 def patches_nd(x, kernel):
-    """(N, C, *space) → (N, C·∏k, positions), one slice a position: no unfold involved."""
+    """(N, C, *space) → (N, C·∏k, positions), one slice per position, without unfold."""
     spaces = [range(n - k + 1) for n, k in zip(x.shape[2:], kernel)]
     columns = []
     for corner in itertools.product(*spaces):
@@ -39,8 +40,9 @@ def patches_nd(x, kernel):
 
 @pytest.mark.parametrize(("conv", "space", "kernel"), [(F.conv1d, (7,), (3,)), (F.conv3d, (4, 5, 3), (2, 3, 2))])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_w1_of_other_dimensions(conv, space, kernel, groups):
-    x, weight = randn(2, 4, *space), randn(6, 4 // groups, *kernel)
+def test_w1_times_patches_is_conv1d_and_conv3d(conv, space, kernel, groups):
+    x = randn(2, 4, *space)
+    weight = randn(6, 4 // groups, *kernel)
     W = unfold_weight(weight, groups=groups)
     found = torch.cat([W_g @ patches_nd(part, kernel) for W_g, part in zip(W, x.chunk(groups, dim=1))], dim=1)
     expected = conv(x, weight, groups=groups)
@@ -50,30 +52,35 @@ def test_w1_of_other_dimensions(conv, space, kernel, groups):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("groups", [1, 2])
-def test_w1_of_transposed(stride, padding, groups):
-    """y[o, p] = Σ_c Σ_k W[c, o, k] x[c, (p + padding − k) / stride] wherever that index is whole and inside."""
-    c, d, k, n = 4, 6, 3, 5
-    x, weight = randn(1, c, n, n), randn(c, d // groups, k, k)
+def test_w1_times_patches_is_a_transposed_convolution(stride, padding, groups):
+    """y[o, p] = Σ_c Σ_k W[c, o, k] x[c, (p + padding − k) / stride] where that index is an integer in range."""
+    c = 4
+    d = 6
+    k = 3
+    n = 5
+    x = randn(1, c, n, n)
+    weight = randn(c, d // groups, k, k)
     expected = F.conv_transpose2d(x, weight, stride=stride, padding=padding, groups=groups)
     W = unfold_weight(weight, groups=groups, transposed=True)
     assert W.shape == (groups, d // groups, c // groups * k * k)
     out = expected.shape[-1]
     patches = torch.zeros(c, k, k, out, out, dtype=torch.float64)
     for a, b, p, q in itertools.product(range(k), range(k), range(out), range(out)):
-        (i, i_off), (j, j_off) = divmod(p + padding - a, stride), divmod(q + padding - b, stride)
+        i, i_off = divmod(p + padding - a, stride)
+        j, j_off = divmod(q + padding - b, stride)
         if i_off == j_off == 0 and 0 <= i < n and 0 <= j < n:
             patches[:, a, b, p, q] = x[0, :, i, j]
     columns = patches.reshape(groups, c // groups * k * k, out * out)
     torch.testing.assert_close((W @ columns).view_as(expected), expected)
 
 
-def test_linear_and_depthwise():
+def test_w1_of_linear_and_depthwise_layers():
     weight = randn(5, 3)
     assert torch.equal(unfold_weight(weight), weight[None])
     assert unfold_weight(randn(8, 1, 3, 3), groups=8).shape == (8, 1, 9)
 
 
-def test_slices_are_taps():
+def test_slices_are_kernel_taps():
     weight = randn(6, 3, 2, 4)
     slices = channel_slices(weight)
     assert slices.shape == (8, 6, 3)
@@ -84,12 +91,12 @@ def test_slices_are_taps():
 
 
 @pytest.mark.parametrize("groups", [0, 4])
-def test_groups_must_divide(groups):
+def test_groups_that_do_not_divide_are_rejected(groups):
     with pytest.raises(ValueError, match=rf"groups must divide .*groups={groups}.*\(6, 3, 1, 1\)"):
         unfold_weight(randn(6, 3, 1, 1), groups=groups)
 
 
 @pytest.mark.parametrize("function", [unfold_weight, channel_slices])
-def test_vectors_are_refused(function):
+def test_vectors_are_rejected(function):
     with pytest.raises(ValueError, match=r"weight must have at least 2 axes.*\(3,\)"):
         function(randn(3))

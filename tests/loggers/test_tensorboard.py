@@ -114,10 +114,10 @@ def test_each_regex_matches_one_tag_as_tensorboard_matches(logger, observe):
 
 
 def test_a_stopping_rule_has_its_charts_when_there_is_one(logger, observe):
-    others = ["factorlens/stop_score", "factorlens/stop_verdict", "factorlens/stop_best_epoch"]
+    others = ["factorlens/stop_score", "factorlens/should_stop", "factorlens/stop_best_epoch"]
     LoggerSink([logger], figures_every_n=0, others=others).write(observe())
     (layout,) = layouts(read(logger))
-    assert charts(layout)["stop score and verdict"] == ["factorlens/stop_score$", "factorlens/stop_verdict$"]
+    assert charts(layout)["stop score and decision"] == ["factorlens/stop_score$", "factorlens/should_stop$"]
     assert charts(layout)["best epoch so far, by the stopping rule"] == ["factorlens/stop_best_epoch$"]
 
 

@@ -1,4 +1,4 @@
-"""The line while a look takes long, through real progress bars, and what a run came to at its end."""
+"""The line while a measurement takes long, in real progress bars, and the table at the end of a run."""
 
 import re
 import time
@@ -16,7 +16,7 @@ from lightning_factorlens.loggers.tables import run_table
 
 
 class Slow(LightningModule):
-    """Takes its time over the probe, in evaluation mode, but not over its training batches."""
+    """A network whose forward pass is slow in evaluation mode only, which makes measurements slow."""
 
     def __init__(self, seconds):
         super().__init__()
@@ -35,8 +35,8 @@ class Slow(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-def fit(bar, seconds=0.05, after=0.04, verbose=True, monkeypatch=None, **options):
-    monkeypatch.setattr(ProgressLine, "AFTER", after)
+def fit(bar, seconds=0.05, delay=0.04, verbose=True, monkeypatch=None, **options):
+    monkeypatch.setattr(ProgressLine, "DELAY_SECONDS", delay)
     images = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     lens = FactorLensCallback(
         images, probe_size=16, ranks=(1, 2), fit_power_law=False, verbose=verbose, on_error="raise"
@@ -49,16 +49,16 @@ def fit(bar, seconds=0.05, after=0.04, verbose=True, monkeypatch=None, **options
     return lens
 
 
-def test_tqdm_shows_a_slow_look_and_how_it_went(monkeypatch, capsys):
+def test_tqdm_shows_a_slow_measurement_and_its_result(monkeypatch, capsys):
     fit(TQDMProgressBar(), monkeypatch=monkeypatch)
     out = "".join(capsys.readouterr())
     for epoch in (1, 2):
         first = out.index(f"FactorLens looks, epoch {epoch} ...")
         assert out.index(f"FactorLens: epoch {epoch} | rel. error") > first
-    assert "2/2" in out  # the bar itself came to its end
+    assert "2/2" in out  # the bar itself is complete
 
 
-def test_rich_shows_it_too(monkeypatch, capsys):
+def test_rich_shows_a_slow_measurement_too(monkeypatch, capsys):
     pytest.importorskip("rich", reason="rich is not installed: pip install rich")
     fit(RichProgressBar(), monkeypatch=monkeypatch)
     out = "".join(capsys.readouterr())
@@ -67,8 +67,8 @@ def test_rich_shows_it_too(monkeypatch, capsys):
     assert "2/2" in out
 
 
-class Own(ProgressBar):
-    """A user's bar, which keeps what it is asked to print."""
+class CustomBar(ProgressBar):
+    """A user's progress bar, which records the printed lines."""
 
     def __init__(self):
         super().__init__()
@@ -81,14 +81,14 @@ class Own(ProgressBar):
         self.lines.append(args[0])
 
 
-def test_a_quick_look_says_nothing_of_itself(monkeypatch):
-    bar = Own()
-    lens = fit(bar, seconds=0.0, after=60.0, monkeypatch=monkeypatch)
+def test_a_fast_measurement_prints_nothing(monkeypatch):
+    bar = CustomBar()
+    lens = fit(bar, seconds=0.0, delay=60.0, monkeypatch=monkeypatch)
     assert bar.lines == [] and len(lens.history) == 3
 
 
 def test_verbose_false_silences_the_line_and_the_table(monkeypatch, caplog):
-    loud, silent = Own(), Own()
+    loud, silent = CustomBar(), CustomBar()
     with caplog.at_level("INFO"):
         fit(silent, verbose=False, monkeypatch=monkeypatch)
         assert "FactorLens" not in caplog.text
@@ -97,36 +97,36 @@ def test_verbose_false_silences_the_line_and_the_table(monkeypatch, caplog):
     assert "What FactorLens saw" in caplog.text
 
 
-def test_without_a_bar_the_run_goes_on(monkeypatch):
+def test_a_run_without_a_progress_bar_continues(monkeypatch):
     assert len(fit(None, monkeypatch=monkeypatch).history) == 3
 
 
-def test_a_bar_that_cannot_print_costs_nothing(monkeypatch):
-    class Rude(Own):
+def test_a_bar_that_cannot_print_does_not_disturb_the_run(monkeypatch):
+    class Failing(CustomBar):
         def print(self, *args, **_):
-            self.lines.append("asked")
+            self.lines.append("called")
             raise OSError("no terminal")
 
-    bar = Rude()
+    bar = Failing()
     assert len(fit(bar, monkeypatch=monkeypatch).history) == 3
-    assert bar.lines == ["asked"] * 6
+    assert bar.lines == ["called"] * 6
 
 
 @pytest.mark.parametrize(("first", "disabled"), [(False, False), (True, True)])
 def test_other_ranks_and_disabled_bars_print_nothing(first, disabled, monkeypatch):
-    monkeypatch.setattr(ProgressLine, "AFTER", 0.0)
-    bar = Own()
+    monkeypatch.setattr(ProgressLine, "DELAY_SECONDS", 0.0)
+    bar = CustomBar()
     bar.is_disabled = disabled
     trainer = SimpleNamespace(progress_bar_callback=bar, is_global_zero=first)
-    for expected in ([], ["looks", "done"]):
-        with ProgressLine(trainer, "looks") as line:
+    for expected in ([], ["measuring", "done"]):
+        with ProgressLine(trainer, "measuring") as line:
             time.sleep(0.05)
         line.finish(lambda: "done")
         assert bar.lines == expected
         trainer.is_global_zero, bar.is_disabled = True, False
 
 
-def test_the_closing_table_is_short_aligned_and_true(monkeypatch, caplog):
+def test_the_closing_table_is_short_aligned_and_correct(monkeypatch, caplog):
     with caplog.at_level("INFO"):
         lens = fit(None, monkeypatch=monkeypatch)
     (text,) = [r.getMessage() for r in caplog.records if "What FactorLens saw" in r.getMessage()]
@@ -134,18 +134,18 @@ def test_the_closing_table_is_short_aligned_and_true(monkeypatch, caplog):
     assert len(lines) <= 12
     assert lines[-1].startswith("FactorLens: 3 observations in ") and "of the time" in lines[-1]
     assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens/mean_alpha")}) == 1
-    seen = [o.consistency for o in lens.history]
+    values = [o.consistency for o in lens.history]
     row = next(line for line in lines if line.startswith("factorlens/consistency")).split()
-    assert row[1:] == [f"{v:.4g}" for v in (seen[0], min(seen), seen[-1])]
+    assert row[1:] == [f"{v:.4g}" for v in (values[0], min(values), values[-1])]
     assert re.search(r"first, epoch 0 +lowest, epoch \d +last, epoch 2", lines[1])
 
 
 def test_many_thresholds_leave_the_table_within_twelve_lines(monkeypatch):
     lens = fit(None, monkeypatch=monkeypatch)
-    looks = [type(o)(**{**vars(o), "required_ranks": o.required_ranks * 6}) for o in lens.history]
-    for k, look in enumerate(looks):
-        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.is_lower_bound) for i, r in enumerate(look.required_ranks))
-        looks[k] = type(look)(**{**vars(look), "required_ranks": required})
-    lines = run_table(looks).splitlines()
+    observations = [type(o)(**{**vars(o), "required_ranks": o.required_ranks * 6}) for o in lens.history]
+    for k, o in enumerate(observations):
+        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.is_lower_bound) for i, r in enumerate(o.required_ranks))
+        observations[k] = type(o)(**{**vars(o), "required_ranks": required})
+    lines = run_table(observations).splitlines()
     assert len(lines) == 10
     assert [line.split()[0] for line in lines[-2:]] == ["factorlens/effective_rank", "factorlens/mean_alpha"]

@@ -4,10 +4,17 @@ import csv
 from types import SimpleNamespace
 
 import pytest
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink
+from lightning.pytorch import loggers
+from observations import MEASUREMENTS
 
+from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import Sink
+from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
+
+
+def all_scalars(observation, prefix="factorlens"):
+    return monitored_scalars(observation, MEASUREMENTS, prefix) | other_scalars(observation, MEASUREMENTS, prefix)
 
 
 class Recorder:
@@ -16,7 +23,7 @@ class Recorder:
 
     def log_metrics(self, metrics, step=None):
         self.calls.append((dict(metrics), step))
-        metrics.clear()  # as a rude logger might
+        metrics.clear()  # some loggers change the dictionary that they are given
 
 
 class Broken:
@@ -28,7 +35,7 @@ class Broken:
 
 
 class Drawing(Recorder):
-    """A logger whose writer takes pictures and counts them."""
+    """A logger whose writer takes figures and counts them."""
 
     def __init__(self):
         super().__init__()
@@ -41,17 +48,23 @@ class Drawing(Recorder):
 
 def test_every_logger_gets_everything_at_the_step(observe):
     o, a, b = observe(), Recorder(), Recorder()
-    sink = LoggerSink([a, b])
+    sink = LoggerSink([a, b], MEASUREMENTS)
     assert isinstance(sink, Sink)
     sink.write(o)
     sink.close()
-    assert a.calls == b.calls == [(monitored_scalars(o) | other_scalars(o), o.step)]
+    assert a.calls == b.calls == [(all_scalars(o), o.step)]
+
+
+def test_without_measurements_the_default_ones_are_declared(observe):
+    o, a = observe(), Recorder()
+    LoggerSink([a]).write(o)
+    assert a.calls[0][0] == {tag: value for tag, value in all_scalars(o).items() if "12p5pct" not in tag}
 
 
 def test_prefix_reaches_the_loggers(observe):
     o, a = observe(), Recorder()
-    LoggerSink([a], prefix="student").write(o)
-    assert a.calls[0][0] == monitored_scalars(o, "student") | other_scalars(o, "student")
+    LoggerSink([a], MEASUREMENTS, prefix="student").write(o)
+    assert a.calls[0][0] == all_scalars(o, "student")
 
 
 def test_one_that_raises_keeps_no_other_from_being_written(observe):
@@ -68,13 +81,13 @@ def test_several_that_raise_are_all_named(observe):
     assert len(a.calls) == 1
 
 
-def test_a_writer_that_cannot_draw_is_left_alone(observe):
-    logger = Drawing()  # no add_custom_scalars: not a SummaryWriter
+def test_a_writer_that_is_no_summary_writer_gets_scalars_only(observe):
+    logger = Drawing()  # no add_custom_scalars
     LoggerSink([logger]).write(observe())
     assert logger.drawn == []
 
 
-def test_an_experiment_that_cannot_be_had_is_an_error_like_another(observe):
+def test_an_experiment_that_raises_is_an_error_like_another(observe):
     class Offline(Recorder):
         @property
         def experiment(self):
@@ -86,47 +99,33 @@ def test_an_experiment_that_cannot_be_had_is_an_error_like_another(observe):
     assert len(after.calls) == 1
 
 
-def test_bad_prefix_is_refused_at_once():
+def test_a_wrong_prefix_is_refused_at_once():
     with pytest.raises(ValueError, match="prefix"):
         LoggerSink([], prefix="a/b")
 
 
-class OldMlflow:
-    """The client of MLflow before 2.14, whose pictures have no step."""
-
-    def __init__(self):
-        self.files = {}
-
-    def log_batch(self, run_id, metrics):
-        raise AssertionError("scalars go through the logger")
-
-    def log_image(self, run_id, image, artifact_file):
-        self.files[run_id, artifact_file] = image.shape
-
-    def log_text(self, run_id, text, artifact_file):
-        self.files[run_id, artifact_file] = text
+def test_loggers_without_figures_are_named_in_one_sentence(observe):
+    sentences = []
+    sink = LoggerSink([Recorder(), Broken(), Recorder()], MEASUREMENTS, notify=sentences.append)
+    for epoch in (0, 1):
+        with pytest.raises(OSError, match="disk full"):
+            sink.write(observe(epoch))
+    (sentence,) = sentences
+    assert sentence.startswith("FactorLens: Recorder cannot show figures and gets all numbers.")
 
 
-def test_an_old_mlflow_gets_a_file_a_step(observe):
-    logger = Recorder()
-    logger.experiment, logger.run_id, logger._prefix = OldMlflow(), "abc", "mine"
-    sink = LoggerSink([logger], figures_every_n=2)
-    sink.write(observe(0))
-    sink.write(observe(1))
-    sink.close()
-    names = [name for run, name in logger.experiment.files if run == "abc"]
-    assert [n for n in names if "2_rank_curve" in n] == [
-        f"mine-factorlens_figures/2_rank_curve/step_{step:07d}.png" for step in (7, 107)
-    ]
-    assert {n for n in names if n.endswith(".md")} == {"mine-factorlens/how_to_read.md", "mine-factorlens/result.md"}
+def test_without_figures_there_is_no_sentence_about_them(observe):
+    sentences = []
+    options = TensorBoardOptions(figures_every_n=0)
+    LoggerSink([Recorder()], MEASUREMENTS, options=options, notify=sentences.append).write(observe())
+    assert sentences == []
 
 
 def test_lightnings_csv_logger(observe, tmp_path):
-    loggers = pytest.importorskip("lightning.pytorch.loggers")
     logger, o = loggers.CSVLogger(tmp_path), observe()
-    LoggerSink([logger]).write(o)
+    LoggerSink([logger], MEASUREMENTS).write(o)
     logger.save()
     with open(logger.experiment.metrics_file_path) as file:
         (row,) = csv.DictReader(file)
     assert int(row.pop("step")) == o.step
-    assert {tag: float(value) for tag, value in row.items()} == pytest.approx(monitored_scalars(o) | other_scalars(o))
+    assert {tag: float(value) for tag, value in row.items()} == pytest.approx(all_scalars(o))

@@ -1,4 +1,4 @@
-"""The stopping callback inside a real Trainer, after the lens and before the checkpoint."""
+"""LabelFreeStopping in a real Trainer, between FactorLensCallback and ModelCheckpoint."""
 
 import json
 import logging
@@ -12,50 +12,48 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from tests.test_callback import Net, Snapshot, loaders, scalars, train
 from torch.optim import lr_scheduler as schedules
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import (
     AfterAnnealing,
     AnyOf,
-    Decision,
     Maximize,
     OnMetric,
     Patience,
-    Rule,
     Smoothing,
     epoch_infos,
     replay,
 )
-from tests import test_callback
+from tests.callbacks import test_factorlens_callback as test_callback
+from tests.callbacks.test_factorlens_callback import Net, Snapshot, loaders, scalars, train
 
-SIGNAL = "factorlens/consistency"
+MONITOR = "factorlens/consistency"
 
 
 def lens(**options):
-    return test_callback.lens(**{"figures_every_n": 0, "alpha": False, "ranks": (1, 2), **options})
+    return test_callback.lens(**{"figures_every_n": 0, "fit_power_law": False, "ranks": (1, 2), **options})
 
 
 def keeper(tmp_path, **options):
     return ModelCheckpoint(tmp_path, "{epoch}", monitor="factorlens/stop_score", mode="min", **options)
 
 
-class Rates(Callback):
-    """What the lens measured and the rate at the end of every epoch, on this rank."""
+class Recorder(Callback):
+    """Records the monitored metric and the learning rate of every epoch on this rank."""
 
     def __init__(self):
-        self.rates, self.series, self.scores = [], [], []
+        self.rates, self.series = [], []
 
     def on_train_epoch_start(self, trainer, pl_module):
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.series.append(float(trainer.callback_metrics[SIGNAL]))
+        self.series.append(float(trainer.callback_metrics[MONITOR]))
 
 
 class Scheduled(Net):
-    """The given scheduler, stepped every epoch or every batch."""
+    """A network with the given scheduler, stepped every ``frequency`` epochs or batches."""
 
     def __init__(self, make, interval="epoch", frequency=1):
         super().__init__()
@@ -70,50 +68,50 @@ RULE = Patience(2)
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
-def test_it_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, first, caplog):
-    seen, keep, stop = Rates(), keeper(tmp_path / "kept"), LabelFreeStopping(rule=RULE, mode="stop")
+def test_training_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, first, caplog):
+    recorder, keep, stop = Recorder(), keeper(tmp_path / "kept"), LabelFreeStopping(rule=RULE, mode="stop")
     logging.getLogger("lightning.pytorch").propagate = True
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
-        callbacks = [keep, lens(), seen, stop] if first else [keep, stop, seen, lens()]
+        callbacks = [keep, lens(), recorder, stop] if first else [keep, stop, recorder, lens()]
         trainer, _ = train(tmp_path, *callbacks, epochs=30, enable_checkpointing=True)
-    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]  # without the look before training
-    verdicts = replay(RULE, points)
-    expected = [v.stop for v in verdicts].index(True) + 1
+    points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]  # without the measurement before training
+    decisions = replay(RULE, points)
+    expected = [d.stop for d in decisions].index(True) + 1
     assert trainer.current_epoch == expected == len(points) < 30
     assert stop.stopped_epoch == expected - 1
-    assert keep.best_model_path.endswith(f"epoch={verdicts[-1].best_epoch - 1}.ckpt")
-    assert scalars(tmp_path)["factorlens/stop_best_epoch"][-1][1] == verdicts[-1].best_epoch
-    assert [v for _, v in scalars(tmp_path)["factorlens/should_stop"]] == [float(v.stop) for v in verdicts]
+    assert keep.best_model_path.endswith(f"epoch={decisions[-1].best_epoch - 1}.ckpt")
+    assert scalars(tmp_path)["factorlens/stop_best_epoch"][-1][1] == decisions[-1].best_epoch
+    assert [v for _, v in scalars(tmp_path)["factorlens/should_stop"]] == [float(d.stop) for d in decisions]
     assert [s for s, _ in scalars(tmp_path)["factorlens/stop_score"]] == [4 * e - 1 for e in range(1, expected + 1)]
-    assert caplog.text.count("LabelFreeStopping stops training: factorlens/consistency: no look has come below") == 1
+    assert caplog.text.count("LabelFreeStopping stops training: factorlens/consistency: no value below") == 1
 
 
 def test_the_score_falls_at_every_new_best_and_only_there(tmp_path):
     train(tmp_path, lens(), LabelFreeStopping(rule=RULE), epochs=14)
     found = scalars(tmp_path)
-    series, scores = ([v for _, v in found[t]] for t in (SIGNAL, "factorlens/stop_score"))
-    bests = [v.best_epoch for v in replay(RULE, series[1:])]
+    series, scores = ([v for _, v in found[t]] for t in (MONITOR, "factorlens/stop_score"))
+    bests = [d.best_epoch for d in replay(RULE, series[1:])]
     assert len(set(bests)) > 1
     for t, (best, score) in enumerate(zip(bests, scores)):
         assert (score < min(scores[:t], default=0.0)) == (best == t + 1)
 
 
-def test_advice_changes_nothing_and_is_given_once(tmp_path, caplog):
-    alone, watched = Snapshot(), Snapshot()
+def test_advice_changes_nothing_and_is_reported_once(tmp_path, caplog):
+    alone, observed = Snapshot(), Snapshot()
     train(tmp_path / "a", alone, epochs=8)
     logging.getLogger("lightning.pytorch").propagate = True
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
-        trainer, _ = train(tmp_path / "b", LabelFreeStopping(rule=Patience(1)), lens(), watched, epochs=8)
+        trainer, _ = train(tmp_path / "b", LabelFreeStopping(rule=Patience(1)), lens(), observed, epochs=8)
     assert trainer.current_epoch == 8
-    assert all(torch.equal(v, watched.weights[k]) for k, v in alone.weights.items())
+    assert all(torch.equal(v, observed.weights[k]) for k, v in alone.weights.items())
     assert all(
-        torch.equal(v, watched.optimizer["state"][k][n])
+        torch.equal(v, observed.optimizer["state"][k][n])
         for k, s in alone.optimizer["state"].items()
         for n, v in s.items()
     )
-    assert torch.equal(alone.random[0], watched.random[0])
+    assert torch.equal(alone.random[0], observed.random[0])
     assert sum(v for _, v in scalars(tmp_path / "b")["factorlens/should_stop"]) > 1
-    assert caplog.text.count("LabelFreeStopping would stop: factorlens/consistency: no look has come below") == 1
+    assert caplog.text.count("LabelFreeStopping would stop: factorlens/consistency: no value below") == 1
 
 
 def resume(tmp_path, path, *callbacks, epochs):
@@ -127,31 +125,38 @@ def resume(tmp_path, path, *callbacks, epochs):
 
 
 def ordered():
-    """Loaders without a shuffle: a resumed run then sees the same batches."""
+    """Loaders without shuffling, so that a resumed run gets the same batches."""
     from torch.utils.data import DataLoader
 
     first, second = loaders()
     return DataLoader(first.dataset, 16), second
 
 
-class Still(Net):
-    """Without dropout: nothing in training is drawn."""
+class Deterministic(Net):
+    """The network without dropout, so that training draws no random numbers."""
 
     def __init__(self):
         super().__init__()
         self.drop = torch.nn.Identity()
 
 
-@pytest.mark.parametrize("after_the_look", [True, False], ids=["after-the-look", "before-the-look"])
-def test_a_resumed_stop_equals_an_uninterrupted_one(tmp_path, monkeypatch, after_the_look):
-    monkeypatch.setattr(sys.modules[__name__], "Net", Still)
+@pytest.mark.parametrize("after_measurement", [True, False], ids=["after-measurement", "before-measurement"])
+def test_a_resumed_stop_equals_an_uninterrupted_one(tmp_path, monkeypatch, after_measurement):
+    monkeypatch.setattr(sys.modules[__name__], "Net", Deterministic)
     rule = AfterAnnealing(Patience(3, smoothing=Smoothing(3, 0.5)))
     whole = LabelFreeStopping(rule=rule, mode="stop")
-    kept = {"every_n_epochs": 1, "save_on_train_epoch_end": True} if after_the_look else {"every_n_train_steps": 4}
+    kept = {"every_n_epochs": 1, "save_on_train_epoch_end": True} if after_measurement else {"every_n_train_steps": 4}
     keep = ModelCheckpoint(tmp_path / "kept", "{epoch}", save_top_k=-1, **kept)
     torch.manual_seed(3)
     trainer, _ = train(
-        tmp_path / "a", lens(), whole, keep, epochs=40, module=Still(), data=ordered(), enable_checkpointing=True
+        tmp_path / "a",
+        lens(),
+        whole,
+        keep,
+        epochs=40,
+        module=Deterministic(),
+        data=ordered(),
+        enable_checkpointing=True,
     )
     assert 5 <= trainer.current_epoch < 40
     for cut in (1, trainer.current_epoch - 3, trainer.current_epoch - 1):
@@ -161,96 +166,69 @@ def test_a_resumed_stop_equals_an_uninterrupted_one(tmp_path, monkeypatch, after
         again = LabelFreeStopping(rule=rule, mode="stop")
         resumed = resume(tmp_path / f"b{cut}", path, again, lens(), epochs=40)
         assert resumed.current_epoch == trainer.current_epoch
-        assert again.verdict == whole.verdict
+        assert again.decision == whole.decision
         assert again.state_dict() == whole.state_dict()
 
 
-def test_a_resume_with_another_rule_says_so_and_begins_anew():
+def test_a_resume_with_another_rule_warns_and_starts_anew():
     old, new = LabelFreeStopping(rule=Patience(2)), LabelFreeStopping(rule=Patience(3))
-    with pytest.warns(UserWarning, match=r"the checkpoint's rule was .*Patience\(patience=2.*it begins anew"):
+    with pytest.warns(UserWarning, match=r"the checkpoint's rule was .*Patience\(patience=2.*it starts anew"):
         new.load_state_dict(old.state_dict())
 
 
 def test_the_stop_waits_for_min_epochs_and_min_steps(tmp_path):
     stop = lambda: LabelFreeStopping(rule=Patience(1), mode="stop")  # noqa: E731
     early, _ = train(tmp_path / "a", lens(), stop(), epochs=30)
-    points = [value for _, value in scalars(tmp_path / "a")[SIGNAL]][1:]
-    assert early.current_epoch == [v.stop for v in replay(Patience(1), points)].index(True) + 1
+    points = [value for _, value in scalars(tmp_path / "a")[MONITOR]][1:]
+    assert early.current_epoch == [d.stop for d in replay(Patience(1), points)].index(True) + 1
     for name, options in (("b", {"min_epochs": 9}), ("c", {"min_steps": 36})):
         trainer, _ = train(tmp_path / name, lens(), stop(), epochs=30, **options)
-        points = [value for _, value in scalars(tmp_path / name)[SIGNAL]][1:]
-        stops = [v.stop for v in replay(Patience(1), points)]
+        points = [value for _, value in scalars(tmp_path / name)[MONITOR]][1:]
+        stops = [d.stop for d in replay(Patience(1), points)]
         assert early.current_epoch < 9 <= trainer.current_epoch == stops.index(True, 8) + 1  # not latched before
 
 
-def test_epochs_without_a_look_are_no_verdict(tmp_path):
-    rule = Maximize(Patience(2))  # this signal keeps falling
+def test_epochs_without_a_measurement_give_no_decision(tmp_path):
+    rule = Maximize(Patience(2))  # the metric keeps falling
     stop = LabelFreeStopping(rule=rule, mode="stop")
     trainer, _ = train(tmp_path, stop, lens(every_n_epochs=3), epochs=60)
-    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
-    verdicts = replay(rule, points, epoch_infos(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
-    assert trainer.current_epoch == 3 * ([v.stop for v in verdicts].index(True) + 1) < 60
-    assert stop.verdict.best_epoch == verdicts[-1].best_epoch
+    points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]
+    decisions = replay(rule, points, epoch_infos(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
+    assert trainer.current_epoch == 3 * ([d.stop for d in decisions].index(True) + 1) < 60
+    assert stop.decision.best_epoch == decisions[-1].best_epoch
     assert len(scalars(tmp_path)["factorlens/stop_score"]) == len(points)
 
 
-def test_a_failing_lens_gives_no_verdict(tmp_path, monkeypatch):
+def test_a_failing_measurement_gives_no_decision(tmp_path, monkeypatch):
     callback, stop = lens(), LabelFreeStopping(rule=Patience(1), mode="stop")
 
-    class Sabotage(Callback):
+    class FailFromSecondEpoch(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 1:
                 monkeypatch.setattr(callback.lens, "observe", lambda *_: 1 / 0)
 
     with pytest.warns(UserWarning, match="could not look"):
-        trainer, _ = train(tmp_path, callback, stop, Sabotage(), epochs=5)
+        trainer, _ = train(tmp_path, callback, stop, FailFromSecondEpoch(), epochs=5)
     assert trainer.current_epoch == 5
-    assert stop.verdict.best_epoch == 1
+    assert stop.decision.best_epoch == 1
 
 
-def test_it_divides_the_rates_instead(tmp_path):
-    seen, rule = Rates(), Patience(1)
+def test_mode_lr_scales_the_rates_instead(tmp_path):
+    recorder, rule = Recorder(), Patience(1)
     stop = LabelFreeStopping(rule=rule, mode="lr", factor=0.5, min_lr=3e-3, cooldown=2)
-    trainer, _ = train(tmp_path, lens(), stop, seen, epochs=25)
+    trainer, _ = train(tmp_path, lens(), stop, recorder, epochs=25)
     assert trainer.current_epoch == 25
-    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
+    points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]
     rates, rate, state, rest = [], 1e-2, rule.start(), 0
-    for value, look in zip(points, epoch_infos(25)):
+    for value, info in zip(points, epoch_infos(25)):
         rates.append(rate)
-        state, verdict = rule.step(state, value, look)
+        state, decision = rule.step(state, value, info)
         if rest:
             rest -= 1
-        elif verdict.stop and rate > 3e-3:
+        elif decision.stop and rate > 3e-3:
             rate, state, rest = max(rate * 0.5, 3e-3), rule.start(), 2
-    assert seen.rates == pytest.approx(rates)
+    assert recorder.rates == pytest.approx(rates)
     assert rates[-1] == 3e-3 and len(set(rates)) == 3
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda o: schedules.LambdaLR(o, lambda e: 0.9**e),
-        lambda o: schedules.ExponentialLR(o, 0.9),
-        lambda o: schedules.SequentialLR(
-            o, [schedules.LinearLR(o, 0.5, total_iters=2), schedules.CosineAnnealingLR(o, 20)], [2]
-        ),
-    ],
-    ids=["lambda", "exponential", "warm-up-cosine"],
-)
-def test_a_divided_rate_stays_divided_under_a_scheduler(tmp_path, make):
-    plain, divided = Rates(), Rates()
-    train(tmp_path / "a", lens(), plain, epochs=8, module=Scheduled(make))
-
-    class AfterFour(Rule):
-        def start(self):
-            return {}
-
-        def step(self, state, value, look):
-            return state, Decision(look.epoch == 4, look.epoch, value, "told to")
-
-    stop = LabelFreeStopping(rule=AfterFour(), mode="lr")
-    train(tmp_path / "b", lens(), stop, divided, epochs=8, module=Scheduled(make))
-    assert divided.rates == pytest.approx([r * (0.1 if i > 3 else 1) for i, r in enumerate(plain.rates)])
 
 
 @pytest.mark.parametrize("interval", ["epoch", "step"])
@@ -263,82 +241,37 @@ def test_an_annealed_rate_is_awaited_as_planned(tmp_path, interval):
     trainer, _ = train(tmp_path, lens(), stop, epochs=epochs, module=module)
     cosine = [0.5 * (1 + math.cos(math.pi * t / steps)) for t in range(steps)]
     ends = cosine if interval == "epoch" else cosine[3::4]  # the rate of each epoch's last batch
-    first = next(e for e, share in enumerate(ends, 1) if share <= 0.2)
-    points = [value for _, value in scalars(tmp_path)[SIGNAL]][1:]
-    verdicts = replay(rule, points, epoch_infos(epochs, [0.02 * r for r in ends])[: len(points)])
+    first = next(e for e, fraction in enumerate(ends, 1) if fraction <= 0.2)
+    points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]
+    decisions = replay(rule, points, epoch_infos(epochs, [0.02 * r for r in ends])[: len(points)])
     assert trainer.current_epoch > first
-    assert not any(v.stop for v in verdicts[:-1])
-    assert stop.verdict.reason == verdicts[-1].reason
+    assert not any(d.stop for d in decisions[:-1])
+    assert stop.decision.reason == decisions[-1].reason
     bests = [v for _, v in scalars(tmp_path)["factorlens/stop_best_epoch"]]
     assert bests[: first - 1] == list(range(1, first))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"accumulate_grad_batches": 2},
-        {"max_epochs": -1, "max_steps": 20},
-        {"max_steps": 12, "accumulate_grad_batches": 2},
-        {"limit_train_batches": 3},
-    ],
-    ids=str,
-)
-@pytest.mark.parametrize(("interval", "frequency"), [("epoch", 1), ("epoch", 2), ("step", 1), ("step", 3)])
-def test_the_lowest_rate_ahead_is_that_of_the_batches_to_come(tmp_path, interval, frequency, options):
-    module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, 7), interval, frequency)
-    stop, rates, ahead = LabelFreeStopping(rule=Patience(1)), [], []
-
-    class Batches(Callback):
-        def on_train_epoch_start(self, trainer, pl_module):
-            rates.append([])
-
-        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-            rates[-1].append(trainer.optimizers[0].param_groups[0]["lr"])
-
-        def on_train_epoch_end(self, trainer, pl_module):
-            ahead.append(stop._ahead)
-            assert stop._rate == rates[-1][-1]
-
-    train(tmp_path, lens(every_n_epochs=99), stop, Batches(), epochs=5, module=module, **options)
-    assert len(ahead) >= 5
-    last = [epoch[-1] for epoch in rates]
-    expected = [min(min(epoch) for epoch in ([now], *rates[e:])) for e, now in enumerate(last, 1)]
-    assert [min(now, planned) for now, planned in zip(last, ahead)] == pytest.approx(expected)
-
-
-def test_nobody_tells_the_rates_of_a_plateau_or_of_a_run_without_end(tmp_path):
-    for name, module, options in (
-        ("a", Net(schedule=SIGNAL), {}),
-        ("b", Scheduled(lambda o: schedules.StepLR(o, 2)), {"max_epochs": -1, "max_time": {"seconds": 1}}),
-        ("c", Net(), {}),
-    ):
-        stop = LabelFreeStopping(rule=Patience(1))
-        train(tmp_path / name, lens(), stop, module=module, **{"epochs": 2, **options})
-        assert stop._ahead is None
-        assert stop._rate > 0
-
-
-def test_several_signals_and_two_instances(tmp_path):
+def test_several_metrics_and_two_instances(tmp_path):
     one = LabelFreeStopping(rule=AnyOf([Patience(9), OnMetric(Patience(9), "factorlens/effective_rank")]))
-    two = LabelFreeStopping("factorlens/rmse/rank_2", rule=Patience(9), name="rmse")
+    two = LabelFreeStopping(monitor="factorlens/rmse/rank_2", rule=Patience(9), tag_name="rmse")
     train(tmp_path, one, lens(), two, epochs=2)
-    assert {"factorlens/stop_score", "factorlens/rmse_score"} <= scalars(tmp_path).keys()
+    assert {"factorlens/stop_score", "factorlens/rmse_score", "factorlens/should_rmse"} <= scalars(tmp_path).keys()
 
 
-def test_what_cannot_work_fails_before_training(tmp_path):
+def test_a_misconfiguration_fails_before_training(tmp_path):
     def fails(match, *callbacks, module=None):
         with pytest.raises(MisconfigurationException, match=match):
             train(tmp_path, *callbacks, module=module)
 
-    fails(r"needs a FactorLensCallback with prefix 'factorlens'.*none at all", LabelFreeStopping())
-    fails("prefix 'factorlens'.*there are: 'other'", lens(prefix="other"), LabelFreeStopping())
+    fails(r"needs a FactorLensCallback with prefix 'factorlens'.*found prefixes: none", LabelFreeStopping())
+    fails("prefix 'factorlens'.*found prefixes: 'other'", lens(prefix="other"), LabelFreeStopping())
     known = "no such value; there are: .*factorlens/consistency"
-    fails(rf"LabelFreeStopping\(signal='factorlens/loss'\).*{known}", LabelFreeStopping("factorlens/loss"), lens())
+    absent = LabelFreeStopping(monitor="factorlens/loss")
+    fails(rf"LabelFreeStopping\(monitor='factorlens/loss'\).*{known}", absent, lens())
     rule = OnMetric(Patience(), "factorlens/loss")
     fails("FactorLens logs no 'factorlens/loss'; there are: .*consistency", LabelFreeStopping(rule=rule), lens())
     module = Scheduled(lambda o: schedules.OneCycleLR(o, 0.1, total_steps=100), "step")
-    fails("cannot divide the rates of OneCycleLR", LabelFreeStopping(mode="lr"), lens(), module=module)
+    fails("cannot scale the learning rates of OneCycleLR", LabelFreeStopping(mode="lr"), lens(), module=module)
     late = ModelCheckpoint(tmp_path, monitor="factorlens/stop_score", save_on_train_epoch_end=False)
     with pytest.raises(MisconfigurationException, match="pass save_on_train_epoch_end=True"):
         train(tmp_path, lens(), LabelFreeStopping(), late, enable_checkpointing=True)
@@ -347,7 +280,7 @@ def test_what_cannot_work_fails_before_training(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"signal": "loss"}, "signal: must be a tag such as 'factorlens/consistency', found 'loss'"),
+        ({"monitor": "loss"}, "monitor: must be a tag such as 'factorlens/consistency', found 'loss'"),
         ({"rule": "patience"}, r"rule: must be a rule such as Patience\(\) or None for the default, found 'patience'"),
         ({"mode": "warn"}, "mode: found 'warn', allowed are 'advise', 'stop', 'lr'"),
         ({"factor": 1.0}, r"factor: must be a number between 0 and 1, found 1\.0"),
@@ -357,7 +290,7 @@ def test_what_cannot_work_fails_before_training(tmp_path):
     ],
     ids=str,
 )
-def test_wrong_arguments_are_named(options, message):
+def test_an_error_names_the_wrong_argument(options, message):
     with pytest.raises(ValueError, match=message):
         LabelFreeStopping(**options)
 
@@ -370,7 +303,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
-from lightning_factorlens.stopping import Maximise, Patience
+from lightning_factorlens.stopping import Maximize, Patience
 
 out = sys.argv[1]
 warnings.simplefilter("ignore")
@@ -396,12 +329,12 @@ class Net(LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)]
 
 
-class Tell(Callback):
+class Report(Callback):
     def __init__(self):
         self.series, self.rates = [], []
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.series.append(lower.verdict.score if lower.verdict else None)
+        self.series.append(lower.decision.score if lower.decision else None)
         self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     def on_train_end(self, trainer, pl_module):
@@ -414,21 +347,21 @@ class Tell(Callback):
 
 g = torch.Generator().manual_seed(0)
 data = TensorDataset(torch.rand(64, 1, 8, 8, generator=g), torch.randint(0, 3, (64,), generator=g))
-lens = FactorLensCallback(probe_size=32, ranks=(1, 2), alpha=False, figures_every_n=0, verbose=False)
-stop = LabelFreeStopping(rule=Maximise(Patience(3)), mode="stop", verbose=False)
-lower = LabelFreeStopping(rule=Maximise(Patience(2)), mode="lr", factor=0.5, name="lower", verbose=False)
+lens = make_callback(probe_size=32, ranks=(1, 2), fit_power_law=False, figures_every_n=0, verbose=False)
+stop = LabelFreeStopping(rule=Maximize(Patience(3)), mode="stop", verbose=False)
+lower = LabelFreeStopping(rule=Maximize(Patience(2)), mode="lr", factor=0.5, tag_name="lower", verbose=False)
 keep = ModelCheckpoint(out, "{epoch}", monitor="factorlens/stop_score", mode="min", save_on_train_epoch_end=True)
 if __name__ == "__main__":
     torch.manual_seed(0)
     trainer = Trainer(
-        max_epochs=20, accelerator="cpu", devices=2, strategy="ddp", callbacks=[keep, stop, lower, lens, Tell()],
+        max_epochs=20, accelerator="cpu", devices=2, strategy="ddp", callbacks=[keep, stop, lower, lens, Report()],
         logger=False, enable_progress_bar=False, enable_model_summary=False,
     )
     trainer.fit(Net(), DataLoader(data, 8), DataLoader(data, 8))
 """
 
 
-def test_two_processes_stop_at_once_and_lower_the_same_rates(tmp_path):
+def test_two_processes_stop_together_and_scale_the_same_rates(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(DDP)
     run = subprocess.run([sys.executable, script, tmp_path], timeout=240, capture_output=True, text=True)
@@ -450,7 +383,7 @@ stopping:
   mode: lr
   min_lr: 0.001
   rule:
-    class_path: lightning_factorlens.stopping.AwaitAnneal
+    class_path: lightning_factorlens.stopping.AfterAnnealing
     init_args:
       floor: 0.05
       rule:

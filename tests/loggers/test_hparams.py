@@ -1,14 +1,25 @@
-"""One row a run: the user's hyperparameters, and the last value of the lens's summaries."""
+"""One row for each run: the user's hyperparameters, and the last values of the summary scalars."""
 
+import numpy as np
 import pytest
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink, logger_prefix
+import torch
+from lightning.pytorch import Trainer, loggers
+from models import Classifier
+from observations import MEASUREMENTS, RANKS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
+from lightning_factorlens.config import TensorBoardOptions
+from lightning_factorlens.loggers.base import logger_prefix
 from lightning_factorlens.loggers.hparams import flatten_params, table_columns, write_hparams
+from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
+from lightning_factorlens.measurements import RankAtError, ReconstructionError
 
-loggers = pytest.importorskip("lightning.pytorch.loggers")
+NO_FIGURES = TensorBoardOptions(figures_every_n=0)
 
 
 def described(folder):
@@ -26,14 +37,14 @@ def described(folder):
 @pytest.mark.parametrize("prefix", ["", "run.a"])
 def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
     logger, o = loggers.TensorBoardLogger(tmp_path, prefix=prefix), observe()
-    columns = table_columns(o.curves["total"].ranks, [r.tau for r in o.required_ranks])
+    columns = table_columns(MEASUREMENTS, RANKS)
     params = {"lr": 0.1, "depth": 3, "optimizer": {"name": "adam", "betas": (0.9, 0.99)}, "none": None}
     assert write_hparams(logger, params, columns, logger_prefix(logger))
-    logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to take the columns away
-    LoggerSink([logger], figures_every_n=0).write(o)
+    logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to remove the columns
+    LoggerSink([logger], MEASUREMENTS, options=NO_FIGURES).write(o)
     logger.experiment.close()
     tags, values = described(logger.log_dir)
-    assert set(columns) <= set(monitored_scalars(o) | other_scalars(o))
+    assert set(columns) <= set(monitored_scalars(o, MEASUREMENTS) | other_scalars(o, MEASUREMENTS))
     before = f"{prefix}-" if prefix else ""
     assert tags == [before + tag for tag in [*columns, "hp_metric"]]
     assert values == {"lr": 0.1, "depth": 3, "optimizer/name": "adam", "optimizer/betas": "(0.9, 0.99)", "none": "None"}
@@ -41,45 +52,39 @@ def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
     assert set(tags) <= set(scalars.Tags()["scalars"])
 
 
-def test_a_table_of_the_users_own_is_left_to_him(tmp_path):
+def test_a_logger_without_hp_metric_or_of_another_kind_gets_no_table(tmp_path):
     assert not write_hparams(loggers.TensorBoardLogger(tmp_path, default_hp_metric=False), {"a": 1}, ["x"])
     assert not write_hparams(loggers.CSVLogger(tmp_path), {"a": 1}, ["x"])
 
 
-def test_columns_follow_ranks_and_taus():
-    columns = table_columns((1, 4, 64), (0.125,), "student")
+def test_columns_follow_ranks_and_thresholds():
+    columns = table_columns([RankAtError((0.125,)), ReconstructionError()], (1, 4, 64), "student")
     assert "student/rel_error/rank_4" in columns
     assert "student/rank_at_12p5pct" in columns
 
 
-def test_plain_values():
+def test_parameters_become_one_level_of_plain_values():
     assert flatten_params({"a": {"b": {"c": 1}}, "flag": True, "x": [1]}) == {"a/b/c": 1, "flag": True, "x": "[1]"}
 
 
-def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
-    import numpy as np
-    import torch
-    from lightning.pytorch import Trainer
-    from models import Classifier
-    from torch import nn
-    from torch.utils.data import DataLoader, TensorDataset
+class Model(Classifier):
+    def __init__(self, width=5):
+        super().__init__()
+        self.save_hyperparameters()
+        self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
 
-    from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+    def forward(self, x):
+        return self.net(x)
 
-    class Model(Classifier):
-        def __init__(self, width=5):
-            super().__init__()
-            self.save_hyperparameters()
-            self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
 
-        def forward(self, x):
-            return self.net(x)
-
+def test_a_training_run_leaves_table_projector_reports_and_charts(tmp_path):
     torch.manual_seed(0)
     loader = DataLoader(TensorDataset(torch.rand(24, 1, 8, 8), torch.randint(3, (24,))), 12)
-    logger, lens = loggers.TensorBoardLogger(tmp_path), FactorLensCallback(ranks=(1, 2, 4), verbose=False)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
-    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=logger, callbacks=[lens, LabelFreeStopping()], **quiet)
+    logger = loggers.TensorBoardLogger(tmp_path)
+    callback = FactorLensCallback(lens=LensOptions(ranks=(1, 2, 4)), verbose=False)
+    silent = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    callbacks = [callback, LabelFreeStopping()]
+    trainer = Trainer(max_epochs=1, accelerator="cpu", logger=logger, callbacks=callbacks, **silent)
     trainer.fit(Model(), loader, loader)
     logger.experiment.close()
 
@@ -89,9 +94,9 @@ def test_a_run_of_lightnings_leaves_table_projector_cards_and_charts(tmp_path):
     accumulator = EventAccumulator(logger.log_dir).Reload()
     (layout,) = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
     assert b"factorlens/stop_score$" in layout
-    (card,) = accumulator.Tensors("factorlens/how_to_read/text_summary")
-    assert b"How to read this" in card.tensor_proto.string_val[0]
-    assert accumulator.Tensors("factorlens/result/text_summary")[0].step == lens.observation.step
+    (guide,) = accumulator.Tensors("factorlens/how_to_read/text_summary")
+    assert b"How to read this" in guide.tensor_proto.string_val[0]
+    assert accumulator.Tensors("factorlens/result/text_summary")[0].step == callback.observation.step
     (tsv,) = (tmp_path / "lightning_logs/version_0").rglob("tensors.tsv")
-    F = lens.observation.factorization.F[1].T.numpy()
+    F = callback.observation.factorization.F[1].T.numpy()
     np.testing.assert_array_equal(np.loadtxt(tsv, delimiter="\t", dtype=np.float32), F)

@@ -1,0 +1,160 @@
+"""The iterations of one stage: the best iterate of every group is kept, and converged groups are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.factorization.cuda_graphs import GraphedStep
+from lightning_factorlens.factorization.groups import ComponentGroups
+from lightning_factorlens.factorization.problem import CoupledProblem
+from lightning_factorlens.factorization.solver import Solver
+from lightning_factorlens.factorization.state import Stage, State
+
+#: A group has converged after so many iterations in a row below the tolerance.
+PATIENCE = 2
+#: Minimum of a stage's ``max_iter`` for which its step is recorded as a CUDA graph.
+GRAPH_MIN_ITER = 30
+#: Iterations between two convergence checks on an accelerator, where each check makes the host wait for the device.
+CHECK_EVERY = 8
+
+Step = Callable[[ComponentGroups, State], State]
+
+
+@dataclass
+class StageResult:
+    """The result of one stage.
+
+    Attributes:
+        groups: The groups of components.
+        F: The best iterate of every group, shape (R, N).
+        objective: Its objective for each group, shape (groups,), float64.
+        history: For each group the objective after every iteration.
+        state: The last state, if it has every group; None if converged groups were left out.
+        converged: Whether every group converged.
+    """
+
+    groups: ComponentGroups
+    F: Tensor
+    objective: Tensor
+    history: list[list[float]]
+    state: State | None
+    converged: bool
+
+    def best_initializations(self, n_init: int) -> StageResult:
+        """Returns the result with only the best of the ``n_init`` initializations of each rank."""
+        if n_init == 1:
+            return self
+        best = self.objective.view(-1, n_init).argsort(dim=1, stable=True)[:, 0].tolist()
+        keep = [rank * n_init + position for rank, position in enumerate(best)]
+        index = self.groups.rows(keep).to(self.F.device)
+        return StageResult(
+            groups=ComponentGroups(tuple(self.groups.sizes[k] for k in keep)),
+            F=self.F[index],
+            objective=self.objective[keep],
+            history=[self.history[k] for k in keep],
+            state=None if self.state is None else self.state.select(self.groups, keep),
+            converged=self.converged,
+        )
+
+
+class _Progress:
+    """What is kept of the iterations of a stage.
+
+    Args:
+        groups: All groups of the stage.
+        state: The initial state.
+    """
+
+    def __init__(self, groups: ComponentGroups, state: State) -> None:
+        self.groups = groups
+        self.device = state.F.device
+        self.best_F = state.F.clone()
+        self.best = torch.full_like(state.objective, torch.inf)
+        self.n_unchanged = torch.zeros_like(self.best, dtype=torch.long)
+        self._recorded: list[tuple[list[int], Tensor]] = []
+        self._activate(list(range(len(groups))))
+
+    def _activate(self, active: list[int]) -> None:
+        self.active = active
+        self.active_groups = ComponentGroups(tuple(self.groups.sizes[k] for k in active))
+        self._rows = self.groups.rows(active).to(self.device)
+        self._index = torch.tensor(active, device=self.device)
+
+    def record(self, previous: Tensor, state: State, tol: float) -> None:
+        """Records a state of the active groups and the objective before it; nothing here waits for the device."""
+        best = self.best[self._index]
+        improved = state.objective <= best
+        self.best[self._index] = torch.where(improved, state.objective, best)
+        is_better_row = self.active_groups.expand(improved)
+        self.best_F[self._rows] = torch.where(is_better_row, state.F, self.best_F[self._rows])
+        self._recorded.append((self.active, state.objective))
+        unchanged = (previous - state.objective).abs() <= tol * state.objective
+        self.n_unchanged = torch.where(unchanged, self.n_unchanged + 1, 0)
+
+    def moving(self) -> list[int]:
+        """Returns the positions, among the active groups, of those that have not converged."""
+        return torch.nonzero(self.n_unchanged < PATIENCE).flatten().tolist()
+
+    def keep(self, positions: Sequence[int]) -> None:
+        """Leaves out all active groups but those at ``positions``."""
+        self.n_unchanged = self.n_unchanged[list(positions)]
+        self._activate([self.active[position] for position in positions])
+
+    def history(self) -> list[list[float]]:
+        """Returns for each group the objective after every iteration."""
+        history: list[list[float]] = [[] for _ in self.groups.sizes]
+        values = iter(torch.cat([objective for _, objective in self._recorded]).tolist())
+        for active, _ in self._recorded:
+            for k in active:
+                history[k].append(next(values))
+        return history
+
+
+def run_stage(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, solver: Solver, stage: Stage) -> StageResult:
+    """Iterates until every group has converged or the stage's maximum number of iterations is reached.
+
+    Args:
+        problem: The problem of the stage.
+        groups: One group for each rank and initialization.
+        F: The initial sample factors, shape (R, N).
+        solver: The solver.
+        stage: The stage.
+    """
+    on_cpu = problem.prototype.device.type == "cpu"
+    state = solver.init(problem, groups, F)
+    progress = _Progress(groups, state)
+    step = _step_function(problem, groups, solver, stage)
+    moving = progress.active
+    for n_iter in range(1, stage.max_iter + 1):
+        previous = state.objective
+        state = step(progress.active_groups, state)
+        progress.record(previous, state, stage.tol)
+        if not on_cpu and n_iter % CHECK_EVERY and n_iter < stage.max_iter:
+            continue
+        moving = progress.moving()
+        if not moving:
+            break
+        if on_cpu and solver.can_freeze and len(moving) < len(progress.active):
+            state = state.select(progress.active_groups, moving)
+            progress.keep(moving)
+    has_all_groups = len(progress.active) == len(groups)
+    return StageResult(
+        groups=groups,
+        F=progress.best_F,
+        objective=progress.best,
+        history=progress.history(),
+        state=state if has_all_groups else None,
+        converged=not moving,
+    )
+
+
+def _step_function(problem: CoupledProblem, groups: ComponentGroups, solver: Solver, stage: Stage) -> Step:
+    """Returns the solver's step, recorded as a CUDA graph where the stage is long enough."""
+    if problem.prototype.device.type == "cuda" and stage.max_iter >= GRAPH_MIN_ITER:
+        graphed = GraphedStep(solver, problem, groups)
+        return lambda active_groups, state: graphed(state)
+    return lambda active_groups, state: solver.step(problem, active_groups, state)

@@ -1,0 +1,91 @@
+"""The problems on which the stages of a fit iterate, and the initial sample factors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.factorization.compression import CompressedProblem, basis_width
+from lightning_factorlens.factorization.problem import CoupledProblem
+from lightning_factorlens.factorization.sampling import sampled_problem
+from lightning_factorlens.factorization.state import Stage
+from lightning_factorlens.linalg.initialization import init_random, nndsvd
+from lightning_factorlens.linalg.svd import leading_eigenvectors
+
+
+class StageProblems:
+    """The problem of each stage, from few sampled rows to all rows; each is made once.
+
+    Args:
+        problem: The problem with all feature rows.
+        ranks: The ranks of the fit, ascending.
+        start: The sample factors of an earlier result, shape (R, N), if given. They already span most of the subspace
+            that the fit uses.
+    """
+
+    def __init__(self, problem: CoupledProblem, ranks: tuple[int, ...], start: Tensor | None = None) -> None:
+        self.problem = problem
+        self.start = start
+        self.rank = ranks[-1]
+        self.width = basis_width(self.rank, problem.N)
+        self._sampled: dict[int, CoupledProblem] = {}
+        self._vectors: Tensor | None = None
+
+    def __call__(self, stage: Stage) -> CoupledProblem:
+        """Returns the problem of a stage."""
+        size = stage.n_sampled_rows
+        if not size or not self.problem.energy > 0:
+            return self.problem
+        if size not in self._sampled:
+            sampled = sampled_problem(self.problem, size)
+            if self.width is not None:
+                sampled = CompressedProblem(sampled, self.vectors(sampled))
+            self._sampled[size] = sampled
+        return self._sampled[size]
+
+    def vectors(self, problem: CoupledProblem) -> Tensor:
+        """Returns leading right singular vectors, shape (N, k).
+
+        They are those of the problem of the first call; they serve the later stages as well.
+        """
+        if self._vectors is None:
+            k = min(self.width or self.rank, problem.N)
+            if self.start is None:
+                self._vectors = leading_eigenvectors(problem.gram(), k)
+            else:
+                self._vectors = problem.subspace(self.start, k)
+        return self._vectors
+
+
+def initial_factors(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], n_init: int, seed: int) -> Tensor:
+    """Computes the initial sample factors of all ranks.
+
+    The first initialization of each rank is NNDSVD, whose first r rows serve rank r; the others are random. Components
+    above N, which NNDSVD does not provide, are random, too.
+
+    Args:
+        problem: The problem of the first stage.
+        V: Leading right singular vectors, shape (N, k).
+        ranks: The ranks, ascending.
+        n_init: Number of initializations of each rank.
+        seed: Seed of the random ones.
+
+    Returns:
+        Shape (R, N), where R is the sum of ``n_init`` times each rank.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    norms_sq = problem.row_norms_sq()
+    nested = nndsvd(V[:, : ranks[-1]].contiguous(), problem.project)
+
+    def random(rank: int) -> Tensor:
+        return init_random(problem.rows, norms_sq, rank, generator)
+
+    factors = []
+    for rank in ranks:
+        if rank <= len(nested):
+            factors.append(nested[:rank])
+        else:
+            factors.append(torch.cat([nested, random(rank - len(nested))]))
+        for _ in range(n_init - 1):
+            factors.append(random(rank))
+    return torch.cat(factors)

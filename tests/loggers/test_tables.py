@@ -1,0 +1,56 @@
+"""What a terminal shows of one observation and of a run."""
+
+from observations import MEASUREMENTS
+
+from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
+from lightning_factorlens.measurements import Consistency
+
+
+def test_the_line_of_an_observation_has_its_summary_scalars(observe):
+    o = observe(0)
+    curve = o["reconstruction_error"]["total"]
+    error = dict(zip(curve.ranks, curve.rel_error))[8]
+    assert epoch_line(o, MEASUREMENTS) == (
+        "epoch 0 | consistency 0.4375 | rank_at_30pct 9.25 | rank_at_12p5pct > 32 | effective_rank 20.5 | "
+        f"rel_error/rank_8 {error:.4g} | mean_alpha 3 | 1.75 s (6.2 % of the time)"
+    )
+
+
+def test_the_line_leaves_out_what_was_not_measured(observe):
+    bare = observe(
+        2,
+        curves=None,
+        consistency=None,
+        alpha=None,
+        overhead=None,
+        seconds={},
+        effective_rank={},
+        required_ranks=(),
+        spectra=(),
+    )
+    assert epoch_line(bare, MEASUREMENTS) == "epoch 2"
+    assert epoch_line(observe(2, overhead=None), [Consistency()]) == "epoch 2 | consistency 0.4375 | 1.75 s"
+
+
+def test_the_table_of_a_run_is_aligned(observe):
+    history = [observe(epoch, consistency=value) for epoch, value in ((0, None), (1, 0.5), (7, 1.0))]
+    lines = run_table(history, MEASUREMENTS, "student").splitlines()
+    assert lines[0].split("  ")[-3:] == ["first, epoch 0", "best, epoch 1", "last, epoch 7"]
+    rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[2:]}
+    assert rows["student/consistency"].split() == ["-", "0.5", "1"]
+    assert rows["student/rank_at_12p5pct"].count("> 32") == 3
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_the_cost_of_a_run_is_one_sentence():
+    budget = OverheadBudget(0.02, total_seconds=3.0, elapsed=200.0, n_skipped=4)
+    assert cost_line(5, 2, budget) == (
+        "FactorLens: 5 observations in 3.0 s, 1.5% of the time; 4 skipped for max_overhead=0.02; 2 failed."
+    )
+    assert cost_line(5, 0, OverheadBudget(total_seconds=3.0, elapsed=200.0)).endswith("1.5% of the time.")
+
+
+def test_everything_is_ascii_for_any_terminal(observe):
+    history = [observe(0, consistency=None), observe(1)]
+    assert (run_table(history, MEASUREMENTS) + epoch_line(observe(), MEASUREMENTS)).isascii()

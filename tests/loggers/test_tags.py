@@ -1,0 +1,178 @@
+"""Every tag against the number of the record that it stands for."""
+
+import math
+import re
+from dataclasses import replace
+
+import pytest
+from observations import MEASUREMENTS
+
+from lightning_factorlens.loggers.tags import (
+    declared_tags,
+    monitored_scalars,
+    other_scalars,
+    summary_values,
+    tag_names,
+    tagged_values,
+)
+from lightning_factorlens.results import AlphaSummary, RankCurve, RankCurves
+
+
+def curve_tags(base, curve):
+    rmse = {f"{base}/rmse/rank_{r}": e for r, e in zip(curve.ranks, curve.rmse)}
+    return rmse | {f"{base}/rel_error/rank_{r}": e for r, e in zip(curve.ranks, curve.rel_error)}
+
+
+def monitored(observation, prefix="factorlens"):
+    return monitored_scalars(observation, MEASUREMENTS, prefix)
+
+
+def others(observation, prefix="factorlens"):
+    return other_scalars(observation, MEASUREMENTS, prefix)
+
+
+def test_monitored_scalars_are_the_record(observe):
+    o = observe()
+    assert monitored(o) == {
+        **curve_tags("factorlens", o["reconstruction_error"]["total"]),
+        "factorlens/rank_at_30pct": 9.25,
+        "factorlens/rank_at_30pct_is_lower_bound": 0.0,
+        "factorlens/rank_at_12p5pct": 32.0,
+        "factorlens/rank_at_12p5pct_is_lower_bound": 1.0,
+        "factorlens/effective_rank": 20.5,
+        "factorlens/consistency": 0.4375,
+        "factorlens/mean_alpha": 3.0,
+        "factorlens/alpha_hat": 7.5,
+        "factorlens/mean_alpha_hat": 2.25,
+        "factorlens/seconds": 1.75,
+        "factorlens/overhead": 0.0625,
+    }
+
+
+def test_other_scalars_are_the_record(observe):
+    o = observe()
+    curves, rms, effective_rank = o["reconstruction_error"].curves, o["rms"], o["effective_rank"]
+    expected = {"factorlens_total/rms": rms["total"]}
+    for scope, svd in o["svd_error"].curves.items():
+        expected |= curve_tags(f"factorlens_svd/{scope}", svd)
+    bases = {"inputs": "factorlens_inputs", "activations": "factorlens_activations"}
+    for scope in list(curves)[1:]:
+        base = bases.get(scope, f"factorlens_layers/{scope}")
+        expected |= curve_tags(base, curves[scope])
+        expected |= {f"{base}/rms": rms[scope], f"{base}/effective_rank": effective_rank[scope]}
+    for spectrum, name in zip(o["weight_spectra"].layers, ("layer1", "layer10", "stem", "_")):
+        for key in ("alpha", "sigma", "ks_distance", "n_tail"):
+            expected[f"factorlens_spectra/{name}/{key}"] = getattr(spectrum.fit, key)
+        for key in ("lambda_max", "alpha_weighted", "stable_rank", "entropy_rank", "mp_edge"):
+            expected[f"factorlens_spectra/{name}/{key}"] = getattr(spectrum, key)
+        if spectrum.spikes is not None:
+            expected[f"factorlens_spectra/{name}/spikes"] = spectrum.spikes
+    seconds = o["cost"].seconds
+    expected |= {f"factorlens_cost/{phase}": seconds[phase] for phase in ("forward", "factorise", "metrics")}
+    for s in o["neuron_similarity"].layers:
+        expected[f"factorlens_similarity/{s.layer}/mean_cosine"] = s.mean_cosine
+        expected[f"factorlens_similarity/{s.layer}/mean_top_k"] = s.mean_top_k
+    expected["factorlens_spectra/mean_log_lambda_max"] = 0.75
+    expected["factorlens_spectra/layers_fitted"] = 3
+    expected["factorlens_spectra/layers_abstained"] = 1
+    assert others(o) == {tag: value for tag, value in expected.items() if math.isfinite(value)}
+
+
+def test_skipped_observations_are_counted_where_there_is_a_budget(observe):
+    assert monitored(observe(n_skipped=3))["factorlens/skipped"] == 3.0
+    assert "factorlens/skipped" not in monitored(observe())
+
+
+def test_values_that_are_not_finite_have_no_tags(observe):
+    nan = math.nan
+    total = RankCurve((1, 2), (nan, 1.0), (math.inf, 0.5), (nan, 0.25))
+    alpha = AlphaSummary(nan, nan, nan, nan, 0, 4)
+    o = observe(curves={"total": total}, alpha=alpha, consistency=-math.inf, overhead=None, svd_curves={})
+    tags = monitored(o) | others(o)
+    assert all(type(value) is float and math.isfinite(value) for value in tags.values())
+    assert "factorlens/rmse/rank_1" not in tags
+    assert tags["factorlens/rmse/rank_2"] == 1.0
+    assert not {"factorlens/mean_alpha", "factorlens/consistency", "factorlens/overhead"} & set(tags)
+    assert tags["factorlens_spectra/layers_abstained"] == 4
+
+
+def test_a_baseline_without_the_optional_records(observe):
+    o = observe(consistency=None, alpha=None, overhead=None, spectra=(), required_ranks=(), seconds={})
+    total = o["reconstruction_error"]["total"]
+    assert set(monitored(o)) == set(curve_tags("factorlens", total)) | {"factorlens/effective_rank"}
+    assert not any("spectra" in tag or "cost" in tag for tag in others(o))
+    without = observe(
+        consistency=None, overhead=None, spectra=None, required_ranks=None, seconds=None, similarities=None, rms=None
+    )
+    assert monitored(without) == monitored(o)
+
+
+def test_a_record_of_another_measurement_has_no_tags(observe):
+    chosen = [measurement for measurement in MEASUREMENTS if measurement.name == "consistency"]
+    tags = [entry.tag for entry in tagged_values(observe(), chosen)]
+    assert tags[0] == "factorlens/consistency"
+    assert all("cost" in tag or tag in ("factorlens/seconds", "factorlens/overhead") for tag in tags[1:])
+
+
+def test_tags_have_only_characters_that_tensorboard_keeps(observe, law):
+    o = observe(
+        spectra=(law("", 2.0), law("blocks.ä b$", 2.5), law("/x/", 3.0)), seconds={"total": 1.0, "weird phase": 0.5}
+    )
+    errors = o["reconstruction_error"]
+    o = o.with_record("reconstruction_error", RankCurves({**errors.curves, "a (b)": errors["total"]}))
+    tags = monitored(o) | others(o)
+    for tag in tags:
+        assert re.fullmatch(r"[-/\w.]+", tag, flags=re.ASCII)
+        assert not tag.startswith("/")
+    assert {"factorlens_cost/weird_phase", "factorlens_layers/a__b_/rel_error/rank_8"} <= set(tags)
+
+
+def test_prefix_replaces_the_first_part_of_every_tag(observe):
+    o = observe()
+    for tags in (monitored, others):
+        assert tags(o, "teacher") == {tag.replace("factorlens", "teacher", 1): value for tag, value in tags(o).items()}
+
+
+@pytest.mark.parametrize("prefix", ["", "a/b", "a b", "é"])
+def test_a_prefix_that_cannot_be_a_group_is_refused(observe, prefix):
+    with pytest.raises(ValueError, match="prefix"):
+        monitored(observe(), prefix)
+
+
+def test_no_tag_is_used_twice(observe):
+    o = observe()
+    assert not set(monitored(o)) & set(others(o))
+    tags = [entry.tag for entry in tagged_values(o, MEASUREMENTS)]
+    assert len(tags) == len(set(tags))
+
+
+def test_equal_tags_of_distinct_names_stay_distinct():
+    assert tag_names(["a b", "a_b", "a$b", "", "/", "x/y"]) == ["a_b", "a_b_2", "a_b_3", "_", "__2", "x/y"]
+
+
+def test_a_layer_has_one_label_for_all_its_scalars(observe, law):
+    o = observe(spectra=(law("a b", 2.0), law("a_b", 3.0)))
+    tags = others(o)
+    assert tags["factorlens_spectra/a_b/alpha"] == 2.0
+    assert tags["factorlens_spectra/a_b_2/alpha"] == 3.0
+    assert tags["factorlens_spectra/a_b_2/lambda_max"] == o["weight_spectra"].layers[1].lambda_max
+
+
+def test_summary_values_have_the_middle_rank_of_a_curve(observe):
+    assert list(summary_values(observe(), MEASUREMENTS)) == [
+        "factorlens/consistency",
+        "factorlens/rank_at_30pct",
+        "factorlens/rank_at_12p5pct",
+        "factorlens/effective_rank",
+        "factorlens/rel_error/rank_8",
+        "factorlens/mean_alpha",
+        "factorlens/seconds",
+    ]
+
+
+def test_every_tag_of_an_observation_is_declared(observe):
+    declared = set()
+    for measurement in MEASUREMENTS:
+        declared |= set(declared_tags(measurement.scalars))
+    for entry in tagged_values(replace(observe(), records=dict(list(observe().records.items())[:-1])), MEASUREMENTS):
+        assert entry.scalar.tag.format(prefix="factorlens", scope="<name>", rank="r") in declared

@@ -1,0 +1,81 @@
+"""The figure over the epochs draws the numbers of the records."""
+
+import math
+
+import numpy as np
+import pytest
+from artists import by_id
+
+from lightning_factorlens.plots.history import history_figure
+from lightning_factorlens.plots.style import to_array
+from lightning_factorlens.results import RequiredRank
+
+
+def test_lines_and_texts_are_the_record(observe):
+    values = (2.0, 0.75, None, 1.25)
+    history = [observe(epoch, consistency=value) for epoch, value in zip((0, 1, 2, 5), values)]
+    consistency, ranks = history_figure(history).axes
+    lines = by_id(consistency.lines)
+    np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 1.25])
+    assert list(lines["consistency"].get_xdata()) == [0, 1, 2, 5]
+    assert (list(lines["lowest"].get_xdata()), list(lines["lowest"].get_ydata())) == ([1], [0.75])
+    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 1, 0.75, now 1.25"
+    lines = by_id(ranks.lines)
+    assert list(lines["effective_rank"].get_ydata()) == [o["effective_rank"]["total"] for o in history]
+    assert list(lines["rank_at/0.3"].get_ydata()) == [9.25] * 4
+    assert {text.get_text().strip() for text in ranks.texts} == {"effective rank", "rank@30%", "over rank@12.5%"}
+    assert max(ranks.get_xticks()) <= 5
+
+
+def test_of_equally_low_epochs_the_first_is_marked_and_a_level_end_is_not_mentioned(observe):
+    history = [observe(epoch, consistency=value) for epoch, value in enumerate((2.0, 0.75, 0.75))]
+    consistency = history_figure(history).axes[0]
+    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 1, 0.75"
+
+
+def test_without_consistency_only_ranks_are_drawn(observe):
+    (ranks,) = history_figure([observe(k, consistency=None) for k in (0, 1)]).axes
+    assert "effective_rank" in by_id(ranks.lines)
+
+
+def test_a_consistency_that_is_nowhere_finite_is_not_drawn(observe):
+    (ranks,) = history_figure([observe(k, consistency=math.nan) for k in (0, 1)]).axes
+    assert "effective_rank" in by_id(ranks.lines)
+    history = [observe(k, consistency=value) for k, value in enumerate((math.nan, math.inf, 0.5))]
+    consistency = history_figure(history).axes[0]
+    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 2, 0.50"
+
+
+def test_without_ranks_only_consistency_is_drawn(observe):
+    history = [observe(k, effective_rank=None, required_ranks=None) for k in (0, 1)]
+    (consistency,) = history_figure(history).axes
+    assert "consistency" in by_id(consistency.lines)
+    to_array(history_figure(history))
+
+
+def test_without_any_of_the_records_there_is_no_figure(observe):
+    history = [observe(k, effective_rank=None, required_ranks=None, consistency=None) for k in (0, 1)]
+    assert history_figure(history) is None
+
+
+def test_ranks_that_some_observations_lack_leave_gaps(observe):
+    other_threshold = (RequiredRank(0.5, 3.0, False),)
+    history = [
+        observe(0, required_ranks=None),
+        observe(1, effective_rank=None),
+        observe(2, required_ranks=other_threshold),
+        observe(3),
+    ]
+    lines = by_id(history_figure(history).axes[1].lines)
+    nan = math.nan
+    np.testing.assert_array_equal(lines["rank_at/0.3"].get_ydata(), [nan, 9.25, nan, 9.25])
+    np.testing.assert_array_equal(lines["effective_rank"].get_ydata(), [20.5, nan, 20.5, 20.5])
+    history.append(observe(4, effective_rank=None))  # a line without a last value has no label
+    texts = [text.get_text().strip() for text in history_figure(history).axes[1].texts]
+    assert texts == ["rank@30%", "over rank@12.5%"]
+
+
+def test_the_first_observation_has_no_figure_and_an_empty_history_is_refused(observe):
+    assert history_figure([observe()]) is None
+    with pytest.raises(ValueError, match="history"):
+        history_figure([])
