@@ -158,8 +158,8 @@ def _sample_stage(
     replayed = GraphedStep(solver, part, groups)
     plain, _ = timed(lambda: solver.step(part, groups, state), device, 10 * repeats)
     graph, first = timed(lambda: replayed(state), device, 10 * repeats)
-    if replayed.replayed.refusal:
-        print(f"no CUDA graph: {replayed.replayed.refusal}")
+    if replayed.graphed.fallback_reason:
+        print(f"no CUDA graph: {replayed.graphed.fallback_reason}")
     return {"a sampled iteration": plain, "a sampled iteration, replayed": graph, "recording it": first}
 
 
