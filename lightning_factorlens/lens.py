@@ -325,11 +325,13 @@ class FactorLens:
     def _blocks(self, context: Context, partition: Partition) -> tuple[list[Block], Partition]:
         """Inputs and activations, non-negative, on one device."""
         options = self.options
+        capture = context.intermediates.capture
+        assert capture is not None
         inputs = input_blocks(context.probe.inputs, options.max_neurons_per_layer, options.seed)
         blocks, partition = apply_sign_policies_distributed(
             partition,
             inputs,
-            context.capture.layers,
+            capture.layers,
             resolve_sign_policy("input_sign_policy", options.input_sign_policy),
             resolve_sign_policy("activation_sign_policy", options.activation_sign_policy),
         )
