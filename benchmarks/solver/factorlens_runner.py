@@ -1,4 +1,4 @@
-"""Our solver under the clock, as the solver's benchmark runs it."""
+"""Calls our solver as the benchmark of the solver does, and measures its time."""
 
 from __future__ import annotations
 
@@ -15,34 +15,38 @@ from lightning_factorlens.results import Factorization
 BEGAN = time.perf_counter()
 
 
-def say(line: str) -> None:
-    """Progress and seconds since the start, on standard error."""
+def log_progress(line: str) -> None:
+    """Prints a line and the seconds since the start of the process, on standard error."""
     print(f"{time.perf_counter() - BEGAN:6.0f} s  {line}", file=sys.stderr, flush=True)
 
 
 def timed(call: Callable[[], Any]) -> tuple[Any, float, float]:
-    """What a call returns, its processor seconds and its wall seconds."""
-    cpu, wall = time.process_time(), time.perf_counter()
+    """The result of a call, its processor seconds and its wall seconds."""
+    cpu = time.process_time()
+    wall = time.perf_counter()
     result = call()
     return result, time.process_time() - cpu, time.perf_counter() - wall
 
 
-def ours(problem: Problem, seed: int = 0, ranks: Sequence[int] = RANKS, **options: Any) -> Factorization:
-    """Our solver on the unweighted blocks: the same problem as the peers'."""
+def fit_problem(problem: Problem, seed: int = 0, ranks: Sequence[int] = RANKS, **options: Any) -> Factorization:
+    """Our solver on the unweighted blocks, which is the problem that the peers solve."""
     return factorize(problem.blocks, ranks, weighting="raw", seed=seed, **options)
 
 
 def errors(fit: Factorization) -> dict[int, float]:
-    """SSE over all blocks, a rank."""
+    """The squared error over all blocks, by rank."""
     return dict(zip(fit.ranks, fit.sse.sum(1).tolist()))
 
 
-def lowest(problem: Problem, fit: Factorization) -> dict[int, float]:
-    """The smaller of the final SSE and the objective on the way: the final W is fitted anew, by a few sweeps."""
-    return {r: min(e, o * problem.energy) for (r, e), o in zip(errors(fit).items(), fit.objective)}
+def lowest_errors(problem: Problem, fit: Factorization) -> dict[int, float]:
+    """By rank the smaller of the final squared error and the last objective, as the final W is fitted once more."""
+    found = {}
+    for (rank, error), objective in zip(errors(fit).items(), fit.objective):
+        found[rank] = min(error, objective * problem.energy)
+    return found
 
 
-def patient(iterations: int, tol: float, **options: Any) -> HALS:
+def long_running_solver(iterations: int, tol: float, **options: Any) -> HALS:
     """Our solver with every limit on iterations set to ``iterations`` and every tolerance to ``tol``."""
     for field in fields(HALS):
         if field.name.endswith("_iter"):

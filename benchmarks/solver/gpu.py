@@ -1,11 +1,12 @@
-"""The solver on a GPU: milliseconds cold and warm beside what the device could do at best.
+"""The solver on a GPU: milliseconds cold and warm, compared with the best that the device could do.
 
-python -m benchmarks.solver.gpu [--device cuda] [--m 500000] [--N 512] [--small]
+    python -m benchmarks.solver.gpu [--device cuda] [--m 500000] [--N 512] [--small]
 
-Two floors, both measured here: the bytes that a fit must move over the speed of a large copy (the blocks read once for
-their norms and once to be factorised, W written once), and the operations of one pass's two products over the speed of
-a large product in full float32. What is timed is the whole call at its default settings, posing the problem and the
-final evaluation included. Errors that the device reports are compared with those that the CPU finds for its factors.
+Two lower bounds are measured on the same device: the bytes that a fit must move divided by the speed of a large copy
+(the blocks read once for their norms and once to be factorized, W written once), and the operations of the two products
+of one iteration divided by the speed of a large product in full float32. The time is that of the whole call at its
+default settings, construction of the problem and final evaluation included. Errors that the device reports are compared
+with those that the CPU computes from the same factors.
 """
 
 from __future__ import annotations
@@ -30,17 +31,18 @@ from lightning_factorlens.linalg.nnls_dispatch import CoordinateDescent
 from lightning_factorlens.linalg.nnls_triton import TritonHALS, kernel_width, unavailable_reason
 from lightning_factorlens.results import Block, Factorization
 
-#: The share of all features that each block has, as layers of a network do.
+#: The fraction of all features in each block, similar to the layers of a network.
 SHARES = (0.4, 0.3, 0.2, 0.07, 0.03)
-#: Goals, in floors: the design's estimate for an H200 was 20 and 8 ms where its floor is 3.
-COLD, WARM = 7.0, 3.0
+#: Goals, relative to the larger lower bound: the estimate for an H200 was 20 and 8 ms with a lower bound of 3 ms.
+COLD_GOAL = 7.0
+WARM_GOAL = 3.0
 
 
 def main() -> None:
-    """Measures and prints; on a GPU also writes JSON."""
+    """Measures and prints; on a GPU it also writes JSON."""
     args = _arguments()
     if args.device.type == "cuda" and not torch.cuda.is_available():
-        print("no CUDA device here")
+        print("no CUDA device is available")
         return
     m, N, ranks = (6_000, 64, (1, 2, 4, 8)) if args.small else (args.m, args.N, (1, 2, 4, 8, 16, 32, 64))
     before, after = blocks(m, N, args.device)
@@ -48,17 +50,17 @@ def main() -> None:
     cold, first = timed(lambda: fit(CoupledProblem(before), ranks), args.device, args.repeats)
     found = fit(CoupledProblem(before), ranks)
     warm, _ = timed(lambda: fit(CoupledProblem(after), ranks, start=found.F), args.device, args.repeats)
-    apart = disagreement(found, before)
+    difference = largest_difference(found, before)
     payload: dict[str, Any] = {"machine": machine(), "m": m, "N": N, "ranks": ranks, "device": str(args.device)}
     payload |= {"floors_ms": floor, "cold_ms": cold, "warm_ms": warm, "first_call_ms": first}
     payload["parts_ms"] = parts(before, ranks, args.device, args.repeats)
     payload["kernel"] = unavailable_reason(args.device, torch.float32, kernel_width(ranks)) or "runs"
     report(payload)
     least = max(floor["bytes"], floor["operations"])
-    figures = [Figure("gpu_error_apart_from_cpu", apart, 1e-5, at_most=True)]
-    if not args.small:  # whose times say nothing
-        figures.append(Figure("gpu_cold_over_floor", cold / least, COLD, at_most=True))
-        figures.append(Figure("gpu_warm_over_floor", warm / least, WARM, at_most=True))
+    figures = [Figure("gpu_error_apart_from_cpu", difference, 1e-5, at_most=True)]
+    if not args.small:  # times of small problems have no meaning
+        figures.append(Figure("gpu_cold_over_floor", cold / least, COLD_GOAL, at_most=True))
+        figures.append(Figure("gpu_warm_over_floor", warm / least, WARM_GOAL, at_most=True))
     if args.device.type == "cuda" and not args.small:
         write_json("solver", "gpu", payload, figures)
     print_figures(figures)
@@ -71,13 +73,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--N", type=int, default=512, help="samples")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument(
-        "--small", action="store_true", help="a size that runs anywhere in seconds, to see that it runs"
+        "--small", action="store_true", help="a size that runs on any device in seconds, to test this benchmark"
     )
     return parser.parse_args()
 
 
 def blocks(m: int, N: int, device: torch.device) -> tuple[list[Block], list[Block]]:
-    """A problem of several blocks, and the same a little later: every entry moved by up to 5 %."""
+    """A problem of several blocks, and a later state of it in which every entry has changed by up to 5 %."""
     samples = planted(m, N, rank=80).blocks[0].samples.to(device)
     generator = torch.Generator(device).manual_seed(1)
     later = torch.rand(samples.shape, generator=generator, device=device).mul_(0.1).add_(0.95).mul_(samples)
@@ -92,7 +94,7 @@ def blocks(m: int, N: int, device: torch.device) -> tuple[list[Block], list[Bloc
 
 
 def timed(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[float, float]:
-    """Milliseconds: the median of ``repeats``, and of the first call, which compiles and allocates."""
+    """Milliseconds: the median of ``repeats`` calls, and the first call, which compiles and allocates."""
     seconds = []
     for _ in range(repeats + 1):
         _wait(device)
@@ -109,7 +111,7 @@ def _wait(device: torch.device) -> None:
 
 
 def floors(m: int, N: int, R: int, device: torch.device, small: bool) -> dict[str, float]:
-    """Milliseconds below which no fit can get on this device, and the speeds that they come from."""
+    """Lower bounds in milliseconds of any fit on this device, and the speeds from which they follow."""
     size = 1 << (20 if small else 28)
     source, copy = torch.zeros(size, device=device), torch.empty(size, device=device)
     a = torch.rand(512 if small else 8192, 512 if small else 8192, device=device)
@@ -127,7 +129,7 @@ def floors(m: int, N: int, R: int, device: torch.device, small: bool) -> dict[st
 
 
 def parts(before: Sequence[Block], ranks: Sequence[int], device: torch.device, repeats: int) -> dict[str, float]:
-    """Milliseconds of one pass's products, of two sweeps by each inner solver, and of one pass over a sample."""
+    """Milliseconds of one iteration's products, of two sweeps by each inner solver, and of one sampled iteration."""
     groups, found = ComponentGroups(tuple(ranks)), {}
     with torch.no_grad(), full_precision():
         problem = CoupledProblem(before)
@@ -156,12 +158,12 @@ def _sample_stage(
     replayed = GraphedStep(solver, part, groups)
     plain, _ = timed(lambda: solver.step(part, groups, state), device, 10 * repeats)
     graph, first = timed(lambda: replayed(state), device, 10 * repeats)
-    if replayed.replayed.refusal:
-        print(f"no CUDA graph: {replayed.replayed.refusal}")
-    return {"a sampled pass": plain, "a sampled pass, replayed": graph, "recording it": first}
+    if replayed.graphed.fallback_reason:
+        print(f"no CUDA graph: {replayed.graphed.fallback_reason}")
+    return {"a sampled iteration": plain, "a sampled iteration, replayed": graph, "recording it": first}
 
 
-def disagreement(found: Factorization, before: Sequence[Block]) -> float:
+def largest_difference(found: Factorization, before: Sequence[Block]) -> float:
     """The largest relative difference between the reported error and that of the factors, computed on the CPU."""
     worst = 0.0
     for F, factors, reported in zip(found.F, found.W, found.sse.tolist()):
@@ -174,18 +176,18 @@ def disagreement(found: Factorization, before: Sequence[Block]) -> float:
 
 
 def report(payload: dict[str, Any]) -> None:
-    """A table of milliseconds."""
+    """Prints a table of milliseconds."""
     floor = payload["floors_ms"]
     print(
         f"{payload['machine']['gpu'] or payload['device']}: m = {payload['m']}, N = {payload['N']}, {payload['ranks']}"
     )
     print(f"fused kernel: {payload['kernel']}")
     rows = [
-        (f"floor of bytes ({floor['GB_per_s']:.0f} GB/s)", floor["bytes"]),
-        (f"floor of operations ({floor['TFLOP_per_s']:.3g} TFLOP/s)", floor["operations"]),
+        (f"lower bound by bytes ({floor['GB_per_s']:.0f} GB/s)", floor["bytes"]),
+        (f"lower bound by operations ({floor['TFLOP_per_s']:.3g} TFLOP/s)", floor["operations"]),
         ("cold", payload["cold_ms"]),
         ("warm", payload["warm_ms"]),
-        ("the first call of all", payload["first_call_ms"]),
+        ("the first call", payload["first_call_ms"]),
         *payload["parts_ms"].items(),
     ]
     print(markdown_table(("", "ms"), [(name, f"{ms:.3g}") for name, ms in rows]))

@@ -1,9 +1,9 @@
-"""Other libraries' NMF under one stopwatch, each run as its users run it and stopped as soon as it is good enough.
+"""Times other libraries' NMF; each run is called as its users call it and ended as soon as it is good enough.
 
-How a peer is timed: its own function runs; after each of its iterations the clocks stop, the factors are evaluated,
-the clocks go on; once the squared error is within the target the run is cut off. So a peer pays for its start and for
-its iterations, not for the evaluation, not for a stopping rule, and not for iterations it did not need. Ours pays for
-the whole call. Ranks run from the largest down, one after the other, and add up.
+A peer's own function runs. After each of its iterations the clocks stop, the factors are evaluated, and the clocks run
+again; once the squared error is within the target the run is ended. A peer is thus charged for its initialization and
+its iterations, but not for the evaluation, for a stopping rule, or for iterations that it did not need. Our solver is
+charged for the whole call. Ranks run one after the other, from the largest to the smallest, and their times add up.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import torch
 
 from benchmarks.solver.problems import Problem
-from benchmarks.solver.stopwatch import Finished, Lap
+from benchmarks.solver.stopwatch import RunEnded, RunMonitor
 
 
 @dataclass(frozen=True)
@@ -25,30 +25,30 @@ class Peer:
     """One way to call a library.
 
     Attributes:
-        name: As the tables print it.
-        library: Whose it is.
-        run: Factorises ``problem`` at a rank from a seed, calling the lap after every iteration.
+        name: Name of the row in the tables.
+        library: Name of the library.
+        run: Factorizes ``problem`` at a rank from a seed and calls the monitor after every iteration.
         default: Whether these are the library's own default settings.
     """
 
     name: str
     library: str
-    run: Callable[[Problem, int, int, Lap], None]
+    run: Callable[[Problem, int, int, RunMonitor], None]
     default: bool = False
 
 
 @dataclass
 class Run:
-    """What a peer came to on all ranks.
+    """The times and errors of one run over all ranks.
 
     Attributes:
         cpu: Processor seconds of all ranks that ran.
-        wall: The same on the wall.
-        gaps: SSE over the best known, minus one, a rank, where the run stopped; a rank that the end of the budget
-            met at its first iteration shows a large one.
-        laps: Iterations a rank.
-        hit: Whether every rank came within the target; the first that does not ends the run.
-        error: What the peer raised, if anything.
+        wall: Wall seconds of all ranks that ran.
+        gaps: By rank, the squared error where the run ended over the smallest known, minus one. A rank whose first
+            iteration exceeded the budget has a large one.
+        laps: Number of iterations by rank.
+        hit: Whether every rank reached its target; the first rank that does not ends the run.
+        error: The message of the exception that the peer raised, if it did.
     """
 
     cpu: float = 0.0
@@ -65,33 +65,34 @@ def measure(
     """Runs a peer on all ranks.
 
     Args:
-        peer: Whom.
-        problem: What.
-        best: Smallest SSE known, a rank.
+        peer: The way to call a library.
+        problem: The problem.
+        best: The smallest squared error known, by rank.
         within: Allowed excess over it, e.g. 0.01.
-        seed: Of the peer's random state.
+        seed: Seed of the peer's random state.
         budget: Processor seconds for all ranks together.
-        skip: Stop at the first rank that fails.
+        skip: Whether to end at the first rank that misses its target.
 
     Returns:
         Times and gaps.
     """
     run = Run()
     for rank in sorted(best, reverse=True):
-        lap = Lap(problem, (1 + within) * best[rank], budget - run.cpu)
+        monitor = RunMonitor(problem, (1 + within) * best[rank], budget - run.cpu)
         try:
             with quiet():
-                lap.watch.go()
-                peer.run(problem, rank, seed, lap)
-        except Finished:
+                monitor.watch.start()
+                peer.run(problem, rank, seed, monitor)
+        except RunEnded:
             pass
-        except Exception as error:  # a peer that fails is a row of the table, not the end of it
-            lap.watch.stop()
+        except Exception as error:  # a peer that fails has a row in the table and does not end the benchmark
+            monitor.watch.stop()
             run.error = f"{type(error).__name__}: {error}".splitlines()[0]
-        run.cpu += lap.watch.cpu
-        run.wall += lap.watch.wall
-        run.gaps[rank], run.laps[rank] = lap.best / best[rank] - 1, lap.count
-        if lap.best > lap.target:
+        run.cpu += monitor.watch.cpu
+        run.wall += monitor.watch.wall
+        run.gaps[rank] = monitor.best / best[rank] - 1
+        run.laps[rank] = monitor.count
+        if monitor.best > monitor.target:
             run.hit = False
             if skip:
                 break
@@ -100,7 +101,7 @@ def measure(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """No peer's warnings or prints, and back to one thread whatever it set."""
+    """Suppresses warnings and prints inside, and resets torch to one thread afterwards."""
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         yield

@@ -1,10 +1,10 @@
-"""How far the resident set grows over a call; run as a module, over `factorize` on stored blocks.
+"""Growth of the resident set during a call; run as a module, during `factorize` on stored blocks.
 
     python -m benchmarks.solver.memory_peak BLOCKS.pt  # prints {"cold": bytes, "warm": bytes}
 
-A process of its own, so that nothing but the fit is counted: the libraries have been through a small fit before, what
-they gave back to the allocator is handed to the system, and the kernel's high-water mark is reset, or, where it may
-not be, reached by a ballast that is held during the call.
+It runs in a process of its own, so that nothing but the fit is counted: a small fit before loads the libraries, memory
+that they freed is returned to the system, and the kernel's record of the largest resident set is reset. Where it cannot
+be reset, an array that is held during the call fills the memory up to that record.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _STATUS, _RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def main() -> None:
-    """Cold and warm growth of the fit of the blocks in a file."""
+    """Prints the growth during a cold and a warm fit of the blocks in a file."""
     torch.set_num_threads(1)
     stored = torch.load(sys.argv[1], weights_only=True)
     blocks = [Block(f"block{i}", "activation", x, (x.shape[1],)) for i, x in enumerate(stored)]
-    small = planted(9_000, 64).blocks  # more rows than two samples: the same path as a large one's
+    small = planted(9_000, 64).blocks  # enough rows for the code path of a large problem
     factorize(small, RANKS, start=factorize(small, RANKS).F)
     cold, cold_bytes = growth(lambda: factorize(blocks, RANKS))
     start = cold.F
@@ -42,29 +42,29 @@ def main() -> None:
 
 
 def growth(call: Callable[[], Any]) -> tuple[Any, int]:
-    """What a call returns, and by how many bytes the resident set at its highest was above that before it.
+    """The result of a call, and the bytes by which the resident set grew at most during it.
 
     Raises:
-        OSError: No ``/proc``, so that the resident set cannot be read.
+        OSError: There is no ``/proc``, so that the resident set cannot be read.
     """
     gc.collect()
     _release()
-    ballast = None if _reset() else np.ones(max(0, _bytes("VmHWM") - _bytes("VmRSS")), np.uint8)
+    filling = None if _reset() else np.ones(max(0, _bytes("VmHWM") - _bytes("VmRSS")), np.uint8)
     before = _bytes("VmRSS")
     result = call()
     grown = _bytes("VmHWM") - before
-    del ballast
+    del filling
     return result, grown
 
 
 def _bytes(field: str) -> int:
-    """Of the resident set: ``VmRSS`` now, ``VmHWM`` at its highest."""
+    """Bytes of the resident set: ``VmRSS`` at present, ``VmHWM`` at its largest."""
     line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(field))
     return 1024 * int(line.split()[1])
 
 
 def _reset() -> bool:
-    """Sets the high-water mark to the present; whether the kernel lets us."""
+    """Resets the record of the largest resident set; returns whether the kernel allows it."""
     try:
         _RESET.write_text("5")
     except OSError:
@@ -73,7 +73,7 @@ def _reset() -> bool:
 
 
 def _release() -> None:
-    """Free memory of the allocator back to the system, where it is glibc's: reused, it would hide growth."""
+    """Returns free memory of glibc's allocator to the system; if it were reused, it would hide growth."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

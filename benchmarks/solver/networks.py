@@ -1,4 +1,4 @@
-"""The small networks whose activations the solver's benchmarks factorise, and the images they see.
+"""The small networks whose activations the benchmarks of the solver factorize, and their images.
 
 A network is trained for a fixed number of steps from a fixed seed on one thread; its weights are cached in the
 temporary folder.
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from benchmarks.reporting import ROOT
 
-#: Probe images.
+#: Number of probe images.
 SAMPLES = 512
 #: Training steps between two snapshots.
 STRIDE = 100
-#: `--data-dir` when left out.
+#: Default of `--data-dir`.
 DATA = ROOT / "data"
 CACHE = Path(tempfile.gettempdir()) / "factorlens-benchmarks"
 
@@ -33,7 +33,7 @@ class Recipe:
     Attributes:
         convolutions: Widths of the 3 × 3 convolutions, each followed by ReLU and 2 × 2 pooling.
         hidden: Width of the hidden layer.
-        steps: Training steps of the last snapshot.
+        steps: Number of training steps until the last snapshot.
     """
 
     convolutions: tuple[int, ...]
@@ -57,21 +57,24 @@ class CNN(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits and every ReLU's output."""
-        seen = []
+        activations = []
         for convolution in self.convolutions:
-            seen.append(torch.relu(convolution(x)))
-            x = nn.functional.max_pool2d(seen[-1], 2)
-        seen.append(torch.relu(self.hidden(x.flatten(1))))
-        return self.head(seen[-1]), seen
+            activations.append(torch.relu(convolution(x)))
+            x = nn.functional.max_pool2d(activations[-1], 2)
+        activations.append(torch.relu(self.hidden(x.flatten(1))))
+        return self.head(activations[-1]), activations
 
 
 def trained(name: str, data_dir: Path, before: int = 0) -> tuple[str, CNN, Tensor]:
-    """What it was trained on and how long, in words; the network; the probe images.
+    """A trained network.
 
     Args:
-        name: Of `RECIPES`.
-        data_dir: Holds ``MNIST/raw``; without it scikit-learn's digits stand in.
-        before: Snapshots earlier than the last, each `STRIDE` training steps.
+        name: A key of `RECIPES`.
+        data_dir: Folder with ``MNIST/raw``; without it scikit-learn's digits are used instead.
+        before: Number of snapshots before the last one, each `STRIDE` training steps.
+
+    Returns:
+        Its training in words, the network, and the probe images.
     """
     recipe = RECIPES[name]
     step = recipe.steps - before * STRIDE
@@ -83,7 +86,7 @@ def trained(name: str, data_dir: Path, before: int = 0) -> tuple[str, CNN, Tenso
 
 @lru_cache(maxsize=2)
 def load_images(data_dir: Path) -> tuple[str, Tensor, Tensor, Tensor]:
-    """The source's name, training images and labels, probe images: MNIST where it lies, else scikit-learn's digits."""
+    """Name of the data set, training images and labels, probe images: MNIST, or else scikit-learn's digits."""
     if (data_dir / "MNIST" / "raw").exists():
         from torchvision.datasets import MNIST
 
@@ -92,7 +95,7 @@ def load_images(data_dir: Path) -> tuple[str, Tensor, Tensor, Tensor]:
         return "MNIST", train.data[:, None].float() / 255, train.targets, first
     from sklearn.datasets import load_digits
 
-    print(f"no MNIST under {data_dir}: scikit-learn's digits, enlarged to 28 × 28, stand in for it")
+    print(f"no MNIST under {data_dir}: scikit-learn's digits, enlarged to 28 × 28, are used instead")
     digits = load_digits()
     small = torch.from_numpy(digits.images).float()[:, None] / 16
     images = nn.functional.interpolate(small, size=(28, 28), mode="bilinear").clamp_(min=0)
@@ -102,7 +105,7 @@ def load_images(data_dir: Path) -> tuple[str, Tensor, Tensor, Tensor]:
 
 @lru_cache(maxsize=2)
 def _train(recipe: Recipe, source: str, images: Tensor, labels: Tensor) -> dict[int, dict[str, Tensor]]:
-    """Weights at every `STRIDE` steps, trained once and then read from the cache."""
+    """The weights at every `STRIDE` steps, trained once and then read from the cache."""
     key = hashlib.blake2b(repr((recipe, source, len(images), STRIDE, torch.__version__)).encode(), digest_size=8)
     path = CACHE / f"cnn-{key.hexdigest()}.pt"
     if path.exists():

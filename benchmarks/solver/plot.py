@@ -1,4 +1,4 @@
-"""The solver's picture: who needs how long, how cost grows, how much the curve jitters."""
+"""The plot of the solver: seconds by solver, growth of cost, jitter of the curve."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def draw(payload: dict[str, Any], path: Path) -> None:
-    """Three panels into ``path``."""
+    """Draws three panels and writes them to ``path``."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -37,7 +37,7 @@ def draw(payload: dict[str, Any], path: Path) -> None:
 
 
 def _solvers(axes: Any, payload: dict[str, Any]) -> None:
-    """Bars for the first problem, points for the others; hollow bars never got there."""
+    """Bars for the first problem, points for the others; hollow bars did not reach the target."""
     names = list(payload["cold"])
     rows = dict(payload["cold"][names[0]]["solvers"])
     if names[0] in payload["warm"]:

@@ -1,9 +1,9 @@
-"""What the solver's benchmarks factorise: a small CNN's activations, a wide one's, planted factors, random sizes.
+"""The matrices that the benchmarks of the solver factorize: activations of two CNNs, and planted factors of any size.
 
     from benchmarks.solver.problems import load_problem
     problem = load_problem("mnist")  # .blocks for ours, .X (features × samples) for the peers
 
-Activations are computed anew from cached weights, so that nothing large lies about.
+Activations are computed from cached weights at every start, so that no large file is stored.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ RANKS = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Problem:
-    """One matrix to factorise, as blocks and as the raw stack.
+    """One matrix to factorize, as blocks and as the unweighted stack.
 
     Attributes:
-        name: ``mnist``, ``big``, ``synth`` or a made-up one.
-        source: What it is, in words.
-        blocks: For `factorize(..., weighting="raw")`; features that are zero on every sample are dropped.
+        name: ``mnist``, ``big``, ``synth`` or another one.
+        source: Description.
+        blocks: Blocks for `factorize(..., weighting="raw")`; features that are zero on every sample are dropped.
     """
 
     name: str
@@ -48,17 +48,17 @@ class Problem:
 
     @property
     def m(self) -> int:
-        """Features."""
+        """The number of features."""
         return sum(b.samples.shape[1] for b in self.blocks)
 
     @property
     def N(self) -> int:
-        """Samples."""
+        """The number of samples."""
         return self.blocks[0].samples.shape[0]
 
     @cached_property
     def digest(self) -> str:
-        """Of the values: what is known about this problem is stored under it."""
+        """A hash of the values, under which known errors of this problem are stored."""
         found = hashlib.blake2b(digest_size=8)
         for block in self.blocks:
             found.update(np.ascontiguousarray(block.samples.numpy()).data)
@@ -70,8 +70,8 @@ def load_problem(name: str, data_dir: Path = DATA, before: int = 0) -> Problem:
 
     Args:
         name: ``mnist``, ``big`` or ``synth``.
-        data_dir: Holds ``MNIST/raw``; without it scikit-learn's digits stand in.
-        before: Snapshots earlier than the last, each `STRIDE` training steps.
+        data_dir: Folder with ``MNIST/raw``; without it scikit-learn's digits are used instead.
+        before: Number of snapshots before the last one, each `STRIDE` training steps.
 
     Returns:
         The problem.
@@ -80,12 +80,12 @@ def load_problem(name: str, data_dir: Path = DATA, before: int = 0) -> Problem:
 
 
 def load_snapshots(name: str = "mnist", data_dir: Path = DATA, count: int = 10) -> list[Problem]:
-    """``count`` consecutive snapshots of one training run, the last of them `load_problem`'s."""
+    """``count`` consecutive snapshots of one training run; the last is that of `load_problem`."""
     return [load_problem(name, data_dir, before) for before in reversed(range(count))]
 
 
 def planted(m: int, N: int, rank: int = 40, seed: int = 0) -> Problem:
-    """Sparse non-negative factors with falling weights, and non-negative noise."""
+    """A product of sparse non-negative factors with decreasing weights, plus non-negative noise."""
     generator = torch.Generator().manual_seed(seed)
     weights = torch.arange(1, rank + 1).float().rsqrt()
     F = torch.rand(rank, N, generator=generator).pow(3) * weights[:, None]
@@ -102,13 +102,13 @@ def planted(m: int, N: int, rank: int = 40, seed: int = 0) -> Problem:
 
 
 def _snapshot(name: str, data_dir: Path, before: int) -> Problem:
-    what, model, probe = trained(name, data_dir, before)
+    description, model, probe = trained(name, data_dir, before)
     with torch.no_grad():
-        seen = model(probe)[1]
+        activations = model(probe)[1]
     blocks = []
-    for i, values in enumerate([probe, *seen]):
+    for i, values in enumerate([probe, *activations]):
         samples = values.flatten(1)
         samples = samples[:, samples.amax(0) > 0].contiguous()
         label, kind = ("input/0", "input") if i == 0 else (f"relu{i}", "activation")
         blocks.append(Block(label, kind, samples, (samples.shape[1],)))  # type: ignore[arg-type]
-    return Problem(name, f"activations of {what}", tuple(blocks))
+    return Problem(name, f"activations of {description}", tuple(blocks))

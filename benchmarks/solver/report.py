@@ -1,4 +1,4 @@
-"""The solver's section of benchmarks/README.md."""
+"""The section of the solver in the README."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.reporting import Figure, markdown_table
 from benchmarks.solver.problems import RANKS
 from benchmarks.solver.runs import WARM, WITHIN
 
-_SHAKES = (
+_SCATTERS = (
     ("jitter", "jitter"),
     ("drift", "drift"),
     ("mean of the excess", "bias"),
@@ -18,20 +18,23 @@ _SHAKES = (
 
 
 def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
-    """The section of benchmarks/README.md."""
+    """The section of the README."""
     about = payload["machine"]
     names = list(payload["cold"])
     versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if v != "absent")
     peer_rows = []
-    for solver in dict.fromkeys(n for p in names for n in payload["cold"][p]["solvers"]):
+    solvers: dict[str, None] = {}  # in the order of their first appearance
+    for name in names:
+        solvers |= dict.fromkeys(payload["cold"][name]["solvers"])
+    for solver in solvers:
         peer_rows.append([solver, *(_cell(payload["cold"][p]["solvers"].get(solver)) for p in names)])
     peer_rows.insert(1, [WARM, *(_cell(payload["warm"].get(p)) for p in names)])
     cost = payload["passes"]
     cost_rows = [
-        ["one pass over all rows, six ranks", *(f"{cost[p]['pass'] * 1e3:.0f} ms" for p in names)],
+        ["one iteration over all rows, six ranks", *(f"{cost[p]['pass'] * 1e3:.0f} ms" for p in names)],
         ["… over its two products", *(f"{cost[p]['pass_over_products']:.2f} ×" for p in names)],
         ["six ranks over rank 32 alone, cold", *(f"{cost[p]['six_over_largest_cold']:.2f} ×" for p in names)],
-        ["… a pass", *(f"{cost[p]['six_over_largest_pass']:.2f} ×" for p in names)],
+        ["… per iteration", *(f"{cost[p]['six_over_largest_pass']:.2f} ×" for p in names)],
     ]
     problems = "; ".join(f"**{p}** {v['m']:,} × {v['N']}, {v['source']}" for p, v in payload["problems"].items())
     parts = [
@@ -39,9 +42,9 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
         f"`python -m benchmarks.solver{' --quick' * payload['quick']}`, {about['date'][:10]}, one thread of "
         f"{about['processor']}, {versions}. {problems}.",
         f"Processor seconds until all of the ranks {', '.join(map(str, RANKS))} are within {WITHIN:.0%} of the best "
-        "squared error known: median (lowest to highest; seeds that got there / tried; excess at the worst rank). "
-        "A peer pays for its start and its iterations up to that point, not for a stopping rule; ours for the whole "
-        "call. `>`: given up after so long.",
+        "squared error known: median (lowest to highest; seeds that succeeded / tried; excess at the worst rank). "
+        "A peer is charged for its initialization and its iterations up to that point, not for a stopping rule; ours "
+        "for the whole call. `>`: ended without success after so many seconds.",
         markdown_table(["", *names], peer_rows),
         markdown_table(["cost", *names], cost_rows),
     ]
@@ -53,13 +56,13 @@ def report(payload: dict[str, Any], figures: Sequence[Figure]) -> str:
 
 
 def _jitter(shaky: dict[str, Any]) -> list[str]:
-    rows = [[label, *(f"{100 * shaky[key][r]:.3f} %" for r in RANKS)] for label, key in _SHAKES]
+    rows = [[label, *(f"{100 * shaky[key][r]:.3f} %" for r in RANKS)] for label, key in _SCATTERS]
     return [
         f"Warm rmse over {shaky['snapshots']} snapshots of training, {shaky['monotone']} of them monotone in the rank: "
         "its excess over the best value known of the same snapshot. Jitter is the scatter of the steps of that excess "
-        "from one snapshot to the next (over √2), the noise that the eye sees on a curve; drift is the scatter of the "
-        "excess itself over all snapshots, its slow change after the cold start included. Last, the scatter of log "
-        "rmse around a parabola over the snapshots, which the training itself moves.",
+        "from one snapshot to the next (over √2), which is the visible noise of a curve; drift is the scatter of the "
+        "excess itself over all snapshots, its slow change after the cold start included. The last row is the scatter "
+        "of log rmse around a parabola over the snapshots, which the training itself moves.",
         markdown_table(["rank", *map(str, RANKS)], rows),
     ]
 

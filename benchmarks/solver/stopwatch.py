@@ -1,7 +1,7 @@
-"""The stopwatch that follows a peer's iterations, and the error it evaluates while it stands still.
+"""Follows the iterations of a peer, and evaluates its error while the clocks are stopped.
 
-A run is given up when its budget of processor time is spent, or when it stands still: in the last half of its
-iterations (60 at least) it won less than a tenth of what is still missing.
+A run ends when its error reaches the target, when its budget of processor time is spent, or when it stagnates: in the
+last half of its iterations (at least 60) its error decreased by less than a tenth of what is still missing.
 """
 
 from __future__ import annotations
@@ -14,73 +14,98 @@ import torch
 
 from benchmarks.solver.problems import Problem
 
-#: More iterations than any run needs: the stopwatch ends it.
-ENDLESS = 1_000_000
+#: A limit on iterations that no run reaches, as `RunMonitor` ends it before.
+NO_LIMIT = 1_000_000
 
 
-class Finished(Exception):
-    """Raised from within a peer's iteration to end it."""
+class RunEnded(Exception):
+    """Raised from within a peer's iteration to end the run."""
 
 
 class Stopwatch:
-    """Processor and wall time, with pauses."""
+    """Processor and wall time, with pauses.
+
+    Attributes:
+        cpu: Processor seconds so far, pauses excluded.
+        wall: Wall seconds so far, pauses excluded.
+    """
 
     def __init__(self) -> None:
-        self.cpu = self.wall = 0.0
+        self.cpu = 0.0
+        self.wall = 0.0
         self._since = (time.process_time(), time.perf_counter())
 
     def stop(self) -> None:
-        """Stands still until `go`."""
+        """Stops the clocks until `start`."""
         self.cpu += time.process_time() - self._since[0]
         self.wall += time.perf_counter() - self._since[1]
 
-    def go(self) -> None:
-        """Runs on."""
+    def start(self) -> None:
+        """Lets the clocks run again."""
         self._since = (time.process_time(), time.perf_counter())
 
 
-class Lap:
-    """Follows one run of a peer at one rank.
+class RunMonitor:
+    """Follows one run of a peer at one rank; the peer calls it after every iteration.
 
     Args:
-        problem: What is factorised.
+        problem: The problem that is factorized.
         target: Squared error at which the run is good enough.
-        budget: Seconds of processor time after which it is given up.
+        budget: Seconds of processor time after which the run is ended.
+
+    Attributes:
+        watch: The clocks of the run.
+        count: Number of iterations so far.
+        best: The smallest squared error evaluated so far.
     """
 
     def __init__(self, problem: Problem, target: float, budget: float) -> None:
-        self.problem, self.target, self.budget = problem, target, budget
-        self.X = torch.from_numpy(problem.X)
-        self.count, self.best = 0, float("inf")
-        self.seen: dict[int, float] = {}
-        self.watch, self.next = Stopwatch(), 1
+        self.problem = problem
+        self.target = target
+        self.budget = budget
+        self.watch = Stopwatch()
+        self.count = 0
+        self.best = float("inf")
+        self._X = torch.from_numpy(problem.X)
+        self._best_by_count: dict[int, float] = {}
+        self._next_evaluation = 1
 
     def __call__(self, W: Any, F: Any) -> None:
-        """After an iteration: factors of shapes (m, r) and (r, N), arrays or tensors."""
+        """Counts an iteration and, from time to time, evaluates its factors.
+
+        Args:
+            W: Shape (m, r), an array or a tensor.
+            F: Shape (r, N), an array or a tensor.
+
+        Raises:
+            RunEnded: The run has reached its target, spent its budget or stagnates.
+        """
         self.watch.stop()
         self.count += 1
-        if self.count >= self.next or self.watch.cpu > self.budget:
-            sse = squared_error(self.problem, torch.as_tensor(W), torch.as_tensor(F), self.X)
+        if self.count >= self._next_evaluation or self.watch.cpu > self.budget:
+            sse = squared_error(self.problem, torch.as_tensor(W), torch.as_tensor(F), self._X)
             if np.isfinite(sse):
                 self.best = min(self.best, sse)
-            self.seen[self.count] = self.best
-            if self.best <= self.target or self.watch.cpu > self.budget or self._stands_still():
-                raise Finished
-            # An evaluation costs us, not the peer, half an iteration: few while the target is far, many when near.
-            self.next = self.count + max(1, self.count // (50 if self.best < 1.01 * self.target else 12))
-        self.watch.go()
+            self._best_by_count[self.count] = self.best
+            if self.best <= self.target or self.watch.cpu > self.budget or self._stagnates():
+                raise RunEnded
+            # An evaluation takes as long as half an iteration: they are rare while the error is far from the target.
+            interval = self.count // (50 if self.best < 1.01 * self.target else 12)
+            self._next_evaluation = self.count + max(1, interval)
+        self.watch.start()
 
-    def _stands_still(self) -> bool:
+    def _stagnates(self) -> bool:
         if self.count < 60:
             return False
-        half = min(self.seen, key=lambda n: abs(n - self.count // 2))
-        return self.seen[half] - self.best < 0.1 * (self.best - self.target)
+        half = min(self._best_by_count, key=lambda n: abs(n - self.count // 2))
+        return self._best_by_count[half] - self.best < 0.1 * (self.best - self.target)
 
 
 def squared_error(problem: Problem, W: torch.Tensor, F: torch.Tensor, X: torch.Tensor) -> float:
-    """‖X − W F‖², from the Grams with float64 sums; by chunked residuals where that would cancel."""
+    """‖X − W F‖², from Gram matrices with float64 sums, or from residuals by chunks where those sums would cancel."""
     with torch.no_grad():
-        W, F = W.float(), F.float()
+        W = W.float()
+        F = F.float()
         cross = ((X.T @ W).double() * F.T.double()).sum()
         sse = problem.energy - 2 * cross + ((W.T @ W).double() * (F @ F.T).double()).sum()
         if sse < 1e-3 * problem.energy:

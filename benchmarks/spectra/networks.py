@@ -1,4 +1,4 @@
-"""Small nets trained on CIFAR-10, for the benchmarks of the spectra."""
+"""Small networks trained on CIFAR-10, for the benchmarks of the spectra."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 
 class Data(NamedTuple):
-    """Images (N, 3, 32, 32) in float32 with mean 0 and variance 1 a channel; labels (N,)."""
+    """CIFAR-10.
+
+    Attributes:
+        train_x: Training images, shape (N, 3, 32, 32), float32, with mean 0 and variance 1 in each channel.
+        train_y: Training labels, shape (N,).
+        test_x: Test images, normalized like the training images.
+        test_y: Test labels.
+    """
 
     train_x: Tensor
     train_y: Tensor
@@ -23,34 +30,57 @@ class Data(NamedTuple):
 
 
 def cifar10(folder: Path) -> Data:
-    """The images of ``folder/cifar10.npz``: train_x (N, 32, 32, 3) uint8 and so on."""
+    """The images of ``folder/cifar10.npz``, whose arrays are train_x (N, 32, 32, 3) in uint8, train_y and so on."""
     with np.load(folder / "cifar10.npz") as raw:
-        images = [torch.from_numpy(raw[k]).permute(0, 3, 1, 2).float() / 255 for k in ("train_x", "test_x")]
-        labels = [torch.from_numpy(raw[k]).long().flatten() for k in ("train_y", "test_y")]
-    mean, std = images[0].mean((0, 2, 3), keepdim=True), images[0].std((0, 2, 3), keepdim=True)
-    images = [(x - mean) / std for x in images]
-    return Data(images[0], labels[0], images[1], labels[1])
+        train_x = torch.from_numpy(raw["train_x"]).permute(0, 3, 1, 2).float() / 255
+        test_x = torch.from_numpy(raw["test_x"]).permute(0, 3, 1, 2).float() / 255
+        train_y = torch.from_numpy(raw["train_y"]).long().flatten()
+        test_y = torch.from_numpy(raw["test_y"]).long().flatten()
+    mean = train_x.mean((0, 2, 3), keepdim=True)
+    std = train_x.std((0, 2, 3), keepdim=True)
+    return Data((train_x - mean) / std, train_y, (test_x - mean) / std, test_y)
 
 
 def small_net(width: int) -> nn.Sequential:
-    """Three 3 × 3 convolutions with batch norm on 32, 16 and 8 pixels a side, then a linear layer."""
+    """Three 3 × 3 convolutions with batch norm on images of 32, 16 and 8 pixels a side, and a linear layer."""
 
-    def block(c: int, d: int, stride: int) -> list[nn.Module]:
-        return [nn.Conv2d(c, d, 3, stride=stride, padding=1, bias=False), nn.BatchNorm2d(d), nn.ReLU()]
+    def block(channels: int, out: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(channels, out, 3, stride=stride, padding=1, bias=False)
+        return [convolution, nn.BatchNorm2d(out), nn.ReLU()]
 
-    parts = [*block(3, width, 2), *block(width, 2 * width, 2), *block(2 * width, 4 * width, 1)]
-    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16 * width, 10))
+    layers = [*block(3, width, 2), *block(width, 2 * width, 2), *block(2 * width, 4 * width, 1)]
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16 * width, 10))
 
 
 def train(
-    model: nn.Module, data: Data, *, epochs: float = math.inf, seconds: float = math.inf, lr: float = 0.05,
-    batch: int = 128, seed: int = 0,
-) -> nn.Module:  # fmt: skip
-    """SGD with momentum, weight decay 5e-4 and random flips, rate falling to 0; stops at ``epochs`` or ``seconds``."""
+    model: nn.Module,
+    data: Data,
+    *,
+    epochs: float = math.inf,
+    seconds: float = math.inf,
+    lr: float = 0.05,
+    batch: int = 128,
+    seed: int = 0,
+) -> nn.Module:
+    """Trains by SGD with momentum, weight decay 5e-4, random flips and a rate that falls to 0 along a cosine.
+
+    Args:
+        model: The network, trained in place.
+        data: The images and labels.
+        epochs: Number of epochs after which training ends.
+        seconds: Wall seconds after which training ends.
+        lr: First learning rate.
+        batch: Images per step.
+        seed: Seed of batches and flips.
+
+    Returns:
+        The network, in eval mode.
+    """
     random = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
     steps = math.inf if math.isinf(epochs) else max(1, round(epochs * len(data.train_x) / batch))
-    start, step = time.perf_counter(), 0
+    start = time.perf_counter()
+    step = 0
     model.train()
     while step < steps and time.perf_counter() - start < seconds:
         done = max(step / steps, (time.perf_counter() - start) / seconds)
@@ -69,6 +99,8 @@ def train(
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Share of images with the right answer."""
-    right = [(model(x).argmax(1) == y).sum() for x, y in zip(images.split(500), labels.split(500))]
+    """Fraction of the images that are classified correctly."""
+    right = []
+    for x, y in zip(images.split(500), labels.split(500)):
+        right.append((model(x).argmax(1) == y).sum())
     return float(torch.stack(right).sum()) / len(labels)

@@ -1,4 +1,4 @@
-"""The numbers of `python -m benchmarks.spectra` as Markdown."""
+"""The section of the README with the results of `python -m benchmarks.spectra`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from benchmarks.reporting import markdown_table
 Rows = Mapping[str, Mapping[str, float]]
 
 
-def section(began: dict[str, Any], rows: Rows, pareto: Mapping[float, Mapping[str, float]], published: Rows) -> str:
-    """The whole section of benchmarks/README.md."""
-    versions = began["versions"]
+def section(about: dict[str, Any], rows: Rows, pareto: Mapping[float, Mapping[str, float]], published: Rows) -> str:
+    """The whole section."""
+    versions = about["versions"]
     parts = [
         "## Spectra",
         "`python -m benchmarks.spectra --data-dir DATA [--published DIR]`: "
-        f"{began['processor']}, one thread, {began['date']}, weightwatcher {versions['weightwatcher']}, powerlaw "
+        f"{about['processor']}, one thread, {about['date']}, weightwatcher {versions['weightwatcher']}, powerlaw "
         f"{versions['powerlaw']}. Seconds are wall time; weightwatcher runs `analyze()` at its defaults, in the row "
         '"all extras" with `randomize=True, mp_fit=True` against our bulk edges, spikes and traps. Weights are random '
         "unless trained.",
         _models(rows),
-        "Share of Pareto samples of 500 whose α is found within 2σ, 1,000 draws an α:",
+        "Fraction of Pareto samples of 500 whose α is found within 2σ, 1,000 draws for each α:",
         _pareto(pareto),
     ]
     if published:
         parts += [
             "Published data (Clauset, Shalizi and Newman 2009, Table 6.1). Quakes and surnames are rounded to few "
-            "distinct values; x_min then hangs on how ties are counted, and is given as published.",
+            "distinct values; x_min then depends on how ties are counted, and is given as published.",
             _published(published),
         ]
     return "\n\n".join(parts)

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.stopping.signals import series
+from benchmarks.stopping.signals.factor_series import factor_signals, weight_signals
+from benchmarks.stopping.signals.probe_series import probe_signals
+from benchmarks.stopping.signals.training_series import label_signals, training_image_signals
 from benchmarks.stopping.tasks import TASKS, record_name
 
 DIGITS = 5
@@ -37,11 +39,11 @@ def derive(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any
     """A derived record from a raw one."""
     s = meta["series"]
     derived = {
-        **series.probe_signals(arrays, meta["ladder"]),
-        **series.factor_signals(arrays, s, meta["ranks"]),
-        **series.weight_signals(s),
-        **series.training_image_signals(arrays, meta["train_ladder"]),
-        **series.label_signals(arrays, s, meta["train_ladder"]),
+        **probe_signals(arrays, meta["ladder"]),
+        **factor_signals(arrays, s, meta["ranks"]),
+        **weight_signals(s),
+        **training_image_signals(arrays, meta["train_ladder"]),
+        **label_signals(arrays, s, meta["train_ladder"]),
     }
     names = [f"val_{kind}_{what}" for kind in ("clean", "noisy") for what in ("loss", "accuracy")]
     return {

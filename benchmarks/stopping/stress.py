@@ -24,7 +24,7 @@ from benchmarks.reporting import markdown_table, write_json, write_section
 from benchmarks.stopping.candidates import DIAGONALS, blind, careful
 from benchmarks.stopping.make_records import read_raw
 from benchmarks.stopping.replay import PIXELS, RECORDS, Candidate, Outcome, Record, Signal, capped, load, outcome
-from benchmarks.stopping.signals.series import steady_labels
+from benchmarks.stopping.signals.series import pseudo_labels
 from lightning_factorlens.metrics.confidence import kl_to_uniform
 from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
 from lightning_factorlens.stopping import Patience, Rule, Smoothing
@@ -72,7 +72,7 @@ class Views:
 
     def signal(self, memory: float, views: int, balance: bool) -> list[float]:
         """Steady-label consistency under the first shifts, 0 for two in turn; memory 0 is the network's own choice."""
-        labels = steady_labels(list(self.logits[:, 0]), memory)
+        labels = pseudo_labels(list(self.logits[:, 0]), memory)
         moved = self.logits[:, 1 : 1 + views] if views else self.logits[:, 1:2].clone()
         if not views:
             moved[:, 0, 1::2] = self.logits[:, 2, 1::2]

@@ -1,4 +1,4 @@
-"""The peers that are installed: one file a library, each listing the ways to call it."""
+"""The peers whose library is installed."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _LIBRARIES: dict[str, Callable[[bool], list[Peer]]] = {
 
 
 def peers(quick: bool = False) -> tuple[list[Peer], list[str]]:
-    """All peers whose library is installed, and a line for each that is missing."""
+    """All peers whose library is installed, and a line for each library that is not."""
     found: list[Peer] = []
     missing: list[str] = []
     for module, variants in _LIBRARIES.items():
         try:
             importlib.import_module(module)
         except ImportError:
-            missing.append(f"{module} is not installed: left out (pip install '.[bench]')")
+            missing.append(f"{module} is not installed: its peers are left out (pip install '.[bench]')")
             continue
         found += variants(quick)
     return found, missing

@@ -9,25 +9,26 @@ import torch
 
 from benchmarks.solver.measure import Peer
 from benchmarks.solver.problems import Problem
-from benchmarks.solver.stopwatch import ENDLESS, Lap
+from benchmarks.solver.stopwatch import NO_LIMIT, RunMonitor
 
 
 def variants(quick: bool) -> list[Peer]:
+    """The ways to call the library; fewer if quick."""
     from nmf.nmf_models import NMFBatchHALS, NMFBatchMU, NMFBatchNnlsBpp
 
     def variant(label: str, base: Any, init: str, **options: Any) -> Peer:
-        def run(problem: Problem, rank: int, seed: int, lap: Lap) -> None:
+        def run(problem: Problem, rank: int, seed: int, monitor: RunMonitor) -> None:
             class Followed(base):
                 def _update_W(self) -> None:
                     super()._update_W()
-                    lap(self.H, self.W)
+                    monitor(self.H, self.W)
 
             none = dict.fromkeys(("alpha_W", "l1_ratio_W", "alpha_H", "l1_ratio_H"), 0.0)
             model = Followed(
-                rank, init, 2.0, -1.0, seed, fp_precision="float", device_type="cpu", n_jobs=1, max_iter=ENDLESS,
+                rank, init, 2.0, -1.0, seed, fp_precision="float", device_type="cpu", n_jobs=1, max_iter=NO_LIMIT,
                 **none, **options,
             )  # fmt: skip
-            # bpp calls torch.cholesky, which torch has removed: without this it could not run at all
+            # bpp calls torch.cholesky, which torch has removed
             with mock.patch.object(torch, "cholesky", torch.linalg.cholesky):
                 model.fit(torch.from_numpy(problem.X))
 

@@ -1,4 +1,4 @@
-"""The experiment that the solver goes back to, with one start and with three; it is no part of the repository."""
+"""The experiment from which the solver was developed, with one and with three starts; not part of the repository."""
 
 from __future__ import annotations
 
@@ -17,28 +17,33 @@ from benchmarks.solver.problems import RANKS, Problem
 def prototype_runs(
     problem: Problem, best: dict[int, float], within: float, folder: Path | None, seeds: int
 ) -> dict[str, list[Run]]:
-    """Its runs by name, over the whole call as ours.
+    """Runs the prototype; like our solver it is charged for the whole call.
 
     Args:
-        problem: What.
-        best: Smallest SSE known, a rank.
+        problem: The problem.
+        best: The smallest squared error known, by rank.
         within: Allowed excess over it, e.g. 0.01.
-        folder: Holds ``fast.py``; nothing runs where it is None or does not.
-        seeds: How many runs.
+        folder: Folder with the prototype's ``fast.py``; None or a folder without it runs nothing.
+        seeds: Number of runs.
+
+    Returns:
+        The runs by the name of their row.
     """
     fast = _load(folder)
     if fast is None:
         return {}
     found: dict[str, list[Run]] = {}
     X = torch.from_numpy(problem.X)
-    for restarts, init in ((1, "nndsvd"), (3, "mixed")):
-        runs = found[f"prototype, {restarts} start{'s' * (restarts > 1)}"] = []
+    for restarts, init, name in ((1, "nndsvd", "prototype, 1 start"), (3, "mixed", "prototype, 3 starts")):
+        found[name] = []
         for seed in range(seeds):
             options = {"restarts": restarts, "init": init, "sample": 4096, "s_iter": 150, "s_tol": 1e-4, "full": 3}
-            gen = torch.Generator().manual_seed(seed)
-            (_, sse, history, _), cpu, wall = timed(partial(fast.fit, X, list(RANKS), gen=gen, **options))
-            gaps = {r: float(s) / best[r] - 1 for r, s in zip(RANKS, sse)}
-            runs.append(Run(cpu, wall, gaps, dict.fromkeys(RANKS, len(history)), max(gaps.values()) <= within))
+            generator = torch.Generator().manual_seed(seed)
+            call = partial(fast.fit, X, list(RANKS), gen=generator, **options)
+            (_, sse, history, _), cpu, wall = timed(call)
+            gaps = {rank: float(error) / best[rank] - 1 for rank, error in zip(RANKS, sse)}
+            iterations = dict.fromkeys(RANKS, len(history))
+            found[name].append(Run(cpu, wall, gaps, iterations, max(gaps.values()) <= within))
     return found
 
 

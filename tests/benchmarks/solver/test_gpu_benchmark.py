@@ -29,6 +29,6 @@ def test_small_on_the_cpu():
     assert text.splitlines()[-1].startswith("figure gpu_error_apart_from_cpu") and text.endswith(" ok\n")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_without_a_device_one_line():
-    assert output() == "no CUDA device here\n"
+    assert output() == "no CUDA device is available\n"

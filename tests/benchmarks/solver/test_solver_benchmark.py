@@ -9,10 +9,9 @@ import torch
 from torch import nn
 
 from benchmarks.reporting import ROOT
-from benchmarks.solver import best_errors, feature_budget, feature_budget_report, memory, report
-from benchmarks.solver import figures as solver_figures
+from benchmarks.solver import best_errors, feature_budget, feature_budget_report, goals, memory, report
 from benchmarks.solver import memory_peak as peak
-from benchmarks.solver.cost import passes
+from benchmarks.solver.cost import iteration_cost
 from benchmarks.solver.jitter import jitter
 from benchmarks.solver.measure import Peer, measure
 from benchmarks.solver.networks import DATA
@@ -63,10 +62,10 @@ def test_a_solver_run_from_problem_to_report(problem, best, shaky):
         "problems": {"synth": {"m": problem.m, "N": problem.N, "source": problem.source}},
         "cold": {"synth": found},
         "warm": {"synth": again},
-        "passes": {"synth": passes(problem, 1)},
+        "passes": {"synth": iteration_cost(problem, 1)},
         "jitter": shaky,
     }
-    figures = solver_figures.judge(payload)
+    figures = goals.judge(payload)
     assert {"jitter_percent", "drift_percent"} <= {f.name for f in figures}
     text = report.report(payload, figures)
     assert OURS in text and "| jitter |" in text and "| drift |" in text
@@ -89,9 +88,9 @@ def test_the_stopwatch_ends_a_peer_at_the_target_and_evaluates_like_float64(prob
         assert squared_error(problem, w, f, torch.from_numpy(problem.X)) == pytest.approx(sse, rel=1e-5)
     target = sorted(exact)[2]
 
-    def run(_problem, _rank, _seed, lap):
+    def run(_problem, _rank, _seed, monitor):
         for w, f in steps:
-            lap(w, f)
+            monitor(w, f)
 
     found = measure(Peer("one", "none", run), problem, {3: target / 1.01}, 0.01 + 1e-4, 0, 60.0)
     first = next(i for i, sse in enumerate(exact) if sse <= target)

@@ -16,11 +16,12 @@ from benchmarks.stopping.jobs import queue
 from benchmarks.stopping.make_records import derive, read, read_raw, write
 from benchmarks.stopping.networks import NETS, build
 from benchmarks.stopping.record import record, work
-from benchmarks.stopping.signals import series as signals
+from benchmarks.stopping.signals.probe_series import FAMILIES
 from benchmarks.stopping.signals.supervised.gradient_alignment import (
     gradient_weight_alignment,
     gradient_weight_alignments,
 )
+from benchmarks.stopping.signals.training_series import alignment_score
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT, SPLIT, TASKS, record_name, split
 from benchmarks.stopping.training_run import Run, factor
 
@@ -168,6 +169,7 @@ def test_a_record_that_was_cut_is_made_again_with_the_same_numbers(digits, tiny,
 from dataclasses import replace
 from pathlib import Path
 from benchmarks.stopping.record import work
+from benchmarks.stopping.signals.training_series import alignment_score
 from benchmarks.stopping.tasks import TASKS
 task = replace(TASKS["mnist-cnn8-500"], images=300, epochs=2000, noise=0.4, dropout=0.3, augment=True)
 work([(task, 0)], Path({str(digits)!r}), Path({str(tmp_path)!r}))
@@ -221,7 +223,7 @@ def test_derived_signals_are_those_of_the_raw_outputs(tiny, tmp_path):
 
 def test_families_partition_the_shifts(tiny):
     ladder = read_raw(tiny)[0]["ladder"]
-    members = {f: [r for r in ladder if belongs(r)] for f, belongs in signals.FAMILIES.items()}
+    members = {f: [r for r in ladder if belongs(r)] for f, belongs in FAMILIES.items()}
     assert {f: len(m) for f, m in members.items()} == {
         "shifts0.5": 2, "shifts1": 8, "shifts2": 4, "shifts3": 2, "shifts": 16,
         "edge": 2, "noise": 3, "dropout": 2, "weight_noise": 2,
@@ -235,4 +237,4 @@ def test_alignment_is_summed_up_as_the_package_does():
     logits, labels = features @ weight.T, torch.randint(0, 10, (50,), generator=g)
     cosines = gradient_weight_alignments(logits, labels, features, weight)
     expected = gradient_weight_alignment(logits, labels, features, weight)
-    assert signals.aligned(cosines) == pytest.approx(expected, rel=1e-9)
+    assert alignment_score(cosines) == pytest.approx(expected, rel=1e-9)
