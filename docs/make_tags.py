@@ -5,6 +5,7 @@ python docs/make_tags.py
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lightning_factorlens import LabelFreeStopping, default_measurements
@@ -32,33 +33,27 @@ STOPPING = """\
 ## LabelFreeStopping
 
 Logged where a `LabelFreeStopping` is among the callbacks; see [stopping](stopping.md)."""
-COLUMNS = ("tag", "what it is")
 
 
-def stopping_table(callback: LabelFreeStopping) -> str:
-    """The tags of the callback: from its declarations where it has some, otherwise their names alone."""
-    declared = [scalar for scalar in getattr(callback, "scalars", ()) if isinstance(scalar, Scalar)]
-    if not declared:
-        return "\n".join(f"- `{tag}`" for tag in callback.tags)
-    rows = [(f"`{scalar.tag.format(prefix=callback.prefix)}`", scalar.help) for scalar in declared]
-    return markdown_table(COLUMNS, rows)
+def short_table(scalars: Iterable[Scalar]) -> str:
+    """Tags and their meaning, in Markdown."""
+    rows = []
+    for scalar in scalars:
+        tag = scalar.tag.format(prefix="factorlens")
+        rows.append((f"`{tag}`", scalar.help))
+    return markdown_table(("tag", "what it is"), rows)
 
 
 def page() -> str:
     """The whole page, in Markdown."""
-    on_demand = [PredictionChange(), PredictionConfidence()]
-    rows = []
-    for measurement in on_demand:
-        for scalar in measurement.scalars:
-            tag = scalar.tag.format(prefix="factorlens")
-            rows.append((f"`{tag}`", scalar.help))
+    on_demand = [*PredictionChange.scalars, *PredictionConfidence.scalars]
     parts = [
         INTRODUCTION,
         tag_table(default_measurements()),
         ON_DEMAND,
-        markdown_table(COLUMNS, rows),
+        short_table(on_demand),
         STOPPING,
-        stopping_table(LabelFreeStopping()),
+        short_table(LabelFreeStopping().scalars),
     ]
     return "\n\n".join(parts) + "\n"
 
