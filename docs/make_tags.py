@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_factorlens import LabelFreeStopping, default_measurements
-from lightning_factorlens.loggers.tags import declared_tags
-from lightning_factorlens.loggers.text_reports import markdown_table, tag_table
+from lightning_factorlens.loggers.text_reports import documented_tag, markdown_table, tag_table
 from lightning_factorlens.measurements import PredictionChange, PredictionConfidence, Scalar
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -39,7 +38,7 @@ Logged where a `LabelFreeStopping` is among the callbacks; see [stopping](stoppi
 
 def short_table(scalars: Sequence[Scalar]) -> str:
     """Tags and their meaning, in Markdown."""
-    rows = [(f"`{tag}`", scalar.help) for tag, scalar in zip(declared_tags(scalars), scalars)]
+    rows = [(f"`{documented_tag(scalar)}`", scalar.help) for scalar in scalars]
     return markdown_table(("tag", "what it is"), rows)
 
 

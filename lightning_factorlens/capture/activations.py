@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,6 @@ from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
 from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
-from lightning_factorlens.capture.signs import SignPolicy, apply_sign_policy
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
 
@@ -267,21 +266,3 @@ def token_counts(ids: Tensor) -> Tensor:
     distinct, columns = torch.unique(ids.flatten(1), return_inverse=True)
     counts = torch.zeros(len(ids), len(distinct), device=ids.device)
     return counts.scatter_add_(1, columns, torch.ones_like(columns, dtype=counts.dtype))
-
-
-def apply_sign_policies(blocks: Sequence[Block], inputs: SignPolicy, activations: SignPolicy) -> list[Block]:
-    """Applies to each block the sign policy of its kind.
-
-    Args:
-        blocks: Blocks of inputs and of layers.
-        inputs: Policy for the blocks of inputs.
-        activations: Policy for the blocks of layers.
-
-    Returns:
-        The resulting blocks, in order.
-    """
-    policies = {"input": inputs, "activation": activations}
-    found: list[Block] = []
-    for block in blocks:
-        found += apply_sign_policy(block, policies[block.kind])
-    return found

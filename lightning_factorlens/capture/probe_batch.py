@@ -11,31 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_factorlens.capture.batch import find_inputs
 from lightning_factorlens.capture.isolation import isolate_rng
 from lightning_factorlens.capture.sampling import draw_samples, subsample_indices
 from lightning_factorlens.capture.tree import tree_leaves, tree_map
 
 ProbeSource = Tensor | Mapping[str, Any] | Dataset[Any] | DataLoader[Any]
-
-
-def probe_images(source: ProbeSource, size: int, seed: int = 0, transfer: Callable[[Any], Any] | None = None) -> Tensor:
-    """The inputs of a probe without its labels: `probe_batch`, then `find_inputs`.
-
-    Args:
-        source: As in `probe_batch`, like the following arguments.
-        size: How many samples.
-        seed: Seed of the draw.
-        transfer: Applied to the collated batch.
-
-    Returns:
-        Shape (N, …).
-
-    Raises:
-        TypeError: As in `probe_batch`, or the batch has no tensor of inputs.
-        ValueError: As in `probe_batch`.
-    """
-    return find_inputs(probe_batch(source, size, seed, transfer))
 
 
 def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callable[[Any], Any] | None = None) -> Any:
