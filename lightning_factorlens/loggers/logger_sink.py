@@ -9,7 +9,8 @@ from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
 from lightning_factorlens.loggers.layout import scalar_layout
-from lightning_factorlens.loggers.media import MediaLogger, get_media_logger
+from lightning_factorlens.loggers.media import MediaLogger
+from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, check_prefix, scope_labels, tagged_values
 from lightning_factorlens.loggers.text_reports import metric_guide, run_summary

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback, JSONLinesSink, LensOptions, TensorBoardOptions, read_jsonl
-from lightning_factorlens.loggers.media import get_media_logger
+from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 from lightning_factorlens.measurements import default_measurements
 
