@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from benchmarks.papers.settings import BATCH
 from benchmarks.stopping.data import STATISTICS, TEST, mnist
-from benchmarks.stopping.epoch_measurements import fast, loss_and_accuracy, outputs
-from benchmarks.stopping.networks import Classifier
+from benchmarks.stopping.epoch_measurements import loss_and_accuracy, outputs
+from benchmarks.stopping.networks import Classifier, channels_last
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def train(
     """One step of cross-entropy for every batch of indices in ``order``."""
     model.train()
     for index in order:
-        loss = nn.functional.cross_entropy(model(fast(images[index])), labels[index])
+        loss = nn.functional.cross_entropy(model(channels_last(images[index])), labels[index])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

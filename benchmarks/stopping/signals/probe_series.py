@@ -110,9 +110,7 @@ def _transform_signals(transform: str, plain: Sequence[Tensor], other: Sequence[
     }
 
 
-def _pseudo_label_signals(
-    transform: str, labels: Mapping[float, Sequence[Tensor]], other: Sequence[Tensor]
-) -> Series:
+def _pseudo_label_signals(transform: str, labels: Mapping[float, Sequence[Tensor]], other: Sequence[Tensor]) -> Series:
     """Cross-entropy of the outputs under one transform against the pseudo-labels, for every momentum."""
     found = {}
     for momentum, of_momentum in labels.items():
