@@ -22,10 +22,10 @@ not differ in the amount of training.
 
 **Area** is the mean error over ranks 1 to {FULL.ranks[-1]} on a log scale: the higher the curve, the higher the rank
 the network needs. There are four errors, as the papers do not define theirs: the *raw RMSE* of their objective, in
-which every pixel and neuron counts once; the error of the same objective relative to the norm of the data (*raw relative
-error*); the relative error with equal weight of the inputs and of every layer (*unit-norm relative error*, the lens's
-default); and the part of it that belongs to the *activations alone*. Intervals are 95 %, bootstrap over seeds; with so
-few seeds they are rather too narrow.
+which every pixel and neuron counts once; the error of the same objective relative to the norm of the data (*raw
+relative error*); the relative error with equal weight of the inputs and of every layer (*unit-norm relative error*, the
+lens's default); and the part of it that belongs to the *activations alone*. Intervals are 95 %, bootstrap over seeds;
+with so few seeds they are rather too narrow.
 
 {conclusions.ORDER_HOLDS} {conclusions.QUALITY_HOLDS}"""
 
