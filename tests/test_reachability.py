@@ -42,6 +42,15 @@ def definitions(module):
     return found
 
 
+def names_of_package(package):
+    """Names that a package's ``__init__`` imports; such a name hides a module of the package that is called the same."""
+    names = set()
+    for node in MODULES[package].body:
+        if isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
 def imports(nodes):
     """Local name → (module, name) for imports of this package; name is None for a module."""
     found = {}
@@ -50,8 +59,8 @@ def imports(nodes):
             if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == NAME:
                 for alias in node.names:
                     as_module = f"{node.module}.{alias.name}"
-                    target = (as_module, None) if as_module in MODULES else (node.module, alias.name)
-                    found[alias.asname or alias.name] = target
+                    is_module = as_module in MODULES and alias.name not in names_of_package(node.module)
+                    found[alias.asname or alias.name] = (as_module, None) if is_module else (node.module, alias.name)
     return found
 
 

@@ -1,1 +1,1 @@
-"""What the callback needs of a Trainer: one question to it, one file."""
+"""The callbacks, and beside them, in modules with an underscore, what they need of a Trainer."""

@@ -1,4 +1,4 @@
-"""What stands beside us in a Trainer: who monitors us, who logs under our prefix, the user's hyperparameters."""
+"""Other callbacks in the same Trainer: those that monitor the lens, and those that log under its prefix."""
 
 from __future__ import annotations
 
@@ -14,42 +14,54 @@ from lightning_factorlens.measurements import Scalar
 
 
 def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
-    """A callback that monitors us must ask for what there is, and act after the look rather than before.
+    """Checks the callbacks that monitor a scalar of the lens.
+
+    Args:
+        trainer: The Trainer.
+        prefix: First part of the lens's tags.
+        available: The lens's monitored scalars.
 
     Raises:
-        MisconfigurationException: Naming the callback and the argument to change.
+        MisconfigurationException: A callback monitors a scalar that is not logged, or acts before the lens observes;
+            the message names the callback and the argument to change.
     """
-    others = [scalar.tag.format(prefix=prefix) for scalar in foreign_scalars(trainer, prefix)]
-    for callback, monitor in _monitors(trainer, prefix):
+    foreign = [scalar.tag.format(prefix=prefix) for scalar in foreign_scalars(trainer, prefix)]
+    for callback, monitor in _monitoring_callbacks(trainer, prefix):
         call = f"{type(callback).__name__}(monitor={monitor!r})"
-        if monitor not in available and monitor not in others:
-            known = ", ".join(sorted({*available, *others}))
+        if monitor not in available and monitor not in foreign:
+            known = ", ".join(sorted({*available, *foreign}))
             raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
-        saves = save_on_train_epoch_end_method(callback)
-        late = checks_on_train_epoch_end(callback) if saves is None else saves(trainer)
-        if late is False:
-            flag = "check_on_train_epoch_end" if saves is None else "save_on_train_epoch_end"
+        saves_method = save_on_train_epoch_end_method(callback)
+        if saves_method is None:
+            argument = "check_on_train_epoch_end"
+            acts_at_epoch_end = checks_on_train_epoch_end(callback)
+        else:
+            argument = "save_on_train_epoch_end"
+            acts_at_epoch_end = saves_method(trainer)
+        if acts_at_epoch_end is False:
             raise MisconfigurationException(
-                f"{call} acts after validation, FactorLens looks after that, at the end of the training epoch; "
-                f"pass {flag}=True."
+                f"{call} acts after validation, FactorLens observes later, at the end of the training epoch; "
+                f"pass {argument}=True."
             )
 
 
 def rewind_wait_count(trainer: Trainer, prefix: str) -> None:
-    """A value that is logged again is no new evidence: patience counts looks, not epochs.
+    """Makes patience count observations, not epochs, where an epoch has no new observation.
 
-    EarlyStopping will read the old value and count one up; this takes that one back in advance.
+    ``EarlyStopping`` will read the old value again and increase its count; this decreases the count in advance.
     """
     for callback in early_stoppings(trainer, prefix):
         callback.wait_count -= 1
 
 
 def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
-    """Those that monitor us."""
-    return [callback for callback, _ in _monitors(trainer, prefix) if isinstance(callback, EarlyStopping)]
+    """The ``EarlyStopping`` callbacks that monitor a scalar of the lens."""
+    monitoring = _monitoring_callbacks(trainer, prefix)
+    return [callback for callback, _ in monitoring if isinstance(callback, EarlyStopping)]
 
 
-def _monitors(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
+def _monitoring_callbacks(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
+    """The callbacks that monitor a scalar of the lens, with its tag."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith(f"{prefix}/"):
@@ -67,7 +79,7 @@ def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:
 
 
 def hyperparameters(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-    """The user's, of the module and of the datamodule; the name of the module's class where there are none."""
+    """Hyperparameters of the module and the datamodule; where there are none, the name of the module's class."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
     found = {**pl_module.hparams, **getattr(datamodule, "hparams", {})}
     return found or {"model": type(pl_module).__name__}

@@ -1,4 +1,4 @@
-"""Where the probe comes from."""
+"""The source of the probe in a Trainer."""
 
 from __future__ import annotations
 
@@ -16,39 +16,45 @@ from lightning_factorlens.distributed import SingleProcess
 
 
 def draw_probe(
-    trainer: Trainer, source: ProbeSource | None, size: int, seed: int, call: ForwardFn | None, team: SingleProcess
+    trainer: Trainer,
+    source: ProbeSource | None,
+    size: int,
+    seed: int,
+    forward_fn: ForwardFn | None,
+    process_group: SingleProcess,
 ) -> Batch:
-    """One rank draws for all: what a user's dataset serves may differ between them.
+    """Draws the probe on rank 0 and sends it to all ranks, whose datasets may return different samples.
 
     Args:
         trainer: Its batch-transfer hooks are applied.
-        source: See `probe_batch`; None for the validation dataloader's dataset.
-        size: How many samples.
-        seed: Of the draw.
-        call: How the model is called; its method ``inputs(batch)``, if it has one, says what counts as the input.
-        team: Who is to have it.
+        source: See `probe_batch`; None for the dataset of the validation dataloader.
+        size: Number of samples.
+        seed: Seed of the draw.
+        forward_fn: How the model is called; its method ``inputs(batch)``, if it has one, picks the input.
+        process_group: The ranks.
 
     Returns:
-        The probe, on the CPU where there are several ranks, whose devices are their own. Without a call nothing but
-        the inputs is kept: no label ever reaches the lens.
+        The probe; on the CPU where there are several ranks, because each has its own device. Without ``forward_fn``
+        only the inputs are kept, so that no label reaches the lens.
 
     Raises:
-        MisconfigurationException: No source, and no validation dataloader.
-        TypeError, ValueError: As `probe_batch` and `Batch.of`.
+        MisconfigurationException: There is neither a source nor a validation dataloader.
+        TypeError, ValueError: As `probe_batch` and `Batch.wrap` raise them.
     """
 
-    def drawn() -> Batch:
-        found = validation_source(trainer) if source is None else source
-        parts = probe_batch(found, size, seed, lambda batch: transfer_batch(trainer, batch))
-        batch = Batch.wrap(parts, getattr(call, "inputs", None))
-        batch = batch if call else Batch.wrap(batch.inputs)
-        return batch.to(torch.device("cpu")) if team.world_size > 1 else batch
+    def draw() -> Batch:
+        samples = validation_source(trainer) if source is None else source
+        data = probe_batch(samples, size, seed, lambda batch: transfer_batch(trainer, batch))
+        batch = Batch.wrap(data, getattr(forward_fn, "inputs", None))
+        if forward_fn is None:
+            batch = Batch.wrap(batch.inputs)
+        return batch.to(torch.device("cpu")) if process_group.world_size > 1 else batch
 
-    return team.broadcast_object(drawn)
+    return process_group.broadcast_object(draw)
 
 
 def validation_source(trainer: Trainer) -> Any:
-    """The first validation loader, also where Lightning has not loaded it yet.
+    """The first validation dataloader, also before Lightning has loaded it.
 
     Raises:
         MisconfigurationException: There is none.
@@ -59,8 +65,10 @@ def validation_source(trainer: Trainer) -> Any:
         if planned.is_defined():
             with isolate_rng():  # the user's `val_dataloader` may draw a split
                 source = planned.dataloader()
-    if isinstance(source, (list, tuple, dict)):
-        source = next(iter(source.values() if isinstance(source, dict) else source), None)
+    if isinstance(source, dict):
+        source = list(source.values())
+    if isinstance(source, (list, tuple)):
+        source = source[0] if source else None
     if source is None:
         raise MisconfigurationException(
             "FactorLensCallback: found no validation dataloader to take unlabeled images from; "

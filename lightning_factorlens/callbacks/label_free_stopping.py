@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -19,9 +19,20 @@ from lightning_factorlens.callbacks._lr_schedule import (
     scale_lrs,
 )
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
+from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
 
 MODES = ("advise", "stop", "lr")
+#: Meaning, direction and chart of the three scalars, in the order of `LabelFreeStopping.tags`.
+DECLARATIONS: tuple[tuple[str, Literal["lower"] | None, str], ...] = (
+    (
+        "Falls by one whenever the newest observation is the rule's best, and is one higher in between.",
+        "lower",
+        "stop score and decision",
+    ),
+    ("1 where the rule's latest decision is to stop, else 0.", None, "stop score and decision"),
+    ("The rule's best epoch, counted from 1; 0 before the first.", None, "best epoch so far, by the stopping rule"),
+)
 
 
 class LabelFreeStopping(EarlyStopping):
@@ -257,6 +268,17 @@ class LabelFreeStopping(EarlyStopping):
         if self._is_best or self._n_best == 0:
             return float(-self._n_best)
         return float(1 - self._n_best)
+
+    # ---- for the FactorLensCallback
+
+    @property
+    def scalars(self) -> tuple[Scalar, ...]:
+        """Declarations of the logged scalars, for TensorBoard's layout and help page, and for checks of monitors."""
+        declared = []
+        for tag, (text, better, chart) in zip(self.tags, DECLARATIONS):
+            name = tag.removeprefix(f"{self.prefix}/")
+            declared.append(Scalar(name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True))
+        return tuple(declared)
 
     # ---- state
 

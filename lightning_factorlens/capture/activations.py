@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
-from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer
-from lightning_factorlens.capture.signs import SignPolicy, apply_sign_policy
+from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
 
@@ -89,13 +88,13 @@ def capture_activations(
         True
     """
     check_gradients(gradients, input_gradients)
-    selected = [layer for layer in layers if layer.selected]
     batch = Batch.wrap(probe)
     if gradients:
-        return _capture_graph(model, forward, batch, selected, max_neurons_per_layer, seed, input_gradients)
-    n_samples = len(batch)
-    buffers = {layer.name: LayerBuffer(layer, max_neurons_per_layer, seed, n_samples) for layer in selected}
-    outputs: list[Tensor | None] = []
+        graph_buffers = make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+        return _capture_graph(model, forward, batch, graph_buffers, input_gradients)
+    buffers = make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+    outputs: list[Tensor] = []
+    n_batches = 0
     start = 0
 
     def keep(call: TracedCall) -> None:
@@ -105,11 +104,12 @@ def capture_activations(
     with trace_calls(model, keep):
         for part in batch.split(BATCH):
             logits = _find_logits(forward(part.data), len(part))
-            outputs.append(None if logits is None else logits.detach())
+            if logits is not None:
+                outputs.append(logits.detach())
+            n_batches += 1
             start += len(part)
-    found = [logits for logits in outputs if logits is not None]
-    blocks = [buffer.block() for buffer in buffers.values()]
-    return Capture(blocks, torch.cat(found) if len(found) == len(outputs) else None)
+    blocks = make_blocks(buffers)
+    return Capture(blocks, torch.cat(outputs) if len(outputs) == n_batches else None)
 
 
 def capture_batches(
@@ -163,13 +163,13 @@ def capture_batches(
     """
     check_gradients(gradients, input_gradients)
     check_int("batch_size", batch_size, 1)
-    selected = [layer for layer in layers if layer.selected]
+    table = list(layers)
     for part in Batch.wrap(probe).split(batch_size):
         yield capture_activations(
             model,
             forward,
             part,
-            selected,
+            table,
             max_neurons_per_layer,
             seed,
             gradients=gradients,
@@ -181,21 +181,20 @@ def _capture_graph(
     model: nn.Module,
     forward: Callable[[Any], Any],
     batch: Batch,
-    selected: Sequence[LayerInfo],
-    max_neurons_per_layer: int | None,
-    seed: int,
+    buffers: Mapping[str, LayerBuffer],
     input_gradients: bool,
 ) -> Capture:
     """One forward pass over the whole batch that stays in the autograd graph."""
-    buffers = {layer.name: GraphLayerBuffer(layer, max_neurons_per_layer, seed, len(batch)) for layer in selected}
 
     def keep(call: TracedCall) -> Tensor | None:
-        return buffers[call.name].fill(call.output, 0) if call.name in buffers else None
+        if call.name not in buffers:
+            return None
+        return buffers[call.name].fill(call.output, 0)
 
     batch, inputs = differentiable_batch(batch, input_gradients)
     with trace_calls(model, keep, replace_outputs=True):
         outputs = _find_logits(forward(batch.data), len(batch))
-    return Capture([buffer.block() for buffer in buffers.values()], outputs, inputs)
+    return Capture(make_blocks(buffers), outputs, inputs)
 
 
 def _find_logits(output: Any, n_samples: int) -> Tensor | None:
@@ -205,9 +204,11 @@ def _find_logits(output: Any, n_samples: int) -> Tensor | None:
         output: A tensor, a tuple or list of them, or a dictionary, in which the key ``"logits"`` comes first.
         n_samples: Samples in the batch.
     """
+    candidates: Iterable[Any] = (output,)
     if isinstance(output, dict):
-        output = [output[key] for key in sorted(output, key=lambda key: key != "logits")]
-    candidates = output if isinstance(output, (tuple, list)) else (output,)
+        candidates = map(output.__getitem__, sorted(output, key=lambda key: key != "logits"))
+    elif isinstance(output, (tuple, list)):
+        candidates = output
     for candidate in candidates:
         is_matrix = isinstance(candidate, Tensor) and candidate.ndim == 2
         if is_matrix and candidate.shape[0] == n_samples and candidate.shape[1] > 1:
@@ -238,9 +239,8 @@ def input_blocks(inputs: Tensor, max_neurons_per_layer: int | None = None, seed:
     if not is_amount and inputs.ndim < 4:
         inputs = token_counts(inputs)
     pixels = inputs if inputs.dtype == torch.float64 else inputs.float()
-    channels = list(pixels.unbind(1)) if pixels.ndim == 4 else [pixels]
     blocks = []
-    for i, channel in enumerate(channels):
+    for i, channel in enumerate(pixels.unbind(1) if pixels.ndim == 4 else [pixels]):
         layer = LayerInfo(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
         buffer = LayerBuffer(layer, max_neurons_per_layer, seed, len(channel))
         buffer.fill(channel, 0)
@@ -266,21 +266,3 @@ def token_counts(ids: Tensor) -> Tensor:
     distinct, columns = torch.unique(ids.flatten(1), return_inverse=True)
     counts = torch.zeros(len(ids), len(distinct), device=ids.device)
     return counts.scatter_add_(1, columns, torch.ones_like(columns, dtype=counts.dtype))
-
-
-def apply_sign_policies(blocks: Sequence[Block], inputs: SignPolicy, activations: SignPolicy) -> list[Block]:
-    """Applies to each block the sign policy of its kind.
-
-    Args:
-        blocks: Blocks of inputs and of layers.
-        inputs: Policy for the blocks of inputs.
-        activations: Policy for the blocks of layers.
-
-    Returns:
-        The resulting blocks, in order.
-    """
-    policies = {"input": inputs, "activation": activations}
-    found: list[Block] = []
-    for block in blocks:
-        found += apply_sign_policy(block, policies[block.kind])
-    return found

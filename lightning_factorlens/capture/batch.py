@@ -52,7 +52,9 @@ class Batch:
             return data
         if pick is not None:
             return Batch(data, pick(data))
-        return Batch(data, data if isinstance(data, Tensor) else find_inputs(data))
+        if isinstance(data, Tensor):
+            return Batch(data, data)
+        return Batch(data, find_inputs(data))
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -66,7 +68,9 @@ class Batch:
             if part is self.inputs:
                 return inputs
             has_rows = (isinstance(part, Tensor) and part.ndim > 0) or isinstance(part, list)
-            return part[rows] if has_rows and len(part) == n_samples else part
+            if has_rows and len(part) == n_samples:
+                return part[rows]
+            return part
 
         return Batch(tree_map(select, self.data), inputs)
 
@@ -82,15 +86,25 @@ class Batch:
         def move(part: Any) -> Any:
             if part is self.inputs:
                 return inputs
-            return part.to(device) if isinstance(part, Tensor) else part
+            if isinstance(part, Tensor):
+                return part.to(device)
+            return part
 
         return Batch(tree_map(move, self.data), inputs)
 
     def with_inputs(self, inputs: Tensor) -> Batch | None:
         """The same batch with other inputs; None if the inputs are no part of the batch but were computed from it."""
-        if not any(part is self.inputs for part in tree_leaves(self.data)):
-            return None
-        return Batch(tree_map(lambda part: inputs if part is self.inputs else part, self.data), inputs)
+        n_replaced = 0
+
+        def replace(part: Any) -> Any:
+            nonlocal n_replaced
+            if part is not self.inputs:
+                return part
+            n_replaced += 1
+            return inputs
+
+        data = tree_map(replace, self.data)
+        return Batch(data, inputs) if n_replaced else None
 
 
 @dataclass(frozen=True)
@@ -130,7 +144,9 @@ class ForwardArgs:
         Raises:
             ValueError: The batch has no such part.
         """
-        called = attrgetter(self.target)(model) if self.target else model
+        called: Callable[..., Any] = model
+        if self.target:
+            called = attrgetter(self.target)(model)
         arguments = [_part(batch, key) for key in self.arguments]
         keywords = {name: _part(batch, key) for name, key in self.keywords.items()}
         return called(*arguments, **keywords)
@@ -139,7 +155,9 @@ class ForwardArgs:
         """The tensor of the batch that counts as the input: the first argument, or the one that is found in it."""
         keys = [*self.arguments, *self.keywords.values()]
         first = _part(batch, keys[0])
-        return first if isinstance(first, Tensor) else find_inputs(first)
+        if isinstance(first, Tensor):
+            return first
+        return find_inputs(first)
 
 
 def check_forward_fn(forward_fn: Any) -> ForwardFn | None:
@@ -162,9 +180,13 @@ def _part(batch: Any, key: str | int) -> Any:
         if isinstance(batch, Tensor):
             return batch
         try:
-            batch = batch[step] if isinstance(batch, Mapping) else batch[int(step)]
+            if isinstance(batch, Mapping):
+                allowed = str(list(batch))
+                batch = batch[step]
+            else:
+                allowed = f"positions 0 to {len(batch) - 1}"
+                batch = batch[int(step)]
         except (KeyError, IndexError, ValueError) as error:
-            allowed = list(batch) if isinstance(batch, Mapping) else f"positions 0 to {len(batch) - 1}"
             raise ValueError(
                 f"arguments: found no {key!r} in the batch; there are: {allowed}. Change the key, or the batch that "
                 "the data loader makes."
@@ -193,14 +215,19 @@ def find_inputs(batch: Any) -> Tensor:
         >>> tuple(find_inputs((torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))).shape)
         (2, 3, 8, 8)
     """
-    candidates = [tensor for tensor in tree_leaves(batch) if tensor.ndim >= 2]
+    candidates: list[Tensor] = []
+    amounts: list[Tensor] = []
+    for tensor in tree_leaves(batch):
+        if tensor.ndim >= 2:
+            candidates.append(tensor)
+            if tensor.is_floating_point() or tensor.dtype == torch.uint8:
+                amounts.append(tensor)
     if not candidates:
         raise TypeError(
             f"probe: found no tensor of inputs in a batch of type {type(batch).__name__}, since none has two axes or "
             "more. Pass `probe=` a tensor (N, C, H, W), or `forward_fn=` an object whose method `inputs(batch)` "
             "returns the inputs, such as ForwardArgs(['image'])."
         )
-    amounts = [tensor for tensor in candidates if tensor.is_floating_point() or tensor.dtype == torch.uint8]
     return max(amounts or candidates, key=lambda tensor: tensor.ndim)
 
 

@@ -79,16 +79,20 @@ def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
         For every output whether it is selected, and why.
     """
     channel_scales = _channel_scales(traced)
-    activations = [output for output in traced if _is_activation(output) and output.name not in channel_scales]
-    n_all = sum(output.n_features for output in activations)
-    n_nonnegative = sum(output.n_features for output in activations if output.is_nonnegative)
-    use_signed = 2 * n_nonnegative < n_all
+    activations: list[TracedOutput] = []
+    n_features = 0
+    n_nonnegative = 0
+    for output in traced:
+        if _is_activation(output) and output.name not in channel_scales:
+            activations.append(output)
+            n_features += output.n_features
+            n_nonnegative += output.n_features * output.is_nonnegative
+    use_signed = 2 * n_nonnegative < n_features
     first_in_memory: dict[Hashable, TracedOutput] = {}
     for output in activations:
         if use_signed or output.is_nonnegative:
             first_in_memory.setdefault(output.memory, output)
-    distinct = [output for output in activations if first_in_memory.get(output.memory) is output]
-    representatives = _representatives(distinct)
+    representatives = _representatives(list(first_in_memory.values()))
     decisions = []
     for output in traced:
         reason = _rejection(output, channel_scales, use_signed)
@@ -96,10 +100,10 @@ def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
             reason = f"the same tensor as {first_in_memory[output.memory].name}"
         if not reason and representatives[output.name] != output.name:
             reason = f"represented by {representatives[output.name]}"
-        selected = not reason
-        if selected:
-            reason = "non-negative activation" if output.is_nonnegative else "signed activation"
-        decisions.append((selected, reason))
+        if reason:
+            decisions.append((False, reason))
+        else:
+            decisions.append((True, "non-negative activation" if output.is_nonnegative else "signed activation"))
     return decisions
 
 
@@ -132,7 +136,9 @@ def _representatives(activations: Sequence[TracedOutput]) -> dict[str, str]:
 
 def _coarsest_groups(activations: Sequence[TracedOutput]) -> list[list[str]]:
     """Names grouped at the coarsest level with `MIN_LAYERS` groups; without such a level, each name by itself."""
-    deepest = max((len(output.owner) for output in activations), default=0)
+    deepest = 0
+    for output in activations:
+        deepest = max(deepest, len(output.owner))
     for depth in range(1, deepest + 1):
         groups = _groups_at(activations, depth)
         if len(groups) >= MIN_LAYERS:
@@ -144,8 +150,10 @@ def _groups_at(activations: Sequence[TracedOutput], depth: int) -> list[list[str
     """Names by the module at ``depth`` of the tree that computes them; one computed above it is a group by itself."""
     groups: dict[Hashable, list[str]] = {}
     for output in activations:
-        key: Hashable = output.name if len(output.owner) < depth else output.owner[:depth]
-        groups.setdefault(key, []).append(output.name)
+        if len(output.owner) < depth:
+            groups[output.name] = [output.name]
+        else:
+            groups.setdefault(output.owner[:depth], []).append(output.name)
     return list(groups.values())
 
 
@@ -163,7 +171,8 @@ def _channel_scales(traced: Sequence[TracedOutput]) -> set[str]:
     names: set[str] = set()
     for owner, outputs in outputs_by_owner.items():
         if owner in image_containers and all(map(_is_one_pixel, outputs)):
-            names.update(output.name for output in outputs if _is_activation(output))
+            for output in filter(_is_activation, outputs):
+                names.add(output.name)
     return names
 
 
@@ -198,7 +207,9 @@ def _kind_of_other_output(output: TracedOutput) -> str:
         return "passes its input through"
     if not output.is_nonnegative:
         return "signed"
-    return "attention weights" if "oftmax" in output.info.op else "linear"
+    if "oftmax" in output.info.op:
+        return "attention weights"
+    return "linear"
 
 
 def _has_word(name: str, words: Sequence[str]) -> bool:

@@ -41,7 +41,7 @@ def capture_distributed(
     partition = make_partition(process_group, len(probe), BATCH)
     captured = capture(partition.local_samples(probe), layers)
     blocks = captured.layers
-    feature_counts = [block.samples.shape[1] for block in blocks]
+    feature_counts = _feature_counts(blocks)
     partition = partition.split_features(feature_counts)
     # The largest layers are exchanged last, when most of the memory of the others has been released.
     for b in sorted(range(len(blocks)), key=lambda b: feature_counts[b]):
@@ -65,6 +65,10 @@ class _ForwardTask:
     copy: int
     rows: slice
     owner: int
+
+    @property
+    def n_rows(self) -> int:
+        return self.rows.stop - self.rows.start
 
 
 def forward_distributed(
@@ -92,18 +96,30 @@ def forward_distributed(
         found = capture(probes[task.copy][task.rows], ()).outputs
         if found is None or found.shape[1] != K:
             is_valid[task.copy] = 0.0
-            found = outputs.new_zeros(task.rows.stop - task.rows.start, K)
+            found = outputs.new_zeros(task.n_rows, K)
         own_outputs.append(found.flatten())
     is_valid = process_group.all_reduce_min(is_valid)
-    sizes_by_rank: list[list[int]] = [[] for _ in range(process_group.world_size)]
-    for task in tasks:
-        sizes_by_rank[task.owner].append(K * (task.rows.stop - task.rows.start))
-    own_flat = _concatenate(own_outputs or [outputs.new_empty(0)])
-    flat = process_group.all_gather(own_flat, [sum(sizes) for sizes in sizes_by_rank])
-    remaining = [iter(values.split(sizes)) for values, sizes in zip(flat, sizes_by_rank)]
-    ordered = _concatenate([next(remaining[task.owner]) for task in tasks])
-    copies = ordered.view(len(probes), N, K).unbind(0)
+    gathered = _gather_tasks(process_group, tasks, own_outputs or [outputs.new_empty(0)], K)
+    copies = gathered.view(len(probes), N, K).unbind(0)
     return [copy for copy, valid in zip(copies, is_valid) if valid]
+
+
+def _gather_tasks(
+    process_group: SingleProcess, tasks: Sequence[_ForwardTask], own_outputs: Sequence[Tensor], K: int
+) -> Tensor:
+    """Gathers the flat outputs of all tasks, with K numbers per row, in the order of the tasks."""
+    lengths = [0] * process_group.world_size
+    for task in tasks:
+        lengths[task.owner] += K * task.n_rows
+    flat = process_group.all_gather(_concatenate(own_outputs), lengths)
+    n_read = [0] * process_group.world_size
+    parts = []
+    for task in tasks:
+        start = n_read[task.owner]
+        stop = start + K * task.n_rows
+        parts.append(flat[task.owner][start:stop])
+        n_read[task.owner] = stop
+    return _concatenate(parts)
 
 
 def _forward_tasks(process_group: SingleProcess, n_copies: int, N: int) -> list[_ForwardTask]:
@@ -111,16 +127,13 @@ def _forward_tasks(process_group: SingleProcess, n_copies: int, N: int) -> list[
 
     Consecutive batches of one copy with one owner are one task: the capture divides them into the same batches again.
     """
-    starts = list(range(0, N, BATCH))
-    sizes = [min(N, start + BATCH) - start for start in starts]
-    samples = split_evenly(N, process_group.world_size, BATCH)
-    loads = [float(own.stop - own.start) for own in samples]
-    owners = assign_greedy(sizes * n_copies, loads)
+    n_batches = -(-N // BATCH)
+    batches = split_evenly(N, n_batches, BATCH) * n_copies
+    own_samples = split_evenly(N, process_group.world_size, BATCH)
+    owners = assign_greedy(_lengths(batches), _lengths(own_samples))
     tasks: list[_ForwardTask] = []
-    for index, owner in enumerate(owners):
-        copy = index // len(starts)
-        start = starts[index % len(starts)]
-        rows = slice(start, min(N, start + BATCH))
+    for index, (rows, owner) in enumerate(zip(batches, owners)):
+        copy = index // n_batches
         if tasks and tasks[-1].copy == copy and tasks[-1].owner == owner:
             rows = slice(tasks.pop().rows.start, rows.stop)
         tasks.append(_ForwardTask(copy, rows, owner))
@@ -150,7 +163,7 @@ def apply_sign_policies_distributed(
     partitions: list[Partition] = []
 
     def add_local_part(whole_blocks: Sequence[Block]) -> None:
-        part = partition.split_features([block.samples.shape[1] for block in whole_blocks])
+        part = partition.split_features(_feature_counts(whole_blocks))
         for b, block in enumerate(whole_blocks):
             blocks.append(replace(block, samples=part.local_features(b, block.samples)))
         partitions.append(part)
@@ -159,8 +172,7 @@ def apply_sign_policies_distributed(
     for block in inputs:
         non_negative_inputs += apply_sign_policy(block, input_policy)
     add_local_part(non_negative_inputs)
-    own_minima = [_minimum(block.samples) for block in layers]
-    minima = partition.process_group.all_reduce_min(own_minima)
+    minima = partition.process_group.all_reduce_min(list(map(_minimum, layers)))
     for b, (block, minimum) in enumerate(zip(layers, minima)):
         if minimum >= 0 or isinstance(layer_policy, ELEMENTWISE):
             replacements = apply_sign_policy(block, layer_policy, minimum)
@@ -172,8 +184,16 @@ def apply_sign_policies_distributed(
     return blocks, partition.join(partitions)
 
 
-def _minimum(samples: Tensor) -> float:
-    return float(samples.min()) if samples.numel() else torch.inf
+def _minimum(block: Block) -> float:
+    return float(block.samples.min()) if block.samples.numel() else torch.inf
+
+
+def _feature_counts(blocks: Sequence[Block]) -> list[int]:
+    return [block.samples.shape[1] for block in blocks]
+
+
+def _lengths(slices: Sequence[slice]) -> list[int]:
+    return [part.stop - part.start for part in slices]
 
 
 def _concatenate(tensors: Sequence[Tensor]) -> Tensor:

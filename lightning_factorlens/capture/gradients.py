@@ -45,7 +45,9 @@ def differentiable_batch(batch: Batch, input_gradients: bool) -> tuple[Batch, Te
     inputs = _without_inference(batch.inputs)
 
     def convert(part: Any) -> Any:
-        return inputs if part is batch.inputs else _without_inference(part)
+        if part is batch.inputs:
+            return inputs
+        return _without_inference(part)
 
     converted = Batch(tree_map(convert, batch.data), inputs)
     if not input_gradients:

@@ -122,8 +122,12 @@ def isolate_rng(model: nn.Module | None = None) -> Iterator[None]:
         >>> torch.equal(torch.get_rng_state(), before)
         True
     """
-    tensors: list[Tensor] = [] if model is None else [*model.parameters(), *model.buffers()]
-    devices = sorted({t.device for t in tensors if t.device.type not in ("cpu", "meta")}, key=str)
+    found: set[torch.device] = set()
+    if model is not None:
+        for tensor in [*model.parameters(), *model.buffers()]:
+            if tensor.device.type not in ("cpu", "meta"):
+                found.add(tensor.device)
+    devices = sorted(found, key=str)
     device_type = devices[0].type if devices else "cuda"
     indices = [device.index or 0 for device in devices]
     numpy_state: Any = np.random.get_state()

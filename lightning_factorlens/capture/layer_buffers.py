@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -138,3 +139,22 @@ class GraphLayerBuffer(LayerBuffer):
 def block_dtype(values: Tensor) -> torch.dtype:
     """The dtype of a block of these values: float64 stays, all else becomes float32."""
     return values.dtype if values.dtype == torch.float64 else torch.float32
+
+
+def make_buffers(
+    kind: type[LayerBuffer], layers: Iterable[LayerInfo], max_neurons: int | None, seed: int, n_samples: int
+) -> dict[str, LayerBuffer]:
+    """An empty buffer for each selected layer, by name."""
+    buffers: dict[str, LayerBuffer] = {}
+    for layer in layers:
+        if layer.selected:
+            buffers[layer.name] = kind(layer, max_neurons, seed, n_samples)
+    return buffers
+
+
+def make_blocks(buffers: Mapping[str, LayerBuffer]) -> list[Block]:
+    """The blocks of the filled buffers."""
+    blocks = []
+    for buffer in buffers.values():
+        blocks.append(buffer.block())
+    return blocks

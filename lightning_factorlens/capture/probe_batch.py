@@ -11,31 +11,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_factorlens.capture.batch import find_inputs
 from lightning_factorlens.capture.isolation import isolate_rng
 from lightning_factorlens.capture.sampling import draw_samples, subsample_indices
 from lightning_factorlens.capture.tree import tree_leaves, tree_map
 
 ProbeSource = Tensor | Mapping[str, Any] | Dataset[Any] | DataLoader[Any]
-
-
-def probe_images(source: ProbeSource, size: int, seed: int = 0, transfer: Callable[[Any], Any] | None = None) -> Tensor:
-    """The inputs of a probe without its labels: `probe_batch`, then `find_inputs`.
-
-    Args:
-        source: As in `probe_batch`, like the following arguments.
-        size: How many samples.
-        seed: Seed of the draw.
-        transfer: Applied to the collated batch.
-
-    Returns:
-        Shape (N, …).
-
-    Raises:
-        TypeError: As in `probe_batch`, or the batch has no tensor of inputs.
-        ValueError: As in `probe_batch`.
-    """
-    return find_inputs(probe_batch(source, size, seed, transfer))
 
 
 def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callable[[Any], Any] | None = None) -> Any:
@@ -69,9 +49,10 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
         elif isinstance(source, DataLoader) or hasattr(source, "__getitem__") or hasattr(source, "__iter__"):
             samples, collate = draw_samples(source, size, seed)
             n_samples = len(samples)
-            batch = collate(samples) if samples else None
-            if samples and transfer is not None:
-                batch = transfer(batch)
+            batch = None
+            if samples:
+                batch = collate(samples)
+                batch = batch if transfer is None else transfer(batch)
         else:
             raise TypeError(
                 f"probe: found {type(source).__name__}; give a tensor of images, a dictionary of tensors, a dataset "
@@ -84,15 +65,17 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
 
 def _rows_of_tensors(source: Tensor | Mapping[str, Any], size: int, seed: int) -> tuple[int, Any]:
     """How many samples a tensor or a dictionary of tensors has, and some of them."""
-    if isinstance(source, Tensor):
-        n_samples = len(source)
-    else:
-        n_samples = max((len(tensor) for tensor in tree_leaves(source) if tensor.ndim), default=0)
+    n_samples = 0
+    for tensor in tree_leaves(source):
+        if tensor.ndim > 0:
+            n_samples = max(n_samples, len(tensor))
     rows = subsample_indices(n_samples, size, seed)
 
     def select(part: Any) -> Any:
         has_rows = isinstance(part, Tensor) and part.ndim > 0 and len(part) == n_samples
-        return part[rows] if has_rows else part
+        if has_rows:
+            return part[rows]
+        return part
 
     return n_samples, tree_map(select, source)
 

@@ -66,21 +66,20 @@ def draw_samples(source: Any, size: int, seed: int) -> tuple[list[Any], Callable
         >>> collate(samples)
         tensor([1., 2., 3.], dtype=torch.float64)
     """
-    if not isinstance(source, DataLoader):
-        dataset: Any = source
-        collate: Callable[[list[Any]], Any] = default_collate
-        covered = None
-    else:
+    dataset: Any = source
+    collate: Callable[[list[Any]], Any] = default_collate
+    if isinstance(source, DataLoader):
         dataset = source.dataset
-        collate = default_collate if source.batch_sampler is None else source.collate_fn
-        covered = None if isinstance(dataset, IterableDataset) else _covered_indices(source)
+        if source.batch_sampler is not None:
+            collate = source.collate_fn
     if isinstance(dataset, IterableDataset):
         return list(islice(_stream(dataset), size)), collate
+    covered: Sequence[int] | None = None
+    if isinstance(source, DataLoader):
+        covered = _covered_indices(source)
     if covered is None:
-        indices = subsample_indices(len(dataset), size, seed).tolist()
-    else:
-        indices = [covered[i] for i in subsample_indices(len(covered), size, seed).tolist()]
-    return [dataset[i] for i in indices], collate
+        covered = range(len(dataset))
+    return [dataset[covered[i]] for i in subsample_indices(len(covered), size, seed).tolist()], collate
 
 
 def _stream(dataset: IterableDataset[Any]) -> Iterator[Any]:
@@ -115,9 +114,11 @@ def _covered_indices(loader: DataLoader[Any]) -> Sequence[int] | None:
 def _preserve_generator(sampler: Any) -> Iterator[None]:
     """Restores the state of a sampler's own generator, if it has one."""
     generator = getattr(sampler, "generator", None)
-    state = None if generator is None else generator.get_state()
+    if generator is None:
+        yield
+        return
+    state = generator.get_state()
     try:
         yield
     finally:
-        if generator is not None:
-            generator.set_state(state)
+        generator.set_state(state)

@@ -72,7 +72,9 @@ def _owner(call: TracedCall) -> tuple[str, ...]:
     """Path of the module that made the call: the parent of a module, the caller of a function."""
     separator = "F." if call.module is None else "."
     path = call.name.rpartition(separator)[0].strip(".")
-    return tuple(path.split(".")) if path else ()
+    if not path:
+        return ()
+    return tuple(path.split("."))
 
 
 def select_layers(
@@ -106,19 +108,21 @@ def select_layers(
         '' Sequential (3,) False
     """
     decisions = default_layers(traced) if layers is None else _match_patterns(traced, layers)
-    names = [output.name for output in traced]
-    if previous and set(names).issuperset(previous):
-        for k, name in enumerate(names):
-            decisions[k] = (True, "selected before the interruption") if name in previous else (False, decisions[k][1])
+    if previous and set(previous).issubset(output.name for output in traced):
+        for k, output in enumerate(traced):
+            was_selected = output.name in previous
+            reason = "selected before the interruption" if was_selected else decisions[k][1]
+            decisions[k] = (was_selected, reason)
     rows: list[LayerInfo] = []
     selected_in_memory: dict[Hashable, str] = {}
     for output, (selected, reason) in zip(traced, decisions):
-        first = selected_in_memory.setdefault(output.memory, output.name) if selected else output.name
-        if first != output.name:
-            rows.append(replace(output.info, selected=False, reason=f"the same tensor as {first}"))
-        else:
-            rows.append(replace(output.info, selected=selected, reason=reason))
-    if not any(row.selected for row in rows):
+        if selected:
+            first = selected_in_memory.setdefault(output.memory, output.name)
+            if first != output.name:
+                selected = False
+                reason = f"the same tensor as {first}"
+        rows.append(replace(output.info, selected=selected, reason=reason))
+    if not selected_in_memory:
         raise ValueError(
             "layers: the automatic selection found no activation function in the model's forward pass. "
             f"Name layers yourself; there are: {_listed(traced)}."
@@ -150,27 +154,29 @@ def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
 def _match_patterns(traced: Sequence[TracedOutput], layers: LayerPatterns) -> list[tuple[bool, str]]:
     """For every output whether a pattern matches it, and the reason."""
     patterns = check_patterns(layers)
-    matched = [False] * len(traced)
+    decisions = [(False, "does not match `layers`")] * len(traced)
     for pattern in patterns:
-        hits = [_matches(output, pattern) for output in traced]
-        if not any(hits):
+        n_matches = 0
+        for k, output in enumerate(traced):
+            if _matches(output, pattern):
+                decisions[k] = (True, "matches `layers`")
+                n_matches += 1
+        if n_matches == 0:
             raise ValueError(
                 f"layers: {pattern!r} matches nothing; there are: {_listed(traced)}. "
                 "Globs match whole names; write 're:…' for a regular expression, 'type:ReLU' for a type."
             )
-        for k, hit in enumerate(hits):
-            matched[k] = matched[k] or hit
     for pattern in patterns:
         if isinstance(pattern, str):
             _check_unambiguous(traced, pattern, patterns)
-    return [(hit, "matches `layers`" if hit else "does not match `layers`") for hit in matched]
+    return decisions
 
 
 def _check_unambiguous(traced: Sequence[TracedOutput], pattern: str, patterns: Sequence[str | type[nn.Module]]) -> None:
     """Refuses a name without a wildcard if it is called several times and no later call is named as well."""
     any_call = re.compile(re.escape(pattern) + r"(-\d+)?")
     calls = [output.name for output in traced if any_call.fullmatch(output.name)]
-    if len(calls) > 1 and not any(name in patterns for name in calls[1:]):
+    if len(calls) > 1 and set(patterns).isdisjoint(calls[1:]):
         raise ValueError(
             f"layers: {pattern!r} is ambiguous, it is called {len(calls)} times: {', '.join(calls)}. "
             f"Write '{pattern}*' for all of them, or 're:^{re.escape(pattern)}$' for the first."
@@ -200,4 +206,6 @@ def _listed(traced: Sequence[TracedOutput]) -> str:
         return "no calls at all"
     listed = ", ".join(names[:MAX_LISTED_NAMES])
     n_more = len(names) - MAX_LISTED_NAMES
-    return f"{listed} … and {n_more} more" if n_more > 0 else listed
+    if n_more > 0:
+        return f"{listed} … and {n_more} more"
+    return listed

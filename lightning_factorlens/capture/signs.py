@@ -174,5 +174,8 @@ def apply_sign_policy(block: Block, policy: SignPolicy, lowest: float | None = N
     """
     if isinstance(policy, Denormalize):
         return policy(block)
-    minimum = float(block.samples.min()) if lowest is None else lowest
-    return [block] if minimum >= 0 else policy(block)
+    if lowest is None:
+        lowest = float(block.samples.min())
+    if lowest >= 0:
+        return [block]
+    return policy(block)

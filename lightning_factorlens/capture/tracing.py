@@ -149,22 +149,29 @@ class _CallTracer:
         Returns:
             The output, or what replaces it.
         """
-        owner, module = self.running[-1] if self.running else ("", None)
-        if module is not None and _is_torch_leaf(module):
-            self.overwritten = output if in_place else None
-            return output
+        owner = ""
+        if self.running:
+            owner, module = self.running[-1]
+            if _is_torch_leaf(module):
+                self.overwritten = output if in_place else None
+                return output
         replacement = self.report(f"{owner}.F.{op}".lstrip("."), op, None, output)
         if replacement is None:
             return output
-        return output.copy_(replacement) if in_place else replacement
+        if in_place:
+            return output.copy_(replacement)
+        return replacement
 
     def report(self, name: str, op: str, module: nn.Module | None, output: Tensor) -> Tensor | None:
         """Numbers the call and reports it; returns the replacement of its output, if there is one."""
         self.counts[name] += 1
         count = self.counts[name]
-        call = TracedCall(name if count == 1 else f"{name}-{count}", op, module, output)
-        replacement = self.on_call(call)
-        return replacement if self.replace_outputs else None
+        if count > 1:
+            name = f"{name}-{count}"
+        replacement = self.on_call(TracedCall(name, op, module, output))
+        if self.replace_outputs:
+            return replacement
+        return None
 
 
 def _is_torch_leaf(module: nn.Module) -> bool:

@@ -69,12 +69,15 @@ def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
     """
     if isinstance(batch, Mapping):
         parts = {key: tree_map(function, part) for key, part in batch.items()}
-        return parts if type(batch) is dict else type(batch)(parts)  # type: ignore[call-arg]
+        if type(batch) is dict:
+            return parts
+        return type(batch)(parts)  # type: ignore[call-arg]
     if not isinstance(batch, (tuple, list)) or (isinstance(batch, list) and not _holds_containers(batch)):
         return function(batch)
     values = [tree_map(function, part) for part in batch]
-    is_named_tuple = isinstance(batch, tuple) and hasattr(batch, "_fields")
-    return type(batch)(*values) if is_named_tuple else type(batch)(values)
+    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
+        return type(batch)(*values)
+    return type(batch)(values)
 
 
 def _holds_containers(batch: list[Any]) -> bool:

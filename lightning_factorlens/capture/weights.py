@@ -48,9 +48,14 @@ def sharded_parameters(model: nn.Module) -> list[str]:
         >>> sharded_parameters(nn.Linear(3, 2))
         []
     """
-    if any(type(module).__name__ == "FullyShardedDataParallel" for module in model.modules()):
-        return [name for name, _ in model.named_parameters()]
-    return [name for name, parameter in model.named_parameters() if _is_sharded(parameter)]
+    is_wrapped = False
+    for module in model.modules():
+        is_wrapped = is_wrapped or type(module).__name__ == "FullyShardedDataParallel"
+    names: list[str] = []
+    for name, parameter in model.named_parameters():
+        if is_wrapped or _is_sharded(parameter):
+            names.append(name)
+    return names
 
 
 def _is_sharded(parameter: Tensor) -> bool:

@@ -1,1 +1,1 @@
-"""Factors and images in, findings as data out."""
+"""Analyses of the factors and the probe; labels are only used as names."""

@@ -1,9 +1,9 @@
-"""Neuron similarity: do two components of the factorisation fire the same neurons of a layer?
+"""Neuron similarity: whether two components of the factorisation use the same neurons of a layer.
 
-Saini and Papalexakis, "Analyzing representations inside convolutional neural networks" (2021), section 4.1.2: cosine
-between the columns of the neuron factor O_j, layer by layer (their figure 2), and the mean of the first K eigenvalues
-of that matrix (figure 3). Where every component has neurons of its own the matrix is the identity and the mean is 1;
-where all share the same neurons the first eigenvalue is the rank and all others are 0.
+Saini and Papalexakis (2021), "Analyzing representations inside convolutional neural networks", section 4.1.2: the
+cosine between the columns of the neuron factor O_j, layer by layer (their figure 2), and the mean of the first K
+eigenvalues of that matrix (figure 3). Where every component has neurons of its own, the matrix is the identity and the
+mean is 1; where all share the same neurons, the first eigenvalue is the rank and all others are 0.
 """
 
 from __future__ import annotations
@@ -24,10 +24,15 @@ def column_cosine(factor: Tensor) -> Tensor:
         factor: O_j, shape (neurons, r), or a batch of them (…, neurons, r); finite.
 
     Returns:
-        Shape (…, r, r), float64: symmetric to the bit, its diagonal exactly 1. A column of zeros uses no neuron, so
-        its cosine with every other is 0.
+        Shape (…, r, r), float64, exactly symmetric, with a diagonal of exactly 1. A column of zeros uses no neuron, so
+        that its cosine with every other column is 0.
+
+    Example:
+        >>> column_cosine(torch.tensor([[1.0, 1.0], [0.0, 1.0]])).round(decimals=4)
+        tensor([[1.0000, 0.7071],
+                [0.7071, 1.0000]], dtype=torch.float64)
     """
-    # The largest entry is taken out first: squares of very small or large activations would leave the float's range.
+    # Dividing by the largest entry first keeps the squares of very small or large activations in the float's range.
     columns = factor.detach().double()
     largest = columns.abs().amax(dim=-2, keepdim=True)
     columns = columns / largest.where(largest > 0, 1.0)
@@ -52,14 +57,14 @@ def similarity_spectrum(cosine: Tensor) -> Tensor:
 
 
 def first_k_mean(eigenvalues: Tensor, k: int) -> float:
-    """Mean of the k largest eigenvalues (paper 001, figure 3); k is explicit, since the mean of all is always 1.
+    """Mean of the k largest eigenvalues; k is explicit, since the mean of all is always 1.
 
     Args:
         eigenvalues: Shape (r,), largest first.
         k: 1 to r.
 
     Raises:
-        ValueError: Another k.
+        ValueError: ``k`` below 1 or above r.
     """
     check_int("k", k, 1)
     if k > len(eigenvalues):
@@ -68,24 +73,31 @@ def first_k_mean(eigenvalues: Tensor, k: int) -> float:
 
 
 def layer_similarities(factorization: Factorization, k: int | None = None) -> tuple[LayerSimilarity, ...]:
-    """The similarity of every activation block at the middle rank, at which the pictures stand too.
+    """The similarity of every activation block at the middle rank, which the figures show too.
 
     Args:
-        factorization: As `fit` returns it. Blocks ``input/…`` hold pixels, not neurons, and are passed over.
-        k: Eigenvalues averaged; None for half of them.
+        factorization: As `fit` returns it. Blocks ``input/…`` hold pixels, not neurons, and are left out.
+        k: Number of eigenvalues that are averaged; None for half of them.
 
     Returns:
-        One record a block, in its order.
+        One record for each block, in the factorisation's order.
     """
-    at = len(factorization.ranks) // 2
-    rank = factorization.ranks[at]
-    k = max(1, rank // 2) if k is None else k
+    position = len(factorization.ranks) // 2
+    rank = factorization.ranks[position]
+    if k is None:
+        k = max(1, rank // 2)
     found = []
-    for name, factor in zip(factorization.block_names, factorization.W[at]):
-        if name.startswith("input/"):
-            continue
-        cosine = column_cosine(factor).cpu()
-        eigenvalues = similarity_spectrum(cosine)
-        off = float(cosine.sum() - rank) / (rank * (rank - 1)) if rank > 1 else math.nan
-        found.append(LayerSimilarity(name, rank, cosine, eigenvalues, off, k, first_k_mean(eigenvalues, k)))
+    for name, factor in zip(factorization.block_names, factorization.W[position]):
+        if not name.startswith("input/"):
+            found.append(_layer_similarity(name, rank, factor, k))
     return tuple(found)
+
+
+def _layer_similarity(name: str, rank: int, factor: Tensor, k: int) -> LayerSimilarity:
+    """The record of one block with the factor ``factor``, shape (neurons, rank)."""
+    cosine = column_cosine(factor).cpu()
+    eigenvalues = similarity_spectrum(cosine)
+    mean_cosine = math.nan
+    if rank > 1:
+        mean_cosine = float(cosine.sum() - rank) / (rank * (rank - 1))
+    return LayerSimilarity(name, rank, cosine, eigenvalues, mean_cosine, k, first_k_mean(eigenvalues, k))

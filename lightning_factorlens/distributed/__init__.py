@@ -7,13 +7,14 @@ from lightning_factorlens.distributed.assignment import (
     split_blocks,
     split_evenly,
 )
-from lightning_factorlens.distributed.partition import Partition, ShardedPartition, make_partition
+from lightning_factorlens.distributed.partition import Partition
 from lightning_factorlens.distributed.process_group import (
     PeerError,
     ProcessGroup,
     SingleProcess,
     get_process_group,
 )
+from lightning_factorlens.distributed.sharded_partition import ShardedPartition, make_partition
 
 __all__ = [
     "Partition",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import TypeVar
 
 from lightning_factorlens.distributed.process_group import SingleProcess
@@ -19,7 +19,7 @@ def ends_to_slices(ends: Sequence[int]) -> list[slice]:
         >>> ends_to_slices([2, 5])
         [slice(0, 2, None), slice(2, 5, None)]
     """
-    return [slice(start, stop) for start, stop in pairwise((0, *ends))]
+    return list(map(slice, (0, *ends), ends))
 
 
 def split_evenly(length: int, world_size: int, unit: int = 1) -> list[slice]:
@@ -38,7 +38,10 @@ def split_evenly(length: int, world_size: int, unit: int = 1) -> list[slice]:
         [slice(0, 128, None), slice(128, 300, None)]
     """
     n_units = -(-length // unit)
-    ends = [min(length, unit * (n_units * (rank + 1) // world_size)) for rank in range(world_size)]
+    ends = []
+    for rank in range(world_size):
+        end_unit = n_units * (rank + 1) // world_size
+        ends.append(min(length, unit * end_unit))
     return ends_to_slices(ends)
 
 
@@ -121,5 +124,5 @@ def map_distributed(
     owners = assign_greedy(costs, [0.0] * process_group.world_size)
     own_tasks = [task for task, owner in zip(tasks, owners) if owner == process_group.rank]
     results_by_rank = process_group.all_gather_object(run(own_tasks))
-    remaining = [iter(results) for results in results_by_rank]
+    remaining = list(map(iter, results_by_rank))
     return [next(remaining[owner]) for owner in owners]

@@ -96,7 +96,9 @@ class ProcessGroup(SingleProcess):
     def __init__(self, device: torch.device) -> None:
         self.rank = dist.get_rank()
         self.world_size = dist.get_world_size()
-        self._transfer_device = torch.device("cpu") if dist.get_backend() in CPU_BACKENDS else device
+        self._transfer_device = device
+        if dist.get_backend() in CPU_BACKENDS:
+            self._transfer_device = torch.device("cpu")
         self._peer_error: PeerError | None = None
 
     @contextmanager
@@ -137,7 +139,9 @@ class ProcessGroup(SingleProcess):
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
         """See `SingleProcess.broadcast_object`."""
-        values: list[Any] = [make() if self.rank == 0 else None]
+        values: list[Any] = [None]
+        if self.rank == 0:
+            values[0] = make()
         self._handshake("broadcast_object")
         dist.broadcast_object_list(values, src=0, device=self._transfer_device)
         return values[0]
@@ -152,10 +156,13 @@ class ProcessGroup(SingleProcess):
         # Some backends require tensors of one length, so all are padded to the longest.
         padded = tensor.new_zeros(max(lengths), device=self._transfer_device)
         padded[: len(tensor)] = tensor
-        buffers = [torch.empty_like(padded) for _ in lengths]
+        buffers = list(padded.new_empty(len(lengths), len(padded)))
         self._handshake("all_gather", *lengths)
         dist.all_gather(buffers, padded)
-        return [buffer[:length].to(tensor.device) for buffer, length in zip(buffers, lengths)]
+        gathered = []
+        for buffer, length in zip(buffers, lengths):
+            gathered.append(buffer[:length].to(tensor.device))
+        return gathered
 
     def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
         """See `SingleProcess.all_to_all`."""
@@ -185,8 +192,11 @@ class ProcessGroup(SingleProcess):
             report = failure
             if not any_failed:
                 report = f"called {operation}{sizes} while another process called a different operation"
-            reports = enumerate(self._gather_objects(report))
-            self._peer_error = PeerError("; ".join(f"process {rank}: {report}" for rank, report in reports if report))
+            reports = []
+            for rank, peer_report in enumerate(self._gather_objects(report)):
+                if peer_report:
+                    reports.append(f"process {rank}: {peer_report}")
+            self._peer_error = PeerError("; ".join(reports))
             raise self._peer_error
 
     def _gather_objects(self, value: Any) -> list[Any]:

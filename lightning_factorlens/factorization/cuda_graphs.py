@@ -57,12 +57,10 @@ class GraphedCallable:
             for recorded, given in zip(self._inputs, inputs):
                 recorded.copy_(given)
             self._graph.replay()
-            return [output.clone() for output in self._outputs]
+            return list(map(torch.clone, self._outputs))
 
     def _matches(self, inputs: Sequence[Tensor]) -> bool:
-        recorded = [(tensor.shape, tensor.dtype, tensor.device) for tensor in self._inputs]
-        given = [(tensor.shape, tensor.dtype, tensor.device) for tensor in inputs]
-        return recorded == given
+        return _signature(self._inputs) == _signature(inputs)
 
     def _record(self, inputs: Sequence[Tensor]) -> None:
         """Records the graph. Its memory is kept as long as this object: ``_inputs``, and the graph's pool."""
@@ -72,14 +70,18 @@ class GraphedCallable:
             side_stream.wait_stream(main_stream)
             with torch.cuda.stream(side_stream):
                 for _ in range(N_WARMUP):
-                    self.function(*[tensor.clone() for tensor in inputs])
+                    self.function(*map(torch.clone, inputs))
             main_stream.wait_stream(side_stream)
-            self._inputs = [tensor.clone() for tensor in inputs]
+            self._inputs = list(map(torch.clone, inputs))
             graph = torch.cuda.CUDAGraph()
             # "thread_local" permits allocations in other threads, such as the pinning thread of a DataLoader.
             with torch.cuda.graph(graph, stream=side_stream, capture_error_mode="thread_local"):
                 self._outputs = self.function(*self._inputs)
             self._graph = graph
+
+
+def _signature(tensors: Sequence[Tensor]) -> list[tuple[torch.Size, torch.dtype, torch.device]]:
+    return [(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors]
 
 
 class GraphedStep:
@@ -119,8 +121,9 @@ class GraphedStep:
 def flatten_state(state: State) -> list[Tensor]:
     """Returns the tensors of a state that a step reads, in a fixed order; without the scratch memory."""
     flat = [state.F, state.W, state.objective]
-    flat += [state.rows[name] for name in sorted(state.rows)]
-    flat += [state.groups[name] for name in sorted(state.groups)]
+    for tensors in (state.rows, state.groups):
+        for name in sorted(tensors):
+            flat.append(tensors[name])
     return flat
 
 

@@ -35,12 +35,14 @@ class RowSums:
     def zeros(cls, problem: CoupledProblem, groups: ComponentGroups) -> RowSums:
         """Returns the sums over no rows."""
         R = sum(groups.sizes)
-        C = []
-        V = []
+        empty = cls([], [])
         for _ in problem.blocks:
-            C.append(problem.prototype.new_zeros(R, problem.N, dtype=torch.float64))
-            V.append([problem.prototype.new_zeros(r, r, dtype=torch.float64) for r in groups.sizes])
-        return cls(C, V)
+            grams = []
+            for r in groups.sizes:
+                grams.append(problem.prototype.new_zeros(r, r, dtype=torch.float64))
+            empty.C.append(problem.prototype.new_zeros(R, problem.N, dtype=torch.float64))
+            empty.V.append(grams)
+        return empty
 
     def add_(self, groups: ComponentGroups, b: int, W: Tensor, samples: Tensor, omega: float) -> None:
         """Adds the terms of some rows of block b.
@@ -61,11 +63,11 @@ class RowSums:
         terms = [torch.stack(self.C).sum(0)]
         for grams_of_group in zip(*self.V):
             terms.append(torch.stack(grams_of_group).sum(0))
-        flat = torch.cat([term.flatten() for term in terms])
+        flat = torch.cat(list(map(torch.flatten, terms)))
         summed = problem.partition.all_reduce_sum(flat).to(problem.prototype)
-        parts = summed.split([term.numel() for term in terms])
-        totals = [part.view_as(term) for part, term in zip(parts, terms)]
-        return totals[0], totals[1:]
+        parts = summed.split(list(map(torch.numel, terms)))
+        C, *V = map(torch.Tensor.view_as, parts, terms)
+        return C, V
 
 
 def row_sums(problem: CoupledProblem, groups: ComponentGroups, W: Tensor) -> RowSums:
@@ -100,8 +102,10 @@ def block_sse(
             continue
         scaled_energy = problem.local_energy[b] / problem.energy * problem.weights[b] ** 2
         crosses = groups.sums((sums.C[b] * F64).sum(1))
-        squares = torch.stack([(V.double() * gram).sum() for V, gram in zip(sums.V[b], F_grams)])
-        for k, value in enumerate((scaled_energy - 2 * crosses + squares).tolist()):
+        squares = []
+        for V, F_gram in zip(sums.V[b], F_grams):
+            squares.append((V.double() * F_gram).sum())
+        for k, value in enumerate((scaled_energy - 2 * crosses + torch.stack(squares)).tolist()):
             if value < CANCELLATION_THRESHOLD * scaled_energy:
                 rows = groups.slices[k]
                 value = _squared_residual(problem, b, F[rows], W[rows, columns])

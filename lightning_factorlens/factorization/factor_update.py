@@ -42,8 +42,10 @@ def update_W_(
     ridge = ridge_weight(penalty)
     exact = []
     for columns in signed:
-        raised = [gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device) for gram in grams]
-        make_nnls_solver(groups.sizes, raised).least_squares_(W[:, columns], B[:, columns])
+        with_ridge = []
+        for gram in grams:
+            with_ridge.append(gram + ridge * torch.eye(len(gram), dtype=gram.dtype, device=gram.device))
+        make_nnls_solver(groups.sizes, with_ridge).least_squares_(W[:, columns], B[:, columns])
         exact.append(W[:, columns].clone())
     # The sweeps run over all columns at once and overwrite the signed ones, which are put back afterwards.
     make_nnls_solver(groups.sizes, grams, scaled_prox(penalty)).improve_(W, B, sweeps)
@@ -88,7 +90,7 @@ def fit_W(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, penalty: 
     grams = groups.grams(F)
     W = problem.prototype.new_empty(F.shape[0], problem.m)
     for b, columns, samples in problem.chunks():
-        signed = [slice(None)] if problem.blocks[b].signed else []
         B = torch.mm(F, samples).mul_(problem.omega[b])
+        signed = problem.signed_columns_of_chunk(b)
         initialize_W_(groups, W[:, columns], B, grams, signed, penalty)
     return W

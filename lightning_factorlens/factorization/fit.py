@@ -97,7 +97,7 @@ def fit(
             part = stage_problem(stage)
             if F is None:
                 F = initial_factors(part, stage_problem.vectors(part), ranks, stage.n_init, seed)
-            groups = ComponentGroups(tuple(rank for rank in ranks for _ in range(stage.n_init)))
+            groups = ComponentGroups(tuple(sorted(stage.n_init * ranks)))
             last = run_stage(part, groups, F, solver, stage).best_initializations(stage.n_init)
             F = last.F
         state = None if stage.n_sampled_rows else last.state
@@ -203,7 +203,8 @@ def _result(
         history.append((*before, final_objective))
     W = []
     for stacked in last.groups.split(final.W):
-        W.append(problem.partition.gather_factors([stacked[:, columns].T for columns in problem.columns]))
+        factors = [stacked[:, columns].T for columns in problem.columns]
+        W.append(problem.partition.gather_factors(factors))
     status = "every rank converged"
     if not last.converged:
         status = (
@@ -212,14 +213,14 @@ def _result(
         )
     return Factorization(
         ranks=ranks,
-        F=tuple(F.clone() for F in last.groups.split(final.F)),
+        F=tuple(map(torch.clone, last.groups.split(final.F))),
         W=tuple(W),
         sse=sse,
         block_names=tuple(block.name for block in problem.blocks),
         weights=problem.weights,
         objective=tuple(final.objective.tolist()),
         history=tuple(history),
-        n_iter=max(len(objectives) for objectives in history),
+        n_iter=max(map(len, history)),
         status=status,
         shapes=tuple(block.shape for block in problem.blocks),
         kept_features=tuple(block.kept_features for block in problem.blocks),

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from lightning_factorlens.distributed import ends_to_slices
 from lightning_factorlens.linalg.packing import diagonal_blocks, packed_groups
 
 
@@ -31,10 +32,14 @@ class ComponentGroups:
     def slices(self) -> list[slice]:
         """The rows of each group."""
         ends = torch.tensor(self.sizes).cumsum(0).tolist()
-        return [slice(start, end) for start, end in zip([0, *ends], ends)]
+        return ends_to_slices(ends)
 
     def __len__(self) -> int:
         return len(self.sizes)
+
+    def select(self, keep: Sequence[int]) -> ComponentGroups:
+        """Returns the groups in ``keep`` alone."""
+        return ComponentGroups(tuple(self.sizes[k] for k in keep))
 
     def split(self, stacked: Tensor) -> list[Tensor]:
         """Returns views of each group's rows."""
@@ -52,11 +57,14 @@ class ComponentGroups:
             layout = packed_groups(self.sizes, stacked.device)
             packed = layout.pack(stacked)
             return layout.unpack(layout.grams(grams).to(packed) @ packed * packed).sum(1)
-        return torch.cat([((gram.to(T) @ T) * T).sum(1) for gram, T in zip(grams, self.split(stacked))])
+        forms = []
+        for gram, T in zip(grams, self.split(stacked)):
+            forms.append(((gram.to(T) @ T) * T).sum(1))
+        return torch.cat(forms)
 
     def sums(self, per_component: Tensor) -> Tensor:
         """Returns the sum of each group's components, shape (groups,)."""
-        return torch.stack([values.sum() for values in per_component.split(self.sizes)])
+        return torch.stack(list(map(torch.sum, per_component.split(self.sizes))))
 
     def expand(self, per_group: Tensor) -> Tensor:
         """Returns each group's value once for each of its components, shape (R, 1)."""

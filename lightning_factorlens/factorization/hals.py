@@ -128,7 +128,7 @@ class HALS(Solver):
             grams = groups.grams(search)
             update_W_(groups, W, B, grams, problem.signed_columns(), self.sweeps[0], self.penalty_W)
         C = problem.backproject(W)
-        V = [problem.partition.all_reduce_sum(gram) for gram in groups.grams(W)]
+        V = list(map(problem.partition.all_reduce_sum, groups.grams(W)))
         F, value = self._update_F(problem, groups, search, W, C, V)
         if self._scale_is_free:
             normalize_rows_(F, W)
@@ -141,7 +141,7 @@ class HALS(Solver):
         sums = RowSums.zeros(problem, groups)
         for b, columns, samples in problem.chunks():
             part = W[:, columns]
-            signed = [slice(None)] if problem.blocks[b].signed else []
+            signed = problem.signed_columns_of_chunk(b)
             B = torch.mm(F, samples).mul_(problem.omega[b])
             if state is None:
                 initialize_W_(groups, part, B, grams, signed, self.penalty_W)

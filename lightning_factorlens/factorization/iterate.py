@@ -48,11 +48,11 @@ class StageResult:
         """Returns the result with only the best of the ``n_init`` initializations of each rank."""
         if n_init == 1:
             return self
-        best = self.objective.view(-1, n_init).argsort(dim=1, stable=True)[:, 0].tolist()
-        keep = [rank * n_init + position for rank, position in enumerate(best)]
+        best = self.objective.view(-1, n_init).argsort(dim=1, stable=True)[:, 0].cpu()
+        keep = (n_init * torch.arange(len(best)) + best).tolist()
         index = self.groups.rows(keep).to(self.F.device)
         return StageResult(
-            groups=ComponentGroups(tuple(self.groups.sizes[k] for k in keep)),
+            groups=self.groups.select(keep),
             F=self.F[index],
             objective=self.objective[keep],
             history=[self.history[k] for k in keep],
@@ -75,12 +75,13 @@ class _Progress:
         self.best_F = state.F.clone()
         self.best = torch.full_like(state.objective, torch.inf)
         self.n_unchanged = torch.zeros_like(self.best, dtype=torch.long)
-        self._recorded: list[tuple[list[int], Tensor]] = []
+        self._objectives: list[Tensor] = []
+        self._recorded_groups: list[list[int]] = []
         self._activate(list(range(len(groups))))
 
     def _activate(self, active: list[int]) -> None:
         self.active = active
-        self.active_groups = ComponentGroups(tuple(self.groups.sizes[k] for k in active))
+        self.active_groups = self.groups.select(active)
         self._rows = self.groups.rows(active).to(self.device)
         self._index = torch.tensor(active, device=self.device)
 
@@ -91,7 +92,8 @@ class _Progress:
         self.best[self._index] = torch.where(improved, state.objective, best)
         is_better_row = self.active_groups.expand(improved)
         self.best_F[self._rows] = torch.where(is_better_row, state.F, self.best_F[self._rows])
-        self._recorded.append((self.active, state.objective))
+        self._objectives.append(state.objective)
+        self._recorded_groups.append(self.active)
         unchanged = (previous - state.objective).abs() <= tol * state.objective
         self.n_unchanged = torch.where(unchanged, self.n_unchanged + 1, 0)
 
@@ -107,8 +109,8 @@ class _Progress:
     def history(self) -> list[list[float]]:
         """Returns for each group the objective after every iteration."""
         history: list[list[float]] = [[] for _ in self.groups.sizes]
-        values = iter(torch.cat([objective for _, objective in self._recorded]).tolist())
-        for active, _ in self._recorded:
+        values = iter(torch.cat(self._objectives).tolist())
+        for active in self._recorded_groups:
             for k in active:
                 history[k].append(next(values))
         return history

@@ -73,7 +73,7 @@ class MultiplicativeUpdates(Solver):
         W = state.W
         self._update_W_(problem, groups, F, W)
         C = problem.backproject(W)
-        V = [problem.partition.all_reduce_sum(gram) for gram in groups.grams(W)]
+        V = list(map(problem.partition.all_reduce_sum, groups.grams(W)))
         self._update_F_(problem, groups, F, C, V)
         value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
         return State(F, W, value)

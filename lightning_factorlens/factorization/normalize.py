@@ -29,12 +29,13 @@ def normalize_columns(result: Factorization, rank: int) -> tuple[list[Tensor], T
     """
     if rank not in result.ranks:
         raise ValueError(f"rank: found {rank!r}, fitted are {result.ranks}; give one of these ranks.")
-    factors = result.W[result.ranks.index(rank)]
-    scales = torch.stack([torch.linalg.vector_norm(factor, dim=0) for factor in factors])
     normalized = []
-    for factor, norms in zip(factors, scales):
+    scales = []
+    for factor in result.W[result.ranks.index(rank)]:
+        norms = torch.linalg.vector_norm(factor, dim=0)
         normalized.append(factor / torch.where(norms > 0, norms, 1))
-    return normalized, scales
+        scales.append(norms)
+    return normalized, torch.stack(scales)
 
 
 def normalize_rows_(F: Tensor, W: Tensor | None = None) -> None:

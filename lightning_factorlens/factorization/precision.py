@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import torch
 
@@ -14,10 +14,14 @@ def full_precision() -> Iterator[None]:
 
     With TF32 products the relative error would be wrong by 2e-3 to 1e-2.
     """
-    has_backend_settings = hasattr(torch.backends.cuda.matmul, "fp32_precision")
-    matmul_precision = _backend_precision() if has_backend_settings else _global_precision()
-    with matmul_precision, torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
+    with _matmul_precision(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield
+
+
+def _matmul_precision() -> AbstractContextManager[None]:
+    if hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        return _backend_precision()
+    return _global_precision()
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class CoupledProblem:
 
     Attributes:
         weights: w_b, so that Σ_b w_b² ‖X_b‖² is the total energy, shape (blocks,).
+        samples: The samples of each block.
         omega: ω_b, shape (blocks,): w_b, corrected for unsampled features, divided by the root of the energy.
         block_energy: ‖X_b‖², corrected for unsampled features, shape (blocks,).
         energy: Σ_b ‖X_b‖², corrected for unsampled features.
@@ -65,7 +66,8 @@ class CoupledProblem:
         self.blocks = tuple(blocks)
         self.weighting: Weighting = weighting
         self.partition = partition or Partition()
-        self.feature_counts = self.partition.feature_counts([block.samples for block in blocks])
+        self.samples = [block.samples for block in blocks]
+        self.feature_counts = self.partition.feature_counts(self.samples)
         _check_blocks(blocks, self.feature_counts)
         self.row_norms = self.partition.gather_features(self._local_row_norms())
         self.block_energy = self._energies(self.row_norms)
@@ -73,28 +75,32 @@ class CoupledProblem:
         self.weights = self._block_weights()
         # With this scale every product below is of order 1, which avoids overflow and underflow.
         scale = 1 / math.sqrt(self.energy) if self.energy > 0 else 0.0
-        self.omega = tuple(
-            weight * math.sqrt(block.sampling_factor) * scale for weight, block in zip(self.weights, blocks)
-        )
-        self.columns = _consecutive([block.samples.shape[1] for block in blocks])
+        omega = []
+        for weight, block in zip(self.weights, blocks):
+            omega.append(weight * math.sqrt(block.sampling_factor) * scale)
+        self.omega = tuple(omega)
+        self.columns = _consecutive([samples.shape[1] for samples in self.samples])
 
     def _local_row_norms(self) -> list[Tensor]:
         """Returns the norm of every feature row of every block in this process."""
-        return [feature_row_norms(block) for block in self.blocks]
+        return list(map(feature_row_norms, self.blocks))
 
     def _energies(self, row_norms: Sequence[Tensor]) -> tuple[float, ...]:
         """Returns Σ ‖row‖² of each block, corrected for unsampled features."""
-        squares = [float(norms.square().sum()) for norms in row_norms]
-        return tuple(block.sampling_factor * square for block, square in zip(self.blocks, squares))
+        energies = []
+        for block, norms in zip(self.blocks, row_norms):
+            energies.append(block.sampling_factor * float(norms.square().sum()))
+        return tuple(energies)
 
     def _block_weights(self) -> tuple[float, ...]:
         """Returns w_b; they preserve the total energy, so that errors are in the units of the activations."""
         if self.weighting == "raw":
             return (1.0,) * len(self.blocks)
         n_nonzero = sum(energy > 0 for energy in self.block_energy)
-        weights = []
-        for energy in self.block_energy:
-            weights.append(math.sqrt(self.energy / n_nonzero / energy) if energy > 0 else 0.0)
+        weights = [0.0] * len(self.blocks)
+        for b, energy in enumerate(self.block_energy):
+            if energy > 0:
+                weights[b] = math.sqrt(self.energy / n_nonzero / energy)
         return tuple(weights)
 
     @cached_property
@@ -102,8 +108,7 @@ class CoupledProblem:
         """Part of ``block_energy`` that this process's features have."""
         if not self.partition.is_sharded:
             return self.block_energy
-        local_norms = [self.partition.local_features(b, norms) for b, norms in enumerate(self.row_norms)]
-        return self._energies(local_norms)
+        return self._energies(list(map(self.partition.local_features, range(len(self.blocks)), self.row_norms)))
 
     @property
     def N(self) -> int:
@@ -132,7 +137,15 @@ class CoupledProblem:
 
     def signed_columns(self) -> list[slice]:
         """Returns the columns of W̃ that may be negative (semi-NMF)."""
-        return [columns for columns, block in zip(self.columns, self.blocks) if block.signed]
+        signed = []
+        for columns, block in zip(self.columns, self.blocks):
+            if block.signed:
+                signed.append(columns)
+        return signed
+
+    def signed_columns_of_chunk(self, b: int) -> list[slice]:
+        """Returns the columns that may be negative of a chunk of block b: all of them or none."""
+        return [slice(None)] if self.blocks[b].signed else []
 
     def project(self, F: Tensor, out: Tensor | None = None) -> Tensor:
         """Returns F X̃ᵀ for this process's features, shape (R, m), for F of shape (R, N)."""
@@ -179,7 +192,7 @@ class CoupledProblem:
 
     def gram(self) -> Tensor:
         """Returns X̃ᵀ X̃, shape (N, N)."""
-        terms = torch.stack([self.gram_block(b) for b in range(len(self.blocks))])
+        terms = torch.stack(list(map(self.gram_block, range(len(self.blocks)))))
         return self.partition.all_reduce_sum(terms.sum(0)).to(self.prototype)
 
     def subspace(self, F: Tensor, k: int) -> Tensor:
@@ -195,7 +208,10 @@ class CoupledProblem:
 
     def row_norms_sq(self) -> Tensor:
         """Returns the squared norm of every feature row of X̃ in all processes, shape (features,)."""
-        return torch.cat([(omega * norms).square() for omega, norms in zip(self.omega, self.row_norms)])
+        squares = []
+        for omega, norms in zip(self.omega, self.row_norms):
+            squares.append((omega * norms).square())
+        return torch.cat(squares)
 
     def rows(self, index: Tensor) -> Tensor:
         """Returns feature rows of X̃ in this process by their index, shape (q,) → (q, N)."""

@@ -70,7 +70,7 @@ def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
         index = sampled[(sampled >= columns.start) & (sampled < columns.stop)]
         indices.append(index)
         indices_in_block.append(index - columns.start)
-    gathered = partition.gather_columns([block.samples for block in problem.blocks], indices_in_block)
+    gathered = partition.gather_columns(problem.samples, indices_in_block)
     samples_by_sign: dict[bool, list[Tensor]] = {}
     for block, omega, index, block_samples in zip(problem.blocks, problem.omega, indices, gathered):
         samples = block_samples.to(problem.prototype.device)

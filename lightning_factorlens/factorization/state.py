@@ -38,14 +38,14 @@ class State:
         """Returns the state of the groups in ``keep`` alone; ``groups`` are those of this state."""
         component_index = groups.rows(keep).to(self.F.device)
         group_index = torch.tensor(list(keep), device=self.F.device)
-        return State(
-            F=self.F[component_index],
-            W=self.W[component_index],
-            objective=self.objective[group_index],
-            rows={name: tensor[component_index] for name, tensor in self.rows.items()},
-            groups={name: tensor[group_index] for name, tensor in self.groups.items()},
-            scratch=None if self.scratch is None else self.scratch[: len(component_index)],
-        )
+        selected = State(self.F[component_index], self.W[component_index], self.objective[group_index])
+        for name, tensor in self.rows.items():
+            selected.rows[name] = tensor[component_index]
+        for name, tensor in self.groups.items():
+            selected.groups[name] = tensor[group_index]
+        if self.scratch is not None:
+            selected.scratch = self.scratch[: len(component_index)]
+        return selected
 
 
 @dataclass(frozen=True)

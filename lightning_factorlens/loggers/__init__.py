@@ -1,1 +1,1 @@
-"""The only room that writes, plots or logs; it knows records, not how they were made."""
+"""The only package that writes: tags, Lightning's loggers, JSON lines, data frames, text reports."""

@@ -9,9 +9,10 @@ from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
 from lightning_factorlens.loggers.layout import scalar_layout
-from lightning_factorlens.loggers.media import MediaLogger, get_media_logger
+from lightning_factorlens.loggers.media import MediaLogger
+from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
-from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, check_prefix, tag_names, tagged_values
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, check_prefix, scope_labels, tagged_values
 from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
 from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
@@ -128,9 +129,10 @@ class LoggerSink:
             if record is None:
                 continue
             histograms = list(measurement.histograms(record))
-            labels = tag_names(scope for _, scope, _ in histograms)
-            for (template, _, values), label in zip(histograms, labels):
-                media.log_histogram(template.format(prefix=self.prefix, scope=label), values, observation.step)
+            labels = scope_labels(list(record.values()), [scope for _, scope, _ in histograms])
+            for template, scope, values in histograms:
+                tag = template.format(prefix=self.prefix, scope=labels[scope])
+                media.log_histogram(tag, values, observation.step)
 
     def _write_images(self, media: MediaLogger, images: Images, step: int) -> None:
         for name, pixels in images.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -41,17 +40,3 @@ class MediaLogger(ABC):
 
     def log_embedding(self, tag: str, observation: Observation) -> None:  # noqa: B027
         """Shows the probe's samples as points, placed by their loads on the components."""
-
-
-def get_media_logger(logger: Any) -> MediaLogger | None:
-    """What one of Lightning's loggers shows besides scalars; None for one that takes scalars alone, as CSVLogger."""
-    from lightning_factorlens.loggers.comet import CometMediaLogger
-    from lightning_factorlens.loggers.mlflow import MLflowMediaLogger
-    from lightning_factorlens.loggers.tensorboard import TensorBoardMediaLogger
-    from lightning_factorlens.loggers.wandb import WandbMediaLogger
-
-    for kind in (TensorBoardMediaLogger, WandbMediaLogger, MLflowMediaLogger, CometMediaLogger):
-        media: MediaLogger | None = kind.wrap(logger)
-        if media is not None:
-            return media
-    return None

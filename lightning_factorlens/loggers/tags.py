@@ -58,7 +58,7 @@ def tagged_values(
         if record is None:
             continue
         values = list(record.values())
-        labels = _scope_labels(values)
+        labels = scope_labels(values)
         for value in values:
             scalar = measurement.scalar_of(value)
             if scalar is not None and math.isfinite(value.value):
@@ -104,11 +104,6 @@ def summary_values(
     return {entry.tag: entry for entry in tagged if entry.value.rank in (None, middle)}
 
 
-def declared_tags(scalars: Iterable[Scalar], prefix: str = PREFIX) -> list[str]:
-    """Tags as documentation shows them: ``<name>`` for a scope, ``r`` for a rank."""
-    return [scalar.tag.format(prefix=prefix, scope="<name>", rank="r") for scalar in scalars]
-
-
 def check_prefix(prefix: str) -> str:
     """``prefix`` itself, where TensorBoard would keep it as one group.
 
@@ -143,8 +138,20 @@ def tag_names(names: Iterable[str]) -> list[str]:
     return labels
 
 
-def _scope_labels(values: Sequence[Value]) -> dict[str | None, str]:
-    """Label by scope, in the order of appearance."""
-    scopes = [scope for scope in dict.fromkeys(value.scope for value in values) if scope is not None]
+def scope_labels(values: Sequence[Value], further: Iterable[str] = ()) -> dict[str | None, str]:
+    """What stands in tags for the scopes of one record, in the order of appearance.
+
+    Args:
+        values: All values of the record.
+        further: Scopes that no value may have, such as those of histograms.
+
+    Returns:
+        Label by scope.
+    """
+    scopes: dict[str, None] = {}
+    for value in values:
+        if value.scope is not None:
+            scopes[value.scope] = None
+    scopes |= dict.fromkeys(further)
     labels: dict[str | None, str] = dict(zip(scopes, tag_names(scopes)))
     return labels

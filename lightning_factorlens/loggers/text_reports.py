@@ -55,13 +55,17 @@ def tag_list(measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
     lines = []
     for measurement in with_cost(measurements):
         for scalar in measurement.scalars:
-            tag = scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
-            lines.append(f"    - ``{tag}``: {scalar.help}")
+            lines.append(f"    - ``{documented_tag(scalar, prefix)}``: {scalar.help}")
     return "\n".join(lines)
 
 
+def documented_tag(scalar: Scalar, prefix: str = PREFIX) -> str:
+    """The tag as documentation shows it: ``<name>`` for a scope, ``r`` for a rank."""
+    return scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
+
+
 def _guide_row(scalar: Scalar, prefix: str) -> tuple[str, ...]:
-    tag = scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
+    tag = documented_tag(scalar, prefix)
     reading = scalar.reading.replace("{prefix}", prefix)
     monitored = "yes" if scalar.monitored else ""
     return (f"`{tag}`", scalar.help, scalar.unit, scalar.better or "", monitored, reading)

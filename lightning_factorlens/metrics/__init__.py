@@ -1,1 +1,1 @@
-"""Factors, outputs or weights in, numbers out."""
+"""Pure functions of factors, outputs and curves, and the same as torchmetrics classes."""

@@ -1,6 +1,7 @@
-"""Nuclear norm of the prediction matrix: large where predictions are both sure and spread over the classes.
+"""Nuclear norm of the matrix of predictions: large where they are both sure and spread over the classes.
 
-Deng et al. (2023, arXiv 2302.01094, "Confidence and dispersity speak"), who estimate accuracy with it.
+Deng, Suh, Gould and Zheng (2023), "Confidence and dispersity speak: characterizing prediction matrix for unsupervised
+accuracy estimation", who estimate accuracy with it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def nuclear_norm(outputs: Tensor) -> float:
-    """‖P‖_* / √(N·min(N, K)), P the predicted probabilities of all images; the divisor is its upper bound.
+    """‖P‖_* / √(N·min(N, K)), P the predicted probabilities of all images; the divisor is the largest possible value.
 
     Args:
         outputs: Shape (N, K).
 
     Returns:
-        Above 0, at most 1: one-hot predictions, equally many images a class.
+        Above 0, and at most 1: one-hot predictions with equally many images in each class.
+
+    Example:
+        >>> round(nuclear_norm(100 * torch.eye(3)), 4)
+        1.0
     """
-    p = log_probabilities(outputs).exp().double().cpu()
-    return float(torch.linalg.svdvals(p).sum()) / (len(p) * min(p.shape)) ** 0.5
+    probabilities = log_probabilities(outputs).exp().double().cpu()
+    largest = (len(probabilities) * min(probabilities.shape)) ** 0.5
+    return float(torch.linalg.svdvals(probabilities).sum()) / largest

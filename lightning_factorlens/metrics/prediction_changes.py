@@ -1,7 +1,8 @@
-"""How much the predictions for the same images changed between two looks.
+"""How much the predictions for the same images change between two observations.
 
-Label Wave (Yuan et al., ICLR 2024) stops where the changes on the training set are fewest; on unlabeled images the
-quantity is the same. Under an annealed rate changes fall with the rate itself, whatever the network learns.
+Yuan, Feng and Liu (2024), "Early stopping against label noise without validation data" (Label Wave), stop where the
+changes on the training set are fewest; on unlabeled images the quantity is the same. Under an annealed learning rate
+the changes fall with the rate itself, whatever the network learns.
 """
 
 from __future__ import annotations
@@ -12,27 +13,35 @@ from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 def prediction_changes(before: Tensor, outputs: Tensor) -> float:
-    """Share of the images whose class changed.
+    """Fraction of the images whose predicted class changed.
 
     Args:
-        before: Outputs at the earlier look, shape (N, K).
-        outputs: At this look, for the same images.
+        before: Outputs at the earlier observation, shape (N, K).
+        outputs: Outputs at this observation for the same images, shape (N, K).
 
     Returns:
         From 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> prediction_changes(torch.eye(2), torch.eye(2).flip(0))
+        1.0
     """
     return float((before.argmax(1) != outputs.argmax(1)).double().mean())
 
 
 def mean_total_variation(before: Tensor, outputs: Tensor) -> float:
-    """Mean total variation ½ Σ_k |p_k − q_k| between the predictions of two looks, which also sees small changes.
+    """Mean over images of ½ Σ_k |p_k − q_k| between the predictions of two observations.
+
+    It also measures changes that do not change the class.
 
     Args:
-        before: Outputs at the earlier look, shape (N, K).
-        outputs: At this look, for the same images.
+        before: Outputs at the earlier observation, shape (N, K).
+        outputs: Outputs at this observation for the same images, shape (N, K).
 
     Returns:
         From 0 to 1.
     """
-    p, q = log_probabilities(before).exp(), log_probabilities(outputs).exp()
+    p = log_probabilities(before).exp()
+    q = log_probabilities(outputs).exp()
     return float(0.5 * (p - q).abs().sum(1).double().mean())

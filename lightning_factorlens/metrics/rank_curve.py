@@ -1,6 +1,8 @@
-"""Error against rank (papers 000, 001, 003), under three names for three quantities, and beside it the SVD's floor.
+"""Error of the factorisation against its rank, and the error of the truncated SVD beside it.
 
-The papers plot an "RMSE" that they do not define; their published code computes a relative squared error.
+Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", figure 2, plot
+an "RMSE" that they do not define; their published code computes a relative squared error. Here three quantities have
+three names, see `RankCurve`.
 """
 
 from __future__ import annotations
@@ -16,101 +18,141 @@ from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, truncation_errors
 from lightning_factorlens.results import Factorization, RankCurve
 
-#: Names of the parts that are no blocks; a block of such a name gets a suffix.
+#: Names of the parts that are not blocks; a block of such a name gets a suffix.
 RESERVED = ("total", "inputs", "activations")
 #: Squared relative errors below this are within the rounding of a float32 Gram matrix.
 ROUNDING = 1e-5
 
 
 def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_error: Sequence[float]) -> RankCurve:
-    """The three errors from the squared relative one and the mean squared one, each at every rank."""
-    square = tuple(max(float(e), 0.0) for e in rel_sq_error)
-    rmse = tuple(math.sqrt(max(float(e), 0.0)) for e in mean_sq_error)
-    return RankCurve(tuple(ranks), rmse, tuple(map(math.sqrt, square)), square)
+    """The three errors from the squared relative error and the mean squared error.
+
+    Args:
+        ranks: Ranks, ascending.
+        rel_sq_error: ‖X − X̂‖² / ‖X‖² at every rank; rounding below 0 is cut off.
+        mean_sq_error: ‖X − X̂‖² / entries at every rank.
+
+    Example:
+        >>> rank_curve((1, 2), (0.25, 0.04), (1.0, 0.16))
+        RankCurve(ranks=(1, 2), rmse=(1.0, 0.4), rel_error=(0.5, 0.2), rel_sq_error=(0.25, 0.04))
+    """
+    squared = tuple(max(float(error), 0.0) for error in rel_sq_error)
+    relative = tuple(map(math.sqrt, squared))
+    rmse = tuple(math.sqrt(max(float(error), 0.0)) for error in mean_sq_error)
+    return RankCurve(tuple(ranks), rmse, relative, squared)
 
 
 class BlockGroups:
-    """The parts of a problem that have a curve of their own: all, inputs, activations, every block.
+    """The parts of a problem that have a curve of their own: all blocks, inputs, activations, and every block.
 
     The relative error of several blocks is weighted as the problem is: it is that of the matrix which is factorised.
     Their rmse is that of the entries as captured, unweighted.
 
     Args:
         problem: The blocks and their weights.
+
+    Attributes:
+        problem: The same.
+        members: Positions of the blocks by part; a part without blocks has no entry.
     """
 
     def __init__(self, problem: CoupledProblem) -> None:
         self.problem = problem
-        kinds = [block.kind for block in problem.blocks]
-        everything = list(range(len(kinds)))
-        members = {
-            "total": everything,
-            "inputs": [b for b in everything if kinds[b] == "input"],
-            "activations": [b for b in everything if kinds[b] == "activation"],
-            **{f"{n}-block" if n in RESERVED else n: [b] for b, n in enumerate(block.name for block in problem.blocks)},
-        }
-        self.members = {scope: blocks for scope, blocks in members.items() if blocks}
-
-    def _sum(self, scope: str, values: Sequence[float], weighted: bool) -> float:
-        weights = self.problem.weights
-        return math.fsum((weights[b] ** 2 if weighted else 1.0) * values[b] for b in self.members[scope])
-
-    def _entries(self, scope: str) -> float:
-        """Entries of a part, the neurons that a budget left out included."""
-        problem = self.problem
-        counts = problem.feature_counts
-        return sum(problem.N * counts[b] * problem.blocks[b].sampling_factor for b in self.members[scope])
+        inputs: list[int] = []
+        activations: list[int] = []
+        single: dict[str, list[int]] = {}
+        for position, block in enumerate(problem.blocks):
+            (inputs if block.kind == "input" else activations).append(position)
+            name = f"{block.name}-block" if block.name in RESERVED else block.name
+            single[name] = [position]
+        members = {"total": [*range(len(problem.blocks))], "inputs": inputs, "activations": activations, **single}
+        self.members = {part: positions for part, positions in members.items() if positions}
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
-        energy = self.problem.block_energy
-        return {s: math.sqrt(self._sum(s, energy, False) / self._entries(s)) for s in self.members}
+        found = {}
+        for part in self.members:
+            energy = self._sum(part, self.problem.block_energy, weighted=False)
+            found[part] = math.sqrt(energy / self._n_entries(part))
+        return found
 
-    def curves(self, result: Factorization) -> dict[str, RankCurve]:
-        """Errors of a coupled factorisation of the problem's blocks."""
-        expansion = torch.tensor([block.sampling_factor for block in self.problem.blocks], dtype=torch.float64)
-        table, curves = (result.sse * expansion).tolist(), {}
-        for scope in self.members:
-            energy = self._sum(scope, self.problem.block_energy, True) or 1.0
-            relative = [self._sum(scope, row, True) / energy for row in table]
-            mean = [self._sum(scope, row, False) / self._entries(scope) for row in table]
-            curves[scope] = rank_curve(result.ranks, relative, mean)
+    def curves(self, factorization: Factorization) -> dict[str, RankCurve]:
+        """Errors of a coupled factorisation of the problem's blocks, by part."""
+        problem = self.problem
+        factors = torch.tensor([block.sampling_factor for block in problem.blocks], dtype=torch.float64)
+        sse_by_rank = (factorization.sse * factors).tolist()
+        curves = {}
+        for part in self.members:
+            energy = self._sum(part, problem.block_energy, weighted=True) or 1.0
+            n_entries = self._n_entries(part)
+            relative = [self._sum(part, sse, weighted=True) / energy for sse in sse_by_rank]
+            mean = [self._sum(part, sse, weighted=False) / n_entries for sse in sse_by_rank]
+            curves[part] = rank_curve(factorization.ranks, relative, mean)
         return curves
 
     def svd_curves(self, curves: Mapping[str, RankCurve]) -> dict[str, RankCurve]:
-        """Errors of the truncated SVD at the ranks of ``curves``: below these no factorisation of the part can get.
+        """Errors of the truncated SVD at the same ranks, below which no factorisation of the part can get.
 
-        Where blocks are weighted, a part's two errors have two floors, of two matrices.
+        Where blocks are weighted, the two errors of a part belong to two matrices and have two lower bounds.
+
+        Args:
+            curves: Errors of the factorisation, see `curves`.
         """
-        rms, floors = self.rms(), {}
-        for scope, curve in curves.items():
-            weighted = truncation_errors(self._spectra[scope, True], curve.ranks)
-            plain = truncation_errors(self._spectra[scope, False], curve.ranks)
-            relative = [_below(f, e) for f, e in zip(weighted, curve.rel_sq_error)]
-            power = rms[scope] ** 2
-            mean = [_below(f, e * e / power) * power if power else 0.0 for f, e in zip(plain, curve.rmse)]
-            floors[scope] = rank_curve(curve.ranks, relative, mean)
-        return floors
+        rms = self.rms()
+        svd_curves = {}
+        for part, curve in curves.items():
+            weighted = truncation_errors(self._eigenvalues[part, True], curve.ranks)
+            unweighted = truncation_errors(self._eigenvalues[part, False], curve.ranks)
+            relative = [_at_most(bound, error) for bound, error in zip(weighted, curve.rel_sq_error)]
+            power = rms[part] ** 2
+            mean = [0.0] * len(curve.ranks)
+            if power:
+                mean = [_at_most(bound, e * e / power) * power for bound, e in zip(unweighted, curve.rmse)]
+            svd_curves[part] = rank_curve(curve.ranks, relative, mean)
+        return svd_curves
 
     def effective_ranks(self) -> dict[str, float]:
-        """RankMe of every part."""
-        return {scope: effective_rank(self._spectra[scope, True]) for scope in self.members}
+        """RankMe of every part, see `effective_rank`."""
+        return {part: effective_rank(self._eigenvalues[part, True]) for part in self.members}
+
+    def _sum(self, part: str, values: Sequence[float], weighted: bool) -> float:
+        """Sum over the blocks of a part, with the problem's squared weights or without."""
+        weights = self.problem.weights
+        terms = [(weights[b] ** 2 if weighted else 1.0) * values[b] for b in self.members[part]]
+        return math.fsum(terms)
+
+    def _n_entries(self, part: str) -> float:
+        """Entries of a part, including the neurons that were not kept."""
+        problem = self.problem
+        counts = problem.feature_counts
+        return sum(problem.N * counts[b] * problem.blocks[b].sampling_factor for b in self.members[part])
 
     @cached_property
-    def _spectra(self) -> dict[tuple[str, bool], Tensor]:
-        """Eigenvalues of XᵀX of every part, up to a factor, weighted and not; one product a block."""
+    def _eigenvalues(self) -> dict[tuple[str, bool], Tensor]:
+        """Eigenvalues of XᵀX by part and whether weighted, up to a factor; each block's product is formed once."""
+        weighted_grams = self._weighted_grams()
+        weights = [weight**-2 if weight else 1.0 for weight in self.problem.weights]
+        unweighted_grams = torch.tensor(weights).to(weighted_grams)[:, None, None] * weighted_grams
+        sums = {}
+        for part, positions in self.members.items():
+            if len(positions) > 1:
+                sums[part, True] = weighted_grams[positions].sum(0)
+                sums[part, False] = unweighted_grams[positions].sum(0)
+        grams = torch.stack([*weighted_grams, *sums.values()])
+        found = self.problem.partition.map_stack(gram_eigvalsh, grams)
+        eigenvalues = dict(zip(sums, found[len(weighted_grams) :]))
+        for part, positions in self.members.items():
+            for weighted in (True, False):
+                eigenvalues.setdefault((part, weighted), found[positions[0]])
+        return eigenvalues
+
+    def _weighted_grams(self) -> Tensor:
+        """XᵀX of every block, weighted, shape (blocks, N, N)."""
         problem = self.problem
-        sums = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
-        grams = problem.partition.all_reduce_sum(sums).to(problem.prototype)
-        plain = torch.tensor([w**-2 if w else 1.0 for w in problem.weights]).to(grams)[:, None, None] * grams
-        wanted = [(scope, w) for scope in self.members for w in (True, False)]
-        several = [(scope, w) for scope, w in wanted if len(self.members[scope]) > 1]
-        parts = [(grams if w else plain)[self.members[scope]].sum(0) for scope, w in several]
-        found = problem.partition.map_stack(gram_eigvalsh, torch.stack([*grams, *parts]))
-        spectra = dict(zip(several, found[len(grams) :]))
-        return {(scope, w): spectra.get((scope, w), found[self.members[scope][0]]) for scope, w in wanted}
+        grams = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
+        return problem.partition.all_reduce_sum(grams).to(problem.prototype)
 
 
-def _below(floor: float, error: float) -> float:
-    """The floor, where rounding has lifted it above the error that it bounds."""
-    return min(floor, error) if floor < ROUNDING else floor
+def _at_most(bound: float, error: float) -> float:
+    """The lower bound; the error itself where rounding has lifted the bound above it."""
+    return min(bound, error) if bound < ROUNDING else bound

@@ -1,6 +1,8 @@
-"""Effective rank of one tensor of features (RankMe, Garrido et al. 2023; Roy and Vetterli 2007).
+"""Effective rank of one matrix of features.
 
-The lens gives that of every block it factorises (`rank_curve.Scopes`); this is for features at hand.
+Garrido, Balestriero, Najman and LeCun (2023), "RankMe: assessing the downstream performance of pretrained
+self-supervised representations by their rank", eq. 1; Roy and Vetterli (2007), "The effective rank". The lens logs it
+for every block that it factorises (`rank_curve.BlockGroups`); this function is for other features.
 """
 
 from __future__ import annotations
@@ -15,10 +17,14 @@ def rankme(features: Tensor) -> float:
     """Exp of the entropy of the normalised singular values.
 
     Args:
-        features: Shape (N, …), one image a row; flattened, not centred, as in the paper.
+        features: Shape (N, …), one sample in each row; flattened, not centred, as in the paper.
 
     Returns:
         From 1 to min(N, D); 0 for zeros.
+
+    Example:
+        >>> round(rankme(torch.eye(4)), 4)
+        4.0
     """
     x = features.flatten(1).double().cpu()
     gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x

@@ -1,12 +1,14 @@
-"""rank@τ: the rank a network needs, made a number.
+"""rank@τ: the rank that a network requires, as one number.
 
-Papers 000 and 003 say that better trained networks need a higher rank and give no criterion. Here it is the smallest
-rank whose relative error is at most τ, interpolated linearly in log rank.
+Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", observe that
+better trained networks need a higher rank and give no criterion. Here it is the smallest rank whose relative error is
+at most τ, interpolated linearly in log rank.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from lightning_factorlens.results import RankCurve, RequiredRank
 
@@ -15,22 +17,29 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
     """rank@τ of a curve.
 
     Args:
-        curve: Ascending ranks.
+        curve: Errors at ascending ranks.
         tau: Relative error asked for, between 0 and 1.
 
     Returns:
-        The rank; ``capped`` where even the largest rank tried has a larger error, so that the truth lies above it.
+        The rank. Where even the largest rank tried has a larger error, it is that rank, and ``is_lower_bound`` is set.
 
     Raises:
         ValueError: τ outside (0, 1).
+
+    Example:
+        >>> curve = RankCurve((1, 4), (0.8, 0.2), (0.8, 0.2), (0.64, 0.04))
+        >>> required_rank(curve, 0.5)
+        RequiredRank(tau=0.5, rank=2.0, is_lower_bound=False)
     """
     if not 0 < tau < 1:
-        raise ValueError(f"error_thresholds: a relative error lies between 0 and 1, found {tau!r}.")
-    ranks, errors = curve.ranks, curve.rel_error
+        raise ValueError(f"tau: a relative error lies between 0 and 1, found {tau!r}; give e.g. 0.3.")
+    ranks = curve.ranks
+    errors = curve.rel_error
     if errors[0] <= tau:
         return RequiredRank(tau, float(ranks[0]), False)
-    for (r0, e0), (r1, e1) in zip(zip(ranks, errors), zip(ranks[1:], errors[1:])):
-        if e1 <= tau:
-            part = (e0 - tau) / (e0 - e1)
-            return RequiredRank(tau, math.exp(math.log(r0) + part * (math.log(r1) - math.log(r0))), False)
+    for (rank, error), (next_rank, next_error) in pairwise(zip(ranks, errors)):
+        if next_error <= tau:
+            fraction = (error - tau) / (error - next_error)
+            log_rank = math.log(rank) + fraction * (math.log(next_rank) - math.log(rank))
+            return RequiredRank(tau, math.exp(log_rank), False)
     return RequiredRank(tau, float(ranks[-1]), True)

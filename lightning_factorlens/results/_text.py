@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
+from lightning_factorlens.results.curves import RankCurves
 from lightning_factorlens.results.layers import LayerInfo
-
-if TYPE_CHECKING:
-    from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.record import Record
 
 #: Longest name and longest operation that are printed whole.
 MAX_NAME, MAX_OP = 40, 24
@@ -96,43 +94,53 @@ def lens_html(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> 
     return f"<div><b>{escape(_lens_title(model, ranks, layers))}</b>{table}</div>"
 
 
-def observation_text(observation: Observation) -> str:
-    """One line of scalars, one row for each rank, and the notes; plain ASCII except for the notes."""
-    lines = [_observation_title(observation)]
-    rows = _error_rows(observation)
+def observation_text(epoch: int, records: Mapping[str, Record], notes: Sequence[str]) -> str:
+    """An observation as one line of scalars, one row for each rank, and the notes.
+
+    Args:
+        epoch: Number of finished epochs.
+        records: Record by name of the measurement.
+        notes: What readers must know.
+
+    Returns:
+        Plain ASCII except for the notes.
+    """
+    lines = [_observation_title(epoch, records)]
+    rows = _error_rows(records)
     if rows:
         lines += format_table(ERROR_HEADER, rows)
-    lines += [f"- {note}" for note in observation.notes]
+    lines += [f"- {note}" for note in notes]
     return "\n".join(lines)
 
 
-def observation_html(observation: Observation) -> str:
+def observation_html(epoch: int, records: Mapping[str, Record], notes: Sequence[str]) -> str:
     """The text of `observation_text` as a small HTML table for notebooks."""
-    title = escape(_observation_title(observation))
-    table = _html_table(ERROR_HEADER, _error_rows(observation))
-    notes = "".join(f"<br><small>{escape(note)}</small>" for note in observation.notes)
-    return f"<div><b>{title}</b>{table}{notes}</div>"
+    title = escape(_observation_title(epoch, records))
+    table = _html_table(ERROR_HEADER, _error_rows(records))
+    note_lines = "".join(f"<br><small>{escape(note)}</small>" for note in notes)
+    return f"<div><b>{title}</b>{table}{note_lines}</div>"
 
 
-def _observation_title(observation: Observation) -> str:
+def _observation_title(epoch: int, records: Mapping[str, Record]) -> str:
     """The scalars of the whole observation, e.g. ``Observation of epoch 3 | consistency 0.4375``."""
-    parts = [f"Observation of epoch {observation.epoch}"]
-    for value in observation.values():
-        is_whole = value.scope in (None, "total") and value.rank is None
-        if is_whole and math.isfinite(value.value):
-            name = "total seconds" if value.quantity == "seconds" else value.quantity
-            parts.append(f"{name} {value.value:.4g}")
+    parts = [f"Observation of epoch {epoch}"]
+    for record in records.values():
+        for value in record.values():
+            is_whole = value.scope in (None, "total") and value.rank is None
+            if is_whole and math.isfinite(value.value):
+                name = "total seconds" if value.quantity == "seconds" else value.quantity
+                parts.append(f"{name} {value.value:.4g}")
     return " | ".join(parts)
 
 
-def _error_rows(observation: Observation) -> list[tuple[str, ...]]:
-    errors = observation.get("reconstruction_error")
-    if errors is None or "total" not in errors.curves:
+def _error_rows(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
+    errors = records.get("reconstruction_error")
+    if not isinstance(errors, RankCurves) or "total" not in errors.curves:
         return []
     curve = errors["total"]
-    svd = observation.get("svd_error")
+    svd = records.get("svd_error")
     svd_by_rank: dict[int, float] = {}
-    if svd is not None:
+    if isinstance(svd, RankCurves) and "total" in svd.curves:
         svd_by_rank = dict(zip(svd["total"].ranks, svd["total"].rel_error))
     rows: list[tuple[str, ...]] = []
     for rank, error, rmse in zip(curve.ranks, curve.rel_error, curve.rmse):

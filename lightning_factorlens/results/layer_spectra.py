@@ -23,10 +23,7 @@ class LayerSpectra(Record):
     summary: AlphaSummary | None
 
     def values(self) -> Iterator[Value]:
-        """Every number of every layer, then those of the summary."""
-        for spectrum in self.layers:
-            for part in (spectrum, spectrum.fit):
-                yield from _numbers(part, spectrum.layer)
+        """The numbers of the summary, then every number of every layer."""
         summary = self.summary
         if summary is not None:
             yield Value("mean_alpha", summary.mean_alpha)
@@ -35,6 +32,9 @@ class LayerSpectra(Record):
             yield Value("mean_log_lambda_max", summary.mean_log_lambda_max)
             yield Value("layers_fitted", float(summary.layers))
             yield Value("layers_abstained", float(summary.abstained))
+        for spectrum in self.layers:
+            for part in (spectrum, spectrum.fit):
+                yield from _numbers(part, spectrum.layer)
 
     def without_tensors(self) -> LayerSpectra:
         """The same without the eigenvalues."""

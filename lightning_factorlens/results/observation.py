@@ -82,7 +82,7 @@ class Observation:
         return replace(self, records=records, inputs=None, factorization=None)
 
     def __repr__(self) -> str:
-        return _text.observation_text(self)
+        return _text.observation_text(self.epoch, self.records, self.notes)
 
     def _repr_html_(self) -> str:
-        return _text.observation_html(self)
+        return _text.observation_html(self.epoch, self.records, self.notes)

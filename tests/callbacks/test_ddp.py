@@ -252,14 +252,14 @@ def test_what_fails_in_one_rank_costs_all_that_look_and_one_warning(run):
         assert t["seen"] == [True, False, False, True, True]
         assert t["metrics"] == first["metrics"]
     (warning,) = first["warned"]
-    assert "could not look: PeerFailed: process 1: RuntimeError: broken hook Training goes on" in warning
+    assert "could not look: PeerError: process 1: RuntimeError: broken hook Training goes on" in warning
     assert all(other["warned"] == [] for other in others)
 
 
 def test_who_wants_to_know_is_told_in_every_rank(run):
     *others, last = told(run, "raises")
     assert last["raised"] == "RuntimeError: broken solver"
-    words = f"PeerFailed: process {len(others)}: RuntimeError: broken solver"
+    words = f"PeerError: process {len(others)}: RuntimeError: broken solver"
     assert all(other["raised"] == words for other in others)
 
 

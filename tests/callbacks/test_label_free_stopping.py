@@ -205,7 +205,7 @@ def test_a_failing_measurement_gives_no_decision(tmp_path, monkeypatch):
     class FailFromSecondEpoch(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 1:
-                monkeypatch.setattr(callback.lens, "observe", lambda *_: 1 / 0)
+                monkeypatch.setattr(callback.lens, "measure", lambda *_: 1 / 0)
 
     with pytest.warns(UserWarning, match="could not look"):
         trainer, _ = train(tmp_path, callback, stop, FailFromSecondEpoch(), epochs=5)
@@ -302,7 +302,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
 from lightning_factorlens.stopping import Maximize, Patience
 
 out = sys.argv[1]
@@ -347,7 +347,7 @@ class Report(Callback):
 
 g = torch.Generator().manual_seed(0)
 data = TensorDataset(torch.rand(64, 1, 8, 8, generator=g), torch.randint(0, 3, (64,), generator=g))
-lens = make_callback(probe_size=32, ranks=(1, 2), fit_power_law=False, figures_every_n=0, verbose=False)
+lens = FactorLensCallback(probe_size=32, lens=LensOptions(ranks=(1, 2)), verbose=False)
 stop = LabelFreeStopping(rule=Maximize(Patience(3)), mode="stop", verbose=False)
 lower = LabelFreeStopping(rule=Maximize(Patience(2)), mode="lr", factor=0.5, tag_name="lower", verbose=False)
 keep = ModelCheckpoint(out, "{epoch}", monitor="factorlens/stop_score", mode="min", save_on_train_epoch_end=True)

@@ -2,10 +2,11 @@
 
 import pytest
 import torch
+from sign_policies import apply_sign_policies
 from torch import nn
 from worker_processes import run_in_processes
 
-from lightning_factorlens.capture.activations import BATCH, apply_sign_policies, capture_activations, input_blocks
+from lightning_factorlens.capture.activations import BATCH, capture_activations, input_blocks
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.distributed import (
     _forward_tasks,

@@ -103,8 +103,9 @@ def agrees_with_scipy():
 
 def test_the_kernel_computes_what_the_sweeps_compute_in_tritons_interpreter():
     pytest.importorskip("triton", reason="Triton is not installed")
-    folder = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {folder!r}); import test_nnls_triton as t; t.check_in_interpreter()"
+    here = Path(__file__).parent
+    folders = [str(here), str(here.parent)]
+    code = f"import sys; sys.path[:0] = {folders!r}; import test_nnls_triton as t; t.check_in_interpreter()"
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr

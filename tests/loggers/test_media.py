@@ -16,8 +16,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_factorlens import FactorLensCallback, JSONLinesSink, read_jsonl
+from lightning_factorlens import FactorLensCallback, JSONLinesSink, LensOptions, TensorBoardOptions, read_jsonl
+from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
+from lightning_factorlens.measurements import default_measurements
 
 RANKS = (1, 2, 4)
 
@@ -40,16 +42,28 @@ class Net(LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-2)
 
 
-def fit(loggers, epochs=2, **options):
+def all_scalars(observation):
+    measurements = default_measurements()
+    return monitored_scalars(observation, measurements) | other_scalars(observation, measurements)
+
+
+def fit(loggers, epochs=2, sinks=(), figures_every_n=5):
     torch.manual_seed(0)
     images, labels = torch.rand(32, 1, 10, 10), torch.randint(0, 3, (32,))
-    lens = FactorLensCallback(images[:16], probe_size=16, ranks=RANKS, on_error="raise", **options)
+    callback = FactorLensCallback(
+        probe=images[:16],
+        probe_size=16,
+        lens=LensOptions(ranks=RANKS),
+        tensorboard=TensorBoardOptions(figures_every_n=figures_every_n),
+        sinks=sinks,
+        on_error="raise",
+    )
     trainer = Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=loggers, callbacks=[lens], enable_progress_bar=False,
+        max_epochs=epochs, accelerator="cpu", logger=loggers, callbacks=[callback], enable_progress_bar=False,
         enable_model_summary=False, enable_checkpointing=False, log_every_n_steps=1,
     )  # fmt: skip
     trainer.fit(Net(), DataLoader(TensorDataset(images, labels), 8))
-    return lens
+    return callback
 
 
 @pytest.fixture
@@ -69,21 +83,21 @@ def mlflow_logger(tmp_path, monkeypatch):
     pytest.importorskip("mlflow", reason="mlflow is not installed: pip install mlflow-skinny")
     from lightning.pytorch.loggers import MLFlowLogger
 
-    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 asks for it
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")  # MLflow 3 requires it
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     return MLFlowLogger(tracking_uri=(tmp_path / "mlruns").as_uri())
 
 
-def of_tensorboard(folder):
+def read_tensorboard(folder):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     events = EventAccumulator(str(folder), size_guidance={"scalars": 0, "images": 0}).Reload()
     tags = [tag for tag in events.Tags()["scalars"] if tag.startswith("factorlens")]
-    pictures = {tag: [e.step for e in events.Images(tag)] for tag in events.Tags()["images"]}
-    return {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in tags}, pictures
+    images = {tag: [e.step for e in events.Images(tag)] for tag in events.Tags()["images"]}
+    return {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in tags}, images
 
 
-def of_csv(path):
+def read_csv(path):
     found = defaultdict(dict)
     with open(path) as file:
         for row in csv.DictReader(file):
@@ -102,25 +116,26 @@ def wandb_records(path):
     """
     from wandb.proto.wandb_internal_pb2 import Record
 
-    data, at, whole = path.read_bytes(), 7, b""
+    data, position, content = path.read_bytes(), 7, b""
     assert data[:4] == b":W&B"
-    while at + 7 <= len(data):
-        if (room := 32768 - at % 32768) < 7:
-            at += room
+    while position + 7 <= len(data):
+        left_in_block = 32768 - position % 32768
+        if left_in_block < 7:
+            position += left_in_block
             continue
-        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
-        whole += data[at + 7 : at + 7 + length]
-        at += 7 + length
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        content += data[position + 7 : position + 7 + length]
+        position += 7 + length
         if kind in (1, 4):
             record = Record()
-            record.ParseFromString(whole)
+            record.ParseFromString(content)
             yield record
-            whole = b""
+            content = b""
 
 
-def of_wandb(folder):
+def read_wandb(folder):
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    found, pictures = defaultdict(dict), defaultdict(dict)
+    found, images = defaultdict(dict), defaultdict(dict)
     for record in wandb_records(path):
         if record.WhichOneof("record_type") != "history":
             continue
@@ -128,12 +143,12 @@ def of_wandb(folder):
         for (tag, *inner), value in row.items():
             if tag.startswith("factorlens") and not inner:
                 found[tag][row["trainer/global_step",]] = value
-            elif inner == ["filenames"]:  # a picture is a group of entries
-                pictures[tag][row["trainer/global_step",]] = path.parent / "files" / value[0]
-    return dict(found), dict(pictures)
+            elif inner == ["filenames"]:  # an image is a group of entries
+                images[tag][row["trainer/global_step",]] = path.parent / "files" / value[0]
+    return dict(found), dict(images)
 
 
-def of_mlflow(logger):
+def read_mlflow(logger):
     client, run = logger.experiment, logger.run_id
     tags = [tag for tag in client.get_run(run).data.metrics if tag.startswith("factorlens")]
     return {tag: {m.step: m.value for m in client.get_metric_history(run, tag)} for tag in tags}
@@ -145,97 +160,101 @@ def pixels(path):
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def test_the_same_run_reads_back_equal_from_all_of_them(tmp_path, wandb_logger, mlflow_logger, caplog, capsys):
+def test_one_run_reads_back_equal_from_all_loggers(tmp_path, wandb_logger, mlflow_logger, caplog, capsys):
     loggers = [
         TensorBoardLogger(tmp_path, name="tb", version=""), CSVLogger(tmp_path, name="csv", version=""), wandb_logger,
         mlflow_logger,
     ]  # fmt: skip
-    lines = JSONLinesSink(tmp_path / "looks.jsonl")
+    lines = JSONLinesSink(tmp_path / "observations.jsonl")
     with caplog.at_level("INFO"):
-        lens = fit(loggers, figures_every_n=2, sinks=[lines])
-    folder = tmp_path / "wandb"
+        callback = fit(loggers, figures_every_n=2, sinks=[lines])
     wandb_logger.experiment.finish()
 
     truth = defaultdict(dict)
-    for look in read_jsonl(lines.path):
-        for tag, value in (monitored_scalars(look) | other_scalars(look)).items():
-            truth[tag][look.step] = value
-    assert len(truth) > 100 and set(map(len, truth.values())) >= {3}
+    for observation in read_jsonl(lines.path):
+        for tag, value in all_scalars(observation).items():
+            truth[tag][observation.step] = value
+    assert len(truth) > 100
+    assert set(map(len, truth.values())) >= {3}
     assert not any(a.startswith(f"{b}/") for a in truth for b in truth)  # MLflow's files: no tag is another's folder
-    assert of_csv(tmp_path / "csv" / "metrics.csv") == truth
-    weights_and_biases, theirs = of_wandb(folder.parent)
-    assert weights_and_biases == truth
-    assert of_mlflow(mlflow_logger) == truth
-    tensorboard, pictures = of_tensorboard(tmp_path / "tb")
+    assert read_csv(tmp_path / "csv" / "metrics.csv") == truth
+    wandb_scalars, wandb_images = read_wandb(tmp_path)
+    assert wandb_scalars == truth
+    assert read_mlflow(mlflow_logger) == truth
+    tensorboard, images = read_tensorboard(tmp_path / "tb")
     assert tensorboard == {tag: {x: float(np.float32(y)) for x, y in points.items()} for tag, points in truth.items()}
 
-    # Pictures: the same names at the same steps, the first look and the last; the same pixels.
-    assert {tag: list(steps) for tag, steps in theirs.items()} == pictures
-    assert pictures["factorlens_figures/2_rank_curve"] == [0, 7] and len(pictures) >= 5
+    # Images: equal names at equal steps, the first observation and the last; equal pixels.
+    assert {tag: list(steps) for tag, steps in wandb_images.items()} == images
+    assert images["factorlens_figures/2_rank_curve"] == [0, 7]
+    assert len(images) >= 5
     client, run = mlflow_logger.experiment, mlflow_logger.run_id
     stored = [f.path for f in client.list_artifacts(run, "images") if f.path.endswith(".png")]
-    assert len(stored) == sum(map(len, pictures.values()))
+    assert len(stored) == sum(map(len, images.values()))
     of_one = [p for p in stored if re.search("2_rank_curve[+%]step[+%]7[+%]", p)]
     assert len(of_one) == 1
-    shown = pixels(theirs["factorlens_figures/2_rank_curve"][7])
+    shown = pixels(wandb_images["factorlens_figures/2_rank_curve"][7])
     assert np.array_equal(pixels(client.download_artifacts(run, of_one[0])), shown)
-    card = Path(client.download_artifacts(run, "factorlens/how_to_read.md"))
-    assert "How to read this" in card.read_text(encoding="utf-8")
+    guide = Path(client.download_artifacts(run, "factorlens/how_to_read.md"))
+    assert "How to read this" in guide.read_text(encoding="utf-8")
 
-    told = [r.getMessage() for r in caplog.records if "cannot show pictures" in r.getMessage()]
-    assert len(told) == 1 and told[0].startswith("FactorLens: CSVLogger cannot")
-    assert len(lens.history) == 3
+    sentences = [r.getMessage() for r in caplog.records if "cannot show figures" in r.getMessage()]
+    assert len(sentences) == 1
+    assert sentences[0].startswith("FactorLens: CSVLogger cannot")
+    assert len(callback.history) == 3
 
 
 def test_without_any_logger_the_curves_are_in_the_history_and_in_the_file(tmp_path):
-    lens = fit(False, sinks=[JSONLinesSink(tmp_path / "looks.jsonl")])
-    assert [o.epoch for o in lens.history] == [0, 1, 2]
-    back = read_jsonl(tmp_path / "looks.jsonl")
-    assert [o.curves for o in back] == [o.curves for o in lens.history]
-    assert back[-1].spectra[0].eigenvalues.equal(lens.observation.spectra[0].eigenvalues)
-    assert lens.history[-1].images is None and lens.observation.images is not None
+    callback = fit(False, sinks=[JSONLinesSink(tmp_path / "observations.jsonl")])
+    assert [o.epoch for o in callback.history] == [0, 1, 2]
+    back = read_jsonl(tmp_path / "observations.jsonl")
+    assert [o["reconstruction_error"] for o in back] == [o["reconstruction_error"] for o in callback.history]
+    spectra = callback.observation["weight_spectra"].layers
+    assert back[-1]["weight_spectra"].layers[0].eigenvalues.equal(spectra[0].eigenvalues)
+    assert callback.history[-1].inputs is None
+    assert callback.observation.inputs is not None
 
 
-def test_nobody_is_told_of_pictures_that_were_not_asked_for(tmp_path, caplog):
+def test_without_figures_no_sentence_about_figures_is_printed(tmp_path, caplog):
     with caplog.at_level("INFO"):
         fit(CSVLogger(tmp_path), epochs=1, figures_every_n=0)
-    assert "looks in" in caplog.text
-    assert "cannot show pictures" not in caplog.text
+    assert "observations in" in caplog.text
+    assert "cannot show figures" not in caplog.text
 
 
-def test_two_that_cannot_show_pictures_share_a_sentence(tmp_path, caplog):
+def test_two_loggers_that_cannot_show_figures_are_named_in_one_sentence(tmp_path, caplog):
     with caplog.at_level("INFO"):
         fit([CSVLogger(tmp_path / "a"), CSVLogger(tmp_path / "b")], epochs=1)
-    assert caplog.text.count("cannot show pictures") == 1
+    assert caplog.text.count("cannot show figures") == 1
 
 
-def test_what_is_no_sink_is_refused_at_once():
+def test_an_object_that_is_no_sink_is_refused_at_once():
     with pytest.raises(ValueError, match=r"sinks: each needs write\(observation\) and close\(\), found 'curves.jsonl'"):
         FactorLensCallback(sinks=["curves.jsonl"])
+
+
+def test_a_logger_that_takes_scalars_alone_has_no_media(tmp_path):
+    assert get_media_logger(CSVLogger(tmp_path)) is None
 
 
 @pytest.mark.slow
 def test_comet_offline(tmp_path, monkeypatch):
     """Through COMET_START_ONLINE: Lightning's ``online=False`` makes an experiment that records nothing."""
     pytest.importorskip("comet_ml", reason="comet_ml is not installed: pip install comet-ml")
-    import json
-
     from lightning.pytorch.loggers import CometLogger
 
     monkeypatch.setenv("COMET_START_ONLINE", "0")
     logger = CometLogger(offline_directory=str(tmp_path), project="test", prefix="p")
-    lens = fit(logger, epochs=1)
+    callback = fit(logger, epochs=1)
     logger.experiment.end()
     (path,) = tmp_path.glob("*.zip")
     lines = [json.loads(line) for line in zipfile.ZipFile(path).read("messages.json").decode().splitlines()]
     metrics = [line["payload"]["metric"] for line in lines if line["type"] == "metric_msg"]
     found = {(m["metricName"], m["step"]): m["metricValue"] for m in metrics if "factorlens" in m["metricName"]}
-    truth = {
-        (f"p_{tag}", o.step): v for o in lens.history for tag, v in (monitored_scalars(o) | other_scalars(o)).items()
-    }
+    truth = {(f"p_{tag}", o.step): v for o in callback.history for tag, v in all_scalars(o).items()}
     assert found == pytest.approx(truth)
-    pictures = [
+    images = [
         line["payload"]["additional_params"] for line in lines if line["payload"].get("upload_type") == "visualization"
     ]
-    assert {p["step"] for p in pictures} == {0, 3}
-    assert all(p["figName"].startswith("p_factorlens_figures/") for p in pictures)
+    assert {image["step"] for image in images} == {0, 3}
+    assert all(image["figName"].startswith("p_factorlens_figures/") for image in images)

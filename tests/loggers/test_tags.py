@@ -2,18 +2,17 @@
 
 import math
 import re
-from dataclasses import replace
 
 import pytest
 from observations import MEASUREMENTS
 
 from lightning_factorlens.loggers.tags import (
-    declared_tags,
     monitored_scalars,
     other_scalars,
     summary_values,
     tag_names,
     tagged_values,
+    with_cost,
 )
 from lightning_factorlens.results import AlphaSummary, RankCurve, RankCurves
 
@@ -170,9 +169,8 @@ def test_summary_values_have_the_middle_rank_of_a_curve(observe):
     ]
 
 
-def test_every_tag_of_an_observation_is_declared(observe):
-    declared = set()
-    for measurement in MEASUREMENTS:
-        declared |= set(declared_tags(measurement.scalars))
-    for entry in tagged_values(replace(observe(), records=dict(list(observe().records.items())[:-1])), MEASUREMENTS):
-        assert entry.scalar.tag.format(prefix="factorlens", scope="<name>", rank="r") in declared
+def test_every_tagged_value_has_its_declaration(observe):
+    declared = [scalar for measurement in with_cost(MEASUREMENTS) for scalar in measurement.scalars]
+    for entry in tagged_values(observe(), MEASUREMENTS):
+        assert entry.scalar in declared
+        assert entry.scalar.matches(entry.value)

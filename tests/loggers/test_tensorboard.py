@@ -2,21 +2,28 @@
 
 import re
 from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pytest
-from lightning_factorlens.loggers.lightning_loggers import LoggerSink
+from lightning.pytorch import loggers
+from observations import MEASUREMENTS
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
 from torch.utils.tensorboard import SummaryWriter
 
-from lightning_factorlens.loggers.figure_schedule import FigureSchedule, render_figures
+from lightning_factorlens.config import TensorBoardOptions
+from lightning_factorlens.loggers import figure_schedule
+from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
+from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
-from lightning_factorlens.loggers.tensorboard import TensorBoardExtras
+from lightning_factorlens.loggers.tensorboard import TensorBoardMediaLogger
+from lightning_factorlens.measurements import Scalar
 
 CONFIG = "custom_scalars__config__"
-NAMES = ("2_rank_curve", "3_latent_images", "4_hidden_layers", "5_similarity", "6_alpha", "7_spectra")
-FIGURES = {f"factorlens_figures/{name}" for name in (*NAMES, "1_course")}
+NAMES = ("2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra")
+FIGURES = {f"factorlens_figures/{name}" for name in (*NAMES, "1_history")}
 
 
 class Logger:
@@ -37,11 +44,18 @@ def logger(tmp_path):
     logger.experiment.close()
 
 
+def make_sink(*to, figures_every_n=0, layout=True, **options):
+    return LoggerSink(to, MEASUREMENTS, options=TensorBoardOptions(layout, figures_every_n), **options)
+
+
+def all_scalars(observation):
+    return monitored_scalars(observation, MEASUREMENTS) | other_scalars(observation, MEASUREMENTS)
+
+
 def read(logger):
     logger.experiment.flush()
-    accumulator = EventAccumulator(str(logger.experiment.log_dir), size_guidance=dict.fromkeys(
-        ("scalars", "histograms", "images", "tensors"), 0))  # fmt: skip
-    return accumulator.Reload()
+    sizes = dict.fromkeys(("scalars", "histograms", "images", "tensors"), 0)
+    return EventAccumulator(str(logger.experiment.log_dir), size_guidance=sizes).Reload()
 
 
 def layouts(accumulator):
@@ -51,108 +65,97 @@ def layouts(accumulator):
     return [Layout.FromString(event.tensor_proto.string_val[0]) for event in events]
 
 
-def charts(layout):
-    every = [chart for category in layout.category for chart in category.chart]
-    return {chart.title: list(chart.multiline.tag) for chart in every if chart.multiline.tag}
+def all_charts(layout):
+    return [chart for category in layout.category for chart in category.chart]
 
 
-def margins(layout):
-    every = [chart for category in layout.category for chart in category.chart]
-    return {
-        chart.title: [(s.value, s.lower, s.upper) for s in chart.margin.series]
-        for chart in every
-        if chart.margin.series
-    }
+def line_charts(layout):
+    return {chart.title: list(chart.multiline.tag) for chart in all_charts(layout) if chart.multiline.tag}
+
+
+def margin_charts(layout):
+    found = {}
+    for chart in all_charts(layout):
+        if chart.margin.series:
+            found[chart.title] = [(s.value, s.lower, s.upper) for s in chart.margin.series]
+    return found
 
 
 def test_every_scalar_comes_back(logger, observe):
-    looks = [observe(0, share=None), observe(1), observe(2)]
-    sink = LoggerSink([logger], figures_every_n=0)
-    for o in looks:
+    observations = [observe(0, overhead=None), observe(1), observe(2)]
+    sink = make_sink(logger)
+    for o in observations:
         sink.write(o)
     accumulator = read(logger)
     found = {(t, e.step): e.value for t in accumulator.Tags()["scalars"] for e in accumulator.Scalars(t)}
-    expected = {(t, o.step): v for o in looks for t, v in (monitored_scalars(o) | other_scalars(o)).items()}
+    expected = {(t, o.step): v for o in observations for t, v in all_scalars(o).items()}
     assert found == pytest.approx(expected, rel=1e-6)
 
 
-def test_each_regex_matches_one_tag_as_tensorboard_matches(logger, observe):
-    o = observe()
-    LoggerSink([logger], figures_every_n=0).write(o)
+def test_each_pattern_of_the_layout_matches_one_tag_as_tensorboard_matches(logger, observe):
+    make_sink(logger).write(observe())
     accumulator = read(logger)
     (layout,) = layouts(accumulator)
     written = accumulator.Tags()["scalars"]
-    matched = {}
-    for title, regexes in charts(layout).items():
-        for regex in regexes:
-            hits = [tag for tag in written if re.match(regex, tag)]
-            assert len(hits) == 1, (title, regex, hits)
-            matched.setdefault(title, []).extend(hits)
+    for title, patterns in line_charts(layout).items():
+        for pattern in patterns:
+            hits = [tag for tag in written if re.match(pattern, tag)]
+            assert len(hits) == 1, (title, pattern, hits)
     assert [category.title for category in layout.category] == ["factorlens"]
-    assert matched["relative error per layer, rank 8"] == [
-        f"factorlens_layers/{b}/rel_error/rank_8" for b in list(o.curves)[3:]
-    ]
-    assert matched["rmse by rank, units of the activations"] == [
-        f"factorlens/rmse/rank_{r}" for r in (1, 2, 4, 8, 16, 32)
-    ]
-    assert len(matched["relative error by rank, ‖X − X̂‖ / ‖X‖"]) == 6
+    assert len(line_charts(layout)["relative error per layer, rank 8"]) == 5
     nmf, svd = "factorlens/rel_error/rank_8", "factorlens_svd/total/rel_error/rank_8"
-    assert margins(layout) == {"NMF above its SVD floor (shaded), rank 8": [(nmf, svd, nmf)]}
+    assert margin_charts(layout) == {"NMF above its SVD floor (shaded), rank 8": [(nmf, svd, nmf)]}
     assert {nmf, svd} <= set(written)
-    assert matched["rank at a given error, and effective rank"] == [
-        "factorlens/rank_at_30pct", "factorlens/rank_at_12p5pct", "factorlens/effective_rank"
-    ]  # fmt: skip
-    assert matched["α of each layer, and their mean"] == ["factorlens/mean_alpha"] + [
-        f"factorlens_spectra/{layer}/alpha" for layer in ("layer1", "layer10", "_")
-    ]
-    assert matched["neuron similarity per layer, mean cosine"] == [
-        f"factorlens_similarity/{s.layer}/off_diagonal" for s in o.similarity
-    ]
-    assert matched["consistency under small shifts, nats"] == ["factorlens/consistency"]
-    assert len(matched["cost of the lens, seconds a look"]) == 4
-    assert not any("stop" in title for title in matched)
+    assert not any("stop" in title for title in line_charts(layout))
 
 
-def test_a_stopping_rule_has_its_charts_when_there_is_one(logger, observe):
-    others = ["factorlens/stop_score", "factorlens/should_stop", "factorlens/stop_best_epoch"]
-    LoggerSink([logger], figures_every_n=0, others=others).write(observe())
+def test_scalars_of_other_callbacks_have_their_charts(logger, observe):
+    extra = [Scalar("should_stop", "{prefix}/should_stop", "1 where it stops.", chart="stop score and decision")]
+    make_sink(logger, extra_scalars=extra).write(observe())
     (layout,) = layouts(read(logger))
-    assert charts(layout)["stop score and decision"] == ["factorlens/stop_score$", "factorlens/should_stop$"]
-    assert charts(layout)["best epoch so far, by the stopping rule"] == ["factorlens/stop_best_epoch$"]
+    assert line_charts(layout)["stop score and decision"] == ["factorlens/should_stop$"]
 
 
-def test_layout_is_written_once_and_again_only_for_new_charts(logger, observe):
-    sink = LoggerSink([logger], figures_every_n=0)
+def test_the_layout_is_written_once_and_again_only_for_new_charts(logger, observe):
+    sink = make_sink(logger)
     for epoch in range(4):
-        sink.write(observe(epoch, share=None if epoch == 0 else 0.1))
+        sink.write(observe(epoch, overhead=None if epoch == 0 else 0.1))
     assert len(layouts(read(logger))) == 1
 
 
-def test_an_alpha_that_comes_late_finds_its_chart(logger, observe):
-    sink = LoggerSink([logger], figures_every_n=0)
+def test_an_alpha_that_comes_late_has_its_chart(logger, observe):
+    sink = make_sink(logger)
     sink.write(observe(0, alpha=None, spectra=()))
     sink.write(observe(1))
     last = layouts(read(logger))[-1]  # TensorBoard reads the last
-    assert "factorlens_spectra/layer10/alpha$" in charts(last)["α of each layer, and their mean"]
+    assert "factorlens_spectra/layer10/alpha$" in line_charts(last)["α of each layer, and their mean"]
 
 
-def test_layout_can_be_declined(logger, observe):
-    LoggerSink([logger], layout=False, figures_every_n=0).write(observe())
+def test_a_scalar_that_is_missing_once_keeps_its_chart(logger, observe):
+    sink = make_sink(logger)
+    for epoch, consistency in enumerate((0.5, None, 0.25)):
+        sink.write(observe(epoch, consistency=consistency))
+    (layout,) = layouts(read(logger))
+    assert line_charts(layout)["consistency under small shifts, nats"] == ["factorlens/consistency$"]
+
+
+def test_the_layout_can_be_declined(logger, observe):
+    make_sink(logger, layout=False).write(observe())
     assert layouts(read(logger)) == []
 
 
-def test_two_lenses_share_a_writer(logger, observe):
+def test_two_lenses_on_one_writer_have_two_categories(logger, observe):
     for prefix in ("teacher", "student"):
-        LoggerSink([logger], prefix=prefix, figures_every_n=0).write(observe())
+        make_sink(logger, prefix=prefix).write(observe())
     last = layouts(read(logger))[-1]
     assert [category.title for category in last.category] == ["teacher", "student"]
 
 
-def test_histograms_hold_the_logarithms_of_the_eigenvalues(logger, observe):
+def test_histograms_have_the_logarithms_of_the_eigenvalues(logger, observe):
     o = observe()
-    LoggerSink([logger], figures_every_n=0).write(o)
+    make_sink(logger).write(o)
     accumulator = read(logger)
-    for spectrum, name in zip(o.spectra, ("layer1", "layer10", "stem", "_")):
+    for spectrum, name in zip(o["weight_spectra"].layers, ("layer1", "layer10", "stem", "_")):
         (event,) = accumulator.Histograms(f"factorlens_spectra/{name}/log10_eigenvalues")
         values = spectrum.eigenvalues[spectrum.eigenvalues > 0].log10().numpy()
         h = event.histogram_value
@@ -161,72 +164,67 @@ def test_histograms_hold_the_logarithms_of_the_eigenvalues(logger, observe):
         assert h.sum == pytest.approx(values.sum())
 
 
-def test_spectrum_without_eigenvalues_has_no_histogram(logger, observe, law):
+def test_a_spectrum_without_positive_eigenvalues_has_no_histogram(logger, observe, law):
     empty = law("gone", 2.0)
-    TensorBoardExtras(logger.experiment).write(
-        observe(spectra=(replace(empty, eigenvalues=empty.eigenvalues * 0),)), {}
-    )
-    assert read(logger).Tags()["histograms"] == []
+    make_sink(logger).write(observe(spectra=(replace(empty, eigenvalues=empty.eigenvalues * 0), law("kept", 2.0))))
+    assert read(logger).Tags()["histograms"] == ["factorlens_spectra/kept/log10_eigenvalues"]
 
 
-@pytest.mark.parametrize(("every", "drawn"), [(0, []), (2, [0, 2])])
-def test_figures_come_on_their_cadence(logger, observe, every, drawn):
-    sink, looks = LoggerSink([logger], figures_every_n=every), [observe(epoch) for epoch in range(3)]
-    for o in looks:
+def test_histograms_and_scalars_of_a_layer_have_the_same_label(logger, observe, law):
+    first, second = law("a b", 2.0), law("a_b", 3.0)
+    without = replace(first, eigenvalues=first.eigenvalues * 0)
+    o = observe(spectra=(without, second))
+    make_sink(logger).write(o)
+    accumulator = read(logger)
+    assert accumulator.Scalars("factorlens_spectra/a_b_2/alpha")[0].value == 3.0
+    assert accumulator.Tags()["histograms"] == ["factorlens_spectra/a_b_2/log10_eigenvalues"]
+
+
+@pytest.mark.parametrize(("every_n", "drawn"), [(0, []), (2, [0, 2])])
+def test_figures_are_written_when_they_are_due(logger, observe, every_n, drawn):
+    sink, observations = make_sink(logger, figures_every_n=every_n), [observe(epoch) for epoch in range(3)]
+    for o in observations:
         sink.write(o)
     accumulator = read(logger)
     assert set(accumulator.Tags()["images"]) == (FIGURES if drawn else set())
     for tag in accumulator.Tags()["images"]:
-        due = [k for k in drawn if k or "course" not in tag]  # the first look has no course yet
-        assert [event.step for event in accumulator.Images(tag)] == [looks[k].step for k in due]
+        due = [k for k in drawn if k or "history" not in tag]  # the first observation has no history yet
+        assert [event.step for event in accumulator.Images(tag)] == [observations[k].step for k in due]
 
 
-def test_the_last_look_is_drawn_when_the_run_ends(logger, observe):
-    sink = LoggerSink([logger], figures_every_n=3)
-    looks = [observe(epoch=k, step=10 * k) for k in range(2)]
-    for o in looks:
+def test_the_last_observation_is_drawn_when_the_run_ends(logger, observe):
+    sink = make_sink(logger, figures_every_n=3)
+    observations = [observe(epoch=k, step=10 * k) for k in range(2)]
+    for o in observations:
         sink.write(o)
     sink.close()
     images = read(logger).Images("factorlens_figures/2_rank_curve")
-    assert [event.step for event in images] == [looks[0].step, looks[1].step]
+    assert [event.step for event in images] == [observations[0].step, observations[1].step]
 
 
-def test_history_keeps_no_tensors(observe):
-    album = FigureSchedule(0)
-    assert album.add(observe()) == {}
-    (kept,) = album.history
-    assert (kept.images, kept.factorization, kept.similarity) == (None, None, ())
-    assert all(s.eigenvalues.numel() == 0 for s in kept.spectra)
-    album.clear()
-    assert (album.history, album.last) == ([], None)
-
-
-def test_pictures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
-    from lightning_factorlens.loggers import figure_schedule as album
-
+def test_figures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(
-        album, "pictures", lambda o, history: drawn.append(o.epoch) or {"p": np.zeros((2, 3, 3), "uint8")}
-    )
-    loggers = [Logger(tmp_path / name) for name in "ab"]
-    sink = LoggerSink(loggers, figures_every_n=2)
+
+    def render(figures, history):
+        drawn.append(history[-1].epoch)
+        return {"p": np.zeros((2, 3, 3), "uint8")}
+
+    monkeypatch.setattr(figure_schedule, "render_figures", render)
+    writers = [Logger(tmp_path / name) for name in "ab"]
+    sink = make_sink(*writers, figures_every_n=2)
     for epoch in range(4):
         sink.write(observe(epoch))
     sink.close()
     assert drawn == [0, 2, 3]
-    for logger in loggers:
+    for logger in writers:
         assert len(read(logger).Images("factorlens_figures/p")) == 3
         logger.experiment.close()
 
 
-def test_a_picture_comes_back_pixel_by_pixel(logger, observe):
-    from io import BytesIO
-
-    from PIL import Image
-
+def test_a_figure_comes_back_pixel_by_pixel(logger, observe):
     o = observe()
-    expected = render_figures(o, [o])
-    LoggerSink([logger]).write(o)
+    expected = render_figures(numbered_figures(MEASUREMENTS), [o])
+    make_sink(logger, figures_every_n=1).write(o)
     accumulator = read(logger)
     for name in NAMES:
         (event,) = accumulator.Images(f"factorlens_figures/{name}")
@@ -234,19 +232,18 @@ def test_a_picture_comes_back_pixel_by_pixel(logger, observe):
         np.testing.assert_array_equal(pixels, expected[name])
 
 
-def test_negative_cadence_is_refused():
-    with pytest.raises(ValueError, match="figures_every_n"):
-        FigureSchedule(-1)
-
-
 def test_lightnings_logger_with_a_prefix_of_its_own(observe, tmp_path):
-    loggers = pytest.importorskip("lightning.pytorch.loggers")
     logger = loggers.TensorBoardLogger(tmp_path, prefix="run.a")
-    LoggerSink([logger], figures_every_n=0).write(observe())
+    make_sink(logger).write(observe())
     accumulator = read(logger)
     (layout,) = layouts(accumulator)
     written = accumulator.Tags()["scalars"]
     assert "run.a-factorlens/consistency" in written
-    for regex in (regex for regexes in charts(layout).values() for regex in regexes):
-        assert len([tag for tag in written if re.match(regex, tag)]) == 1
+    for pattern in (pattern for patterns in line_charts(layout).values() for pattern in patterns):
+        assert len([tag for tag in written if re.match(pattern, tag)]) == 1
     assert np.isfinite(accumulator.Scalars("run.a-factorlens/consistency")[0].value)
+
+
+def test_a_writer_without_the_methods_is_another_logger(logger):
+    assert TensorBoardMediaLogger.wrap(logger) is not None
+    assert TensorBoardMediaLogger.wrap(object()) is None

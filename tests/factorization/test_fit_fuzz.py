@@ -1,4 +1,4 @@
-"""Shapes, scales and degenerate inputs by the thousand: no crash, no NaN, no hang, no error above the data's norm."""
+"""Random shapes, scales and degenerate inputs: factors are finite and non-negative, errors below the data's norm."""
 
 import math
 
@@ -89,12 +89,12 @@ FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomi
 
 @settings(max_examples=150, **FUZZ)
 @given(problems())
-def test_fuzz(problem):
+def test_random_problems_give_finite_factors_and_errors_below_the_norm(problem):
     check(problem)
 
 
 @pytest.mark.slow
 @settings(max_examples=4000, **FUZZ)
 @given(problems())
-def test_fuzz_by_the_thousand(problem):
+def test_thousands_of_random_problems_do(problem):
     check(problem)

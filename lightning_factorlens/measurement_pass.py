@@ -1,0 +1,198 @@
+"""One pass of all measurements over one probe: capture, factorise, measure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.capture.activations import Capture, input_blocks
+from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
+from lightning_factorlens.capture.signs import resolve_sign_policy
+from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization import fit, full_precision, make_problem
+from lightning_factorlens.linalg.threads import limit_threads
+from lightning_factorlens.measurements import Context, Measurement
+from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars
+from lightning_factorlens.run_state import WarmStart
+
+#: Needs for which the probe's activations and outputs are captured.
+CAPTURE_NEEDS = frozenset({"capture", "factorization", "forward"})
+
+
+class PhaseTimer:
+    """Seconds by phase.
+
+    Args:
+        clock: Returns seconds.
+        device: Device whose kernels a phase waits for.
+    """
+
+    def __init__(self, clock: Callable[[], float], device: torch.device) -> None:
+        self.clock = clock
+        self.device = device
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Times what happens inside."""
+        start = self.clock()
+        try:
+            yield
+            if self.device.type == "cuda":  # kernels are asynchronous: wait for what the phase has started
+                torch.cuda.synchronize(self.device)
+        finally:
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + self.clock() - start
+
+    def cost(self) -> Cost:
+        """The phases and their sum."""
+        return Cost({**self.seconds, "total": sum(self.seconds.values())})
+
+
+class MeasurementPass:
+    """Makes one observation.
+
+    Measurements that need further forward passes, and no factorisation, run while the model is isolated for the
+    capture; all others run after the factorisation.
+
+    Args:
+        runner: Calls the model.
+        measurements: What to measure.
+        layers: The table of layers.
+        context: What the measurements read; its intermediate results are filled in here.
+        warm_start: What the last observation left.
+        timer: Times the phases.
+    """
+
+    def __init__(
+        self,
+        runner: ModelRunner,
+        measurements: Sequence[Measurement],
+        layers: Sequence[LayerInfo],
+        context: Context,
+        warm_start: WarmStart,
+        timer: PhaseTimer,
+    ) -> None:
+        self.runner = runner
+        self.measurements = measurements
+        self.context = context
+        self.warm_start = warm_start
+        self.timer = timer
+        self.records: dict[str, Record] = {}
+        intermediates = context.intermediates
+        intermediates.previous_states = warm_start.states
+        intermediates.forward_fn = runner.outputs
+        intermediates.gradient_fn = lambda probe, inputs: runner.gradient_captures(probe, layers, inputs)
+        self._layers = layers
+        self._needs = frozenset().union(*(measurement.needs for measurement in measurements))
+
+    def run(self) -> tuple[Observation, WarmStart]:
+        """The observation and what it leaves to the next one."""
+        early = [m for m in self.measurements if "forward" in m.needs and "factorization" not in m.needs]
+        late = [m for m in self.measurements if m not in early]
+        n_entries = 0
+        if self._needs & CAPTURE_NEEDS:
+            capture, partition = self._capture(early)
+            if "factorization" in self._needs:
+                n_entries = self._factorize(capture, partition)
+        for measurement in late:
+            if "factorization" in measurement.needs:
+                with limit_threads(n_entries), torch.no_grad(), full_precision():
+                    self._measure(measurement)
+            else:
+                self._measure(measurement)
+        return self._observation(), self._next_warm_start()
+
+    def _capture(self, measurements: Sequence[Measurement]) -> tuple[Capture, Partition]:
+        """The forward pass of the probe, and the measurements that only need further ones."""
+        with self.runner.isolated():
+            with self.timer("capture"):
+                capture, partition = self.runner.capture(self.context.probe, self._layers)
+            self.context.intermediates.capture = capture
+            for measurement in measurements:
+                self._measure(measurement)
+        return capture, partition
+
+    def _factorize(self, capture: Capture, partition: Partition) -> int:
+        """Factorises inputs and activations.
+
+        Returns:
+            The number of entries that this process holds.
+        """
+        options = self.context.options
+        with self.timer("factorization"):
+            blocks, partition = self._blocks(capture, partition)
+        n_entries = sum(block.samples.numel() for block in blocks)
+        with limit_threads(n_entries), self.timer("factorization"):
+            start = self._warm_factors()
+            problem = make_problem(blocks, options.weighting, partition, options.solver, warm=start is not None)
+            result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
+        self.context.intermediates.problem = problem
+        self.context.intermediates.factorization = result
+        return n_entries
+
+    def _blocks(self, capture: Capture, partition: Partition) -> tuple[list[Block], Partition]:
+        """Inputs and activations, non-negative, on one device."""
+        options = self.context.options
+        inputs = input_blocks(self.context.probe.inputs, options.max_neurons_per_layer, options.seed)
+        blocks, partition = apply_sign_policies_distributed(
+            partition,
+            inputs,
+            capture.layers,
+            resolve_sign_policy("input_sign_policy", options.input_sign_policy),
+            resolve_sign_policy("activation_sign_policy", options.activation_sign_policy),
+        )
+        target = blocks[-1].samples
+        device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
+        blocks = [replace(block, samples=block.samples.to(device, target.dtype)) for block in blocks]
+        return blocks, partition
+
+    def _warm_factors(self) -> tuple[Tensor, ...] | None:
+        """The last factors, where they belong to these ranks and to as many samples."""
+        F = self.warm_start.F
+        if F is None:
+            return None
+        n_samples = len(self.context.probe)
+        expected = [(rank, n_samples) for rank in self.context.options.ranks]
+        return F if [tuple(factor.shape) for factor in F] == expected else None
+
+    def _measure(self, measurement: Measurement) -> None:
+        """One measurement, its record among the others."""
+        intermediates = self.context.intermediates
+        intermediates.measurement = measurement.name
+        intermediates.needs = measurement.needs
+        with self.timer(measurement.name):
+            found = measurement.measure(self.context)
+        if found is not None:
+            self.records[measurement.name] = found if isinstance(found, Record) else Scalars(dict(found))
+
+    def _observation(self) -> Observation:
+        """The records in the order of the measurements, the cost last."""
+        context = self.context
+        factorization = context.intermediates.factorization
+        notes = list(context.notes)
+        if factorization is not None:
+            notes.insert(0, f"factorisation: {factorization.status}")
+        records: dict[str, Record] = {}
+        for measurement in self.measurements:
+            if measurement.name in self.records:
+                records[measurement.name] = self.records[measurement.name]
+        records["cost"] = self.timer.cost()
+        inputs = context.probe.inputs
+        return Observation(
+            epoch=context.epoch,
+            step=context.step,
+            records=records,
+            inputs=inputs if inputs.ndim == 4 else None,
+            factorization=factorization,
+            notes=tuple(notes),
+        )
+
+    def _next_warm_start(self) -> WarmStart:
+        intermediates = self.context.intermediates
+        F = None if intermediates.factorization is None else intermediates.factorization.F
+        return WarmStart(F, intermediates.states)

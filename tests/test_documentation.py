@@ -1,0 +1,149 @@
+"""The documentation shows only what runs, links only to what exists, and repeats nothing that the code declares."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+LINKED_PAGES = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks").rglob("*.md"))]
+
+
+def relative(page):
+    return page.relative_to(ROOT).as_posix()
+
+
+def code_blocks(language):
+    """Every block of the pages: (id, code)."""
+    found = []
+    for page in PAGES:
+        blocks = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+        for number, code in enumerate(blocks, start=1):
+            found.append(pytest.param(code, id=f"{relative(page)}-{number}"))
+    return found
+
+
+@pytest.fixture
+def names():
+    from models import Classifier
+
+    class Model(Classifier):
+        def __init__(self):
+            super().__init__()
+            self.net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 36, 3))
+
+        def forward(self, x):
+            return self.net(x)
+
+    torch.manual_seed(0)
+    images = torch.rand(48, 1, 8, 8)
+    data = TensorDataset(images, torch.randint(0, 3, (48,)))
+    loader = DataLoader(data, 16)
+    return {"__name__": "block", "model": Model(), "images": images, "train_loader": loader, "val_loader": loader}
+
+
+@pytest.mark.parametrize("code", code_blocks("python"))
+def test_every_python_block_runs(code, names, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("max_epochs=60", "max_epochs=2"), names)
+
+
+@pytest.mark.parametrize("code", code_blocks("yaml"))
+def test_every_yaml_block_is_read_by_the_lightning_cli(code, tmp_path, monkeypatch):
+    pytest.importorskip("jsonargparse")
+    from lightning.pytorch.cli import LightningCLI
+    from lightning.pytorch.demos.boring_classes import BoringModel
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(code)
+    cli = LightningCLI(BoringModel, run=False, args=["--config", "config.yaml"], save_config_callback=None)
+    callbacks = [type(callback).__name__ for callback in cli.trainer.callbacks]
+    for name in re.findall(r"class_path: lightning_factorlens\.(\w+)$", code, re.MULTILINE):
+        assert name in callbacks
+
+
+def anchors(page):
+    """Names of a page's headings, as links have them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", LINKED_PAGES, ids=relative)
+def test_every_local_link_leads_to_something(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{relative(page)} links to {target}"
+        if anchor:
+            assert anchor in anchors(linked), f"{relative(page)} links to {target}"
+
+
+def test_the_examples_that_the_documentation_names_exist():
+    for page in PAGES:
+        for path in re.findall(r"(examples/\w+\.py)", page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), f"{relative(page)} names {path}"
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_table_of_tags_is_the_generated_one():
+    spec = importlib.util.spec_from_file_location("make_tags", ROOT / "docs" / "make_tags.py")
+    make_tags = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_tags)
+    assert make_tags.PAGE.read_text(encoding="utf-8") == make_tags.page(), "run python docs/make_tags.py"
+
+
+TOPICS = ("overhead", "papers", "safety", "solver", "spectra", "stopping")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_every_section_of_a_benchmark_names_the_command_that_writes_it(topic):
+    text = (ROOT / "benchmarks" / topic / "README.md").read_text()
+    sections = re.findall(r"<!-- (.*?): begin -->\n(.*?)<!-- \1: end -->", text, re.DOTALL)
+    assert sections
+    for name, section in sections:
+        command = re.search(r"`python -m (benchmarks\.[\w.]+)[^`]*`", section)
+        assert command, f"{topic}, {name}: no command"
+        assert runs_as_module(command[1]), f"{topic}, {name}: {command[1]}"
+
+
+def runs_as_module(name):
+    path = ROOT / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or (path / "__main__.py").is_file()
+
+
+def test_every_benchmark_command_in_the_documentation_is_a_module():
+    files = [
+        *PAGES,
+        ROOT / "Makefile",
+        *(ROOT / "benchmarks").rglob("*.md"),
+        *(ROOT / "benchmarks").rglob("*.py"),
+    ]
+    commands = {c for f in files for c in re.findall(r"python -m (benchmarks\.\w+(?:\.\w+)*)", f.read_text())}
+    assert {f"benchmarks.{topic}" for topic in TOPICS} <= commands
+    missing = [command for command in commands if command != "benchmarks.TOPIC" and not runs_as_module(command)]
+    assert not missing
+
+
+def test_no_benchmark_changes_the_import_path():
+    for file in (ROOT / "benchmarks").rglob("*.py"):
+        assert "sys.path" not in file.read_text(), file
+
+
+def test_the_table_of_benchmarks_links_to_sections_that_exist():
+    text = (ROOT / "benchmarks/README.md").read_text()
+    links = re.findall(r"\]\(([\w/]+\.md)(?:#([\w-]+))?\)", text)
+    assert {topic for topic, _ in (link[0].split("/") for link in links)} == set(TOPICS)
+    for path, anchor in links:
+        headings = re.findall(r"^#+ (.*)$", (ROOT / "benchmarks" / path).read_text(), re.MULTILINE)
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, f"{path}#{anchor}"
