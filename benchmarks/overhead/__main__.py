@@ -118,7 +118,7 @@ def section(runs: Sequence[Cost], threads: int) -> str:
         rows.append((r.run, *counts, f"{r.seconds:.1f}", *fractions))
     command = f"`python -m benchmarks.overhead --data cifar10.npz --threads {threads}`"
     summary = (__doc__ or "").splitlines()[0]
-    return f"## What the lens costs\n\n{command}: {summary}\n\n{markdown_table(header, rows)}"
+    return f"## Overhead of the lens\n\n{command}: {summary}\n\n{markdown_table(header, rows)}"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Figure 2(a) of paper 000: networks trained on 1, 2, 5 and all 10 classes."""
+"""Figure 2(a): networks trained on 1, 2, 5 and all 10 classes."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ GROUPS = {f"{n} class{'es' if n > 1 else ''}": (float(n), TrainingSet(classes=n)
 
 
 def measure(networks: Networks) -> list[dict[str, Any]]:
-    """Every group, both controls, every seed."""
+    """All groups and both controls, with all seeds."""
     return networks.measure(GROUPS)

@@ -1,4 +1,4 @@
-"""Held, did not hold, or depends: said by the figures, with the thresholds written here and nowhere else."""
+"""Whether a claim held, did not hold, or depends on a definition, computed from the results and these thresholds."""
 
 from __future__ import annotations
 
@@ -6,18 +6,20 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from benchmarks.papers.curves import DEFINITIONS
 from benchmarks.papers.epochs_controls import NETS, SIGNALS
-from benchmarks.papers.measurement import DEFINITIONS
 from benchmarks.papers.networks import CONTROLS
 
-#: Mean correlation of levels that counts as "moves as the test loss does"; chance of a sign test.
-LEVELS, CHANCE = 0.5, 0.05
+#: Smallest mean correlation of levels at which a signal follows the test loss.
+LEVELS = 0.5
+#: Significance level of the sign test.
+CHANCE = 0.05
 ORDER_HOLDS = (
     "An order holds where the interval of τ lies above 0 and the groups' means rise in the paper's order; it is "
     "reversed where the interval lies below 0."
 )
 QUALITY_HOLDS = (
-    "Rank tells good networks from bad ones where the interval of τ with the accuracy lies above 0, without and "
+    "Rank distinguishes good from bad networks where the interval of τ with the accuracy lies above 0, without and "
     "with the two controls, and neither control lies above the most accurate group."
 )
 EPOCHS_HOLD = (
@@ -32,8 +34,9 @@ SORTED_HOLDS = (
 
 
 def combined(holds: Mapping[str, bool], depends_on: str) -> str:
-    """One word for several definitions, and which of them it holds for."""
-    yes, no = ([name for name, held in holds.items() if held is which] for which in (True, False))
+    """The conclusion over several definitions, with the names of those for which the claim holds."""
+    yes = [name for name, held in holds.items() if held]
+    no = [name for name, held in holds.items() if not held]
     if not no:
         return "**held** under every definition of the error"
     if not yes:
@@ -42,20 +45,22 @@ def combined(holds: Mapping[str, bool], depends_on: str) -> str:
 
 
 def ordered(found: Mapping[str, Any]) -> str:
-    """``"yes"``, ``"reversed"`` or ``"no"``: one definition's order of groups."""
+    """Whether the groups are in the paper's order under one definition: ``"yes"``, ``"reversed"`` or ``"no"``."""
     side = found["order"].side
-    return "reversed" if side < 0 else "yes" if side > 0 and found["rising"] else "no"
+    if side < 0:
+        return "reversed"
+    return "yes" if side > 0 and found["rising"] else "no"
 
 
 def tells_quality(found: Mapping[str, Any]) -> bool:
-    """Whether the areas follow the accuracy when the controls have joined."""
+    """Whether the areas follow the accuracy when the controls are included."""
     follows = found["accuracy"].side > 0 and found["with_controls"].side > 0
     best = found["values"][found["best"]]
     return follows and all(found["values"][control] <= best for control in CONTROLS)
 
 
 def groups(summary: Mapping[str, Any]) -> tuple[str, str]:
-    """On the order of the groups, and on rank as a measure of quality."""
+    """The conclusions on the order of the groups, and on rank as a measure of quality."""
     order = combined({name: ordered(summary[name]) == "yes" for name in DEFINITIONS}, "the error")
     reverse = [name for name in DEFINITIONS if ordered(summary[name]) == "reversed"]
     turned = f"; reversed for {_listed(reverse)}" if reverse else ""
@@ -63,7 +68,7 @@ def groups(summary: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def epochs(records: Mapping[str, Any], controls: Mapping[str, Any], signal: str) -> str:
-    """On the claim that a signal follows the test loss."""
+    """The conclusion on the claim that a signal follows the test loss."""
     failed = falls_short(records, controls, signal)
     means = {labels: records[labels][signal]["levels"].value for labels in ("clean", "noisy")}
     levels = ", ".join(f"{mean:+.2f} on {labels}" for labels, mean in means.items() if not math.isnan(mean))
@@ -72,8 +77,9 @@ def epochs(records: Mapping[str, Any], controls: Mapping[str, Any], signal: str)
 
 
 def falls_short(records: Mapping[str, Any], controls: Mapping[str, Any], signal: str) -> list[str]:
-    """What a signal fails at; empty where it follows the test loss."""
-    clean, noisy = (records[labels][signal] for labels in ("clean", "noisy"))
+    """The conditions that a signal does not meet; empty if it follows the test loss."""
+    clean = records["clean"][signal]
+    noisy = records["noisy"][signal]
     levels = [c["levels"].value for c in (clean, noisy)]
     failed = []
     if not levels[0] * levels[1] > 0:
@@ -96,15 +102,15 @@ def lowered(found: Mapping[str, Any]) -> bool:
 
 
 def raised(found: Mapping[str, Any]) -> bool:
-    """Whether sorting raises it."""
+    """Whether sorting raises one quantity."""
     return bool(found["difference"].side > 0 and found["p"] < CHANCE)
 
 
 def sorted_loader(summary: Mapping[str, Any]) -> str:
-    """On the claim that sorted batches give a lower rank."""
-    verdict = combined({name: lowered(summary[name]) for name in DEFINITIONS}, "the error")
+    """The conclusion on the claim that sorted batches lead to a lower rank."""
+    conclusion = combined({name: lowered(summary[name]) for name in DEFINITIONS}, "the error")
     other = [name for name in DEFINITIONS if raised(summary[name])]
-    return verdict + (f"; higher for {_listed(other)}" if other else "")
+    return conclusion + (f"; higher for {_listed(other)}" if other else "")
 
 
 def _listed(names: list[str]) -> str:

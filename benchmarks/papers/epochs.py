@@ -1,8 +1,8 @@
-"""Figure 2(c) of paper 000: does the factorisation error, epoch by epoch, move as the test loss does?
+"""Figure 2(c): does the factorization error follow the test loss from epoch to epoch?
 
-Read from the records of the stopping study, all that are there, as no stopping rule is involved. Signed rank
-correlations, a record at a time: of the levels, of the changes from one epoch to the next, and with the epoch itself,
-because whatever drifts while a network trains correlates with whatever else drifts.
+It is read from all available records of the stopping study, as no stopping rule is involved. For each record three
+signed rank correlations are computed: of the levels, of the changes from one epoch to the next, and with the number of
+the epoch, because any two quantities that drift during training are correlated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.papers.measurement import area
+from benchmarks.papers.curves import area
 from benchmarks.papers.statistics import Values, differences, mean, spearman
 from benchmarks.stopping.make_records import read
 from benchmarks.stopping.statistics import bootstrap_weights
@@ -25,17 +25,17 @@ Record = Mapping[str, Any]
 
 
 def mean_error(kind: str, scope: str) -> Callable[[Record], list[float]]:
-    """The area under the curve, an epoch at a time."""
+    """The area under the curve at every epoch."""
     names = [f"factors/{kind}/{scope}/{rank}" for rank in RANKS]
     return lambda record: [area(RANKS, errors) for errors in zip(*(record["signals"][n] for n in names))]
 
 
 def named(name: str) -> Callable[[Record], list[float | None]]:
-    """A signal as recorded."""
+    """A recorded signal."""
     return lambda record: list(record["signals"][name])
 
 
-#: What is compared with the test loss.
+#: The series that are compared with the test loss.
 SIGNALS: dict[str, Callable[[Record], Values]] = {
     "RMSE": mean_error("rmse", "total"),
     "relative error": mean_error("rel_error", "total"),
@@ -59,14 +59,14 @@ def correlations(series: Values, loss: Values) -> dict[str, float]:
 
 
 def measure(folder: Path = RECORDS, most: int | None = None) -> list[dict[str, Any]]:
-    """One entry a record, with the correlations of every signal and of the test loss itself.
+    """One entry per record, with the correlations of every signal and of the test loss itself.
 
     Args:
-        folder: Where the derived records are.
-        most: Of them, at most so many.
+        folder: Folder of the derived records.
+        most: Largest number of records; None for all.
 
     Raises:
-        FileNotFoundError: No record is in ``folder``.
+        FileNotFoundError: There is no record in ``folder``.
     """
     paths = sorted(folder.glob("*.json.gz"))
     if not paths:
@@ -83,7 +83,7 @@ def _measure(record: Record) -> dict[str, Any]:
 
 
 def summary(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Means over records, tasks drawn first and then their records; by group of labels, signal and correlation."""
+    """Means over records by group of labels, signal and correlation, with intervals over tasks and then records."""
     found = {}
     for group, belongs in GROUPS.items():
         members = [r for r in records if belongs(r["noise"])]

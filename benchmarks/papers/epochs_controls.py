@@ -1,9 +1,9 @@
-"""Two networks that learn nothing, beside every trained one: if their curves move alike, curves are not about learning.
+"""Two networks that learn nothing, for every trained one: if their curves are similar, curves do not reflect learning.
 
-- **untrained**: other first weights, every parameter scaled at every epoch to the norm that the trained network's has
-  then. It knows how large the weights are, and nothing else.
-- **random walk**: the trained network's own first weights; at every epoch every parameter moves as far as the trained
-  network's moved, in a direction drawn at random. It knows how far, and nothing of the loss.
+- **untrained**: other initial weights; at every epoch every parameter is scaled to the norm of the trained network's
+  parameter. It shares only the size of the weights with the trained network.
+- **random walk**: the trained network's own initial weights; at every epoch every parameter moves as far as that of the
+  trained network, in a random direction. It shares only the length of the steps.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmarks.papers.curves import area
 from benchmarks.papers.epochs import CORRELATIONS, RANKS, correlations
-from benchmarks.papers.measurement import area
 from benchmarks.papers.settings import CONTROL_RATE, Settings
 from benchmarks.papers.statistics import mean, seed_weights, spearman
 from benchmarks.stopping.epoch_measurements import lens_numbers, loss_and_accuracy, outputs
@@ -28,21 +28,23 @@ from benchmarks.stopping.tasks import TASKS
 from benchmarks.stopping.training_run import Run
 from lightning_factorlens import FactorLens
 
-#: Runs that overfit, one on clean labels and one on labels of which 40 % are wrong, at seeds that no record has.
-RUNS, FIRST_SEED = {"clean": "mnist-cnn8-500", "noisy": "mnist-cnn8-2000-noise40"}, 1000
+#: Runs that overfit, one on clean labels and one on labels of which 40 % are wrong.
+RUNS = {"clean": "mnist-cnn8-500", "noisy": "mnist-cnn8-2000-noise40"}
+#: No record has a seed from here on.
+FIRST_SEED = 1000
 SIGNALS = ("RMSE", "relative error", "mean α")
 NETS = ("trained", "untrained", "random walk")
 
 
 def scaled_like(model: nn.Module, other: nn.Module) -> None:
-    """Scales every parameter of ``model`` to the norm of the same one of ``other``; one that is 0 stays 0."""
+    """Scales every parameter of ``model`` to the norm of that of ``other``; a parameter that is 0 stays 0."""
     with torch.no_grad():
-        for mine, norm in zip(model.parameters(), (p.norm() for p in other.parameters())):
-            mine.mul_(norm / mine.norm().clamp_min(1e-12))
+        for parameter, target in zip(model.parameters(), other.parameters()):
+            parameter.mul_(target.norm() / parameter.norm().clamp_min(1e-12))
 
 
 def walk(model: nn.Module, steps: Sequence[Tensor], generator: torch.Generator) -> None:
-    """Moves every parameter by the norm of its entry of ``steps``, in a random direction."""
+    """Moves every parameter in a random direction, by the norm of its entry of ``steps``."""
     with torch.no_grad():
         for parameter, step in zip(model.parameters(), steps):
             direction = torch.randn(parameter.shape, generator=generator)
@@ -50,13 +52,13 @@ def walk(model: nn.Module, steps: Sequence[Tensor], generator: torch.Generator) 
 
 
 def measure(folder: Path, settings: Settings) -> list[dict[str, Any]]:
-    """One entry a task and seed: the test loss of the trained network, and all three networks' series."""
+    """One entry per task and seed: the test loss of the trained network, and the series of all three networks."""
     seeds = range(FIRST_SEED, FIRST_SEED + settings.control_seeds)
     return [run(folder, labels, seed, settings.control_epochs) for labels in RUNS for seed in seeds]
 
 
 def run(folder: Path, labels: str, seed: int, epochs: int) -> dict[str, Any]:
-    """Trains a network and moves the two others along."""
+    """Trains a network, and changes the two others after every epoch."""
     trained = Run(replace(TASKS[RUNS[labels]], epochs=epochs, rate=CONTROL_RATE), seed, folder)
     other = build(trained.task.net, tuple(trained.parts.train_x.shape[1:]), 0.0, seed + 1)  # type: ignore[arg-type]
     nets: dict[str, Classifier] = dict(zip(NETS, (trained.model, other, copy.deepcopy(trained.model))))
@@ -76,14 +78,14 @@ def run(folder: Path, labels: str, seed: int, epochs: int) -> dict[str, Any]:
 
 
 def signals(lens: FactorLens, probe: Tensor) -> dict[str, float]:
-    """One look, as the records hold it."""
+    """The signals of one observation, as in the records."""
     numbers = lens_numbers(lens.observe(probe))
     errors = (area(RANKS, numbers[f"{kind}/total"]) for kind in ("rmse", "rel_error"))
     return dict(zip(SIGNALS, (*errors, numbers["mean_alpha"])))
 
 
 def summary(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """By labels, signal and network: correlations with the *trained* network's test loss, and with its series.
+    """By labels, signal and network: correlations with the test loss and the series of the *trained* network.
 
     Returns:
         Beside `epochs.CORRELATIONS`, ``with_trained`` (Spearman with the trained network's series) and ``margin``:

@@ -1,4 +1,4 @@
-"""Figures 2(a) and 2(b) of paper 000: are the curves of the groups in the paper's order, and do they tell quality?
+"""Figures 2(a) and 2(b): are the groups' curves in the paper's order, and do they distinguish good networks?
 
 "Better trained networks tend to have a coupled factorization of higher rank than poorly trained ones."
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.papers.measurement import quantities
+from benchmarks.papers.curves import quantities
 from benchmarks.papers.networks import CONTROLS
 from benchmarks.papers.statistics import Estimate, ordering, seed_weights
 
@@ -18,10 +18,10 @@ Net = Mapping[str, Any]
 
 
 def summary(nets: Sequence[Net]) -> dict[str, Any]:
-    """Whether areas and ranks are in the paper's order.
+    """Tests whether areas and ranks are in the paper's order.
 
     Returns:
-        By definition or rank: ``order`` (τ with the number of classes or images), ``means`` (the groups, the lowest
+        By definition or rank: ``order`` (τ with the number of classes or images), ``means`` (the groups, lowest
         first), ``rising`` (whether that is the paper's order), ``accuracy`` and ``with_controls`` (τ with the accuracy,
         without and with the controls), ``values`` (means of groups and controls), ``best`` (the most accurate group).
     """
@@ -36,7 +36,7 @@ def _order(nets: Sequence[Net]) -> dict[str, Any]:
     trained = [n for n in nets if n["group"] not in CONTROLS]
     groups = list(dict.fromkeys(n["group"] for n in trained))
     values = {g: float(np.mean([n["value"] for n in nets if n["group"] == g])) for g in (*groups, *CONTROLS)}
-    right = {g: float(np.mean([n["accuracy"] for n in trained if n["group"] == g])) for g in groups}
+    accuracies = {g: float(np.mean([n["accuracy"] for n in trained if n["group"] == g])) for g in groups}
     means = sorted(groups, key=values.__getitem__)
     return {
         "order": tau(trained, "level"),
@@ -45,5 +45,5 @@ def _order(nets: Sequence[Net]) -> dict[str, Any]:
         "accuracy": tau(trained, "accuracy"),
         "with_controls": tau(nets, "accuracy"),
         "values": values,
-        "best": max(groups, key=right.__getitem__),
+        "best": max(groups, key=accuracies.__getitem__),
     }

@@ -1,4 +1,4 @@
-"""The pictures of docs/papers: curves with bands, series of trained and control networks, sorted against shuffled."""
+"""The figures of docs/papers: curves with bands, series of trained and control networks, sorted against shuffled."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.papers import epochs_controls
-from benchmarks.papers.measurement import DEFINITIONS
+from benchmarks.papers.curves import DEFINITIONS
 from benchmarks.papers.networks import CONTROLS
 from benchmarks.papers.statistics import mean, seed_weights
 
@@ -19,28 +19,32 @@ NET_STYLES = {"trained": ("tab:blue", "-"), "untrained": ("0.35", "--"), "random
 
 
 def draw(rows: Mapping[str, Any], folder: Path) -> list[Path]:
-    """One picture a row that was measured, into ``folder``.
+    """Draws one figure for each experiment that was measured.
+
+    Args:
+        rows: The results by experiment.
+        folder: Folder of the figures.
 
     Returns:
-        What was written.
+        The paths of the figures.
     """
     import matplotlib
 
     matplotlib.use("Agg")
-    pictures: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    plots: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "classes": ("classes", groups), "subsets": ("images", groups), "epochs": ("epochs", epochs),
         "sorted": ("sorted", sorted_loader),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for row, (name, picture) in pictures.items():
+    for row, (name, plot) in plots.items():
         if row in rows:
-            written.append(save(picture(rows[row]["measured"]), folder / f"{name}.png"))
+            written.append(save(plot(rows[row]["measured"]), folder / f"{name}.png"))
     return written
 
 
 def save(figure: Any, path: Path, colors: int = 64) -> Path:
-    """A figure as a small file: few colours, as pictures of a repository stay in its history for good."""
+    """Saves a figure with few colours: images of a repository stay in its history, so they should be small."""
     from PIL import Image
 
     buffer = io.BytesIO()
@@ -57,7 +61,7 @@ def _panels(rows: int, columns: int) -> Any:
 
 
 def _band(axes: Any, nets: Sequence[Mapping[str, Any]], definition: str, **style: Any) -> None:
-    """Mean curve and its interval at every rank."""
+    """Draws the mean curve and its interval at every rank."""
     ranks, weights = nets[0]["ranks"], seed_weights([n["seed"] for n in nets])
     estimates = [mean(column, weights) for column in zip(*(n["curves"][definition] for n in nets))]
     axes.plot(ranks, [e.value for e in estimates], linewidth=1.6, **style)
@@ -68,7 +72,7 @@ def _band(axes: Any, nets: Sequence[Mapping[str, Any]], definition: str, **style
 
 
 def groups(nets: Sequence[Mapping[str, Any]]) -> Any:
-    """Fig. 2a or 2b under every definition of the error."""
+    """Figure 2(a) or 2(b) under every definition of the error."""
     from matplotlib import colormaps
 
     figure, axes = _panels(1, len(DEFINITIONS))
@@ -87,7 +91,7 @@ def groups(nets: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def epochs(measured: Mapping[str, Any]) -> Any:
-    """Series of the controls' runs, each in its own standard units, and every record's correlation of levels."""
+    """Series of the runs with controls, each standardized, and the correlation of levels of every record."""
     labels, signals = list(epochs_controls.RUNS), epochs_controls.SIGNALS
     figure, axes = _panels(len(labels), len(signals) + 1)
     for row, kind in zip(axes, labels):
@@ -106,7 +110,7 @@ def epochs(measured: Mapping[str, Any]) -> Any:
 
 
 def _series(axes: Any, runs: Sequence[Sequence[float | None]], **style: Any) -> None:
-    """Mean over runs of series in standard units, and the seeds' spread."""
+    """Draws the mean over runs of the standardized series, and the standard deviation over seeds."""
     varying = [run for run in np.array(runs, dtype=float) if len(set(run[np.isfinite(run)])) > 1]
     if not varying:
         return
@@ -117,11 +121,11 @@ def _series(axes: Any, runs: Sequence[Sequence[float | None]], **style: Any) -> 
 
 
 def _dots(axes: Any, columns: Mapping[str, Sequence[float | None]]) -> None:
-    """One dot a record beside its column."""
+    """Draws one dot per record in each column."""
     jitter = np.random.default_rng(0)
     for k, values in enumerate(columns.values()):
-        there = np.array(values, dtype=float)
-        axes.plot(k + jitter.uniform(-0.15, 0.15, len(there)), there, "o", markersize=4, alpha=0.6)
+        column = np.array(values, dtype=float)
+        axes.plot(k + jitter.uniform(-0.15, 0.15, len(column)), column, "o", markersize=4, alpha=0.6)
     axes.axhline(0, color="0.5", linewidth=0.8)
     axes.set_xticks(range(len(columns)), columns, fontsize=8)
     axes.set_ylim(-1.05, 1.05)
@@ -131,13 +135,13 @@ def sorted_loader(nets: Sequence[Mapping[str, Any]]) -> Any:
     """Curves after the last epoch under every definition, and the accuracy by epoch."""
     figure, axes = _panels(1, len(DEFINITIONS) + 1)
     for loader, color in (("sorted", "tab:red"), ("shuffled", "tab:blue")):
-        mine = [n for n in nets if n["loader"] == loader]
+        members = [n for n in nets if n["loader"] == loader]
         for panel, definition in zip(axes[0], DEFINITIONS):
-            _band(panel, mine, definition, color=color, linestyle="-", label=loader)
+            _band(panel, members, definition, color=color, linestyle="-", label=loader)
             panel.set(title=definition, xlabel="rank")
-        right = 100 * np.array([n["accuracies"] for n in mine]).T
-        axes[0, -1].plot(range(1, len(right) + 1), right, "o-", color=color, alpha=0.5, markersize=3, linewidth=0.8)
+        percent = 100 * np.array([n["accuracies"] for n in members]).T
+        axes[0, -1].plot(range(1, len(percent) + 1), percent, "o-", color=color, alpha=0.5, markersize=3, linewidth=0.8)
     axes[0, 0].set_ylabel("error")
     axes[0, 0].legend(fontsize=8)
-    axes[0, -1].set(title="test accuracy, %", xlabel="epoch", xticks=range(1, len(right) + 1))
+    axes[0, -1].set(title="test accuracy, %", xlabel="epoch", xticks=range(1, len(percent) + 1))
     return figure

@@ -1,4 +1,4 @@
-"""Figure 2(c) in the section of benchmarks/README.md: claim, verdicts by signal, records and controls."""
+"""Figure 2(c) in the section of the README: conclusions by signal, correlations of records and of controls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from benchmarks.reporting import markdown_table
 
 
 def epochs_section(measured: Mapping[str, Any]) -> str:
-    records, controls = epochs.summary(measured["records"]), epochs_controls.summary(measured["controls"])
+    """The part on the error from epoch to epoch."""
+    records = epochs.summary(measured["records"])
+    controls = epochs_controls.summary(measured["controls"])
     said = [f"- {signal}: {conclusions.epochs(records, controls, signal)}." for signal in epochs.SIGNALS]
     header = ("", *(f"{kind}, {labels}" for labels in ("clean", "noisy") for kind in epochs.CORRELATIONS))
     first = markdown_table(header, [
@@ -18,7 +20,8 @@ def epochs_section(measured: Mapping[str, Any]) -> str:
                  for labels in ("clean", "noisy") for kind in epochs.CORRELATIONS))
         for name in (*epochs.SIGNALS, "test loss")
     ])  # fmt: skip
-    nets, cells = epochs_controls.NETS, _cells(controls)
+    nets = epochs_controls.NETS
+    cells = _cells(controls)
     second = markdown_table(
         ("labels", "signal", *(f"{kind}, {net}" for kind in ("levels", "changes") for net in nets)),
         [(*row, *cell("levels", nets), *cell("changes", nets)) for row, cell in cells],
@@ -35,7 +38,7 @@ def epochs_section(measured: Mapping[str, Any]) -> str:
         "\n".join(said),
         "![Trained and control networks beside the test loss, and correlations by record]"
         "(../../docs/papers/epochs.png)",
-        f"Spearman by record, mean over the {records['all']['records']} records of the stopping study that are there "
+        f"Spearman by record, mean over the {records['all']['records']} records of the stopping study "
         f"({records['clean']['records']} with clean, {records['noisy']['records']} with wrong labels; tasks are drawn "
         "first, then their records): of the **levels** with the test loss, of their **changes** from epoch to epoch, "
         "and of the signal with the **epoch**. Errors are areas over ranks 1 to 16, every block at unit norm.",
@@ -47,14 +50,14 @@ def epochs_section(measured: Mapping[str, Any]) -> str:
         second,
         "**Likeness**: Spearman of a control's series with the trained network's. **Lead**: how much stronger the "
         "trained network's correlation of levels is than the control's; where the interval does not lie "
-        "above 0, the signal says no more than the control. –: the series does not vary (α does not hang on "
-        "the scale of the weights), which counts as no correlation.",
+        "above 0, the signal is no more informative than the control. –: the series does not vary (α does not depend "
+        "on the scale of the weights), which counts as no correlation.",
         third,
     ])  # fmt: skip
 
 
 def _cells(controls: Mapping[str, Any]) -> list[tuple[tuple[str, str], Callable[[str, Sequence[str]], list[str]]]]:
-    """For every kind of labels and signal, what puts one estimate a network into text."""
+    """For every kind of labels and signal, a function that formats one estimate of each network."""
 
     def cell(found: Mapping[str, Any]) -> Callable[[str, Sequence[str]], list[str]]:
         return lambda key, nets: [str(found[net][key]) for net in nets]

@@ -1,13 +1,15 @@
-"""How much is trained and looked at: the full run, and a quick one that shows that everything works."""
+"""The sizes of the experiments: those of the full run, and small ones that test whether everything runs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Adam's rate in the runs with controls, so high that the test loss falls and rises within them.
+#: Adam's rate in the runs with controls, high enough that the test loss first falls and then rises.
 CONTROL_RATE = 3e-3
 #: The network of `benchmarks.stopping.networks` that every experiment trains, its batch and Adam's rate.
-NET, BATCH, RATE = "cnn8", 64, 1e-3
+NET = "cnn8"
+BATCH = 64
+RATE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -15,17 +17,17 @@ class Settings:
     """Sizes of the experiments.
 
     Attributes:
-        seeds: Networks a group of classes or of images.
-        steps: Optimiser steps of each of them; 938 batches of 64 are one pass over MNIST's 60,000 images.
+        seeds: Networks per group of classes or of images.
+        steps: Optimizer steps of each of them; 938 batches of 64 are one epoch of MNIST's 60,000 images.
         probe: Unlabeled images, the same for every network of classes, subsets and sorted.
-        ranks: Of the curves.
-        features: Neurons kept a layer, drawn once.
-        records: Records of the stopping study, at most; None for all that are there.
-        control_seeds: Runs of each task whose controls are measured.
-        control_epochs: How long these runs last.
+        ranks: Ranks of the curves.
+        features: Neurons kept per layer, drawn once.
+        records: Largest number of records of the stopping study; None for all.
+        control_seeds: Runs of each task with controls.
+        control_epochs: Epochs of these runs.
         sorted_seeds: Pairs of one network on sorted and one on shuffled batches.
-        sorted_images: What these networks train on.
-        sorted_epochs: How often they see it.
+        sorted_images: Training images of these networks.
+        sorted_epochs: Epochs of these networks.
     """
 
     seeds: int = 6

@@ -1,4 +1,4 @@
-"""Figure 2(b) of paper 000: networks trained on 0.1, 1, 10 and 100 % of the images."""
+"""Figure 2(b): networks trained on 0.1, 1, 10 and 100 % of the images."""
 
 from __future__ import annotations
 
@@ -11,5 +11,5 @@ GROUPS = {f"{n:,} images": (float(n), TrainingSet(images=n)) for n in (60, 600, 
 
 
 def measure(networks: Networks) -> list[dict[str, Any]]:
-    """Every group, both controls, every seed."""
+    """All groups and both controls, with all seeds."""
     return networks.measure(GROUPS)

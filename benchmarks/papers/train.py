@@ -1,4 +1,4 @@
-"""MNIST, and a network that is trained on any part of it for a given number of steps."""
+"""MNIST, and the training of a network on any part of it for a given number of steps."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor, nn
 
 from benchmarks.papers.settings import BATCH
 from benchmarks.stopping.data import STATISTICS, TEST, mnist
-from benchmarks.stopping.epoch_measurements import fast, loss_and_accuracy, outputs
-from benchmarks.stopping.networks import Classifier
+from benchmarks.stopping.epoch_measurements import loss_and_accuracy, outputs
+from benchmarks.stopping.networks import Classifier, channels_last
 
 
 @dataclass(frozen=True)
 class Digits:
-    """MNIST: images (n, 1, 28, 28), float32, normalised, and labels (n,).
+    """MNIST: images (n, 1, 28, 28), float32 and normalized, and labels (n,).
 
     Attributes:
-        train_x: 60,000 images to train on.
+        train_x: 60,000 training images.
         train_y: Their labels.
-        probe: Images of the test file, looked at without their labels.
+        probe: Images of the test file, used without their labels.
         test_x: Other images of the test file, for the accuracy.
         test_y: Their labels.
     """
@@ -36,7 +36,7 @@ class Digits:
 
 
 def digits(folder: Path, probe: int) -> Digits:
-    """MNIST with a probe of ``probe`` images, the same whatever is trained.
+    """MNIST with a probe of ``probe`` images, the same for all networks.
 
     Raises:
         FileNotFoundError: ``folder`` has no ``MNIST/raw``.
@@ -44,7 +44,8 @@ def digits(folder: Path, probe: int) -> Digits:
     x, y, x_test, y_test = mnist(folder)
     ((mean,), (std,)) = STATISTICS["mnist"]
     order = np.random.default_rng(0).permutation(len(y_test))
-    seen, test = order[:probe], order[probe : probe + TEST]
+    probe_index = order[:probe]
+    test_index = order[probe : probe + TEST]
 
     def images(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).float().div_(255).sub_(mean).div_(std)
@@ -52,11 +53,13 @@ def digits(folder: Path, probe: int) -> Digits:
     def labels(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array.astype(np.int64))
 
-    return Digits(images(x), labels(y), images(x_test[seen]), images(x_test[test]), labels(y_test[test]))
+    return Digits(
+        images(x), labels(y), images(x_test[probe_index]), images(x_test[test_index]), labels(y_test[test_index])
+    )
 
 
-def passes(images: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """``steps`` batches of indices, from as many passes over the images as it takes, each in a new random order."""
+def random_batches(images: int, steps: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """``steps`` batches of indices, from as many epochs as needed, each in a new random order."""
     while steps > 0:
         for batch in torch.randperm(images, generator=generator).split(BATCH)[:steps]:
             yield batch
@@ -66,15 +69,15 @@ def passes(images: int, steps: int, generator: torch.Generator) -> Iterator[Tens
 def train(
     model: Classifier, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor, order: Iterable[Tensor]
 ) -> None:
-    """One step of cross-entropy for every batch of indices in ``order``."""
+    """Takes one optimizer step on the cross-entropy for every batch of indices in ``order``."""
     model.train()
     for index in order:
-        loss = nn.functional.cross_entropy(model(fast(images[index])), labels[index])
+        loss = nn.functional.cross_entropy(model(channels_last(images[index])), labels[index])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
 def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
-    """Share of images with the right answer."""
+    """The fraction of the images that are classified correctly."""
     return loss_and_accuracy(outputs(model, images)[0], labels)[1]

@@ -90,7 +90,7 @@ def perturb_weights(model: nn.Module, step: int) -> None:
     """Moves the weights as an epoch of training would, by the same amount in all processes."""
     random = torch.Generator().manual_seed(step)
     for p in model.parameters():
-        p += 0.05 * p.std() * torch.randn(p.shape, generator=random)
+        p.add_(0.05 * p.std() * torch.randn(p.shape, generator=random))
 
 
 def smooth_images(count: int) -> Tensor:

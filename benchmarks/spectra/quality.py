@@ -153,7 +153,7 @@ def report(about: dict[str, Any], nets: Sequence[Net], rows: dict[str, dict[str,
         table.append([name, _cell(r["spearman"]), interval, *others])
     return "\n\n".join(
         [
-            "## Do the spectra tell a good net?",
+            "## Do the spectra rank networks by quality?",
             f"`python -m benchmarks.spectra.quality --data-dir DATA`: {len(nets)} networks of one family on CIFAR-10 "
             f"(20,000 images), widths {widths}, trained for {epochs} epochs; test accuracy {min(accuracies):.2f} to "
             f"{max(accuracies):.2f}. {about['date']}. In Praggastis et al. (2022) α̂ of W1 decreases with accuracy (a "

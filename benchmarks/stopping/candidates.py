@@ -1,4 +1,4 @@
-"""What is scored: the default, the baselines that the protocol names, and the parts that rules are made of."""
+"""The candidates that are scored: the default, its variants, and the baselines that the protocol names."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lightning_factorlens.stopping import (
     default_rule,
 )
 
-#: More looks than any record has: a rule that never stops and keeps the best of all.
+#: More epochs than any record has: a rule with this patience never stops and keeps the best epoch.
 NEVER = 10_000
-#: Shifts of the lens's size along both diagonals; the lens takes the first two, in turn from image to image.
+#: Shifts of the lens's size along both diagonals; the lens uses the first two, alternating from image to image.
 DIAGONALS = ("+{px}+{px}", "-{px}-{px}", "+{px}-{px}", "-{px}+{px}")
 MEMORY = TemporalEnsemble().momentum
 #: The default's smoothing.
@@ -31,33 +31,40 @@ def shifts(kind: str, directions: tuple[str, ...] = DIAGONALS) -> tuple[str, ...
 
 
 def balanced(*names: str) -> Signal:
-    """Signals and the imbalance of the mean prediction."""
+    """The sum of signals and the imbalance of the mean prediction."""
     return Signal((*names, "probe/imbalance"), "sum")
 
 
-#: What the lens logs as ``factorlens/consistency``.
+#: The signal that the lens logs as ``factorlens/consistency``.
 DEFAULT = balanced(f"probe/steady{MEMORY:g}/in_turn/{{px}}")
 
 
 def careful(rule: Rule, warmup: int = 5, share: float = 0.1, smoothing: Smoothing = HALF) -> Rule:
-    """A rule on the smoothed signal that knows of warm-up and schedule, as the default does."""
+    """A rule on the smoothed signal that takes warm-up and schedule into account, as the default does.
+
+    Args:
+        rule: The rule.
+        warmup: Number of epochs that are ignored.
+        share: Rise above the lowest value, as a fraction, that is tolerated while the rate is still to fall.
+        smoothing: Smoothing of the signal.
+    """
     return Smoothed(
         AfterWarmup(AfterAnnealing(rule, while_waiting=GeneralizationLoss(share)), epochs=warmup), smoothing
     )
 
 
 def blind(rule: Rule) -> Rule:
-    """The same for whoever does not know the schedule."""
+    """A rule on the smoothed signal with a warm-up, but without knowledge of the schedule."""
     return Smoothed(AfterWarmup(rule, epochs=5), HALF)
 
 
 def default() -> Candidate:
-    """The product's."""
+    """The default rule of the package on its default signal."""
     return Candidate("**default**", "probe", default_rule(), DEFAULT)
 
 
 def relatives() -> list[Candidate]:
-    """Rules of ours that stood in `FINDINGS.md` before anybody looked at a confirmation figure."""
+    """Variants of the default that were in `FINDINGS.md` before any confirmation figure was known."""
     two = DIAGONALS[:2]
     return [
         Candidate(
@@ -85,7 +92,7 @@ def relatives() -> list[Candidate]:
 
 
 def baselines() -> list[Candidate]:
-    """As `PROTOCOL.md` lists them, but for the best fixed epoch, which depends on the records."""
+    """The baselines of `PROTOCOL.md` except the best fixed epoch, which depends on the records."""
     validation = [
         Candidate(
             f"{kind} validation split, patience {patience}",
@@ -117,7 +124,7 @@ def baselines() -> list[Candidate]:
 
 
 def label_free_baselines() -> list[Candidate]:
-    """Those that the default is to beat by half."""
+    """The baselines that need no labels; the goal is half their regret."""
     wave = Signal(("images/label_wave",), over=3)
     rank = Signal(("probe/rankme_features",))
     return [

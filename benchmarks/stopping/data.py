@@ -1,4 +1,4 @@
-"""Images and labels of a record: training, validation, probe and hidden test, disjoint, drawn by the seed."""
+"""Images and labels of a record: training, validation, probe and hidden test, disjoint and drawn by the seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from torch import Tensor
 
 from benchmarks.stopping.tasks import Task
 
-PROBE, FRESH, TEST, CLASSES = 256, 128, 2000, 10
+#: Numbers of probe images, of further unlabeled images, of hidden test images, and of classes.
+PROBE = 256
+FRESH = 128
+TEST = 2000
+CLASSES = 10
 #: Mean and standard deviation of the channels.
 STATISTICS = {
     "mnist": ((0.1307,), (0.3081,)),
@@ -21,17 +25,17 @@ STATISTICS = {
 
 @dataclass(frozen=True)
 class Parts:
-    """What a record trains on, and what it is looked at with. Images are (n, C, H, W), float32, normalised.
+    """The images and labels of a record. Images have the shape (n, C, H, W), are float32 and normalized.
 
     Attributes:
         train_x: Training images.
-        train_y: Their labels, some of them wrong.
-        train_true: Their labels as they are.
-        val_x: The held-out tenth.
-        val_clean: Its labels as they are.
-        val_noisy: Its labels, as often wrong as the training labels.
+        train_y: Training labels, some of them wrong.
+        train_true: Correct training labels.
+        val_x: The held-out tenth of the labeled images.
+        val_clean: Its correct labels.
+        val_noisy: Its labels with the same fraction of errors as the training labels.
         probe: Unlabeled images.
-        fresh: Other unlabeled images, never factorised.
+        fresh: Other unlabeled images, which are never factorized.
         test_x: Hidden test images.
         test_y: Their labels.
     """
@@ -49,7 +53,7 @@ class Parts:
 
 
 def mnist(folder: Path) -> tuple[np.ndarray, ...]:
-    """MNIST's files in torchvision's raw layout: uint8 images (n, 1, 28, 28) and labels, training then test."""
+    """MNIST from torchvision's raw files: uint8 images (n, 1, 28, 28) and labels, training then test."""
     raw = folder / "MNIST" / "raw"
 
     def read(name: str, header: int) -> np.ndarray:
@@ -63,7 +67,7 @@ def mnist(folder: Path) -> tuple[np.ndarray, ...]:
 
 
 def cifar10(folder: Path) -> tuple[np.ndarray, ...]:
-    """``cifar10.npz``: uint8 images (n, 3, 32, 32) and labels, training then test."""
+    """CIFAR-10 from ``cifar10.npz``: uint8 images (n, 3, 32, 32) and labels, training then test."""
     file = np.load(folder / "cifar10.npz")
     x, x_test = (file[name].transpose(0, 3, 1, 2) for name in ("train_x", "test_x"))
     return x, file["train_y"], x_test, file["test_y"]
@@ -72,24 +76,24 @@ def cifar10(folder: Path) -> tuple[np.ndarray, ...]:
 LOADERS = {"mnist": mnist, "cifar10": cifar10}
 
 
-def wrong_labels(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Labels of which exactly round(share · n) are changed, each to one of the other classes at random."""
-    wrong = rng.permutation(len(labels))[: round(share * len(labels))]
+def wrong_labels(labels: np.ndarray, fraction: float, rng: np.random.Generator) -> np.ndarray:
+    """Labels of which exactly round(fraction · n) are changed, each to one of the other classes at random."""
+    wrong = rng.permutation(len(labels))[: round(fraction * len(labels))]
     noisy = labels.copy()
     noisy[wrong] = (labels[wrong] + rng.integers(1, CLASSES, len(wrong))) % CLASSES
     return noisy
 
 
 def class_counts(images: int, imbalance: float) -> np.ndarray:
-    """Images a class: falling geometrically, the first class ``imbalance`` times the last; they sum to ``images``."""
-    shares = imbalance ** (-np.arange(CLASSES) / (CLASSES - 1))
-    counts = np.floor(images * shares / shares.sum()).astype(int)
+    """Images per class, a geometric sequence whose first is ``imbalance`` times its last; they sum to ``images``."""
+    weights = imbalance ** (-np.arange(CLASSES) / (CLASSES - 1))
+    counts = np.floor(images * weights / weights.sum()).astype(int)
     counts[0] += images - counts.sum()
     return counts
 
 
 def choose(labels: np.ndarray, task: Task, rng: np.random.Generator) -> np.ndarray:
-    """Indices of the labeled images of a task, shuffled."""
+    """Shuffled indices of the labeled images of a task."""
     half = len(labels) // 2
     pool = np.arange(half) + (half if task.part == "confirmation" else 0)
     if task.images > half:
@@ -97,25 +101,22 @@ def choose(labels: np.ndarray, task: Task, rng: np.random.Generator) -> np.ndarr
     pool = rng.permutation(pool)
     if task.imbalance == 1:
         return pool[: task.images]
-    # The frequent classes are drawn by the seed, so that they are not the same ones in every record.
+    # The seed draws which classes are frequent, so that they differ between records.
     counts = class_counts(task.images, task.imbalance)[rng.permutation(CLASSES)]
     chosen = [pool[labels[pool] == c][: counts[c]] for c in range(CLASSES)]
     return rng.permutation(np.concatenate(chosen))
 
 
 def load(folder: Path, task: Task, seed: int) -> Parts:
-    """The parts of a record.
+    """The images and labels of a record.
 
     Args:
-        folder: Holds ``MNIST/raw`` and ``cifar10.npz``.
-        task: Says which images, how many, how many labels wrong.
-        seed: Of every draw.
-
-    Returns:
-        Normalised images and labels.
+        folder: Folder with ``MNIST/raw`` and ``cifar10.npz``.
+        task: Defines which images, how many, and the fraction of wrong labels.
+        seed: Seed of all draws.
 
     Raises:
-        FileNotFoundError: The dataset is not in ``folder``.
+        FileNotFoundError: The data set is not in ``folder``.
     """
     x, y, x_test, y_test = LOADERS[task.dataset](folder)
     rng = np.random.default_rng(seed)
@@ -130,7 +131,8 @@ def load(folder: Path, task: Task, seed: int) -> Parts:
     labeled = choose(y, task, rng)
     given = wrong_labels(y[labeled], task.noise, rng)
     held = round(task.images / 10)
-    val, train = labeled[:held], labeled[held:]
+    val = labeled[:held]
+    train = labeled[held:]
     half = len(y_test) // 2
     rest = rng.permutation(half) + (half if task.part == "confirmation" else 0)
     test, probe, fresh = np.split(rest[: TEST + PROBE + FRESH], [TEST, TEST + PROBE])
@@ -142,18 +144,19 @@ def load(folder: Path, task: Task, seed: int) -> Parts:
 
 
 def augmented(images: Tensor, mirror: bool, generator: torch.Generator, reach: int = 3) -> Tensor:
-    """Every image shifted by up to ``reach`` pixels over repeated edges, and mirrored half of the time.
+    """Shifts every image by up to ``reach`` pixels with repeated borders, and mirrors half of them.
 
     Args:
         images: Shape (N, C, H, W).
         mirror: Whether to mirror.
-        generator: Of the draws.
-        reach: Pixels.
+        generator: Generator of the draws.
+        reach: Largest shift in pixels.
     """
     n, _, h, w = images.shape
     padded = torch.nn.functional.pad(images, (reach,) * 4, mode="replicate")
     top, left = (torch.randint(0, 2 * reach + 1, (n, 1), generator=generator) for _ in range(2))
-    rows, columns = top + torch.arange(h), left + torch.arange(w)
+    rows = top + torch.arange(h)
+    columns = left + torch.arange(w)
     if mirror:
         flip = torch.rand(n, 1, generator=generator) < 0.5
         columns = torch.where(flip, columns.flip(1), columns)

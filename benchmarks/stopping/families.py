@@ -1,7 +1,7 @@
-"""The ideas of the search, each a family of rules: the ones that failed, too.
+"""The families of rules that were tried, including those that failed.
 
-All families of signals are judged by the same rules, patience of 5, 8 and 10 looks on the smoothed signal, aware of the
-schedule as the default is, so that what differs is the signal.
+All families of signals use the same rules, a patience of 5, 8 and 10 epochs on the smoothed signal with knowledge of
+the schedule, like the default, so that only the signal differs.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SINGLE = ("flip", "turn/5", "scale/1.1", "noise/0.1", "noise/0.3", "noise/0.6",
 
 
 def judged(signals: dict[str, Signal], needs: str = "probe", highest: bool = False) -> list[Candidate]:
-    """Signals under the rules of all families."""
+    """Candidates with the rules that all families share, one for each signal and patience."""
     wrap = Maximize if highest else (lambda rule: rule)
     return [
         Candidate(f"{name}, patience {p}", needs, wrap(careful(Patience(p))), signal)
@@ -45,22 +45,22 @@ def judged(signals: dict[str, Signal], needs: str = "probe", highest: bool = Fal
 
 
 def one_each(names: Iterable[str]) -> dict[str, Signal]:
-    """Signals of one series."""
+    """One signal for each series."""
     return {name: Signal((name,)) for name in names}
 
 
 def ways(rules: dict[str, Rule]) -> list[Candidate]:
-    """Rules on one signal, the default's."""
+    """Candidates with different rules on the default's signal."""
     return [Candidate(name, "probe", rule, DEFAULT) for name, rule in rules.items()]
 
 
 def families() -> dict[str, list[Candidate]]:
-    """The ideas by name; the first is the first study's."""
+    """All families by name; the first is that of the first study."""
     return {**transform_families(), **other_signal_families(), **rule_families()}
 
 
 def transform_families() -> dict[str, list[Candidate]]:
-    """Answers to a transformed probe."""
+    """Families that use outputs for a transformed probe."""
     ladder = {kind: Signal(shifts(kind, ALL)) for kind in ("hard", "steady0.8")}
     return {
         "own choice under two diagonal shifts (first study)": judged({"hard, two": Signal(shifts("hard", TWO))}),
@@ -103,7 +103,7 @@ def transform_families() -> dict[str, list[Candidate]]:
 
 
 def other_signal_families() -> dict[str, list[Candidate]]:
-    """Averages, factors, spectra of predictions, weights, training images and labels."""
+    """Families that use averages, factors, spectra of predictions, weights, training images or labels."""
     return {
         "agreement with an average of the weights": judged(one_each(("probe/hard/average", "probe/soft/average"))),
         "consistency of the factors and features": judged(
@@ -146,7 +146,7 @@ def other_signal_families() -> dict[str, list[Candidate]]:
 
 
 def rule_families() -> dict[str, list[Candidate]]:
-    """What judges the default's signal."""
+    """Families of rules on the default's signal."""
     return {
         "rule: turning point": ways(
             {f"turning point {c}": careful(MannKendall(c, NO_SMOOTHING)) for c in (0.5, 0.8, 0.95)}

@@ -1,11 +1,11 @@
-"""Turns raw records into the small ones that are committed: every signal as a series of one number an epoch.
+"""Turns raw records into the small ones that are committed: every signal as a series of one number per epoch.
 
-python -m benchmarks.stopping.make_records --raw RAW --records benchmarks/stopping/records
+    python -m benchmarks.stopping.make_records --raw RAW --records benchmarks/stopping/records
 
 A derived record is gzipped JSON: ``task`` and ``seed``; ``hidden`` (test_loss, test_accuracy, never shown to a rule);
 ``validation`` (clean and noisy, loss and accuracy, of the held-out tenth); ``training`` (loss, accuracy,
-learning_rate); ``signals`` by name, the first word of which says what it needs (`signals`); ``seconds`` (what the looks
-cost). Every series has one entry an epoch, rounded to five digits, null where there is none.
+learning_rate); ``signals`` by name, whose first word says what it needs (`signals.series`); ``seconds`` (the cost of
+the measurements). Every series has one entry per epoch, rounded to five digits, null where there is no value.
 """
 
 from __future__ import annotations
@@ -37,27 +37,31 @@ def read_raw(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 def derive(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     """A derived record from a raw one."""
-    s = meta["series"]
+    scalars = meta["series"]
     derived = {
         **probe_signals(arrays, meta["ladder"]),
-        **factor_signals(arrays, s, meta["ranks"]),
-        **weight_signals(s),
+        **factor_signals(arrays, scalars, meta["ranks"]),
+        **weight_signals(scalars),
         **training_image_signals(arrays, meta["train_ladder"]),
-        **label_signals(arrays, s, meta["train_ladder"]),
+        **label_signals(arrays, scalars, meta["train_ladder"]),
     }
-    names = [f"val_{kind}_{what}" for kind in ("clean", "noisy") for what in ("loss", "accuracy")]
+    names = ("val_clean_loss", "val_clean_accuracy", "val_noisy_loss", "val_noisy_accuracy")
     return {
         **{k: meta[k] for k in ("format", "record", "task", "seed", "parameters", "layers")},
-        "hidden": {k: s[k] for k in ("test_loss", "test_accuracy")},
-        "validation": {k.removeprefix("val_"): s[k] for k in names},
-        "training": {"loss": s["train_loss"], "accuracy": s["train_accuracy"], "learning_rate": s["learning_rate"]},
+        "hidden": {k: scalars[k] for k in ("test_loss", "test_accuracy")},
+        "validation": {k.removeprefix("val_"): scalars[k] for k in names},
+        "training": {
+            "loss": scalars["train_loss"],
+            "accuracy": scalars["train_accuracy"],
+            "learning_rate": scalars["learning_rate"],
+        },
         "signals": derived,
-        "seconds": {k: s[f"{k}_seconds"] for k in ("probe", "lens", "label")},
+        "seconds": {k: scalars[f"{k}_seconds"] for k in ("probe", "lens", "label")},
     }
 
 
 def rounded(value: Any) -> Any:
-    """Numbers to five digits, NaN and infinity as None, all the way down."""
+    """The same nested value with numbers rounded to five digits, and NaN and infinity replaced by None."""
     if isinstance(value, dict):
         return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -68,18 +72,18 @@ def rounded(value: Any) -> Any:
 
 
 def write(path: Path, record: dict[str, Any]) -> None:
-    """Gzipped JSON, the same bytes for the same record."""
+    """Writes gzipped JSON, with the same bytes for the same record."""
     text = json.dumps(rounded(record), separators=(",", ":"))
     path.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A derived record, as `write` wrote it; where a series has no value there is None."""
+    """A derived record as `write` wrote it; a missing value of a series is None."""
     return json.loads(gzip.decompress(path.read_bytes()))
 
 
 def curve_in_words(record: dict[str, Any]) -> str:
-    """One line on the hidden curve, to see whether a task is informative: never for choosing a rule."""
+    """One line on the hidden curve, which shows whether a task is informative; not to be used for choosing a rule."""
     loss, accuracy = (np.array(record["hidden"][k]) for k in ("test_loss", "test_accuracy"))
     best = int(loss.argmin())
     return (
@@ -90,11 +94,11 @@ def curve_in_words(record: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """From the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raw", type=Path, required=True, help="what `record` wrote")
-    parser.add_argument("--records", type=Path, required=True, help="where the derived records go")
-    parser.add_argument("--again", action="store_true", help="derive also what is derived already")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the raw records")
+    parser.add_argument("--records", type=Path, required=True, help="folder of the derived records")
+    parser.add_argument("--again", action="store_true", help="write also the records that exist already")
     args = parser.parse_args()
     torch.set_num_threads(1)
     args.records.mkdir(parents=True, exist_ok=True)

@@ -1,18 +1,22 @@
-"""Trains and stores, every epoch, whatever a label-free stop could look at, and the hidden test curve beside it.
+"""Trains the runs of the study and stores, for every epoch, all that a rule could use and the hidden test curve.
 
-python -m benchmarks.stopping.record --data-dir DATA --out RAW --workers 1 --only development
+    python -m benchmarks.stopping.record --data-dir DATA --out RAW --workers 1 --only development
 
-A record is one file ``RAW/<task>-s<seed>.npz``, written when the run is over; a run that was cut is trained again, from
-its seed to the same numbers, and finished ones are skipped, so the same command goes on where it was cut. Two commands
-side by side share the queue through lock files.
+A record is one file ``RAW/<task>-s<seed>.npz``, written at the end of its run. The same command continues after an
+interruption: finished records are skipped, and a run that was interrupted is trained again from its seed, with the same
+numbers. Several commands at the same time share the queue through lock files.
 
-What lies in it, with T epochs, N = 256 probe images, n training images: ``meta`` (JSON as bytes: the task, the names
-of the rungs, and ``series``, every scalar of every epoch); ``probe_logits`` (T, rungs, N, 10); ``fresh_logits`` (T,
-128, 10); ``probe_features`` (T, 3, N, width), the probe and two shifts; ``F_8`` (T, 8, N) and ``F_8_folded`` (T, 3,
-8, N), the same three views folded into the fixed factors of the activations, and so for 16; ``train_logits`` (T, 5,
-256, 10), ``train_features``, ``train_alignment`` (T, 256) of the training subset; ``train_predictions`` (T, n), the
-answers given while training; ``train_given``, ``train_true``, ``subset_given``, ``subset_true``: labels;
-``mix_partner`` (N,). Logits, features and factors are float16.
+Content of a record, with T epochs, N = 256 probe images, n training images; logits, features and factors are float16:
+
+- ``meta``: JSON as bytes with the task, the names of the transforms, and ``series``, every scalar of every epoch.
+- ``probe_logits`` (T, transforms, N, 10) and ``fresh_logits`` (T, 128, 10).
+- ``probe_features`` (T, 3, N, width): penultimate features of the probe and of two shifts.
+- ``F_8`` (T, 8, N), and ``F_8_folded`` (T, 3, 8, N), the same three views represented by the fixed factors of the
+  activations; the same for rank 16.
+- ``train_logits`` (T, 5, 256, 10), ``train_features`` and ``train_alignment`` (T, 256) of the training subset.
+- ``train_predictions`` (T, n): the classes predicted while training.
+- ``train_given``, ``train_true``, ``subset_given``, ``subset_true``: labels.
+- ``mix_partner`` (N,): for each probe image the one it is mixed with.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ import torch
 from benchmarks.stopping.jobs import claimed, queue
 from benchmarks.stopping.tasks import TASKS, Task, record_name
 from benchmarks.stopping.training_run import RANKS, SUBSET, Run
-from benchmarks.stopping.transforms import train_ladder
+from benchmarks.stopping.transforms import training_transforms
 
 
 def meta(run: Run, seed: int, seconds: float) -> dict[str, Any]:
@@ -43,8 +47,8 @@ def meta(run: Run, seed: int, seconds: float) -> dict[str, Any]:
         "task": asdict(run.task),
         "seed": seed,
         "parameters": sum(p.numel() for p in run.model.parameters()),
-        "ladder": run.ladder,
-        "train_ladder": list(train_ladder()),
+        "ladder": run.transforms,
+        "train_ladder": list(training_transforms()),
         "views": ["probe", *run.shifts],
         "ranks": list(RANKS),
         "layers": [c.name for c in run.lens.layer_table if c.selected],
@@ -54,7 +58,7 @@ def meta(run: Run, seed: int, seconds: float) -> dict[str, Any]:
 
 
 def save(path: Path, run: Run, seed: int, seconds: float) -> None:
-    """Writes the record in one move, so that a file is whole or absent."""
+    """Writes the record to another name first, so that a file is either complete or absent."""
     arrays = {name: np.stack(values) for name, values in run.series.arrays.items()}
     arrays["mix_partner"] = run.partner.astype(np.int16)
     arrays["subset_given"] = run.subset_y.numpy().astype(np.uint8)
@@ -74,19 +78,19 @@ def record(task: Task, seed: int, folder: Path, out: Path) -> Path:
 
     Args:
         task: What to train.
-        seed: Of data, weights and order.
-        folder: The datasets.
-        out: Where the record goes.
+        seed: Seed of data, weights and order.
+        folder: Folder of the data sets.
+        out: Folder of the record.
 
     Returns:
-        The record's path.
+        The path of the record.
     """
     start = time.perf_counter()
     run = Run(task, seed, folder)
     name = record_name(task, seed)
     for epoch in range(1, task.epochs + 1):
         run.train_epoch()
-        run.look()
+        run.measure()
         last = {k: v[-1] for k, v in run.series.scalars.items() if isinstance(v[-1], float)}
         note = " ".join(f"{k} {last[k]:.3f}" for k in ("train_loss", "val_clean_loss", "test_loss", "test_accuracy"))
         spent = " ".join(f"{k[:-8]} {last[k]:.2f}s" for k in ("probe_seconds", "lens_seconds", "label_seconds"))
@@ -97,7 +101,7 @@ def record(task: Task, seed: int, folder: Path, out: Path) -> Path:
 
 
 def work(jobs: Iterable[tuple[Task, int]], folder: Path, out: Path) -> None:
-    """Does the jobs that nobody has done or is doing, one after another."""
+    """Makes, one after another, the records that neither exist nor are being made by another process."""
     torch.set_num_threads(1)
     for task, seed in jobs:
         name = record_name(task, seed)
@@ -111,15 +115,15 @@ def work(jobs: Iterable[tuple[Task, int]], folder: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """From the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="holds MNIST/raw and cifar10.npz")
-    parser.add_argument("--out", type=Path, required=True, help="for the raw records; outside the repository")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the raw records, outside the repository")
     parser.add_argument("--workers", type=int, default=1, help="processes of one thread each")
     parser.add_argument("--only", choices=("development", "confirmation"))
     parser.add_argument("--tasks", nargs="*", choices=sorted(TASKS), metavar="TASK", help="names as in split.json")
     parser.add_argument("--first-seed-only", action="store_true")
-    parser.add_argument("--list", action="store_true", help="print what is done and what is not, and end")
+    parser.add_argument("--list", action="store_true", help="print which records exist and which do not, and exit")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     tasks = [t for t in TASKS.values() if args.only in (None, t.part) and (not args.tasks or t.name in args.tasks)]

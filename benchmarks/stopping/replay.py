@@ -1,4 +1,4 @@
-"""Rules replayed over derived records: what each would have kept, where it would have stopped, and what that cost."""
+"""Replays rules over derived records: which epoch each would have kept, where it would have stopped, and the cost."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from lightning_factorlens.stopping import Rule, epoch_infos, replay
 Record = Mapping[str, Any]
 Series = Sequence[float]
 RECORDS = Path(__file__).with_name("records")
-#: Regrets are capped for means; nats that take the place of a smaller denominator; a premature stop, in accuracy.
-CAP, LEAST, PREMATURE = 10.0, 0.005, 0.01
-#: The lens's shift in pixels for these images, one in sixteen: what ``{px}`` in a signal's name stands for.
+#: Largest regret that enters a mean.
+CAP = 10.0
+#: Smallest denominator of a regret, in nats.
+LEAST = 0.005
+#: Accuracy that a premature stop has lost.
+PREMATURE = 0.01
+#: The lens's shift for these images, one pixel in sixteen; it replaces ``{px}`` in the name of a signal.
 PIXELS = {"mnist": 1, "cifar10": 2}
 COMBINED: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": mean, "sum": sum, "consensus": median}
 FixedChoice = Literal["last", "random"]
 
 
 def load(folder: Path, part: str) -> list[dict[str, Any]]:
-    """The records of a part that are there, in the order of the tasks; others are not even opened."""
+    """The existing records of a part in the order of the tasks; records of the other part are not opened."""
     tasks = {"dev": DEVELOPMENT, "confirm": CONFIRMATION}[part]
     paths = [folder / f"{record_name(task, seed)}.json.gz" for task in tasks for seed in task.seeds]
     return [read(path) for path in paths if path.exists()]
@@ -33,13 +37,13 @@ def load(folder: Path, part: str) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Signal:
-    """A series, or several made one.
+    """One series of a record, or several that are combined into one.
 
     Attributes:
-        names: Of `derive`'s signals, or ``validation/…`` and ``training/…``; ``{px}`` is the lens's shift.
-        combine: ``"mean"`` of the values; their ``"sum"``; ``"consensus"``, their median after each has been
-            standardised by its own past (online: the mean and spread up to then).
-        over: Looks of a moving average, causal; 1 for none.
+        names: Names of signals, or ``validation/…`` and ``training/…``; ``{px}`` is replaced by the lens's shift.
+        combine: ``"mean"`` of the values; their ``"sum"``; or ``"consensus"``, their median after each series has been
+            standardized online by its own mean and standard deviation so far.
+        over: Number of epochs of a causal moving average; 1 for none.
     """
 
     names: tuple[str, ...]
@@ -47,7 +51,7 @@ class Signal:
     over: int = 1
 
     def of(self, record: Record) -> list[float]:
-        """One value an epoch, NaN where there is none."""
+        """The values, one per epoch; NaN where there is none."""
         columns = [named(record, name) for name in self.names]
         if self.combine == "consensus":
             columns = [standardised(c) for c in columns]
@@ -59,7 +63,7 @@ class Signal:
 
 
 def named(record: Record, name: str) -> list[float]:
-    """A series of a record by name, NaN for None."""
+    """A series of a record by name, with NaN for None."""
     name = name.format(px=PIXELS[record["task"]["dataset"]])
     kind, _, rest = name.partition("/")
     values = record[kind][rest] if kind in ("validation", "training") else record["signals"][name]
@@ -67,7 +71,7 @@ def named(record: Record, name: str) -> list[float]:
 
 
 def standardised(values: Series) -> list[float]:
-    """Each value less the mean of all up to it, over their spread; 0 while there is no spread."""
+    """Each value minus the mean of all values so far, divided by their standard deviation; 0 while that is 0."""
     result = []
     for t, value in enumerate(values):
         past = [v for v in values[: t + 1] if math.isfinite(v)]
@@ -78,16 +82,16 @@ def standardised(values: Series) -> list[float]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is to be scored: a rule on a signal, or a choice that needs none.
+    """A rule on a signal, or a choice of an epoch that needs no signal.
 
     Attributes:
-        name: In words.
+        name: Name in the tables.
         needs: ``"probe"``, ``"weights"``, ``"training images"``, ``"training labels"``, ``"validation labels"``,
             ``"hindsight"`` or ``"nothing"``.
-        rule: An object of the package's stopping room, or ``"last"``, ``"random"``, or a share of the epochs.
-        signal: What it judges; None for a choice that needs none.
-        planned: Whether the schedule is known beforehand.
-        ours: Whether it is a relative of the default, and no baseline that the default is measured against.
+        rule: A rule of `lightning_factorlens.stopping`, or ``"last"``, ``"random"``, or a fraction of the epochs.
+        signal: The signal of the rule; None for a choice that needs none.
+        planned: Whether the schedule of the learning rate is known beforehand.
+        ours: Whether it is a variant of the default and not a baseline.
     """
 
     name: str
@@ -99,22 +103,23 @@ class Candidate:
 
     @property
     def label_free(self) -> bool:
-        """Whether it belongs to the rules that the default is to be measured against."""
+        """Whether it is a label-free baseline of the default."""
         return not self.ours and self.needs in ("probe", "weights", "training images", "nothing")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a candidate came to on a record; means over the epochs for a random one.
+    """The measures of the protocol for a candidate on a record; means over the epochs for a random choice.
 
     Attributes:
-        chosen: Epoch kept, from 1; NaN where it is random.
-        stop: Epoch after which training ended.
-        regret: Uncapped.
-        points: Accuracy lost against the run's best, in points.
-        below_last: Accuracy below that of the last epoch, in points.
-        saved: Share of the epochs.
-        premature: Whether it stopped before the end and lost more than a point against the mean of the last three.
+        chosen: The epoch kept, counted from 1; NaN for a random choice.
+        stop: The epoch after which training ended.
+        regret: The regret, uncapped.
+        points: Accuracy lost relative to the run's best, in percentage points.
+        below_last: Accuracy lost relative to the last epoch, in percentage points.
+        saved: Fraction of the epochs that were not trained.
+        premature: Whether it stopped before the end and lost more than one point relative to the mean of the last three
+            epochs.
     """
 
     chosen: float
@@ -127,7 +132,7 @@ class Outcome:
 
 
 def decide(candidate: Candidate, record: Record) -> tuple[list[int], int]:
-    """The epochs it may have kept, all alike likely, and the one after which it stops."""
+    """The epochs that the candidate may keep, all equally likely, and the epoch after which it stops."""
     T = len(record["hidden"]["test_loss"])
     if candidate.rule == "last":
         return [T], T
@@ -138,15 +143,15 @@ def decide(candidate: Candidate, record: Record) -> tuple[list[int], int]:
         return [epoch], epoch
     assert isinstance(candidate.rule, Rule) and candidate.signal is not None
     others = {name: named(record, name) for name in candidate.rule.metrics}
-    looks = epoch_infos(T, record["training"]["learning_rate"], candidate.planned, others)
-    verdicts = replay(candidate.rule, candidate.signal.of(record), looks)
-    stop = next((t for t, v in enumerate(verdicts, 1) if v.stop), T)
-    best = verdicts[stop - 1].best_epoch
+    infos = epoch_infos(T, record["training"]["learning_rate"], candidate.planned, others)
+    decisions = replay(candidate.rule, candidate.signal.of(record), infos)
+    stop = next((t for t, v in enumerate(decisions, 1) if v.stop), T)
+    best = decisions[stop - 1].best_epoch
     return [stop if best is None else best], stop
 
 
 def outcome(candidate: Candidate, record: Record) -> Outcome:
-    """By the protocol's measures."""
+    """Scores a candidate on a record by the measures of the protocol."""
     loss, accuracy = record["hidden"]["test_loss"], record["hidden"]["test_accuracy"]
     T = len(loss)
     chosen, stop = decide(candidate, record)
@@ -165,13 +170,15 @@ def outcome(candidate: Candidate, record: Record) -> Outcome:
 
 
 def capped(outcomes: Sequence[Outcome]) -> list[float]:
-    """Regrets as they enter a mean."""
+    """The regrets as they enter a mean."""
     return [min(CAP, o.regret) for o in outcomes]
 
 
 def best_fixed(records: Sequence[Record]) -> Candidate:
-    """The share of the epochs at which a stop of all records would have cost least: hindsight."""
-    shares = [k / 100 for k in range(1, 101)]
-    cost = {s: mean(capped([outcome(Candidate("", "hindsight", s), r) for r in records])) for s in shares}
-    best = min(shares, key=lambda s: cost[s])
+    """The fraction of the epochs at which stopping all records would have had the lowest mean regret, in hindsight."""
+    regrets = {}
+    for k in range(1, 101):
+        candidate = Candidate("", "hindsight", k / 100)
+        regrets[k / 100] = mean(capped([outcome(candidate, record) for record in records]))
+    best = min(regrets, key=lambda fraction: regrets[fraction])
     return Candidate(f"best fixed epoch in hindsight ({best:.0%})", "hindsight", best)

@@ -1,4 +1,4 @@
-"""Scores as tables: every rule, paired comparisons with the default, and where which rule fails."""
+"""Scores as tables: every rule, paired comparisons with the default, and regret by kind of task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.reporting import Figure, markdown_table
 from benchmarks.stopping.replay import Candidate, Outcome, Record, capped, outcome
 from benchmarks.stopping.statistics import bootstrap_weights, interval
 
-#: Groups of records: a column's name and who belongs to it.
+#: Groups of records: the name of a column and the condition on the task.
 GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
     "clean": lambda t: t["noise"] == 0,
     "20 % wrong": lambda t: t["noise"] == 0.2,
@@ -32,11 +32,11 @@ GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
 
 @dataclass(frozen=True)
 class Scored:
-    """A candidate on every record of a part.
+    """A candidate and its outcomes on every record of a part.
 
     Attributes:
-        candidate: What was scored.
-        outcomes: One a record, in the records' order.
+        candidate: The candidate.
+        outcomes: One outcome per record, in the order of the records.
     """
 
     candidate: Candidate
@@ -44,24 +44,27 @@ class Scored:
 
     @property
     def regrets(self) -> list[float]:
-        """Capped."""
+        """The capped regrets."""
         return capped(self.outcomes)
 
 
 def ratio(ours: Scored, other: Scored, places: Sequence[int]) -> float:
-    """Mean regret over another rule's on some records; NaN without records, infinite where the other is perfect."""
+    """Mean regret divided by that of another rule; NaN without records, infinite where only the other is perfect."""
     if not places:
         return math.nan
-    above, below = (mean(row.regrets[i] for i in places) for row in (ours, other))
-    return above / below if below else math.inf if above else 0.0
+    regret = mean(ours.regrets[i] for i in places)
+    other_regret = mean(other.regrets[i] for i in places)
+    if other_regret:
+        return regret / other_regret
+    return math.inf if regret else 0.0
 
 
 class Scores:
-    """All candidates on all records of a part; the first candidate is the default.
+    """The outcomes of all candidates on all records of a part.
 
     Args:
-        candidates: What to score.
-        records: On what.
+        candidates: The candidates; the first is the default.
+        records: The derived records.
     """
 
     def __init__(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
@@ -74,11 +77,11 @@ class Scores:
         return next(row for row in self.rows if row.candidate.name == name)
 
     def where(self, belongs: Callable[[Mapping[str, Any]], bool]) -> list[int]:
-        """Places of the records whose task belongs to a group."""
+        """The indices of the records whose task belongs to a group."""
         return [i for i, t in enumerate(self.tasks) if belongs(t)]
 
     def main_table(self) -> str:
-        """One row a rule, the best first after the default."""
+        """One row per rule: the default first, then the others by regret."""
         healthy = self.where(lambda t: t["healthy"])
         annealed = self.where(lambda t: t["schedule"] != "constant")
         cosine = self.where(lambda t: t["schedule"] == "cosine")
@@ -105,8 +108,9 @@ class Scores:
         return markdown_table(header, rows)
 
     def paired_table(self) -> str:
-        """The default's regret less each other rule's, record by record."""
-        first, rows = self.rows[0], []
+        """The default's regret minus each other rule's, paired by record."""
+        first = self.rows[0]
+        rows = []
         for row in self.rows[1:]:
             difference = [a - b for a, b in zip(first.regrets, row.regrets)]
             points = [a.points - b.points for a, b in zip(first.outcomes, row.outcomes)]
@@ -125,7 +129,7 @@ class Scores:
         )
 
     def breakdown_table(self) -> str:
-        """Mean regret by group, and the points lost behind it."""
+        """Mean regret and mean accuracy lost by group of records."""
         groups = {name: self.where(belongs) for name, belongs in GROUPS.items()}
         groups = {name: members for name, members in groups.items() if members}
         rows = [
@@ -141,7 +145,7 @@ class Scores:
         return markdown_table(("regret / points lost", *(f"{n} ({len(g)})" for n, g in groups.items())), rows)
 
     def record_table(self, names: Sequence[str]) -> str:
-        """Epoch kept / epoch of the stop, and the regret, record by record."""
+        """The epochs kept and of the stop, the regret and the accuracy lost, record by record."""
         rows = []
         for i, record in enumerate(self.records):
             cells = []
@@ -152,12 +156,10 @@ class Scores:
         return markdown_table(("record", "epochs", *(f"{n}: kept / stop: regret, points" for n in names)), rows)
 
     def figures(self, part: str) -> list[Figure]:
-        """The issue's lines 1 to 3."""
-        ours, clean, noisy = (
-            self.rows[0],
-            self["clean validation split, patience 5"],
-            self["noisy validation split, patience 5"],
-        )
+        """The figures of the default relative to validation splits and label-free baselines."""
+        ours = self.rows[0]
+        clean = self["clean validation split, patience 5"]
+        noisy = self["noisy validation split, patience 5"]
         rivals = [r for r in self.rows[1:] if r.candidate.label_free]
         best = min(rivals, key=lambda r: mean(r.regrets))
         everywhere = range(len(self.records))
@@ -175,7 +177,7 @@ class Scores:
         ]
 
     def payload(self) -> dict[str, Any]:
-        """Everything for JSON: every outcome by rule and record."""
+        """All outcomes by rule and record, ready for JSON."""
         return {
             "records": self.records,
             "rules": {

@@ -1,11 +1,10 @@
 """Scores stopping rules on the committed records, in seconds.
 
-python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
+    python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
 
-Prints the tables, writes them into ``benchmarks/README.md`` and ``benchmarks/results/``, and ends with the figures.
-Development records are for choosing rules and their defaults and are what is scored unless told otherwise;
-confirmation records are opened only with ``--part confirm`` or ``all``, after the rule was frozen by commit
-(`PROTOCOL.md`).
+Prints the tables, writes them into the README and ``results/``, and ends with the figures. Development records serve
+for choosing rules and their defaults, and are scored by default; confirmation records are opened only with
+``--part confirm`` or ``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ SIDE_BY_SIDE = ("**default**", "clean validation split, patience 5", "last epoch
 
 
 def scores(part: str, folder: Path) -> Scores:
-    """Everything that the protocol names, on the records of a part that are there.
+    """Scores everything that the protocol names, on the available records of a part.
 
     Args:
         part: ``"dev"`` or ``"confirm"``.
-        folder: The derived records.
+        folder: Folder of the derived records.
 
     Raises:
-        SystemExit: There are none.
+        SystemExit: There is no record of the part.
     """
     records = load(folder, part)
     if not records:
@@ -63,10 +62,10 @@ def text(part: str, found: Scores) -> str:
 
 
 def report(part: str, folder: Path) -> list[Figure]:
-    """Scores a part, writes its section and its JSON.
+    """Scores a part, and writes its section and its JSON.
 
     Returns:
-        The issue's figures.
+        The figures.
     """
     found = scores(part, folder)
     name = FULL[part][0]
@@ -77,10 +76,10 @@ def report(part: str, folder: Path) -> list[Figure]:
 
 
 def main() -> None:
-    """From the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("dev", "confirm", "all"), default="dev")
-    parser.add_argument("--records", type=Path, default=RECORDS, help="the derived records")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the derived records")
     args = parser.parse_args()
     parts = ("dev", "confirm") if args.part == "all" else (args.part,)
     figures = [figure for part in parts for figure in report(part, args.records)]

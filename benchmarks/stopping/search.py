@@ -1,9 +1,10 @@
-"""The search for a rule on the development records, every idea with its figures, judged by leaving tasks out.
+"""Scores every family of rules that was tried on the development records, leaving tasks out.
 
-python -m benchmarks.stopping.search [--records DIR]
+    python -m benchmarks.stopping.search [--records DIR]
 
-For each idea (`score_ideas`): its best member on all development records, which flatters it, and the same choice made
-without a task and tried on that task, for every task in turn. Confirmation records are never opened here.
+For each family (`families`) two regrets are computed: that of its best member on all development records, which is
+optimistic, and that of the member chosen without a task and applied to that task, for every task in turn. Confirmation
+records are never opened.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from benchmarks.stopping.replay import RECORDS, Candidate, Outcome, Record, capp
 
 @dataclass(frozen=True)
 class Idea:
-    """A family of rules, scored.
+    """A family of rules and its scores.
 
     Attributes:
-        name: In words.
-        members: How many.
+        name: Name in the table.
+        members: Number of members.
         best: The member with the lowest mean regret, and its outcomes.
-        left_out: On every record the outcome of the member that is best on the other tasks.
+        left_out: For every record, the outcome of the member that is best on the other tasks.
     """
 
     name: str
@@ -38,11 +39,11 @@ class Idea:
 
 
 def leave_tasks_out(scored: Sequence[Sequence[Outcome]], tasks: Sequence[str]) -> list[Outcome]:
-    """On each record the outcome of whichever candidate has the lowest mean regret on the records of other tasks.
+    """For each record, the outcome of the candidate with the lowest mean regret on the records of other tasks.
 
     Args:
-        scored: A row of outcomes for each candidate.
-        tasks: Of each record, the name.
+        scored: The outcomes of each candidate on all records.
+        tasks: The name of each record's task.
     """
     regrets = [capped(row) for row in scored]
     found = []
@@ -54,11 +55,12 @@ def leave_tasks_out(scored: Sequence[Sequence[Outcome]], tasks: Sequence[str]) -
 
 
 def search(records: Sequence[Record]) -> list[Idea]:
-    """Every idea, scored; last the choice among all members of all label-free ideas."""
+    """Scores every family, and finally the union of all label-free families."""
     tasks = [r["task"]["name"] for r in records]
     if len(set(tasks)) < 2:
-        raise SystemExit(f"--records: leaving a task out needs two, found {sorted(set(tasks))}.")
-    ideas, everyone = [], []
+        raise SystemExit(f"--records: leaving a task out needs at least two tasks, found {sorted(set(tasks))}.")
+    ideas = []
+    everyone = []
     for name, members in {"the default": [default()], **families()}.items():
         scored = [[outcome(c, r) for r in records] for c in members]
         best = min(range(len(members)), key=lambda c: mean(capped(scored[c])))
@@ -71,7 +73,7 @@ def search(records: Sequence[Record]) -> list[Idea]:
 
 
 def table(ideas: Sequence[Idea], records: Sequence[Record]) -> str:
-    """One row an idea, the lowest regret of tasks left out first."""
+    """One row per family, sorted by the regret with tasks left out."""
     cosine = [i for i, r in enumerate(records) if r["task"]["schedule"] == "cosine"]
     healthy = [i for i, r in enumerate(records) if r["task"]["healthy"]]
     rows = []
@@ -96,9 +98,9 @@ def table(ideas: Sequence[Idea], records: Sequence[Record]) -> str:
 
 
 def main() -> None:
-    """From the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--records", type=Path, default=RECORDS, help="the derived records")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the derived records")
     args = parser.parse_args()
     records = load(args.records, "dev")
     ideas = search(records)

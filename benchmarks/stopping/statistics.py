@@ -1,4 +1,4 @@
-"""Intervals of means: tasks are drawn first and then the records within a task, as seeds of a task are alike."""
+"""Intervals of means: tasks are drawn first and then the records within a task, because seeds of a task are alike."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS, LEVEL = 10_000, 0.95
+DRAWS = 10_000
+LEVEL = 0.95
 
 
 def bootstrap_weights(tasks: Sequence[str], draws: int = DRAWS, seed: int = 0) -> np.ndarray:
-    """How often each record is drawn, shape (draws, records).
+    """The number of times that each record is drawn, shape (draws, records).
 
     Args:
-        tasks: Of each record, the name.
-        draws: How many.
-        seed: Of the draws, so that every rule sees the same ones.
+        tasks: The name of each record's task.
+        draws: Number of draws.
+        seed: Seed of the draws, so that every rule is scored on the same ones.
     """
     generator = np.random.default_rng(seed)
     names = list(dict.fromkeys(tasks))
@@ -25,15 +26,15 @@ def bootstrap_weights(tasks: Sequence[str], draws: int = DRAWS, seed: int = 0) -
     for _ in names:
         drawn = generator.integers(len(names), size=draws)
         for k, records in enumerate(members):
-            here = rows[drawn == k]
-            picks = generator.integers(len(records), size=(len(here), len(records)))
+            selected = rows[drawn == k]
+            picks = generator.integers(len(records), size=(len(selected), len(records)))
             for column in picks.T:
-                weights[here, records[column]] += 1
+                weights[selected, records[column]] += 1
     return weights
 
 
 def interval(values: Sequence[float], weights: np.ndarray) -> tuple[float, float]:
-    """Percentile interval of the mean."""
+    """The percentile interval of the mean."""
     means = weights @ np.asarray(values, dtype=float) / weights.sum(1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

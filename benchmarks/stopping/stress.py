@@ -1,10 +1,10 @@
-"""How much of a choice is luck: the default's parts on half the probe and on every second epoch.
+"""How much of a choice is luck: the parts of the default on half the probe and on every second epoch.
 
-python -m benchmarks.stopping.stress --raw RAW
+    python -m benchmarks.stopping.stress --raw RAW
 
-A few records decide little, but each holds 256 probe images: the signal is computed anew from random halves of
-them, and from runs of which only every second epoch is looked at, so that the best epoch comes after half as many
-looks. A part whose figures hold under both is kept for a reason. Development records alone, from the raw ones.
+A few records allow few conclusions, but each holds 256 probe images: the signal is computed again from random halves of
+them, and from every second epoch only, so that the best epoch comes after half as many measurements. A part of the
+default is justified if its figures hold under both. Only development records are used, from the raw records.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RULES = {
     "median of 3, weight ½": careful(Patience(10), smoothing=DEFAULT_SMOOTHING),
     "weight 0.3": careful(Patience(10), smoothing=Smoothing(weight=0.3)),
 }
-#: By name, the views of the probe whose answers are compared: for every image in turn, or for every image all.
+#: Number of shifts of every image whose outputs are compared; 0 alternates two shifts from image to image.
 VIEWS = {"a shift in turn": 0, "2 shifts": 2, "4 shifts": 4}
 SIGNALS = [(memory, views) for memory in (0.0, 0.5, 0.7, 0.8, 0.9) for views in VIEWS]
 BALANCE = {"": True, ", without the balance": False}
@@ -51,10 +51,10 @@ BALANCE = {"": True, ", without the balance": False}
 
 @dataclass(frozen=True)
 class Views:
-    """A record and what the network said of the probe and its four diagonal shifts.
+    """A record, and the network's outputs for the probe and its four diagonal shifts.
 
     Attributes:
-        record: Derived.
+        record: The derived record.
         logits: Shape (T, 5, N, 10).
     """
 
@@ -63,24 +63,33 @@ class Views:
 
     @classmethod
     def of(cls, record: Record, raw: Path) -> Views:
-        """From the raw record beside the derived one."""
+        """Reads the outputs from the raw record of a derived one."""
         meta, arrays = read_raw(raw / f"{record['record']}.npz")
         pixels = PIXELS[record["task"]["dataset"]]
-        rungs = ["identity", *(f"shift/{d.format(px=pixels)}" for d in DIAGONALS)]
-        places = [meta["ladder"].index(rung) for rung in rungs]
+        transforms = ["identity", *(f"shift/{d.format(px=pixels)}" for d in DIAGONALS)]
+        places = [meta["ladder"].index(transform) for transform in transforms]
         return cls(record, torch.from_numpy(arrays["probe_logits"][:, places].astype(np.float32)))
 
-    def signal(self, memory: float, views: int, balance: bool) -> list[float]:
-        """Steady-label consistency under the first shifts, 0 for two in turn; memory 0 is the network's own choice."""
-        labels = pseudo_labels(list(self.logits[:, 0]), memory)
+    def signal(self, momentum: float, views: int, balance: bool) -> list[float]:
+        """The consistency with pseudo-labels, with or without the balance of the predictions.
+
+        Args:
+            momentum: Momentum of the pseudo-labels; 0 uses the classes predicted at the same epoch.
+            views: Number of shifts of every image; 0 alternates two shifts from image to image.
+            balance: Whether the imbalance of the mean prediction is added.
+        """
+        labels = pseudo_labels(list(self.logits[:, 0]), momentum)
         moved = self.logits[:, 1 : 1 + views] if views else self.logits[:, 1:2].clone()
         if not views:
             moved[:, 0, 1::2] = self.logits[:, 2, 1::2]
-        uneven = [kl_to_uniform(z) if balance else 0.0 for z in self.logits[:, 0]]
-        return [pseudo_label_cross_entropy(y, list(z)) + u for y, z, u in zip(labels, moved, uneven)]
+        values = []
+        for y, shifted, plain in zip(labels, moved, self.logits[:, 0]):
+            imbalance = kl_to_uniform(plain) if balance else 0.0
+            values.append(pseudo_label_cross_entropy(y, list(shifted)) + imbalance)
+        return values
 
     def part(self, images: Tensor, first: int, every: int) -> Views:
-        """Some of the images and epochs."""
+        """The same record with some of the images and epochs only."""
         cut = {
             group: {name: values[first::every] for name, values in self.record[group].items()}
             for group in ("hidden", "training")
@@ -89,7 +98,7 @@ class Views:
 
 
 def variants(views: Sequence[Views]) -> Iterator[tuple[str, list[Views]]]:
-    """All records cut in the same way, by kind of cut."""
+    """All records reduced in the same way, with the kind of reduction."""
     everything = torch.arange(views[0].logits.shape[2])
     for first, every in ((0, 1), (0, 2), (1, 2)):
         kind = "every epoch" if every == 1 else "every second epoch"
@@ -100,13 +109,13 @@ def variants(views: Sequence[Views]) -> Iterator[tuple[str, list[Views]]]:
 
 
 def scored(views: Sequence[Views], memory: float, shifts: int, balance: bool, rule: Rule) -> list[Outcome]:
-    """A rule on all records."""
+    """Scores a rule on all records."""
     candidate = Candidate("", "probe", rule, Signal(("x",)))
     return [outcome(candidate, {**v.record, "signals": {"x": v.signal(memory, shifts, balance)}}) for v in views]
 
 
 def row(name: str, trials: Mapping[str, list[list[Outcome]]], records: Sequence[Record]) -> list[str]:
-    """Mean regret by kind of cut, then what happens to accuracy over all of them."""
+    """Mean regret by kind of reduction, then the effect on accuracy over all of them."""
     cosine = [i for i, r in enumerate(records) if r["task"]["schedule"] == "cosine"]
     healthy = [i for i, r in enumerate(records) if r["task"]["healthy"]]
     means = {kind: [mean(capped(trial)) for trial in many] for kind, many in trials.items()}
@@ -121,10 +130,10 @@ def row(name: str, trials: Mapping[str, list[list[Outcome]]], records: Sequence[
 
 
 def main() -> None:
-    """From the command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--raw", type=Path, required=True, help="what `record` wrote")
-    parser.add_argument("--records", type=Path, default=RECORDS, help="the derived records")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the raw records")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the derived records")
     args = parser.parse_args()
     torch.set_num_threads(1)
     records = [r for r in load(args.records, "dev") if (args.raw / f"{r['record']}.npz").exists()]

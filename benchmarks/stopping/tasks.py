@@ -1,8 +1,8 @@
-"""The tasks of the study, and which of them rules may be tuned on.
+"""The tasks of the study, split into those on which rules may be tuned and those that confirm them.
 
 The split was fixed before any rule was tuned (`split.json`, `PROTOCOL.md`). Confirmation tasks differ from development
-tasks in kind: ResNet-18 and the small ViT on CIFAR-10 appear there alone, so do other sizes, rates and combinations of
-noise, schedule and optimizer; and they draw their images from the other half of the files, with other seeds.
+tasks in kind: only they contain ResNet-18, the small ViT on CIFAR-10, and other sizes, rates and combinations of noise,
+schedule and optimizer. Their images come from the other half of the files, with other seeds.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ class Task:
     """One regime of training; a task and a seed make a record.
 
     Attributes:
-        name: In lower case with dashes; with the seed behind it, the record's name.
+        name: Name in lower case with dashes; with the seed appended it is the name of a record.
         part: Whether rules may be tuned on it.
         dataset: ``"mnist"`` or ``"cifar10"``.
-        images: Labeled images there are; a tenth of them is held out as the validation split.
-        net: A name of `nets.NETS`.
-        epochs: How long the run lasts without a stop.
+        images: Number of labeled images; a tenth of them is held out as the validation split.
+        net: A name of `networks.NETS`.
+        epochs: Number of epochs without a stop.
         optimizer: ``"adam"`` or ``"sgd"`` (momentum 0.9).
         rate: The first learning rate.
         schedule: ``"constant"``, ``"step"`` (a tenth at 50 % of the epochs, again at 75 %) or ``"cosine"`` (to 0).
-        noise: Share of the labels that are wrong, each changed to another class.
-        imbalance: Images of the most frequent class over those of the rarest; 1 for classes as they come.
+        noise: Fraction of the labels that are wrong, each changed to another class.
+        imbalance: Images of the most frequent class divided by those of the rarest; 1 leaves the classes as they are.
         augment: Whether training images are shifted at random (and mirrored on CIFAR-10).
-        dropout: Before the last layer (in every block of the ViT).
+        dropout: Dropout probability before the last layer (in every block of the ViT).
         weight_decay: L2 (SGD) or decoupled (Adam becomes AdamW).
-        batch: Images a step.
+        batch: Images per step.
         healthy: Whether the task was designed so that nothing should stop it.
-        seeds: One record each.
+        seeds: Seeds of the records, one record each.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Task:
 
 
 def _tasks(part: Part, first_seed: int, rows: Iterable[tuple[str, int, dict[str, Any]]]) -> Iterator[Task]:
-    """Tasks of a part from (name, records, fields); the name says dataset, net and images."""
+    """Tasks of a part from (name, number of records, fields); data set, net and images are read from the name."""
     for name, records, fields in rows:
         dataset, net, images = name.split("-")[:3]
         seeds = tuple(range(first_seed, first_seed + records))
@@ -142,12 +142,12 @@ TASKS = {task.name: task for task in (*DEVELOPMENT, *CONFIRMATION)}
 
 
 def record_name(task: Task, seed: int) -> str:
-    """Name of a record's files, without a suffix."""
+    """The name of a record's files, without a suffix."""
     return f"{task.name}-s{seed}"
 
 
 def split() -> dict[str, list[dict[str, Any]]]:
-    """The split as `split.json` holds it: every task with all its fields, by part."""
+    """The split as in `split.json`: every task with all its fields, by part."""
     return {"development": [asdict(t) for t in DEVELOPMENT], "confirmation": [asdict(t) for t in CONFIRMATION]}
 
 

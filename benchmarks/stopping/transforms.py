@@ -1,7 +1,7 @@
-"""The ladder of transforms: what the probe is asked besides itself, from weak to strong, the same at every epoch.
+"""The transforms under which outputs for the probe are recorded, from weak to strong, the same at every epoch.
 
-Rungs are the package's own transforms where it has them, so that what the study finds is found of what users get. Of
-the network's own: `BatchStatistics` and `Average`; of images: `Affine`.
+Transforms of images and general ones of the model are in `signals.transforms`; this module adds `Affine` for images,
+and `BatchStatistics` and `Average` for the model.
 """
 
 from __future__ import annotations
@@ -23,47 +23,50 @@ from benchmarks.stopping.signals.transforms import (
     WeightNoise,
 )
 
-#: Shifts (down, right) in pixels, wrapped: half a pixel, all neighbours of one, diagonals of two and three.
+#: Shifts (down, right) in pixels, wrapped: half a pixel, one pixel in all directions, two and three along diagonals.
 SHIFTS = (
     *((0.5, 0.5), (-0.5, -0.5)),
     *((1, 1), (-1, -1), (1, -1), (-1, 1), (1, 0), (-1, 0), (0, 1), (0, -1)),
     *((2, 2), (-2, -2), (2, -2), (-2, 2)),
     *((3, 3), (-3, -3)),
 )
-#: Shifts that repeat the border instead.
+#: Shifts that repeat the border instead of wrapping.
 EDGE_SHIFTS = ((2, 2), (-2, -2))
-#: Shifts that the training subset is asked, too.
+#: Shifts of the training subset.
 TRAIN_SHIFTS = ((1, 1), (-1, -1), (2, 2), (-2, -2))
-NOISE, DROPOUT, WEIGHT_NOISE = (0.1, 0.3, 0.6), (0.1, 0.3), (0.05, 0.2)
+NOISE = (0.1, 0.3, 0.6)
+DROPOUT = (0.1, 0.3)
+WEIGHT_NOISE = (0.05, 0.2)
 
 
 @dataclass(frozen=True)
 class Affine(Transform):
-    """Turns and scales images about their middle, bilinearly, borders repeated.
+    """Rotates and scales images about their center, with bilinear interpolation and repeated borders.
 
     Attributes:
-        degrees: Angle.
-        scale: Above 1 the middle grows.
+        degrees: Angle of the rotation.
+        scale: Factor of the magnification.
     """
 
     degrees: float = 0.0
     scale: float = 1.0
 
     def images(self, images: Tensor) -> Tensor:
-        """The turned probe."""
+        """The rotated and scaled images."""
         angle = math.radians(self.degrees)
-        c, s = math.cos(angle) / self.scale, math.sin(angle) / self.scale
+        c = math.cos(angle) / self.scale
+        s = math.sin(angle) / self.scale
         theta = torch.tensor([[c, -s, 0.0], [s, c, 0.0]]).expand(len(images), 2, 3)
         grid = nn.functional.affine_grid(theta, list(images.shape), align_corners=False)
         return nn.functional.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 class BatchStatistics(Transform):
-    """Batch norms take mean and variance from the batch; whoever calls puts the running ones back (`undisturbed`)."""
+    """Batch norms use the batch's statistics; the caller must restore the running ones, as `isolate_model` does."""
 
     @contextmanager
     def model(self, model: nn.Module) -> Iterator[None]:
-        """Inside, the batch norms are in training mode."""
+        """A context in which the batch norms are in training mode."""
         norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
         for norm in norms:
             norm.training = True
@@ -72,17 +75,17 @@ class BatchStatistics(Transform):
 
 @dataclass(frozen=True)
 class Average(Transform):
-    """The network with other weights: a moving average of its own.
+    """Replaces the weights by a moving average of them.
 
     Attributes:
-        state: As `nn.Module.state_dict` gives it.
+        state: The averaged weights, as `nn.Module.state_dict` returns them.
     """
 
     state: dict[str, Tensor]
 
     @contextmanager
     def model(self, model: nn.Module) -> Iterator[None]:
-        """Inside, the model has the averaged weights."""
+        """A context in which the model has the averaged weights."""
         own = {name: value.detach().clone() for name, value in model.state_dict().items()}
         try:
             model.load_state_dict(self.state)
@@ -92,18 +95,18 @@ class Average(Transform):
 
 
 def shift_name(down: float, right: float) -> str:
-    """E.g. ``+1-1``."""
+    """The name of a shift, e.g. ``+1-1``."""
     return f"{down:+g}{right:+g}"
 
 
-def ladder(model: nn.Module, average: dict[str, Tensor]) -> dict[str, Transform]:
-    """Every rung by its name in the record; the first is the plain probe.
+def probe_transforms(model: nn.Module, average: dict[str, Tensor]) -> dict[str, Transform]:
+    """The transforms of the probe by their name in the record; the first is the identity.
 
     Args:
-        model: Batch statistics are a rung only where it has batch norms.
+        model: The network; `BatchStatistics` is included only if it has batch norms.
         average: State of the moving average of its weights.
     """
-    normed = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
+    has_batch_norm = any(isinstance(m, nn.BatchNorm2d) for m in model.modules())
     return {
         "identity": Transform(),
         **{f"shift/{shift_name(*s)}": Translate(*s) for s in SHIFTS},
@@ -114,11 +117,11 @@ def ladder(model: nn.Module, average: dict[str, Tensor]) -> dict[str, Transform]
         **{f"noise/{s:g}": GaussianNoise(s) for s in NOISE},
         **{f"dropout/{p:g}": InputDropout(p) for p in DROPOUT},
         **{f"weight_noise/{s:g}": WeightNoise(s) for s in WEIGHT_NOISE},
-        **({"batch_statistics": BatchStatistics()} if normed else {}),
+        **({"batch_statistics": BatchStatistics()} if has_batch_norm else {}),
         "average": Average(average),
     }
 
 
-def train_ladder() -> dict[str, Transform]:
-    """The rungs of the training subset."""
+def training_transforms() -> dict[str, Transform]:
+    """The transforms of the training subset by name; the first is the identity."""
     return {"identity": Transform(), **{f"shift/{shift_name(*s)}": Translate(*s) for s in TRAIN_SHIFTS}}

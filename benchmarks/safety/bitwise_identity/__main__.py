@@ -61,7 +61,7 @@ def section(rows: Sequence[Row], quick: bool) -> str:
     kinds = "; ".join(f"{kind} ({', '.join(map(str, values))})" for kind, values in KINDS.items())
     coverage = "A third of the set-ups" if quick else "Any two settings that can be combined are combined at least once"
     exception_table = markdown_table(("#", "set-up", "result", "what differs"), exceptions)
-    return f"""## Do no harm{" (quick run)" if quick else ""}
+    return f"""## Bitwise identity{" (quick run)" if quick else ""}
 
 `python -m benchmarks.safety.bitwise_identity`: {count(rows, IDENTICAL)} set-ups end bit for bit the same with and
 without the lens, {count(rows, DIFFERENT)} do not; {measurements} measurements. {count(rows, IMPOSSIBLE)} cannot be

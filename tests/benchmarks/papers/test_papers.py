@@ -1,4 +1,4 @@
-"""The papers' observations, measured again: statistics against scipy, verdicts on known answers, a tiny run of all."""
+"""The papers' observations, measured again: statistics against scipy, conclusions on known answers, a tiny run of all."""
 
 import copy
 import math
@@ -11,7 +11,7 @@ from scipy import stats
 from benchmarks import reporting
 from benchmarks.papers import __main__ as command
 from benchmarks.papers import conclusions, epochs, epochs_controls, groups, networks, sorted_loader, statistics, train
-from benchmarks.papers.measurement import DEFINITIONS, area
+from benchmarks.papers.curves import DEFINITIONS, area
 from benchmarks.papers.settings import BATCH, Settings
 from benchmarks.stopping.networks import build
 from tests.benchmarks.stopping.test_stopping_records import digits
@@ -188,10 +188,10 @@ def test_batches():
         assert [len(b) for b in order] == [BATCH, BATCH, 150 - 2 * BATCH]
         assert sorted(torch.cat(order).tolist()) == list(range(150))
         assert bool((labels[torch.cat(order)].diff() >= 0).all()) == (loader == "sorted")
-    few = list(train.passes(60, 7, generator))
+    few = list(train.random_batches(60, 7, generator))
     assert len(few) == 7 and all(sorted(b.tolist()) == list(range(60)) for b in few)
     assert not torch.equal(few[0], few[1])
-    assert len(list(train.passes(1000, 3, generator))) == 3
+    assert len(list(train.random_batches(1000, 3, generator))) == 3
 
 
 @pytest.mark.parametrize(("lift", "said"), [(-0.1, "**held**"), (0.1, "**did not hold**"), (0.0, "**did not hold**")])
@@ -226,7 +226,7 @@ def test_training_sets_are_what_they_say(digits):
 
 def test_the_command_keeps_what_it_does_not_run(digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "FULL", TINY)
-    monkeypatch.setattr(command, "PICTURES", tmp_path / "pictures")
+    monkeypatch.setattr(command, "FIGURES", tmp_path / "figures")
     monkeypatch.setattr(reporting, "BENCHMARKS", tmp_path)
     readme = tmp_path / "papers" / "README.md"
     here = ["--data-dir", str(digits), "--only"]
@@ -239,7 +239,7 @@ def test_the_command_keeps_what_it_does_not_run(digits, tmp_path, monkeypatch, c
     assert first[first.index("### Batches sorted") :] == both[both.index("### Batches sorted") :]
     command.main(here)
     assert readme.read_text() == both
-    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {
+    assert {p.name for p in (tmp_path / "figures").iterdir()} == {
         "images.png",
         "epochs.png",
         "sorted.png",

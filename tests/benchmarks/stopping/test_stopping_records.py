@@ -23,7 +23,7 @@ from benchmarks.stopping.signals.supervised.gradient_alignment import (
 )
 from benchmarks.stopping.signals.training_series import alignment_score
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT, SPLIT, TASKS, record_name, split
-from benchmarks.stopping.training_run import Run, factor
+from benchmarks.stopping.training_run import Run, rate_factor
 
 TINY = replace(TASKS["mnist-cnn8-500"], images=300, epochs=2, noise=0.4, dropout=0.3, augment=True)
 
@@ -130,9 +130,9 @@ def test_nets_answer_and_their_body_is_the_penultimate_layer(name):
 
 def test_rates():
     step, cosine = replace(TINY, schedule="step"), replace(TINY, schedule="cosine")
-    assert [factor(step, k, 100) for k in (0, 49, 50, 74, 75, 99)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
-    assert [factor(cosine, k, 100) for k in (0, 50, 100)] == pytest.approx([1, 0.5, 0])
-    assert factor(TINY, 70, 100) == 1
+    assert [rate_factor(step, k, 100) for k in (0, 49, 50, 74, 75, 99)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
+    assert [rate_factor(cosine, k, 100) for k in (0, 50, 100)] == pytest.approx([1, 0.5, 0])
+    assert rate_factor(TINY, 70, 100) == 1
 
 
 def test_augmentation_moves_images_by_whole_pixels():
@@ -152,7 +152,7 @@ def test_a_look_changes_nothing_of_the_training(digits):
         run = Run(replace(TINY, net="resnet8"), 0, digits)
         run.train_epoch()
         if look:
-            run.look()
+            run.measure()
         run.train_epoch()
         runs.append(run.model.state_dict())
     assert all(torch.equal(a, b) for a, b in zip(runs[0].values(), runs[1].values()))

@@ -1,7 +1,8 @@
-"""What is measured of a network: error against rank under four definitions of the error, and ranks made of them.
+"""The measurements of a network: error against rank under four definitions of the error, and ranks derived from them.
 
 The papers plot an "RMSE" of their objective, Σ_b ‖X_b − W_b F‖² over input channels and layers, without a definition;
-their published code computes a relative error. Both are here, and two that do not hang on the scale of a layer.
+their published code computes a relative error. Both are measured, and two errors that do not depend on the scale of a
+layer.
 """
 
 from __future__ import annotations
@@ -31,12 +32,12 @@ DEFINITIONS: dict[str, tuple[Weighting, str, str]] = {
 MEASUREMENTS = (ReconstructionError(), RankAtError(), EffectiveRank(), RootMeanSquare())
 
 
-class Look:
-    """Two lenses on one network: the papers' objective, and every block scaled to unit norm.
+class CurveMeasurement:
+    """Two lenses on one network: one for the papers' objective, one with every block scaled to unit norm.
 
     Args:
         model: The network.
-        settings: Ranks and neurons.
+        settings: Ranks and number of neurons.
     """
 
     def __init__(self, model: nn.Module, settings: Settings) -> None:
@@ -55,34 +56,34 @@ class Look:
         self.lenses = {weighting: lens(weighting) for weighting in weightings}
 
     def __call__(self, probe: Tensor) -> dict[str, Any]:
-        """Curves and their areas by definition, rank@τ by τ, RankMe: ready for JSON."""
-        seen = {weighting: lens.observe(probe) for weighting, lens in self.lenses.items()}
-        curves = {name: curve(seen[w], scope, kind) for name, (w, scope, kind) in DEFINITIONS.items()}
-        ranks = seen["unit"]["reconstruction_error"]["total"].ranks
+        """Curves and their areas by definition, rank@τ by τ, and RankMe, ready for JSON."""
+        observations = {weighting: lens.observe(probe) for weighting, lens in self.lenses.items()}
+        curves = {name: curve(observations[w], scope, kind) for name, (w, scope, kind) in DEFINITIONS.items()}
+        ranks = observations["unit"]["reconstruction_error"]["total"].ranks
         return {
             "ranks": list(ranks),
             "curves": {name: list(errors) for name, errors in curves.items()},
             "area": {name: area(ranks, errors) for name, errors in curves.items()},
-            "rank_at": {f"{r.tau:g}": [r.rank, r.is_lower_bound] for r in seen["unit"]["required_rank"].ranks},
-            "effective_rank": seen["unit"]["effective_rank"]["total"],
-            "rms": seen["raw"]["rms"]["total"],
+            "rank_at": {f"{r.tau:g}": [r.rank, r.is_lower_bound] for r in observations["unit"]["required_rank"].ranks},
+            "effective_rank": observations["unit"]["effective_rank"]["total"],
+            "rms": observations["raw"]["rms"]["total"],
         }
 
 
 def curve(observation: Observation, scope: str, kind: str) -> Sequence[float]:
-    """One definition's error at every rank."""
+    """The error of one definition at every rank."""
     errors: Sequence[float] = getattr(observation["reconstruction_error"][scope], kind)
     return errors
 
 
 def area(ranks: Sequence[int], errors: Sequence[float]) -> float:
-    """Area under a curve over log rank, divided by the width: the mean error. The higher, the higher the rank."""
+    """The mean error over log rank: the area under a curve divided by its width. A higher one means a higher rank."""
     at = [math.log2(rank) for rank in ranks]
     return float(trapezoid(errors, at)) / (at[-1] - at[0])
 
 
 def quantities(nets: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    """One number a network: its areas, and what else is called a rank; the scale of its activations beside them."""
+    """One number per network: areas under curves, other notions of rank, and the scale of the activations."""
     found = {name: [n["area"][name] for n in nets] for name in DEFINITIONS}
     for tau in nets[0]["rank_at"]:
         found[f"rank@{float(tau):.0%}"] = [n["rank_at"][tau][0] for n in nets]
