@@ -112,7 +112,7 @@ def test_the_table_of_tags_is_the_generated_one():
 
 def test_the_screenshots_name_the_figures_of_the_default_measurements():
     pytest.importorskip("playwright")
-    assert load_script("screenshots").FIGURES == tuple(numbered_figures(default_measurements()))
+    assert tuple(numbered_figures(default_measurements())) == load_script("screenshots").FIGURES
 
 
 TOPICS = ("overhead", "papers", "safety", "solver", "spectra", "stopping")
