@@ -2,12 +2,12 @@
 
 import pytest
 from lightning.pytorch.callbacks import Callback
-from tests.test_callback import Net, train
+from scheduled_training import MONITOR, Recorder, Scheduled, lens
 from torch.optim import lr_scheduler as schedules
+from training import Net, train
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import Decision, Patience, Rule
-from tests.callbacks.test_label_free_stopping import MONITOR, Recorder, Scheduled, lens
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from sign_policies import apply_sign_policies
 from torch import nn
 from worker_processes import run_in_processes
 

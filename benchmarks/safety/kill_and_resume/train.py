@@ -191,7 +191,9 @@ def train(run: Run, folder: Path, kill: tuple[int, str] | None) -> None:
     data = Order()
     validation = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data.x, data.y), 16)
     last = folder / "last.ckpt"
-    safely: dict[str, Any] = {"weights_only": True} if "weights_only" in inspect.signature(trainer.fit).parameters else {}
+    safely: dict[str, Any] = (
+        {"weights_only": True} if "weights_only" in inspect.signature(trainer.fit).parameters else {}
+    )
     model = Net()
     trainer.fit(model, data, validation, ckpt_path=last if last.exists() else None, **safely)
     weights = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
