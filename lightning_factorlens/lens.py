@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from lightning_factorlens.capture.batch import ForwardFn
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
@@ -42,7 +43,8 @@ class FactorLens:
         model: The model; it is left exactly as found.
         options: What to capture and how to factorise it.
         measurements: What to measure; `default_measurements` unless given.
-        forward_fn: Calls the model on a batch; the model itself unless given. Where it has a method
+        forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor, e.g.
+            ``ForwardArgs(["image", "mask"])``; the model itself unless given. Where it has a method
             ``inputs(batch)``, that picks the tensor that counts as the input; else `find_inputs` does.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes that share the work; each must call `measure` inside
@@ -57,7 +59,7 @@ class FactorLens:
     model: nn.Module
     options: LensOptions = field(default_factory=LensOptions)
     measurements: Sequence[Measurement] = field(default_factory=default_measurements)
-    forward_fn: Callable[[Any], Any] | None = None
+    forward_fn: ForwardFn | None = None
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     process_group: SingleProcess = field(default_factory=SingleProcess)
     state: RunState = field(default_factory=RunState)

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.batch import Batch, ForwardFn
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.isolation import isolate_model
@@ -27,7 +27,7 @@ class ModelRunner:
     Attributes:
         model: The model.
         options: Which neurons are kept.
-        forward_fn: Calls the model on a batch; the model itself where it is None. Where it has a method
+        forward_fn: ``(model, batch) → output``; None calls the model on the batch. Where it has a method
             ``inputs(batch)``, that picks the tensor that counts as the input.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes that share the samples.
@@ -35,7 +35,7 @@ class ModelRunner:
 
     model: nn.Module
     options: LensOptions
-    forward_fn: Callable[[Any], Any] | None
+    forward_fn: ForwardFn | None
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
 
@@ -89,7 +89,7 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
-        return (self.forward_fn or self.model)(batch)
+        return self.model(batch) if self.forward_fn is None else self.forward_fn(self.model, batch)
 
     def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options

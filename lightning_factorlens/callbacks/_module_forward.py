@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_factorlens.capture.batch import ForwardFn, find_inputs
 
@@ -20,7 +20,7 @@ class ModuleForward:
 
     Args:
         trainer: Its precision plugin converts the inputs.
-        pl_module: The module to call.
+        pl_module: The module whose logging is suppressed.
         forward_fn: Function of the module and a batch that returns the output; None to call the module on the batch.
     """
 
@@ -29,13 +29,13 @@ class ModuleForward:
         self.pl_module = pl_module
         self.forward_fn = forward_fn
 
-    def __call__(self, batch: Any) -> Any:
+    def __call__(self, model: nn.Module, batch: Any) -> Any:
         """Returns the module's output on a batch, which without a ``forward_fn`` is a tensor of inputs."""
         batch = self.trainer.precision_plugin.convert_input(batch)
         with suppress_logging(self.pl_module):
             if self.forward_fn is None:
-                return self.pl_module(batch)
-            return self.forward_fn(self.pl_module, batch)
+                return model(batch)
+            return self.forward_fn(model, batch)
 
     def inputs(self, batch: Any) -> Tensor:
         """Returns the tensor of a batch that counts as the input."""

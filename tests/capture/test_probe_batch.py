@@ -8,7 +8,13 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from lightning_factorlens.capture.batch import find_inputs
-from lightning_factorlens.capture.probe_batch import probe_batch, probe_images
+from lightning_factorlens.capture.batch import find_inputs
+from lightning_factorlens.capture.probe_batch import probe_batch
+
+
+def probe_images(*arguments, **options):
+    """The inputs of a probe without its labels."""
+    return find_inputs(probe_batch(*arguments, **options))
 
 
 def states():

@@ -144,7 +144,9 @@ class WithoutStep(Solver):
         return State(F, problem.project(F), F.new_zeros(len(groups)))
 
 
-@pytest.mark.parametrize("wrong", [StepAlone(), "hals", HALS, StepAlone], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [StepAlone(), "hals", HALS, StepAlone], ids=["step alone", "name", "class", "class of one"]
+)
 def test_an_object_that_is_no_solver_is_refused_wherever_it_is_given(planted, wrong):
     blocks = planted()
     message = (
