@@ -8,7 +8,6 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from lightning_factorlens.capture.batch import find_inputs
-from lightning_factorlens.capture.batch import find_inputs
 from lightning_factorlens.capture.probe_batch import probe_batch
 
 
