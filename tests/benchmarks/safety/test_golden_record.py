@@ -21,7 +21,7 @@ AFTER = {
     "factorlens/consistency": [[0, 1.5], [9, math.nan]],
     "factorlens/rank_at_50pct_is_lower_bound": [[0, 0.0]],
     "factorlens/overhead": [[0, 0.75]],
-    "factorlens_similarity/net.1/mean_top_4_eigenvalues": [[0, 2.0]],
+    "factorlens_similarity/net.1/mean_top_k": [[0, 2.0]],
     "factorlens_cost/probe": [[0, 0.5]],
 }
 
@@ -36,7 +36,7 @@ AFTER = {
         ("factorlens_similarity/net.8/off_diagonal", "factorlens_similarity/net.8/mean_cosine"),
         (
             "factorlens_similarity/features/0/first_12_eigenvalues",
-            "factorlens_similarity/features/0/mean_top_12_eigenvalues",
+            "factorlens_similarity/features/0/mean_top_k",
         ),
         ("factorlens/shared", "factorlens/shared"),
         ("train_loss", "train_loss"),
