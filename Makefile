@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench screenshots lint clean
+.PHONY: demo test test-slow bench screenshots tags lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -22,6 +22,9 @@ bench: $(VENV)/.bench
 screenshots: $(VENV)/.test
 	$(BIN)/python examples/digits.py --compare --log-dir runs/compare
 	$(BIN)/python docs/screenshots.py runs/compare/digits docs/screenshots
+
+tags: $(VENV)/.test
+	$(BIN)/python docs/make_tags.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""Takes the README's screenshots of TensorBoard, in the distribution's own Chromium, of a finished run.
+"""Takes the documentation's screenshots of TensorBoard showing a finished run, in the distribution's own Chromium.
 
 python examples/digits.py --compare --log-dir runs
 python docs/screenshots.py runs/digits docs/screenshots
@@ -24,38 +24,52 @@ from urllib.parse import urlencode
 from PIL import Image
 from playwright.sync_api import Frame, Page, sync_playwright
 
-#: Commands under which distributions install it.
+#: Commands under which distributions install Chromium.
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-#: Milliseconds anything on a page may take, on a machine with much else to do.
-PATIENCE = 60_000
+#: Longest time in milliseconds that anything on a page may take, on a busy machine.
+TIMEOUT = 60_000
 CHARTS = "tf-custom-scalar-multi-line-chart-card, tf-custom-scalar-margin-chart-card"
-PICTURES = "tf-image-loader img"
-#: Characters of the path of a line that has been drawn; an empty one is ``M0,0``.
+IMAGES = "tf-image-loader img"
+#: Characters in the path of a line that has been drawn; an empty one is ``M0,0``.
 DRAWN = 20
+#: The figures of the default measurements, as TensorBoard's page "Images" names them.
+FIGURES = (
+    "1_history",
+    "2_rank_curve",
+    "3_latent_images",
+    "4_layer_factors",
+    "5_similarity",
+    "6_alpha",
+    "7_spectra",
+)
 
 T = TypeVar("T")
 
 
 def chromium() -> str | None:
     """Path of the distribution's Chromium; None where there is none."""
-    return next((path for path in map(shutil.which, CHROMIUM) if path), None)
+    for command in CHROMIUM:
+        path = shutil.which(command)
+        if path:
+            return path
+    return None
 
 
 @contextmanager
 def tensorboard(logdir: Path) -> Iterator[str]:
-    """TensorBoard on a folder, at a port of its own choice; yields its address."""
+    """Runs TensorBoard on a folder, at a port that it chooses, and yields its address."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", "0"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         assert server.stdout is not None
-        said = []
+        lines = []
         for line in server.stdout:
-            said.append(line)
+            lines.append(line)
             found = re.search(r"TensorBoard \S+ at (http://\S+)", line)
             if found:
                 yield found.group(1).rstrip("/")
                 return
-        raise RuntimeError("TensorBoard did not start:\n" + "".join(said))
+        raise RuntimeError("TensorBoard did not start:\n" + "".join(lines))
     finally:
         server.terminate()
         server.wait()
@@ -63,38 +77,38 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 
 @contextmanager
 def browser(width: int = 1280, height: int = 800) -> Iterator[Page]:
-    """A page of a headless Chromium."""
+    """Yields a page of a headless Chromium."""
     with sync_playwright() as play:
-        # Root, as in many a container, may not use the sandbox; the pages are our own.
+        # Chromium refuses its sandbox to root, which is the user in many containers. Only local pages are opened.
         chrome = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         page = chrome.new_page(viewport={"width": width, "height": height})
-        page.set_default_timeout(PATIENCE)
+        page.set_default_timeout(TIMEOUT)
         yield page
         chrome.close()
 
 
 def show(page: Page, url: str, plugin: str, dark: bool = False, tags: str = "") -> None:
-    """Opens one of TensorBoard's pages, on its time series with a regular expression of tags."""
-    page.goto("about:blank")  # a change of the address behind # alone would not load anew
+    """Opens one of TensorBoard's pages; ``tags`` is a regular expression that filters its time series."""
+    page.goto("about:blank")  # a change of the address after # alone would not reload the page
     page.goto(f"{url}/?{urlencode({'darkMode': str(dark).lower(), 'tagFilter': tags})}#{plugin}")
 
 
 def until(page: Page, ready: Callable[[], T]) -> T:
-    """What ``ready`` returns, as soon as that is something.
+    """Calls ``ready`` until it returns something, and returns that.
 
     Raises:
-        TimeoutError: When it never is.
+        TimeoutError: It has returned nothing for a minute.
     """
-    end = time.monotonic() + PATIENCE / 1000
+    end = time.monotonic() + TIMEOUT / 1000
     while not (found := ready()):
         if time.monotonic() > end:
-            raise TimeoutError(f"{page.url} shows nothing after {PATIENCE / 1000:.0f} s")
+            raise TimeoutError(f"{page.url} shows nothing after {TIMEOUT / 1000:.0f} s")
         page.wait_for_timeout(100)
     return found
 
 
 def charts(page: Page) -> list[list[int]]:
-    """Of every chart of the custom scalars, once all are drawn: the length of each line's path."""
+    """Waits until all charts of the custom scalars are drawn, and returns the length of each line's path by chart."""
 
     def drawn() -> list[list[int]]:
         measure = "lines => lines.map(line => (line.getAttribute('d') || '').length)"
@@ -105,18 +119,33 @@ def charts(page: Page) -> list[list[int]]:
 
 
 def images(page: Page) -> list[tuple[int, int]]:
-    """Width and height of every picture of the page, once all are loaded."""
+    """Waits until all images of the page are loaded, and returns their widths and heights."""
 
     def loaded() -> list[tuple[int, int]]:
-        found = page.locator(PICTURES).evaluate_all("all => all.map(e => [e.naturalWidth, e.naturalHeight])")
+        found = page.locator(IMAGES).evaluate_all("all => all.map(e => [e.naturalWidth, e.naturalHeight])")
         whole = len(found) == page.locator("tf-image-loader").count() and all(w > 0 for w, _ in found)
         return [(w, h) for w, h in found] if whole else []
 
     return until(page, loaded)
 
 
+def figures(page: Page) -> list[tuple[int, int]]:
+    """Waits as `images` does, and checks that every one of `FIGURES` is on the page.
+
+    Raises:
+        RuntimeError: A figure is missing.
+    """
+    sizes = images(page)
+    missing = [name for name in FIGURES if page.get_by_text(f"factorlens_figures/{name}").count() == 0]
+    if missing:
+        raise RuntimeError(
+            f"the page shows no image called {', '.join(missing)}; does the run have other measurements?"
+        )
+    return sizes
+
+
 def projector(page: Page) -> Frame:
-    """The projector's own frame, once it shows points."""
+    """Waits until the projector shows points, and returns its frame."""
 
     def shown() -> list[Frame]:
         found = [frame for frame in page.frames if "projector_binary" in frame.url]
@@ -126,17 +155,17 @@ def projector(page: Page) -> Frame:
 
 
 def points(frame: Frame) -> int:
-    """How many points the projector shows; 0 while it says that it is loading."""
+    """Number of points that the projector shows; 0 while it is loading."""
     words = frame.locator(".numDataPoints").first.inner_text()
     return int(words) if words.isdigit() else 0
 
 
-#: Shown among the scalars.
+#: The tags that the screenshot of the scalars shows.
 SUMMARIES = "^factorlens/(consistency|rank_at_30pct|effective_rank|mean_alpha|rel_error/rank_8|rel_error/rank_32)$"
-#: File, page, what to wait for, height in pixels.
+#: File, page, function that waits until the page is ready, height in pixels.
 SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
     ("custom_scalars", "custom_scalars", charts, 1180),
-    ("images", "images", images, 2130),
+    ("images", "images", figures, 2130),
     ("projector", "projector", projector, 800),
     ("scalars", "timeseries", lambda page: page.wait_for_selector("scalar-card"), 1000),
     ("hparams", "hparams", lambda page: page.wait_for_selector("vaadin-grid"), 420),
@@ -145,14 +174,14 @@ SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
 
 
 def save(page: Page, path: Path) -> None:
-    """The page as a PNG of 256 colours: an eighth of the size, and no difference to be seen."""
+    """Saves the page as a PNG of 256 colours, which is an eighth of the size without a visible difference."""
     pixels = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     pixels.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path} {path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
-    """Every page in the light theme and in the dark."""
+    """Takes every page in the light theme and in the dark one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logdir", type=Path)
     parser.add_argument("folder", type=Path)

@@ -1,9 +1,9 @@
-"""torchvision's ResNet-18 with the CIFAR stem on CIFAR-10, watched without labels.
+"""torchvision's ResNet-18 on CIFAR-10, with a stem for small images, measured without labels.
 
-python examples/cifar10_resnet.py --data DIR            # torchvision's CIFAR-10, downloaded where it is missing
+python examples/cifar10_resnet.py --data DIR            # torchvision's CIFAR-10, downloaded if it is missing
 python examples/cifar10_resnet.py --data cifar10.npz    # or arrays train_x, train_y, test_x, test_y in one file
 
-Without a GPU an epoch takes a quarter of an hour: `--images 2000` is a first look.
+Without a GPU an epoch takes a quarter of an hour; `--images 2000` trains on fewer images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from shared import Classifier, Report, say_why_it_stopped
+from shared import Classifier, Report, report_stop
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import CIFAR10
@@ -26,26 +26,32 @@ from torchvision.models import resnet18
 from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.capture.signs import Denormalize
 
-MEAN, STD = (0.491, 0.482, 0.447), (0.247, 0.243, 0.262)
+MEAN = (0.491, 0.482, 0.447)
+STD = (0.247, 0.243, 0.262)
 
 
 def load(path: Path) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Normalised training images and labels, then the same for the test: shape (n, 3, 32, 32) each."""
+    """Training images and labels, then test images and labels; images are normalised, shape (n, 3, 32, 32)."""
     if path.suffix == ".npz":
         file = np.load(path)
-        arrays = [file[name] for name in ("train_x", "train_y", "test_x", "test_y")]
+        x, y, x_test, y_test = (file[name] for name in ("train_x", "train_y", "test_x", "test_y"))
     else:
-        sets = [CIFAR10(path, train=train, download=True) for train in (True, False)]
-        arrays = [array for s in sets for array in (s.data, np.array(s.targets))]
-    images = [torch.from_numpy(a).permute(0, 3, 1, 2).float() / 255 for a in arrays[::2]]
-    mean, std = torch.tensor(MEAN)[:, None, None], torch.tensor(STD)[:, None, None]
-    x, x_test = ((i - mean) / std for i in images)
-    y, y_test = (torch.from_numpy(a).long() for a in arrays[1::2])
-    return x, y, x_test, y_test
+        train = CIFAR10(path, train=True, download=True)
+        test = CIFAR10(path, train=False, download=True)
+        x, y, x_test, y_test = train.data, np.array(train.targets), test.data, np.array(test.targets)
+    return normalize(x), torch.from_numpy(y).long(), normalize(x_test), torch.from_numpy(y_test).long()
+
+
+def normalize(images: np.ndarray) -> Tensor:
+    """From bytes, shape (n, 32, 32, 3), to normalised pixels, shape (n, 3, 32, 32)."""
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
+    mean = torch.tensor(MEAN)[:, None, None]
+    std = torch.tensor(STD)[:, None, None]
+    return (pixels - mean) / std
 
 
 def cifar_resnet18() -> nn.Module:
-    """A 3 × 3 stem without pooling: 32 × 32 pixels are few."""
+    """ResNet-18 whose first convolution is 3 × 3 and not followed by pooling, for images of 32 × 32 pixels."""
     net = resnet18(num_classes=10)
     net.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
     net.maxpool = nn.Identity()
@@ -53,18 +59,19 @@ def cifar_resnet18() -> nn.Module:
 
 
 def main() -> None:
-    """Trains, reports, says why it stopped or not."""
+    """Trains, and prints a line per epoch and why training ended."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, help="training images; all but the last 1,000 unless given")
-    parser.add_argument("--max-overhead", type=float, help="share of the time that the lens may take, e.g. 0.02")
+    parser.add_argument("--max-overhead", type=float, help="fraction of the time that observations may take, e.g. 0.02")
     parser.add_argument("--log-dir", default="runs")
     args = parser.parse_args()
     seed_everything(1, verbose=False)
 
     x, y, x_test, y_test = load(args.data)
-    train, unlabeled = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images]), TensorDataset(x[-1000:])
+    train = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images])
+    unlabeled = TensorDataset(x[-1000:])
     lens = FactorLensCallback(input_sign_policy=Denormalize(MEAN, STD), max_overhead=args.max_overhead)
     stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
     trainer = Trainer(
@@ -76,7 +83,7 @@ def main() -> None:
     )
     model = Classifier(cifar_resnet18(), partial(torch.optim.Adam, lr=1e-3))
     trainer.fit(model, DataLoader(train, batch_size=64, shuffle=True), DataLoader(unlabeled, batch_size=250))
-    say_why_it_stopped(trainer, stop)
+    report_stop(trainer, stop)
 
 
 if __name__ == "__main__":

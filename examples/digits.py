@@ -1,4 +1,4 @@
-"""The demo: a small CNN on scikit-learn's handwritten digits, some labels wrong, watched and stopped without labels.
+"""The demo: a small CNN on scikit-learn's handwritten digits, 40 % of the labels wrong, stopped without labels.
 
 python examples/digits.py
 python examples/digits.py --compare  # without a stop, and the same network on right labels beside it in TensorBoard
@@ -14,19 +14,19 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from shared import Classifier, Report, say_why_it_stopped
+from shared import Classifier, Report, report_stop
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 
-#: Epochs of two runs to compare.
-COMPARED = 30
+#: Epochs of each run with --compare.
+COMPARED_EPOCHS = 30
 
 
 def network() -> nn.Module:
-    """Two convolutions and a hidden layer for 16 × 16 pixels."""
+    """Two convolutions and a hidden layer, for images of 16 × 16 pixels."""
     return nn.Sequential(
         nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -35,25 +35,37 @@ def network() -> nn.Module:
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """Images (1797, 1, 16, 16) in [0, 1] and their labels."""
+    """Images, shape (1797, 1, 16, 16), in [0, 1], and their labels."""
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    # A shift by one pixel of eight is too much.
+    # Enlarged, because a shift by one pixel would change an image of 8 × 8 pixels too much.
     return nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), torch.tensor(labels)
 
 
 def run(epochs: int, wrong_labels: float, logger: TensorBoardLogger, stop: EarlyStopping | None) -> Trainer:
-    """Trains one network and reports."""
+    """Trains one network, with a report after every epoch.
+
+    Args:
+        epochs: Largest number of epochs.
+        wrong_labels: Fraction of the training labels that are replaced by random ones.
+        logger: Where the curves are written.
+        stop: The callback that stops the run; None to train for all epochs.
+
+    Returns:
+        The trainer, after training.
+    """
     seed_everything(1, verbose=False)
     x, y = digits()
     order = torch.randperm(len(x))
-    train, unlabeled, secret = order[:600], order[600:1000], order[1000:]
+    train = order[:600]
+    unlabeled = order[600:1000]
+    test = order[1000:]
     y_train = y[train].clone()
     wrong = torch.rand(len(train)) < wrong_labels
     y_train[wrong] = torch.randint(0, 10, (int(wrong.sum()),))
 
-    report = Report(x[secret], y[secret], tau=30)
-    advice = LabelFreeStopping(verbose=False)  # logs what a rule would do, and does nothing
+    report = Report(x[test], y[test], tau=30)
+    advice = LabelFreeStopping(verbose=False)  # logs what the default rule would do, and changes nothing
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
@@ -71,26 +83,29 @@ def run(epochs: int, wrong_labels: float, logger: TensorBoardLogger, stop: Early
 
 
 def main() -> None:
-    """One run, or two to compare."""
+    """Makes one run, or two to compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=60)
-    parser.add_argument("--wrong-labels", type=float, default=0.4, help="share of training labels that are wrong")
+    parser.add_argument(
+        "--wrong-labels", type=float, default=0.4, help="fraction of the training labels that are random"
+    )
     parser.add_argument("--log-dir", default="runs")
     parser.add_argument(
-        "--compare", action="store_true", help=f"two runs of {COMPARED} epochs, the second with right labels"
+        "--compare", action="store_true", help=f"two runs of {COMPARED_EPOCHS} epochs, the second with right labels"
     )
     args = parser.parse_args()
     logger = TensorBoardLogger(args.log_dir, name="digits")
     if not args.compare:
         stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
-        say_why_it_stopped(run(args.epochs, args.wrong_labels, logger, stop), stop)
+        trainer = run(args.epochs, args.wrong_labels, logger, stop)
+        report_stop(trainer, stop)
         return
     number = logger.version
-    for name, share in (("wrong_labels", args.wrong_labels), ("right_labels", 0.0)):
+    for name, wrong_labels in (("wrong_labels", args.wrong_labels), ("right_labels", 0.0)):
         logger = TensorBoardLogger(args.log_dir, name="digits", version=f"version_{number}_{name}")
         print(f"\n{name.replace('_', ' ').capitalize()}:")
-        run(min(args.epochs, COMPARED), share, logger, None)
-    print(f"Look at both: tensorboard --logdir {Path(logger.log_dir).parent}")
+        run(min(args.epochs, COMPARED_EPOCHS), wrong_labels, logger, None)
+    print(f"To see both: tensorboard --logdir {Path(logger.log_dir).parent}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A small CNN on MNIST, watched without labels.
+"""A small CNN on MNIST, measured without labels.
 
 python examples/mnist.py --data-dir DIR --epochs 3
 """
@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
-from shared import Classifier, Report, say_why_it_stopped
+from shared import Classifier, Report, report_stop
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import MNIST
@@ -22,14 +22,14 @@ from lightning_factorlens import FactorLensCallback
 
 
 def load(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
-    """Pixels from 0 to 1, shape (n, 1, 28, 28), and labels; downloaded only where there are none."""
-    there = (data_dir / "MNIST" / "raw").exists()
-    data = MNIST(data_dir, train=train, download=not there)
+    """Pixels from 0 to 1, shape (n, 1, 28, 28), and labels; downloaded only if the folder has none."""
+    is_downloaded = (data_dir / "MNIST" / "raw").exists()
+    data = MNIST(data_dir, train=train, download=not is_downloaded)
     return data.data[:, None].float() / 255, data.targets
 
 
 def main() -> None:
-    """Trains, reports, prints what the lens cost."""
+    """Trains, and prints a line per epoch, the test accuracy and why training ended."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=3)
@@ -38,14 +38,16 @@ def main() -> None:
     seed_everything(1, verbose=False)
 
     x, y = load(args.data_dir, train=True)
-    train, unlabeled = TensorDataset(x[:-5000], y[:-5000]), TensorDataset(x[-5000:], y[-5000:])
-    secret = load(args.data_dir, train=False)
+    train = TensorDataset(x[:-5000], y[:-5000])
+    unlabeled = TensorDataset(x[-5000:], y[-5000:])
+    x_test, y_test = load(args.data_dir, train=False)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
-    stop, report = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True), Report(*secret)
+    stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
+    report = Report(x_test, y_test)
     trainer = Trainer(
         max_epochs=args.epochs,
         logger=TensorBoardLogger(args.log_dir, name="mnist"),
@@ -56,7 +58,7 @@ def main() -> None:
     model = Classifier(net, partial(torch.optim.Adam, lr=1e-3))
     trainer.fit(model, DataLoader(train, batch_size=128, shuffle=True), DataLoader(unlabeled, batch_size=500))
     print(f"test accuracy {report.accuracy:.2%}")
-    say_why_it_stopped(trainer, stop)
+    report_stop(trainer, stop)
 
 
 if __name__ == "__main__":

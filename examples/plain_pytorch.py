@@ -1,4 +1,4 @@
-"""The lens in a plain PyTorch loop, without a Trainer: a line an epoch, then the curves as a file and a figure.
+"""FactorLens in a plain PyTorch loop, without a Trainer: a line per epoch, then the curves as a file and a figure.
 
 python examples/plain_pytorch.py
 """
@@ -12,12 +12,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from lightning_factorlens import FactorLens, LensOptions, read_jsonl, write_jsonl
+from lightning_factorlens import FactorLens, LensOptions, default_measurements, read_jsonl, write_jsonl
 from lightning_factorlens.loggers.tables import epoch_line
+from lightning_factorlens.plots import observation_figure
 
 
 def main() -> None:
-    """Trains on 600 digits and looks through 200 others, whose labels are never used."""
+    """Trains on 600 digits and observes through 200 others, whose labels are never used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--out", type=Path, default=Path("runs/plain"))
@@ -26,8 +27,9 @@ def main() -> None:
 
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    x, y = nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), torch.tensor(labels)
-    train, unlabeled = (x[:600], y[:600]), x[600:800]
+    x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+    y = torch.tensor(labels)
+    unlabeled = x[600:800]
     model = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -35,24 +37,27 @@ def main() -> None:
     )  # fmt: skip
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
-    lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)))
-    looks = [lens.observe(unlabeled)]
-    print(lens)  # which layers it looks at, and why
+    measurements = default_measurements()
+    lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)), measurements)
+    observations = [lens.observe(unlabeled)]
+    print(lens)  # which layers are observed, and why
     for epoch in range(1, args.epochs + 1):
         for batch in torch.randperm(600).split(32):
-            loss = nn.functional.cross_entropy(model(train[0][batch]), train[1][batch])
+            loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        looks.append(lens.observe(unlabeled, epoch=epoch, step=epoch * 19))
-        print(epoch_line(looks[-1], ranks=(1, 8)))
+        observations.append(lens.observe(unlabeled, epoch=epoch, step=epoch * 19))
+        print(epoch_line(observations[-1], measurements))
 
-    print(looks[-1])  # in a notebook: looks[-1] alone, and looks[-1].plot()
+    last = observations[-1]
+    print(last)  # in a notebook: `last` and `observation_figure(last)`, each at the end of a cell
     args.out.mkdir(parents=True, exist_ok=True)
-    write_jsonl(looks, args.out / "looks.jsonl")
-    looks[-1].plot().savefig(args.out / "look.png")
-    best = min(read_jsonl(args.out / "looks.jsonl"), key=lambda look: look.consistency or 0.0)
-    print(f"Consistency was lowest, {best.consistency:.4f}, at epoch {best.epoch}. Curves: {args.out / 'looks.jsonl'}")
+    path = args.out / "observations.jsonl"
+    write_jsonl(observations, path)
+    observation_figure(last).savefig(args.out / "observation.png")
+    best = min(read_jsonl(path), key=lambda observation: observation["consistency"]["consistency"])
+    print(f"Consistency was lowest, {best['consistency']['consistency']:.4f}, at epoch {best.epoch}. Curves: {path}")
 
 
 if __name__ == "__main__":

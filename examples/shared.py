@@ -1,4 +1,4 @@
-"""What the three examples have in common: a plain classifier, and a report that alone sees the test labels."""
+"""What three examples have in common: a plain classifier, and a report that alone has the test labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RANKS = (1, 8, 32)
 
 
 class Classifier(LightningModule):
-    """Any network, cross-entropy, any optimizer; nothing in it knows of the lens."""
+    """Any network, cross-entropy and any optimizer; it has no code for the FactorLensCallback."""
 
     def __init__(self, net: nn.Module, optimizer: Callable[..., torch.optim.Optimizer]) -> None:
         super().__init__()
@@ -33,46 +33,59 @@ class Classifier(LightningModule):
         return loss
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
-        """The lens takes its probe from this loader's dataset and never asks for labels."""
+        """Empty: the callback takes its probe from the validation dataset and uses no labels."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimizer it was given."""
+        """The optimizer that the constructor received."""
         return self.optimizer(self.parameters())
 
 
 class Report(Callback):
-    """Prints a line an epoch: what the lens sees without labels, beside the test loss that only this report sees."""
+    """Prints one line per epoch: what is measured without labels, beside the test loss, which only this report has.
+
+    Args:
+        images: Test images, shape (n, C, H, W).
+        labels: Their labels, shape (n,).
+        tau: The relative error, in percent, whose required rank is printed; 50 or 30.
+    """
 
     def __init__(self, images: Tensor, labels: Tensor, tau: int = 50) -> None:
-        self.images, self.labels, self.tau = images, labels, tau
-        self.loss, self.accuracy = float("nan"), float("nan")
+        self.images = images
+        self.labels = labels
+        self.tau = tau
+        self.loss = float("nan")
+        self.accuracy = float("nan")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The heading, and the line of the untrained network."""
+        """Prints the heading, and the line of the untrained network."""
         rmse = " ".join(f"rmse@{r:<3d}" for r in RANKS)
         print(f"epoch  {rmse} rank@{self.tau}%  mean α  consistency | test loss  accuracy")
         self._line(trainer, pl_module, 0)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """One line."""
+        """Prints the line of an epoch."""
         self._line(trainer, pl_module, trainer.current_epoch + 1)
 
     def _line(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
-        m = {k.removeprefix("factorlens/"): float(v) for k, v in trainer.callback_metrics.items()}
+        metrics = {}
+        for tag, value in trainer.callback_metrics.items():
+            metrics[tag.removeprefix("factorlens/")] = float(value)
         self.loss, self.accuracy = test(model, self.images, self.labels)
         trainer.logger.log_metrics({"test_loss (the demo's secret)": self.loss}, step=max(0, trainer.global_step - 1))
-        rmse = " ".join(f"{m[f'rmse/rank_{r}']:<8.4f}" for r in RANKS)
-        rank = f"{'≥' if m[f'rank_at_{self.tau}pct_capped'] else ''}{m[f'rank_at_{self.tau}pct']:.1f}"
-        alpha = f"{m['mean_alpha']:.2f}" if "mean_alpha" in m else "–"
+        rmse = " ".join(f"{metrics[f'rmse/rank_{r}']:<8.4f}" for r in RANKS)
+        name = f"rank_at_{self.tau}pct"
+        sign = "≥" if metrics[f"{name}_is_lower_bound"] else ""
+        rank = f"{sign}{metrics[name]:.1f}"
+        alpha = f"{metrics['mean_alpha']:.2f}" if "mean_alpha" in metrics else "–"
         print(
-            f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {m['consistency']:11.4f} |"
+            f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {metrics['consistency']:11.4f} |"
             f" {self.loss:9.4f}  {self.accuracy:8.1%}",
             flush=True,
         )
 
 
 def test(model: LightningModule, images: Tensor, labels: Tensor) -> tuple[float, float]:
-    """Loss and accuracy; the model's training flags are put back."""
+    """Loss and accuracy of a model on test images; its training flag is put back."""
     was_training = model.training
     model.eval()
     with torch.no_grad():
@@ -82,8 +95,8 @@ def test(model: LightningModule, images: Tensor, labels: Tensor) -> tuple[float,
     return loss, (outputs.argmax(1) == labels).float().mean().item()
 
 
-def say_why_it_stopped(trainer: Trainer, stop: EarlyStopping) -> None:
-    """In words, and where to look."""
+def report_stop(trainer: Trainer, stop: EarlyStopping) -> None:
+    """Prints why training stopped, or why it did not, and the TensorBoard command."""
     if stop.stopped_epoch:
         print(
             f"Stopped after epoch {stop.stopped_epoch + 1}, without labels: {stop.monitor} has not fallen below "
@@ -95,4 +108,4 @@ def say_why_it_stopped(trainer: Trainer, stop: EarlyStopping) -> None:
             f"{stop.wait_count} of {stop.patience} epochs when max_epochs = {trainer.max_epochs} ended the run."
         )
     assert trainer.logger is not None and trainer.logger.log_dir is not None
-    print(f"Look at it: tensorboard --logdir {Path(trainer.logger.log_dir).parent}")
+    print(f"To see the curves: tensorboard --logdir {Path(trainer.logger.log_dir).parent}")

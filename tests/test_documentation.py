@@ -9,6 +9,9 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_factorlens import default_measurements
+from lightning_factorlens.loggers.figure_schedule import numbered_figures
+
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKED_PAGES = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks").rglob("*.md"))]
@@ -95,11 +98,21 @@ def test_the_readme_is_short():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
+def load_script(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def test_the_table_of_tags_is_the_generated_one():
-    spec = importlib.util.spec_from_file_location("make_tags", ROOT / "docs" / "make_tags.py")
-    make_tags = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_tags)
+    make_tags = load_script("make_tags")
     assert make_tags.PAGE.read_text(encoding="utf-8") == make_tags.page(), "run python docs/make_tags.py"
+
+
+def test_the_screenshots_name_the_figures_of_the_default_measurements():
+    pytest.importorskip("playwright")
+    assert tuple(numbered_figures(default_measurements())) == load_script("screenshots").FIGURES
 
 
 TOPICS = ("overhead", "papers", "safety", "solver", "spectra", "stopping")

@@ -1,4 +1,4 @@
-"""The examples run as their docstrings say; those that need data skip where there is none."""
+"""The examples run as their docstrings say; those that need data are skipped where there is none."""
 
 import os
 import subprocess
@@ -46,5 +46,5 @@ def test_cifar10_resnet(tmp_path):
 def test_plain_pytorch(tmp_path):
     out = run(ROOT / "examples/plain_pytorch.py", "--epochs", "2", cwd=tmp_path)
     assert "Observation of epoch 2" in out
-    assert len((tmp_path / "runs/plain/looks.jsonl").read_text().splitlines()) == 3
-    assert (tmp_path / "runs/plain/look.png").stat().st_size > 20_000
+    assert len((tmp_path / "runs/plain/observations.jsonl").read_text().splitlines()) == 3
+    assert (tmp_path / "runs/plain/observation.png").stat().st_size > 20_000

@@ -73,18 +73,14 @@ def observe(group, case, count=2, samples=150):
     return [values(o) for o in observations], factors
 
 
-def values(o):
-    """Every number of an observation but the seconds, by name."""
-    found = {"consistency": o.consistency, "mean_alpha": o.alpha.mean_alpha if o.alpha else None}
-    for kind in ("curves", "svd_curves"):
-        for scope, curve in getattr(o, kind).items():
-            for name in ("rel_error", "rmse", "rel_sq_error"):
-                found |= {f"{kind}/{scope}/{name}/{r}": v for r, v in zip(curve.ranks, getattr(curve, name))}
-    found |= {f"effective_rank/{s}": v for s, v in o.effective_rank.items()}
-    found |= {f"rms/{s}": v for s, v in o.rms.items()}
-    found |= {f"rank@{r.tau}": r.rank for r in o.required_ranks}
-    found |= {f"alpha/{s.layer}": s.fit.alpha for s in o.spectra} | {f"λ/{s.layer}": s.lambda_max for s in o.spectra}
-    return found | {f"similarity/{s.layer}": s.mean_cosine for s in o.similarity}
+def values(observation):
+    """Every number of an observation but its cost, by quantity, scope and rank."""
+    found = {}
+    for name, record in observation.records.items():
+        if name != "cost":
+            found |= {(v.quantity, v.scope, v.rank): v.value for v in record.values()}
+    spectra = observation["weight_spectra"].layers
+    return found | {("lambda_max", spectrum.layer, None): spectrum.lambda_max for spectrum in spectra}
 
 
 class BrokenSolver(HALS):
@@ -111,15 +107,15 @@ def observe_with_a_failure(group, failing_rank, where):
 
     for k in range(3):
         is_failing = k == 1 and group.rank == failing_rank
-        before = lens.warm_start
+        before = lens.state.warm_start
         hook_is_broken = is_failing and where == "hook"
         if is_failing and where == "solver":
             lens.options = replace(options, solver=BrokenSolver())
         errors.append(error_of(attempt))
         lens.options = options
         if errors[-1] != "none":
-            lens.warm_start = before
-    return errors, [float(f.double().sum()) for f in lens.warm_start.F], lens.model.training
+            lens.state.warm_start = before
+    return errors, [float(f.double().sum()) for f in lens.state.warm_start.F], lens.model.training
 
 
 def sharded_model(group):
@@ -176,5 +172,5 @@ def test_observations_equal_those_of_a_single_process(results, case):
 
 def test_a_model_with_sharded_parameters_is_refused_with_advice(results):
     for result in results:
-        assert result["fully_shard"].startswith("ValueError: model: 6 parameters lie in pieces in several processes")
+        assert result["fully_shard"].startswith("ValueError: model: 6 parameters are sharded over several processes")
         assert "first '0.weight'" in result["fully_shard"] and "Train with DDP" in result["fully_shard"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
@@ -18,6 +19,7 @@ from lightning_factorlens.callbacks._lr_schedule import (
     current_lr,
     scale_lrs,
 )
+from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
@@ -123,14 +125,7 @@ class LabelFreeStopping(EarlyStopping):
     def _reset(self) -> None:
         """Returns to the state before the first measurement."""
         self.decision: Decision | None = None
-        self._rule_state = self.rule.start()
-        self._n_best = 0  # how often a measurement was the best of those before
-        self._is_best = False
-        self._best_epoch: int | None = None
-        self._cooldown_left = 0
-        self._announced = False
-        self._lr: float | None = None
-        self._min_future_lr: float | None = None
+        self._state = StoppingState(self.rule.start())
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -188,20 +183,19 @@ class LabelFreeStopping(EarlyStopping):
             self._update_lr(trainer)
 
     def _update_lr(self, trainer: Trainer) -> None:
-        self._lr = current_lr(trainer)
-        self._min_future_lr = self._lookahead.min_future_lr(self._lr)
+        self._state.lr = current_lr(trainer)
+        self._state.min_future_lr = self._lookahead.min_future_lr(self._state.lr)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
         metrics = self._lens_callback.epoch_metrics
         if metrics:
-            info = EpochInfo(trainer.current_epoch + 1, self._lr, self._min_future_lr, metrics)
+            state = self._state
+            info = EpochInfo(trainer.current_epoch + 1, state.lr, state.min_future_lr, metrics)
             value = metrics.get(self.monitor, math.nan)
-            self._rule_state, decision = self.rule.step(self._rule_state, value, info)
+            state.rule_state, decision = self.rule.step(state.rule_state, value, info)
+            state.record(decision, info.epoch)
             self.decision = decision
-            self._best_epoch = decision.best_epoch
-            self._is_best = decision.best_epoch == info.epoch
-            self._n_best += self._is_best
             self._act(trainer, decision)
         self._log(trainer, pl_module, to_loggers=bool(metrics))
 
@@ -224,29 +218,29 @@ class LabelFreeStopping(EarlyStopping):
         if stop:
             self.stopped_epoch = trainer.current_epoch
             self.stopping_reason_message = decision.reason
-            self._announced = False  # a resumed run may stop again
+            self._state.announced = False  # a resumed run may stop again
             keep = f"ModelCheckpoint(monitor={self.tags[0]!r}, mode='min') keeps the weights of that epoch."
             self._announce("stops training", keep)
 
     def _scale_learning_rates(self, trainer: Trainer, decision: Decision) -> None:
-        if self._cooldown_left > 0:
-            self._cooldown_left -= 1
+        if self._state.cooldown_left > 0:
+            self._state.cooldown_left -= 1
             return
         if not decision.stop:
             return
         if scale_lrs(trainer, self.factor, self.min_lr):
-            self._announced = False
-            self._cooldown_left = self.cooldown
+            self._state.announced = False
+            self._state.cooldown_left = self.cooldown
             self._announce(f"multiplies the learning rates by {self.factor:g}", "The rule starts anew.")
-            self._rule_state = self.rule.start()
+            self._state.rule_state = self.rule.start()
         else:
             self._announce("would lower the learning rates", f"They are at min_lr={self.min_lr:g} already.")
 
     def _announce(self, event: str, consequence: str) -> None:
         """Reports an event in words, once until another one happens."""
-        if self._announced or self.decision is None:
+        if self._state.announced or self.decision is None:
             return
-        self._announced = True
+        self._state.announced = True
         if self.verbose:
             rank_zero_info(
                 f"LabelFreeStopping {event}: {self.monitor}: {self.decision.reason}. The best epoch so far is "
@@ -256,18 +250,11 @@ class LabelFreeStopping(EarlyStopping):
     def _log(self, trainer: Trainer, pl_module: LightningModule, to_loggers: bool = False) -> None:
         """Logs for monitoring callbacks on every rank and at every epoch, to the loggers only with a measurement."""
         should_stop = self.decision is not None and self.decision.stop
-        values = dict(zip(self.tags, (self._score, float(should_stop), float(self._best_epoch or 0))))
+        values = dict(zip(self.tags, (self._state.score, float(should_stop), float(self._state.best_epoch or 0))))
         pl_module.log_dict(values, logger=False, on_step=False, on_epoch=True)
         if to_loggers and trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(dict(values), step=log_step(trainer, after_epoch=True))
-
-    @property
-    def _score(self) -> float:
-        """Minus the number of best measurements so far, plus one if the newest measurement is none of them."""
-        if self._is_best or self._n_best == 0:
-            return float(-self._n_best)
-        return float(1 - self._n_best)
 
     # ---- for the FactorLensCallback
 
@@ -289,31 +276,16 @@ class LabelFreeStopping(EarlyStopping):
 
     def state_dict(self) -> dict[str, Any]:
         """The state in plain types, so that a checkpoint can be loaded with ``weights_only=True``."""
-        return {
-            "rule": repr((self.monitor, self.rule)),
-            "rule_state": self._rule_state,
-            "n_best": self._n_best,
-            "is_best": self._is_best,
-            "best_epoch": self._best_epoch,
-            "cooldown_left": self._cooldown_left,
-            "announced": self._announced,
-            "lr": self._lr,
-            "min_future_lr": self._min_future_lr,
-        }
+        return {"rule": repr((self.monitor, self.rule)), **asdict(self._state)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues from a checkpoint; a rule with other options than the checkpoint's starts anew, with a warning."""
-        self._n_best = state_dict["n_best"]
-        self._is_best = state_dict["is_best"]
-        self._best_epoch = state_dict["best_epoch"]
-        self._cooldown_left = state_dict["cooldown_left"]
-        self._announced = state_dict["announced"]
-        self._lr = state_dict["lr"]
-        self._min_future_lr = state_dict["min_future_lr"]
-        if state_dict["rule"] == repr((self.monitor, self.rule)):
-            self._rule_state = state_dict["rule_state"]
-        else:
+        values = dict(state_dict)
+        saved_rule = values.pop("rule")
+        self._state = StoppingState(**values)
+        if saved_rule != repr((self.monitor, self.rule)):
+            self._state.rule_state = self.rule.start()
             rank_zero_warn(
-                f"LabelFreeStopping: the checkpoint's rule was {state_dict['rule']}, now it is "
-                f"{(self.monitor, self.rule)!r}; it starts anew."
+                f"LabelFreeStopping: the checkpoint's rule was {saved_rule}, now it is {(self.monitor, self.rule)!r}; "
+                "it starts anew."
             )

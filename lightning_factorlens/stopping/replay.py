@@ -34,16 +34,21 @@ def epoch_infos(
         >>> [info.min_future_lr for info in epoch_infos(3, lrs=[0.3, 0.2, 0.1])]
         [0.1, 0.1, inf]
     """
-    metrics = {} if metrics is None else metrics
+    metrics = metrics or {}
     for name, values in {"lrs": lrs, "epochs": epochs, **metrics}.items():
         if values is not None and len(values) != n:
             raise ValueError(f"{name}: must have one entry for each of the {n} measurements, found {len(values)}.")
+    if epochs is None:
+        epochs = range(1, n + 1)
     infos = []
     for i in range(n):
-        epoch = i + 1 if epochs is None else epochs[i]
-        lr = None if lrs is None else lrs[i]
-        min_future_lr = min(lrs[i + 1 :], default=math.inf) if lrs is not None and schedule_known else None
-        infos.append(EpochInfo(epoch, lr, min_future_lr, {name: values[i] for name, values in metrics.items()}))
+        lr = None
+        min_future_lr = None
+        if lrs is not None:
+            lr = lrs[i]
+            if schedule_known:
+                min_future_lr = min(lrs[i + 1 :], default=math.inf)
+        infos.append(EpochInfo(epochs[i], lr, min_future_lr, {name: values[i] for name, values in metrics.items()}))
     return infos
 
 
@@ -67,7 +72,8 @@ def replay(rule: Rule, series: Sequence[float], infos: Sequence[EpochInfo] | Non
         >>> [decision.stop for decision in replay(Patience(patience=1), [2.0, 1.0, 3.0, 0.5])]
         [False, False, True, False]
     """
-    infos = epoch_infos(len(series)) if infos is None else infos
+    if infos is None:
+        infos = epoch_infos(len(series))
     if len(infos) != len(series):
         raise ValueError(f"infos: must have one entry for each of the {len(series)} values, found {len(infos)}.")
     state = rule.start()

@@ -64,9 +64,11 @@ class DelayedRule(RuleWrapper):
         """Evaluates the learning rate, and steps the wrapped rule unless there is a wait."""
         state, wait_reason = self._update_wait(state, info)
         if wait_reason:
-            has_value = math.isfinite(value)
-            best_epoch = info.epoch if has_value else state["best_epoch"]
-            score = value if has_value else math.nan
+            best_epoch = state["best_epoch"]
+            score = math.nan
+            if math.isfinite(value):
+                best_epoch = info.epoch
+                score = value
             state = {**state, "rule": self.rule.start(), "best_epoch": best_epoch}
             return state, Decision(False, best_epoch, score, wait_reason)
         rule_state, decision = self.rule.step(state["rule"], value, info)
@@ -206,7 +208,8 @@ class AfterAnnealing(DelayedRule):
         if lr <= self.floor * max_lr:
             return state, ""
         if info.min_future_lr is None:
-            fell_recently = n_since_fall < self.patience
-            return state, f"the learning rate fell to {lr:.3g} {n_since_fall} measurements ago" if fell_recently else ""
-        will_fall = info.min_future_lr < lr * (1 - RELATIVE_TOLERANCE)
-        return state, f"the learning rate is {lr:.3g} and will fall to {info.min_future_lr:.3g}" if will_fall else ""
+            if n_since_fall < self.patience:
+                return state, f"the learning rate fell to {lr:.3g} {n_since_fall} measurements ago"
+        elif info.min_future_lr < lr * (1 - RELATIVE_TOLERANCE):
+            return state, f"the learning rate is {lr:.3g} and will fall to {info.min_future_lr:.3g}"
+        return state, ""

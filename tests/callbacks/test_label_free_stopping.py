@@ -12,7 +12,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from scheduled_training import MONITOR, Recorder, Scheduled, lens
 from torch.optim import lr_scheduler as schedules
+from training import Net, Snapshot, loaders, scalars, train
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import (
@@ -25,43 +27,10 @@ from lightning_factorlens.stopping import (
     epoch_infos,
     replay,
 )
-from tests.callbacks import test_factorlens_callback as test_callback
-from tests.callbacks.test_factorlens_callback import Net, Snapshot, loaders, scalars, train
-
-MONITOR = "factorlens/consistency"
-
-
-def lens(**options):
-    return test_callback.lens(**{"figures_every_n": 0, "fit_power_law": False, "ranks": (1, 2), **options})
 
 
 def keeper(tmp_path, **options):
     return ModelCheckpoint(tmp_path, "{epoch}", monitor="factorlens/stop_score", mode="min", **options)
-
-
-class Recorder(Callback):
-    """Records the monitored metric and the learning rate of every epoch on this rank."""
-
-    def __init__(self):
-        self.rates, self.series = [], []
-
-    def on_train_epoch_start(self, trainer, pl_module):
-        self.rates.append(trainer.optimizers[0].param_groups[0]["lr"])
-
-    def on_train_epoch_end(self, trainer, pl_module):
-        self.series.append(float(trainer.callback_metrics[MONITOR]))
-
-
-class Scheduled(Net):
-    """A network with the given scheduler, stepped every ``frequency`` epochs or batches."""
-
-    def __init__(self, make, interval="epoch", frequency=1):
-        super().__init__()
-        self.make, self.options = make, {"interval": interval, "frequency": frequency}
-
-    def configure_optimizers(self):
-        optimizer = torch.optim.SGD(self.parameters(), lr=0.02)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make(optimizer), **self.options}}
 
 
 RULE = Patience(2)

@@ -1,4 +1,4 @@
-"""The lens in every mode of a Trainer: it looks when training does, at the x of the user's own points, and harms none."""
+"""The lens in every mode of a Trainer: when it observes, at which steps it logs, and that training is unchanged."""
 
 import warnings
 
@@ -34,7 +34,7 @@ class Net(LightningModule):
 
 
 class Memory(Logger):
-    """Points in the order they came."""
+    """Keeps all points in the order in which they were logged."""
 
     name, version = "memory", 0
 
@@ -48,7 +48,7 @@ class Memory(Logger):
     def log_metrics(self, metrics, step=None):
         self.points += [(tag, step, value) for tag, value in metrics.items()]
 
-    def x(self, tag):
+    def steps(self, tag):
         return [step for t, step, _ in self.points if t == tag]
 
 
@@ -58,7 +58,7 @@ def loader(n=64):
 
 
 def lens(**options):
-    defaults = {"probe_size": 16, "ranks": (1, 2, 4), "alpha": False, "figures_every_n": 0, "verbose": False}
+    defaults = {"probe_size": 16, "ranks": (1, 2, 4), "fit_power_law": False, "figures_every_n": 0, "verbose": False}
     return make_callback(**{**defaults, **options})
 
 
@@ -77,7 +77,7 @@ def fit(*callbacks, data=None, module=None, **options):
     return trainer, memory, weights
 
 
-#: Options of the Trainer, then the x of the looks.
+#: Options of the Trainer, then the steps of the observations.
 MODES = {
     "plain": ({}, [0, 3, 7, 11]),
     "no sanity check": ({"num_sanity_val_steps": 0}, [0, 3, 7, 11]),
@@ -88,31 +88,31 @@ MODES = {
     "validation every 2 epochs": ({"check_val_every_n_epoch": 2}, [0, 3, 7, 11]),
     "validation twice an epoch": ({"val_check_interval": 0.5}, [0, 3, 7, 11]),
     "validation every 3 steps": ({"val_check_interval": 3, "check_val_every_n_epoch": None}, [0, 3, 7, 11]),
-    "accumulation that leaves a rest": ({"accumulate_grad_batches": 3}, [0, 1, 3, 5]),
+    "accumulation with a remainder": ({"accumulate_grad_batches": 3}, [0, 1, 3, 5]),
     "steps, no epochs": ({"max_epochs": -1, "max_steps": 10}, [0, 3, 7, 9]),
     "steps that end with an epoch": ({"max_epochs": -1, "max_steps": 8}, [0, 3, 7]),
-    "loaders anew": ({"reload_dataloaders_every_n_epochs": 1}, [0, 3, 7, 11]),
-    "anomalies detected": ({"detect_anomaly": True}, [0, 3, 7, 11]),
-    "gradients clipped": ({"gradient_clip_val": 0.1}, [0, 3, 7, 11]),
+    "loaders reloaded every epoch": ({"reload_dataloaders_every_n_epochs": 1}, [0, 3, 7, 11]),
+    "anomaly detection": ({"detect_anomaly": True}, [0, 3, 7, 11]),
+    "gradient clipping": ({"gradient_clip_val": 0.1}, [0, 3, 7, 11]),
     "a minimum of epochs": ({"min_epochs": 2, "max_epochs": 3}, [0, 3, 7, 11]),
     "no training": ({"limit_train_batches": 0}, []),
 }
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_looks_stand_at_the_ends_of_epochs_and_training_is_the_same(mode):
+def test_observations_are_logged_at_the_ends_of_epochs_and_training_is_the_same(mode):
     options, expected = MODES[mode]
     _, memory, weights = fit(lens(), **options)
-    assert memory.x("factorlens/rmse/rank_2") == expected
-    _, alone, unwatched = fit(**options)
-    assert torch.equal(weights, unwatched)
+    assert memory.steps("factorlens/rmse/rank_2") == expected
+    _, alone, unobserved = fit(**options)
+    assert torch.equal(weights, unobserved)
     assert alone.points == [p for p in memory.points if not p[0].startswith("factorlens")]
-    if expected and "epochs" not in mode:  # the user's epoch-end points stand at the same x
-        assert memory.x("train_loss_epoch") == expected[1:]
+    if expected and "epochs" not in mode:  # the user's epoch-end points have the same steps
+        assert memory.steps("train_loss_epoch") == expected[1:]
 
 
 class Stream(IterableDataset):
-    """Never ends."""
+    """An iterable dataset without an end."""
 
     def __iter__(self):
         g = torch.Generator().manual_seed(0)
@@ -120,46 +120,48 @@ class Stream(IterableDataset):
             yield torch.rand(1, 8, 8, generator=g), int(torch.randint(0, 3, (1,), generator=g))
 
 
-def test_a_stream_that_never_ends_is_looked_at_every_so_many_steps():
+def test_an_endless_stream_is_observed_every_n_steps():
     probe = torch.rand(16, 1, 8, 8)
     data = (DataLoader(Stream(), 16),)
     options = {"max_epochs": -1, "max_steps": 11, "data": data}
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="FactorLens")
         _, memory, _ = fit(lens(probe=probe, every_n_train_steps=4), **options)
-    assert memory.x("factorlens/rmse/rank_2") == [0, 3, 7]
-    with pytest.warns(UserWarning, match="the training loader has no length.*pass every_n_train_steps=500"):
+    assert memory.steps("factorlens/rmse/rank_2") == [0, 3, 7]
+    with pytest.warns(UserWarning, match="the training loader has no length.*every_n_train_steps=500"):
         _, memory, _ = fit(lens(probe=probe), **options)
-    assert memory.x("factorlens/rmse/rank_2") == [0, 10]
+    assert memory.steps("factorlens/rmse/rank_2") == [0, 10]
 
 
-class Watch(Callback):
-    """When the lens looked."""
+class CountObservations(Callback):
+    """Number of observations at the ends of the sanity check and of every epoch."""
 
     def __init__(self, lens):
-        self.lens, self.looks, self.sane = lens, [], []
+        self.lens = lens
+        self.after_epochs = []
+        self.after_sanity_check = []
 
     def on_sanity_check_end(self, trainer, pl_module):
-        self.sane.append(self.lens.state.n_measured)
+        self.after_sanity_check.append(self.lens.state.n_measured)
 
     def on_train_epoch_end(self, trainer, pl_module):
-        self.looks.append(self.lens.state.n_measured)
+        self.after_epochs.append(self.lens.state.n_measured)
 
 
-def test_the_sanity_check_is_not_looked_at():
-    watched = lens()
-    watch = Watch(watched)
-    fit(watched, watch, num_sanity_val_steps=2)
-    assert watch.sane == [0]
-    assert watch.looks == [2, 3, 4]
+def test_the_sanity_check_is_not_observed():
+    observed = lens()
+    counts = CountObservations(observed)
+    fit(observed, counts, num_sanity_val_steps=2)
+    assert counts.after_sanity_check == [0]
+    assert counts.after_epochs == [2, 3, 4]
 
 
-def test_fast_dev_run_looks_once_before_and_once_after():
-    watched = lens()
-    watch = Watch(watched)
+def test_fast_dev_run_observes_once_before_and_once_after():
+    observed = lens()
+    counts = CountObservations(observed)
     stop = EarlyStopping("factorlens/consistency", check_on_train_epoch_end=True)
-    trainer, _, weights = fit(watched, watch, stop, fast_dev_run=True, logger=True)
-    assert watch.looks == [2]
+    trainer, _, weights = fit(observed, counts, stop, fast_dev_run=True, logger=True)
+    assert counts.after_epochs == [2]
     assert "factorlens/consistency" in trainer.callback_metrics
     assert torch.equal(weights, fit(fast_dev_run=True, logger=True)[2])
 
@@ -167,26 +169,26 @@ def test_fast_dev_run_looks_once_before_and_once_after():
 BARE = {"enable_model_summary": None, "enable_checkpointing": None, "logger": None, "log_every_n_steps": None}
 
 
-def test_barebones_looks_and_logs_nothing():
-    watched = lens()
+def test_barebones_observes_and_logs_nothing():
+    observed = lens()
     options = {**BARE, "enable_progress_bar": None, "barebones": True}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        _, _, weights = fit(watched, **options)
-    assert watched.state.n_measured == 4
-    assert watched.metrics["factorlens/rmse/rank_2"] > 0
+        _, _, weights = fit(observed, **options)
+    assert observed.state.n_measured == 4
+    assert observed.metrics["factorlens/rmse/rank_2"] > 0
     assert torch.equal(weights, fit(**options)[2])
     logged = [w for w in caught if "`self.log" in str(w.message)]
-    assert len(logged) == 12  # the user's own, one a batch
+    assert len(logged) == 12  # the user's own, one for each batch
 
 
-def test_two_lenses_with_cadences_and_probes_of_their_own():
+def test_two_lenses_with_different_cadences_and_probes():
     a = lens(every_n_epochs=2)
     b = lens(prefix="other", every_n_train_steps=3, probe=torch.rand(20, 1, 8, 8), layers="net.0", resample_probe=True)
     stop = EarlyStopping("other/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, memory, weights = fit(a, b, stop, max_epochs=8)
-    assert memory.x("factorlens/rmse/rank_2") == [0, 7]
-    assert memory.x("other/rmse/rank_2") == [0, 2, 5]  # the baseline is the first that the stop reads, then one without
+    assert memory.steps("factorlens/rmse/rank_2") == [0, 7]
+    assert memory.steps("other/rmse/rank_2") == [0, 2, 5]  # the first value that EarlyStopping reads is the baseline's
     assert trainer.current_epoch == 2
     assert torch.equal(weights, fit(max_epochs=2)[2])
 
@@ -196,15 +198,15 @@ def test_a_prefix_used_twice_is_refused():
         fit(lens(), lens())
 
 
-def test_a_longer_second_fit_goes_on_and_a_new_one_begins_anew():
-    watched, memory = lens(), Memory()
-    trainer, _, _ = fit(watched, logger=memory, max_epochs=2)
+def test_a_longer_second_fit_continues_and_a_new_one_starts_a_new_run():
+    observed, memory = lens(), Memory()
+    trainer, _, _ = fit(observed, logger=memory, max_epochs=2)
     trainer.fit_loop.max_epochs = 4
     trainer.fit(trainer.lightning_module, loader(), loader())
-    assert memory.x("factorlens/rmse/rank_2") == [0, 3, 7, 11, 15]
-    assert watched.state.n_measured == 5
-    _, memory, _ = fit(watched, max_epochs=1)
-    assert memory.x("factorlens/rmse/rank_2") == [0, 3]
+    assert memory.steps("factorlens/rmse/rank_2") == [0, 3, 7, 11, 15]
+    assert observed.state.n_measured == 5
+    _, memory, _ = fit(observed, max_epochs=1)
+    assert memory.steps("factorlens/rmse/rank_2") == [0, 3]
 
 
 class Data(LightningDataModule):
@@ -224,26 +226,26 @@ class Data(LightningDataModule):
     [[loader(32), loader(48)], {"a": loader(32), "b": loader()}, CombinedLoader([loader(32), loader()], "sequential")],
     ids=["list", "dict", "combined"],
 )
-def test_of_several_validation_loaders_the_first_is_looked_through(val):
-    watched = lens(probe_size=1000)
-    fit(watched, data=Data(val), max_epochs=1)
-    assert len(watched.observation.inputs) == 32
+def test_the_probe_comes_from_the_first_of_several_validation_loaders(val):
+    observed = lens(probe_size=1000)
+    fit(observed, data=Data(val), max_epochs=1)
+    assert len(observed.observation.inputs) == 32
 
 
-def test_validation_testing_and_prediction_alone_are_none_of_its_business():
-    watched = lens()
-    trainer, memory, _ = fit(watched, max_epochs=1)
-    looks = len(memory.points)
+def test_validation_testing_and_prediction_alone_are_not_observed():
+    observed = lens()
+    trainer, memory, _ = fit(observed, max_epochs=1)
+    n_points = len(memory.points)
     module = trainer.lightning_module
     module.test_step = lambda batch, batch_idx: module(batch[0]).sum()
     trainer.validate(module, loader())
     trainer.test(module, loader())
     trainer.predict(module, DataLoader(torch.rand(8, 1, 8, 8), 4))
-    assert watched.state.n_measured == 2
-    assert not [p for p in memory.points[looks:] if p[0].startswith("factorlens")]
+    assert observed.state.n_measured == 2
+    assert not [p for p in memory.points[n_points:] if p[0].startswith("factorlens")]
 
 
-def test_a_stop_waits_for_the_minimum_of_epochs_and_steps():
+def test_early_stopping_waits_for_the_minimum_of_epochs_and_steps():
     def stop():
         return EarlyStopping("factorlens/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from sign_policies import apply_sign_policies
 from torch import nn
 from worker_processes import run_in_processes
 
@@ -15,7 +14,7 @@ from lightning_factorlens.capture.distributed import (
     forward_distributed,
 )
 from lightning_factorlens.capture.selection import select_layers, trace_layers
-from lightning_factorlens.capture.signs import Rectify, Split, SubtractMin
+from lightning_factorlens.capture.signs import Rectify, Split, SubtractMin, apply_sign_policy
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
 from lightning_factorlens.results import Block
 
@@ -113,7 +112,11 @@ def test_sign_policies_give_the_blocks_of_a_single_process(results, policy):
     with torch.no_grad():
         layers = select_layers(trace_layers(model, model, images[:4]), ["re:.*"])
         captured = capture_activations(model, model, images, layers).layers
-        expected = apply_sign_policies([*input_blocks(images), *captured], SubtractMin(), policy)
+        expected = []
+        for block in input_blocks(images):
+            expected += apply_sign_policy(block, SubtractMin())
+        for block in captured:
+            expected += apply_sign_policy(block, policy)
     for result in results:
         names, gathered = result["captured"]["policies"][type(policy).__name__]
         assert names == [block.name for block in expected]

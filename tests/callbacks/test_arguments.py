@@ -1,0 +1,126 @@
+"""Wrong arguments, and models and data that the callback cannot work with."""
+
+import pytest
+import torch
+from grouped_options import make_callback
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+from training import Net, lens, loaders, train
+
+from lightning_factorlens import FactorLensCallback, LensOptions
+from lightning_factorlens.capture.signs import Denormalize
+from lightning_factorlens.factorization import HALS
+from lightning_factorlens.measurements import Consistency
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"ranks": []}, "ranks: .*whole numbers ≥ 1, found"),
+        ({"ranks": (0, 3)}, "ranks: .*found"),
+        ({"weighting": "loud"}, "weighting: found 'loud', allowed are 'unit', 'raw'"),
+        ({"input_sign_policy": "drop"}, "input_sign_policy: found 'drop', allowed are"),
+        ({"activation_sign_policy": 3}, "activation_sign_policy: found 3"),
+        ({"probe_size": 0}, "probe_size: must be a whole number ≥ 1, found 0"),
+        ({"every_n_epochs": 0}, "every_n_epochs: "),
+        ({"every_n_train_steps": -1}, "every_n_train_steps: "),
+        ({"ranks": 5.0}, "ranks: .*found 5.0"),
+        ({"ranks": "8"}, "ranks: "),
+        ({"ranks": (1, "a")}, "ranks: "),
+        ({"max_neurons_per_layer": 0}, "max_neurons_per_layer: "),
+        ({"max_neurons_per_layer": 2.5}, "max_neurons_per_layer: "),
+        ({"error_thresholds": (1.5,)}, "thresholds: must be a list of relative errors between 0 and 1, found"),
+        ({"error_thresholds": 0.3}, "thresholds: .*found 0.3"),
+        ({"consistency_shift": -1}, "shift: "),
+        ({"consistency_shift": 1.5}, "shift: "),
+        ({"seed": "x"}, "seed: "),
+        ({"layers": 3}, "layers: "),
+        ({"resample_probe": "no"}, "resample_probe: "),
+        ({"measurements": []}, "measurements: must be a non-empty list of Measurement objects, found"),
+        ({"activation_sign_policy": Denormalize([0.5], [0.5])}, "activation_sign_policy: Denormalize"),
+        ({"layout": "yes"}, "layout: "),
+        ({"figures_every_n": -1}, "figures_every_n: "),
+        ({"verbose": 1}, "verbose: "),
+        ({"sinks": [3]}, r"sinks: each needs write\(observation\) and close\(\), found 3"),
+        ({"on_error": "ignore"}, "on_error: found 'ignore', allowed are 'warn', 'raise'"),
+        ({"prefix": "a b"}, "prefix"),
+    ],
+    ids=lambda x: str(x),
+)
+def test_wrong_arguments_fail_at_once_and_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_callback(**options)
+
+
+def test_a_wrong_solver_is_named():
+    with pytest.raises(TypeError, match=r"solver: found 'hals'; give an object such as HALS\(\)"):
+        make_callback(solver="hals")
+    with pytest.raises(TypeError, match="solver: "):
+        make_callback(solver=HALS)
+
+
+def test_what_cannot_work_fails_before_training_starts(tmp_path):
+    with pytest.raises(ValueError, match="layers: 'features.*' matches nothing; there are: .*relu-2"):
+        train(tmp_path, lens(layers="features.*"))
+    with pytest.raises(ValueError, match="ranks: rank 99 needs a probe of at least 99 images, found 32"):
+        train(tmp_path, lens(ranks=(1, 99)))
+    with pytest.raises(MisconfigurationException, match="no validation dataloader.*pass `probe=`"):
+        train(tmp_path, lens(), data=(loaders()[0],))
+
+    class Headless(LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.net = Net()
+
+        def training_step(self, batch, batch_idx):
+            return self.net(batch[0]).square().mean()
+
+        def validation_step(self, batch, batch_idx):
+            pass
+
+        configure_optimizers = Net.configure_optimizers
+        schedule = None
+
+    with pytest.raises(MisconfigurationException, match=r"Define `forward\(self, x\)`"):
+        train(tmp_path, lens(), module=Headless())
+
+
+def test_models_without_values_are_refused(tmp_path):
+    class Lazy(Net):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.LazyLinear(3)
+
+    with pytest.raises(ValueError, match=r"model: .*no values yet.*head\.weight"):
+        train(tmp_path, lens(), module=Lazy(), num_sanity_val_steps=0)
+
+
+def test_another_import_tree_is_explained():
+    class Foreign:
+        pass
+
+    Foreign.__module__ = "pytorch_lightning.trainer.trainer"
+    with pytest.raises(MisconfigurationException, match="two import trees"):
+        lens().setup(Foreign(), None, "fit")
+
+
+def test_a_measurement_that_is_none_is_named():
+    with pytest.raises(TypeError, match=r"measurements: found 'consistency'; give objects of classes derived from"):
+        FactorLensCallback(measurements=["consistency"])
+    with pytest.raises(ValueError, match="measurements: 'consistency' is listed 2 times"):
+        FactorLensCallback(measurements=[Consistency(), Consistency(shift=2)])
+
+
+def test_option_objects_of_another_type_are_named():
+    with pytest.raises(
+        TypeError, match=r"lens: must be a LensOptions or None, found \{'ranks': \(1, 2\)\}; write lens="
+    ):
+        FactorLensCallback(lens={"ranks": (1, 2)})
+    with pytest.raises(TypeError, match=r"tensorboard: must be a TensorBoardOptions or None, found LensOptions"):
+        FactorLensCallback(tensorboard=LensOptions())
+
+
+def test_arguments_are_keyword_only():
+    with pytest.raises(TypeError, match="positional"):
+        FactorLensCallback(torch.rand(8, 1, 8, 8))
