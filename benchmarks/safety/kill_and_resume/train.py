@@ -191,11 +191,11 @@ def train(run: Run, folder: Path, kill: tuple[int, str] | None) -> None:
     data = Order()
     validation = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(data.x, data.y), 16)
     last = folder / "last.ckpt"
-    safely: dict[str, Any] = (
-        {"weights_only": True} if "weights_only" in inspect.signature(trainer.fit).parameters else {}
-    )
+    options: dict[str, Any] = {}
+    if "weights_only" in inspect.signature(trainer.fit).parameters:  # an argument of newer versions of Lightning
+        options["weights_only"] = True
     model = Net()
-    trainer.fit(model, data, validation, ckpt_path=last if last.exists() else None, **safely)
+    trainer.fit(model, data, validation, ckpt_path=last if last.exists() else None, **options)
     weights = hashlib.sha256(b"".join(v.numpy().tobytes() for v in model.state_dict().values())).hexdigest()
     end = {"epoch": trainer.current_epoch, "step": trainer.global_step, "weights": weights}
     (folder / "end.json").write_text(json.dumps(end))

@@ -93,7 +93,7 @@ def run_with_and_without_arguments(example: Example, args: argparse.Namespace) -
         "lens": f"FactorLensCallback({example.lens if asked else ''})",
         "tags": len(tags),
         "first": tags[:6],
-        "told": request if ran else message,
+        "message": request if ran else message,
     }
 
 
@@ -102,7 +102,7 @@ def section(rows: Sequence[dict[str, Any]]) -> str:
     cells = []
     for row in rows:
         ran = "yes" if row["ran"] else "no"
-        cells.append((f"`{row['script']}`", ran, f"`{row['lens']}`", str(row["tags"]), str(row["told"])))
+        cells.append((f"`{row['script']}`", ran, f"`{row['lens']}`", str(row["tags"]), str(row["message"])))
     summary = (__doc__ or "").splitlines()[0]
     command = "`python -m benchmarks.safety.lightning_examples --examples CHECKOUT`"
     header = ("script", "ran", "what was added", "tags", "what the lens said to its default")

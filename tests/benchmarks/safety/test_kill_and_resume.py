@@ -1,4 +1,4 @@
-"""A run killed by SIGKILL and resumed from Lightning's last checkpoint logs and stops as one that nobody killed."""
+"""A run killed by SIGKILL and resumed from Lightning's last checkpoint logs and stops as an uninterrupted run does."""
 
 import logging
 import random
@@ -36,13 +36,13 @@ def check(outcome, kills):
 
 
 @resumes
-def test_killed_in_a_look_and_in_the_middle_of_an_epoch(tmp_path):
+def test_a_run_killed_in_a_measurement_and_in_the_middle_of_an_epoch_logs_the_same(tmp_path):
     check(compare(STEPS, tmp_path, [(3, MEASUREMENT), (8, "on_before_optimizer_step")]), 2)
 
 
 @resumes
 @pytest.mark.parametrize("run", LAST_BATCHES, ids=lambda run: run.name)
-def test_the_look_and_the_stop_that_lightning_leaves_out_are_made_up_for(tmp_path, run):
+def test_the_measurement_and_the_stop_that_lightning_skips_are_made_up_for(tmp_path, run):
     """It resumes behind the end of an epoch whose last batch wrote the checkpoint."""
     check(compare(run, tmp_path, run.kills), 1)
 
@@ -89,7 +89,7 @@ def fit(tmp_path, module, epochs, ckpt_path=None, data_seed=0, logger=False, **o
     return lens, keep.last_model_path
 
 
-def test_the_layers_stay_those_that_were_chosen_in_the_beginning(tmp_path):
+def test_a_resumed_run_keeps_its_layers(tmp_path):
     first, last = fit(tmp_path, Net(), 1)
     assert first.state.layers == ["act", "odd"]
     state = torch.load(last, weights_only=True)
@@ -101,13 +101,13 @@ def test_the_layers_stay_those_that_were_chosen_in_the_beginning(tmp_path):
     assert other.state.layers == ["conv"]
 
 
-def test_another_probe_is_noticed_and_begins_cold(tmp_path):
+def test_another_probe_is_noticed_and_starts_cold(tmp_path):
     _, last = fit(tmp_path, Net(), 1)
     with pytest.warns(UserWarning, match="the probe is not the one that the checkpoint was written with"):
         fit(tmp_path, Net(), 2, last, data_seed=1)
 
 
-def test_account_and_count_go_on(tmp_path, caplog):
+def test_cost_and_count_continue_after_a_resume(tmp_path, caplog):
     first, last = fit(tmp_path, Net(), 2)
     saved = torch.load(last, weights_only=True)["callbacks"][first.state_key]["budget"]
     assert saved["n_measured"] == 3
@@ -121,7 +121,7 @@ def test_account_and_count_go_on(tmp_path, caplog):
     assert "FactorLens: 5 observations in" in caplog.text
 
 
-def test_past_looks_come_back_for_the_pictures_over_epochs(tmp_path):
+def test_past_observations_are_restored_for_figures_over_epochs(tmp_path):
     def board(name):
         return TensorBoardLogger(tmp_path, name="", version=name)
 

@@ -145,7 +145,7 @@ def test_augmentation_moves_images_by_whole_pixels():
     assert not torch.equal(moved, x)
 
 
-def test_a_look_changes_nothing_of_the_training(digits):
+def test_measuring_changes_nothing_of_the_training(digits):
     torch.set_num_threads(1)
     runs = []
     for look in (True, False):
