@@ -74,17 +74,8 @@ def observe(group, case, count=2, samples=150):
 
 
 def values(o):
-    """Every number of an observation but the seconds, by name."""
-    found = {"consistency": o.consistency, "mean_alpha": o.alpha.mean_alpha if o.alpha else None}
-    for kind in ("curves", "svd_curves"):
-        for scope, curve in getattr(o, kind).items():
-            for name in ("rel_error", "rmse", "rel_sq_error"):
-                found |= {f"{kind}/{scope}/{name}/{r}": v for r, v in zip(curve.ranks, getattr(curve, name))}
-    found |= {f"effective_rank/{s}": v for s, v in o.effective_rank.items()}
-    found |= {f"rms/{s}": v for s, v in o.rms.items()}
-    found |= {f"rank@{r.tau}": r.rank for r in o.required_ranks}
-    found |= {f"alpha/{s.layer}": s.fit.alpha for s in o.spectra} | {f"λ/{s.layer}": s.lambda_max for s in o.spectra}
-    return found | {f"similarity/{s.layer}": s.mean_cosine for s in o.similarity}
+    """Every number of an observation except the seconds, by name."""
+    return {(v.quantity, v.scope, v.rank): v.value for v in o.values() if v.quantity != "seconds"}
 
 
 class BrokenSolver(HALS):
@@ -107,19 +98,18 @@ def observe_with_a_failure(group, failing_rank, where):
 
     def attempt():
         with group.synchronized_errors():
-            lens.observe(images)
+            observation, warm_start = lens.measure(images)
+        lens.state.record(observation, warm_start)
 
     for k in range(3):
         is_failing = k == 1 and group.rank == failing_rank
-        before = lens.warm_start
         hook_is_broken = is_failing and where == "hook"
         if is_failing and where == "solver":
             lens.options = replace(options, solver=BrokenSolver())
         errors.append(error_of(attempt))
         lens.options = options
-        if errors[-1] != "none":
-            lens.warm_start = before
-    return errors, [float(f.double().sum()) for f in lens.warm_start.F], lens.model.training
+    n_recorded = (lens.state.n_measured, len(lens.state.history))
+    return errors, [float(f.double().sum()) for f in lens.state.warm_start.F], lens.model.training, n_recorded
 
 
 def sharded_model(group):
@@ -152,11 +142,12 @@ def results(request, tmp_path_factory):
 def test_an_observation_that_fails_in_one_process_fails_in_all_and_changes_nothing(results, where):
     failing_rank = {"hook": len(results) - 1, "solver": 0}[where]
     for p, result in enumerate(results):
-        errors, warm_start, training = result[where]
+        errors, warm_start, training, n_recorded = result[where]
         own = f"RuntimeError: broken {where}"
         expected = own if p == failing_rank else f"PeerError: process {failing_rank}: {own}"
         assert errors == ["none", expected, "none"]
         assert not training
+        assert n_recorded == (2, 2)
         assert warm_start != result["no failure"][1]  # there the factors were updated three times, not twice
         assert warm_start == results[0][where][1]
 
@@ -176,5 +167,5 @@ def test_observations_equal_those_of_a_single_process(results, case):
 
 def test_a_model_with_sharded_parameters_is_refused_with_advice(results):
     for result in results:
-        assert result["fully_shard"].startswith("ValueError: model: 6 parameters lie in pieces in several processes")
+        assert result["fully_shard"].startswith("ValueError: model: 6 parameters are sharded over several processes")
         assert "first '0.weight'" in result["fully_shard"] and "Train with DDP" in result["fully_shard"]

@@ -101,7 +101,7 @@ def test_a_wrong_forward_fn_is_explained_before_training():
 def test_lens_without_lightning_takes_whatever_its_forward_takes():
     torch.manual_seed(0)
     net, batch = Masked(), images()
-    observation = FactorLens(net, OPTIONS, forward_fn=lambda b: net(b["image"], b["mask"])).observe(batch)
+    observation = FactorLens(net, OPTIONS, forward_fn=lambda model, b: model(b["image"], b["mask"])).observe(batch)
     assert observation.inputs.shape == (24, 1, 8, 8)
     with torch.no_grad():
         truth = net.act(net.conv(batch["image"] * batch["mask"])).flatten(1)
