@@ -1,4 +1,4 @@
-"""The credit account against a clock of our own, and inside a real Trainer against the wall's."""
+"""The budget against an artificial clock, and inside a real Trainer against the wall clock."""
 
 import json
 import logging
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from lightning.pytorch.loggers import CSVLogger
@@ -29,78 +30,84 @@ class Clock:
         return self.time
 
 
-def life(share, epochs, train, look, account=None, clock=None):
-    """Epochs of training and looks where the account affords them; the epochs that had one, and the share after each."""
+def simulate(max_fraction, epochs, train, observe, clock=None):
+    """Epochs of training, with an observation wherever the budget affords one.
+
+    Returns:
+        The budget, the epochs with an observation, and the overhead after each of these.
+    """
     clock = clock or Clock()
-    account = account or OverheadBudget(share, clock)
-    account.start()
-    looked, shares = [], []
+    budget = OverheadBudget(max_fraction, clock)
+    budget.start()
+    observed = []
+    overheads = []
     for epoch in range(epochs):
-        if epoch or not account.n_measured:
+        if epoch or not budget.n_measured:
             clock.time += train(epoch) if epoch else 0.0
-            if account.can_afford():
-                start = account.elapsed_seconds()
-                clock.time += look(epoch)
-                account.record(account.elapsed_seconds() - start)
-                looked.append(epoch)
-                shares.append(account.overhead)
+            if budget.can_afford():
+                start = budget.elapsed_seconds()
+                clock.time += observe(epoch)
+                budget.record(budget.elapsed_seconds() - start)
+                observed.append(epoch)
+                overheads.append(budget.overhead)
             else:
-                account.n_skipped += 1
-    return account, looked, shares
+                budget.n_skipped += 1
+    return budget, observed, overheads
 
 
-def test_without_a_limit_every_look_is_taken_and_counted():
-    account, looked, _ = life(None, 5, lambda e: 10.0, lambda e: 2.0)
-    assert looked == [0, 1, 2, 3, 4]
-    assert account.total_seconds == 10.0
-    assert account.overhead == pytest.approx(10 / 50)
-    assert account.n_skipped == 0
+def test_without_a_limit_every_observation_is_made_and_counted():
+    budget, observed, _ = simulate(None, 5, lambda e: 10.0, lambda e: 2.0)
+    assert observed == [0, 1, 2, 3, 4]
+    assert budget.total_seconds == 10.0
+    assert budget.overhead == pytest.approx(10 / 50)
+    assert budget.n_skipped == 0
 
 
-def test_equal_looks_come_as_often_as_the_share_allows():
-    # A look of 1 s and epochs of 10 s at 2 %: 50 s of time pay for a look, so one in five epochs, the first two on credit.
-    account, looked, shares = life(0.02, 101, lambda e: 9.8, lambda e: 1.0)
-    gaps = [b - a for a, b in zip(looked[1:], looked[2:])]
-    assert looked[:2] == [0, 11]
+def test_observations_of_equal_cost_are_as_frequent_as_the_limit_allows():
+    # An observation of 1 s and epochs of 10 s at 2 %: 50 s earn one observation, which is one every five epochs.
+    # The first one is on credit, so the second one comes later.
+    budget, observed, overheads = simulate(0.02, 101, lambda e: 9.8, lambda e: 1.0)
+    gaps = [b - a for a, b in zip(observed[1:], observed[2:])]
+    assert observed[:2] == [0, 11]
     assert set(gaps) == {5}
-    assert all(s <= 0.02 for s in shares[1:])
-    assert account.n_skipped + len(looked) == 101
+    assert all(s <= 0.02 for s in overheads[1:])
+    assert budget.n_skipped + len(observed) == 101
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_share_stays_below_the_limit_but_for_what_a_look_takes_beyond_its_price(seed):
+def test_the_overhead_exceeds_the_limit_only_by_what_an_observation_takes_beyond_its_estimate(seed):
     draw = random.Random(seed)
-    share = draw.choice([0.01, 0.05, 0.2])
+    limit = draw.choice([0.01, 0.05, 0.2])
     train = [draw.uniform(1, 30) for _ in range(300)]
     cost = [draw.uniform(0.5, 4) for _ in range(300)]
-    account, looked, shares = life(share, 300, train.__getitem__, cost.__getitem__)
-    assert len(looked) > 3
-    for k, reached in enumerate(shares[1:], 1):
-        prices = [cost[e] for e in looked[:k]]
-        beyond = max(0.0, cost[looked[k]] - max(prices[-1], sum(prices) / k))
-        total = sum(train[1 : looked[k] + 1]) + sum(cost[e] for e in looked[: k + 1])
-        assert reached <= share + beyond / total + 1e-9
-    assert account.overhead <= share * 1.3
-    assert account.overhead >= share * 0.5  # and what is allowed is used
+    budget, observed, overheads = simulate(limit, 300, train.__getitem__, cost.__getitem__)
+    assert len(observed) > 3
+    for k, reached in enumerate(overheads[1:], 1):
+        prices = [cost[e] for e in observed[:k]]
+        beyond = max(0.0, cost[observed[k]] - max(prices[-1], sum(prices) / k))
+        total = sum(train[1 : observed[k] + 1]) + sum(cost[e] for e in observed[: k + 1])
+        assert reached <= limit + beyond / total + 1e-9
+    assert budget.overhead <= limit * 1.3
+    assert budget.overhead >= limit * 0.5  # what is allowed is used
 
 
-def test_the_wait_is_the_training_time_until_the_next_look_is_paid_for():
+def test_seconds_until_affordable_is_the_training_time_until_the_next_observation():
     clock = Clock()
-    account, _, _ = life(0.1, 1, lambda e: 0.0, lambda e: 3.0, clock=clock)
-    wait = account.seconds_until_affordable()
+    budget, _, _ = simulate(0.1, 1, lambda e: 0.0, lambda e: 3.0, clock=clock)
+    wait = budget.seconds_until_affordable()
     assert wait == pytest.approx((3 + 3) / 0.1 - 6)
     clock.time += wait - 1e-6
-    assert not account.can_afford()
+    assert not budget.can_afford()
     clock.time += 2e-6
-    assert account.can_afford()
-    assert account.seconds_until_affordable() == 0
+    assert budget.can_afford()
+    assert budget.seconds_until_affordable() == 0
 
 
-def test_a_resumed_account_goes_on_and_the_time_between_is_nobodys():
+def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
     clock = Clock()
-    whole, looked, _ = life(0.05, 80, lambda e: 10.0, lambda e: 1.5, clock=clock)
+    whole, observed, _ = simulate(0.05, 80, lambda e: 10.0, lambda e: 1.5, clock=clock)
     first_clock = Clock()
-    first, before, _ = life(0.05, 40, lambda e: 10.0, lambda e: 1.5, clock=first_clock)
+    first, before, _ = simulate(0.05, 40, lambda e: 10.0, lambda e: 1.5, clock=first_clock)
     state = first.state_dict()
     assert all(type(v) in (int, float) for v in state.values())
     late = Clock()
@@ -118,22 +125,22 @@ def test_a_resumed_account_goes_on_and_the_time_between_is_nobodys():
             after.append(epoch)
         else:
             second.n_skipped += 1
-    assert before + after == looked
+    assert before + after == observed
     assert second.state_dict() == pytest.approx(whole.state_dict())
 
 
-def test_the_first_look_is_on_credit_and_an_empty_account_has_no_share():
-    account = OverheadBudget(0.01, Clock())
-    assert math.isnan(account.overhead)
-    account.start()
-    assert account.can_afford()
-    assert account.estimated_seconds() == account.seconds_until_affordable() == 0
+def test_the_first_observation_is_on_credit_and_before_it_there_is_no_overhead():
+    budget = OverheadBudget(0.01, Clock())
+    assert math.isnan(budget.overhead)
+    budget.start()
+    assert budget.can_afford()
+    assert budget.estimated_seconds() == budget.seconds_until_affordable() == 0
 
 
-@pytest.mark.parametrize("share", [0, 1, 1.5, -0.1, "2%", True, math.nan])
-def test_a_wrong_share_is_named(share):
+@pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.1, "2%", True, math.nan])
+def test_a_wrong_max_overhead_is_named(fraction):
     with pytest.raises(ValueError, match=r"max_overhead: must lie between 0 and 1.*found"):
-        FactorLensCallback(max_overhead=share)
+        FactorLensCallback(max_overhead=fraction)
 
 
 class Slow(LightningModule):
@@ -159,7 +166,7 @@ class Slow(LightningModule):
 
 
 class SlowDisk:
-    """Makes looks of a known length, most of it sleep."""
+    """Makes observations of a known length, most of it sleep."""
 
     def write(self, observation):
         time.sleep(0.05)
@@ -169,7 +176,7 @@ class SlowDisk:
 
 
 def lens_of(**options):
-    return FactorLensCallback(
+    return make_callback(
         probe_size=16, ranks=(1, 2), fit_power_law=False, figures_every_n=0, sinks=[SlowDisk()], **options
     )
 
@@ -185,41 +192,40 @@ def fit(tmp_path, epochs, *callbacks, seconds=0.1, **options):
     return trainer, lens
 
 
-def test_in_a_trainer_the_share_stays_below_and_it_is_said(tmp_path, caplog):
-    class Told(Callback):
+def test_in_a_trainer_the_overhead_stays_below_the_limit_and_a_message_says_so(tmp_path, caplog):
+    class RecordSkipped(Callback):
         skipped = ()
 
         def on_train_epoch_end(self, trainer, pl_module):
             self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens/skipped"]))
 
-    told = Told()
+    recorded = RecordSkipped()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
-        trainer, lens = fit(tmp_path, 20, told, max_overhead=0.25)
-    account = lens.state.budget
+        trainer, lens = fit(tmp_path, 20, recorded, max_overhead=0.25)
+    budget = lens.state.budget
     assert trainer.current_epoch == 20
-    assert 2 < account.n_measured < 21
-    assert account.n_measured + account.n_skipped == 21
-    assert account.overhead < 0.3  # a busy machine may draw out the last look
-    assert caplog.text.count("FactorLens skips a look") == 1
-    assert "which max_overhead=0.25 pays for after" in caplog.text
-    assert f"FactorLens: {account.n_measured} looks in" in caplog.text
-    assert f"; {account.n_skipped} skipped for max_overhead=0.25." in caplog.text
-    assert max(told.skipped) > 0
-    assert list(told.skipped) == sorted(told.skipped)
+    assert 2 < budget.n_measured < 21
+    assert budget.n_measured + budget.n_skipped == 21
+    assert budget.overhead < 0.3  # on a busy machine the last observation may take long
+    assert caplog.text.count("FactorLens skips an observation") == 1
+    assert "which max_overhead=0.25 allows after" in caplog.text
+    assert f"FactorLens: {budget.n_measured} observations in" in caplog.text
+    assert f"; {budget.n_skipped} skipped for max_overhead=0.25." in caplog.text
+    assert max(recorded.skipped) > 0
+    assert list(recorded.skipped) == sorted(recorded.skipped)
 
 
-def test_patience_counts_looks_that_were_paid_for(tmp_path):
+def test_patience_counts_the_observations_that_were_made(tmp_path):
     stop = EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, lens = fit(tmp_path, 60, stop, max_overhead=0.25)
     assert lens.state.budget.n_skipped > 0
-    assert (
-        lens.state.budget.n_measured == 3
-    )  # the one before training, which epoch 1 reads, then two without improvement
+    # The one before training, which EarlyStopping reads in epoch 1, then two without improvement.
+    assert lens.state.budget.n_measured == 3
     assert trainer.current_epoch < 60
 
 
-def test_a_budget_that_never_pays_leaves_one_look(tmp_path):
+def test_a_budget_that_never_suffices_leaves_one_observation(tmp_path):
     _, lens = fit(tmp_path, 3, every_n_train_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
     assert lens.state.budget.n_measured == 1
     assert lens.state.budget.n_skipped == 6
@@ -240,10 +246,10 @@ if __name__ == "__main__":
     stop = t.EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer = Trainer(max_epochs=80, accelerator="cpu", devices=2, strategy="ddp", callbacks=[lens, stop], logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
-    module = t.Slow(0.05 if trainer.global_rank else 0.1)  # clocks that do not agree
+    module = t.Slow(0.05 if trainer.global_rank else 0.1)  # the clocks of the processes differ
     trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
-    told = {"skipped": lens.state.budget.n_skipped, "looks": lens.state.budget.n_measured, "epoch": trainer.current_epoch}
-    json.dump(told, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
+    found = {"skipped": lens.state.budget.n_skipped, "measured": lens.state.budget.n_measured, "epoch": trainer.current_epoch}
+    json.dump(found, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
 """
 
 
@@ -255,6 +261,6 @@ def test_two_processes_skip_together(tmp_path):
     subprocess.run(command, check=True, timeout=300, capture_output=True)
     zero, one = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert zero == one
-    assert zero["looks"] == 3
+    assert zero["measured"] == 3
     assert zero["skipped"] > 0
     assert zero["epoch"] < 80

@@ -1,55 +1,26 @@
-"""Models that want more than an image: the call says how, whatever the batch is made of."""
+"""Models that take more than one tensor: `forward_fn` says how they are called, whatever the batch is made of."""
 
 import pickle
 import sys
 
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.demos import Transformer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from masked_model import DictDataset, Masked, call_masked, images
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, TensorDataset
+from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
-from lightning_factorlens.capture.activations import input_blocks, token_counts
-from lightning_factorlens.capture.batch import Batch, ForwardArgs, find_inputs
+from lightning_factorlens.capture.activations import token_counts
+from lightning_factorlens.capture.batch import Batch, ForwardArgs
 from lightning_factorlens.capture.probe_batch import probe_batch
-from lightning_factorlens.metrics.confidence import kl_to_uniform
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency
 
-OPTIONS = LensOptions(ranks=(1, 2), fit_power_law=False)
-
-
-class Masked(nn.Module):
-    """Wants an image and a mask; refuses anything else."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv, self.act, self.head = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Linear(4 * 36, 3)
-
-    def forward(self, image, mask):
-        assert mask.shape == (len(image), 1, 1, 1)
-        return self.head(self.act(self.conv(image * mask)).flatten(1))
-
-
-def images(n=24):
-    g = torch.Generator().manual_seed(0)
-    mask = torch.rand(n, 1, 1, 1, generator=g)
-    return {"mask": mask, "label": torch.arange(n), "image": torch.rand(n, 1, 8, 8, generator=g), "name": list("x" * n)}
-
-
-class Dicts(Dataset):
-    def __len__(self):
-        return 24
-
-    def __getitem__(self, i):
-        return {key: value[i] for key, value in images().items()}
-
-
-def call_masked(model, batch):
-    return model.net(batch["image"], batch["mask"])
+OPTIONS = LensOptions(ranks=(1, 2))
 
 
 class Lit(LightningModule):
@@ -71,8 +42,8 @@ class Lit(LightningModule):
 
 
 def lens_of(**options):
-    defaults = {"probe_size": 16, "ranks": (1, 2), "alpha": False, "figures_every_n": 0, "verbose": False}
-    return FactorLensCallback(**{**defaults, **options})
+    defaults = {"probe_size": 16, "ranks": (1, 2), "fit_power_law": False, "figures_every_n": 0, "verbose": False}
+    return make_callback(**{**defaults, **options})
 
 
 def train(module, data, *callbacks):
@@ -95,33 +66,33 @@ def fit(module, data, *callbacks, **options):
     [ForwardArgs(["image", "mask"]), ForwardArgs(["image"], {"mask": "mask"}), call_masked],
     ids=["list", "names", "def"],
 )
-def test_a_model_that_wants_an_image_and_a_mask(call):
+def test_a_model_that_takes_an_image_and_a_mask(call):
     torch.manual_seed(0)
-    lens = fit(Lit(), Dicts(), forward_fn=pickle.loads(pickle.dumps(call)))
-    seen = lens.observation
+    lens = fit(Lit(), DictDataset(), forward_fn=pickle.loads(pickle.dumps(call)))
+    observation = lens.observation
     assert lens.state.layers == ["net.act"]
-    assert torch.equal(seen.inputs, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
+    assert torch.equal(observation.inputs, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
     net, batch = lens.lens.model.net, lens.probe_batch.data
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])
-        moved = net(alternating_shift(batch["image"], 1), batch["mask"])
-    assert seen.consistency == pytest.approx(consistency(plain, [moved]) + kl_to_uniform(plain), rel=1e-5)
+        shifted = net(alternating_shift(batch["image"], 1), batch["mask"])
+    assert observation["consistency"]["consistency"] == pytest.approx(consistency(plain, shifted), rel=1e-5)
 
 
-def test_without_a_call_no_label_reaches_the_lens():
+def test_without_forward_fn_no_label_reaches_the_lens():
     lens = fit(LitTokens(Tokens()), tokens())
     assert lens.probe_batch.data is lens.probe_batch.inputs
 
 
-def test_the_wrong_way_of_calling_is_explained_before_training():
+def test_a_wrong_forward_fn_is_explained_before_training():
     for options in ({}, {"forward_fn": ForwardArgs(["image"])}):
         with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `forward_fn=`"):
-            fit(Lit(), Dicts(), **options)
+            fit(Lit(), DictDataset(), **options)
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
-        fit(Lit(), Dicts(), forward_fn=ForwardArgs(["img"]))
-    with pytest.raises(TypeError, match="call: found <class.*CallWith"):
+        fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["img"]))
+    with pytest.raises(TypeError, match="forward_fn: found <class.*ForwardArgs"):
         FactorLensCallback(forward_fn=ForwardArgs)
-    with pytest.raises(TypeError, match="call: found 'image'; give a function"):
+    with pytest.raises(TypeError, match="forward_fn: found 'image'; give a function"):
         FactorLensCallback(forward_fn="image")
     with pytest.raises(ValueError, match="arguments: must be a list of keys"):
         ForwardArgs("image")
@@ -130,11 +101,11 @@ def test_the_wrong_way_of_calling_is_explained_before_training():
 def test_lens_without_lightning_takes_whatever_its_forward_takes():
     torch.manual_seed(0)
     net, batch = Masked(), images()
-    seen = FactorLens(net, OPTIONS, forward_fn=lambda model, b: model(b["image"], b["mask"])).observe(batch)
-    assert seen.images.shape == (24, 1, 8, 8)
+    observation = FactorLens(net, OPTIONS, forward_fn=lambda model, b: model(b["image"], b["mask"])).observe(batch)
+    assert observation.inputs.shape == (24, 1, 8, 8)
     with torch.no_grad():
         truth = net.act(net.conv(batch["image"] * batch["mask"])).flatten(1)
-    assert seen.rms["act"] == pytest.approx(float(truth.square().mean().sqrt()), rel=1e-5)
+    assert observation["rms"]["act"] == pytest.approx(float(truth.square().mean().sqrt()), rel=1e-5)
 
 
 class Tokens(nn.Module):
@@ -163,21 +134,23 @@ def tokens(n=24):
 
 def test_token_ids_are_counted_and_nothing_is_shifted():
     lens = fit(LitTokens(Tokens()), tokens())
-    seen = lens.observation
-    assert seen.inputs is None
-    assert seen.consistency is None
+    observation = lens.observation
+    assert observation.inputs is None
+    assert "consistency" not in observation
     assert "factorlens/consistency" not in lens.metrics
     counts = torch.stack([torch.bincount(row, minlength=20) for row in lens.probe_batch.inputs]).float()
     assert torch.equal(token_counts(lens.probe_batch.inputs), counts[:, counts.sum(0) > 0])
-    assert seen.rms["input/0"] == pytest.approx(float(counts[:, counts.sum(0) > 0].square().mean().sqrt()), rel=1e-5)
+    assert observation["rms"]["input/0"] == pytest.approx(
+        float(counts[:, counts.sum(0) > 0].square().mean().sqrt()), rel=1e-5
+    )
     with pytest.raises(MisconfigurationException, match="factorlens/consistency.*logs no such value; there are"):
         fit(LitTokens(Tokens()), tokens(), EarlyStopping("factorlens/consistency", check_on_train_epoch_end=True))
 
 
-def test_feature_vectors_are_one_block_and_nothing_is_shifted_not_even_when_asked():
+def test_feature_vectors_are_one_block_and_nothing_is_shifted_even_if_a_shift_is_given():
     data = TensorDataset(torch.rand(24, 7), torch.randint(0, 3, (24,)))
-    lens = fit(LitTokens(nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 3))), data, shift=1)
-    assert lens.observation.consistency is None
+    lens = fit(LitTokens(nn.Sequential(nn.Linear(7, 9), nn.ReLU(), nn.Linear(9, 3))), data, consistency_shift=1)
+    assert "consistency" not in lens.observation
     assert lens.observation.inputs is None
     assert [len(w) for w in lens.observation.factorization.W[0]] == [7, 9]
 
@@ -206,7 +179,7 @@ def test_lightnings_own_transformer_takes_input_and_target():
 
 
 class Gan(LightningModule):
-    """Two optimizers by hand; its forward takes noise, so the lens has to be told where images go."""
+    """Manual optimization with two optimizers. Its forward takes noise, so `forward_fn` names the part that takes images."""
 
     def __init__(self):
         super().__init__()
@@ -222,11 +195,11 @@ class Gan(LightningModule):
         real, z = batch["image"], torch.randn(len(batch["image"]), 4)
         for optimizer, fake in ((g, self(z)), (d, self(z).detach())):
             self.toggle_optimizer(optimizer)
-            answers = self.discriminator(torch.cat([real, fake]))
-            target = torch.ones_like(answers)
+            outputs = self.discriminator(torch.cat([real, fake]))
+            target = torch.ones_like(outputs)
             if optimizer is d:
                 target[len(real) :] = 0
-            self.manual_backward(loss(answers, target))
+            self.manual_backward(loss(outputs, target))
             optimizer.step()
             optimizer.zero_grad()
             self.untoggle_optimizer(optimizer)
@@ -238,11 +211,11 @@ class Gan(LightningModule):
         return [torch.optim.Adam(part.parameters()) for part in (self.generator, self.discriminator)], []
 
 
-def test_a_gan_is_watched_through_its_discriminator_and_trains_as_it_would_have():
+def test_a_gan_is_observed_through_its_discriminator_and_trains_as_it_would_have():
     def weights(*callbacks):
         torch.manual_seed(0)
         module = Gan()
-        train(module, Dicts(), *callbacks)
+        train(module, DictDataset(), *callbacks)
         return torch.cat([p.detach().flatten() for p in module.parameters()])
 
     lens = lens_of(forward_fn=ForwardArgs(["image"], target="discriminator"))
@@ -265,14 +238,14 @@ trainer:
     - class_path: lightning_factorlens.FactorLensCallback
       init_args:
         probe_size: 16
-        ranks: [1, 2]
+        lens: {ranks: [1, 2]}
         forward_fn: {call}
 """
 
 
 class Data(LightningDataModule):
     def train_dataloader(self):
-        return DataLoader(Dicts(), 8)
+        return DataLoader(DictDataset(), 8)
 
     val_dataloader = train_dataloader
 
@@ -281,8 +254,8 @@ class Data(LightningDataModule):
 @pytest.mark.parametrize(
     "call",
     [
-        "test_call.call_masked",
-        "{class_path: lightning_factorlens.capture.batch.CallWith, init_args: {arguments: [image, mask]}}",
+        "masked_model.call_masked",
+        "{class_path: lightning_factorlens.capture.batch.ForwardArgs, init_args: {arguments: [image, mask]}}",
     ],
     ids=["function", "object"],
 )
@@ -296,38 +269,10 @@ def test_yaml(tmp_path, monkeypatch, call):
     assert "factorlens/consistency" in trainer.callback_metrics
 
 
-def test_a_batch_is_cut_and_moved_part_by_part():
-    batch = Batch.wrap(images())
-    assert batch.inputs is batch.data["image"]
-    part = batch[4:10]
-    assert len(part) == 6
-    assert part.inputs is part.data["image"]
-    assert torch.equal(part.data["mask"], batch.data["mask"][4:10])
-    assert part.data["name"] == ["x"] * 6
-    assert [len(p) for p in batch.split(10)] == [10, 10, 4]
-    moved = batch.to(torch.device("meta"))
-    assert {t.device.type for t in (moved.inputs, moved.data["mask"], moved.data["label"])} == {"meta"}
-    other = batch.with_inputs(torch.zeros(24, 1, 8, 8))
-    assert other.data["image"] is other.inputs
-    assert other.data["mask"] is batch.data["mask"]
-    derived = Batch.wrap(images(), lambda b: b["image"] * 2)
-    assert derived.with_inputs(derived.inputs + 1) is None
-
-
-def test_which_tensor_counts_as_the_input():
-    ids, mask = torch.randint(0, 9, (4, 5)), torch.ones(4, 5, dtype=torch.long)
-    assert find_inputs({"attention_mask": mask, "input_ids": ids}) is ids
-    assert find_inputs((ids, torch.arange(4))) is ids
-    x = torch.rand(4, 6)
-    assert find_inputs((ids, x)) is x
-    assert [b.samples.shape[1] for b in input_blocks(ids)] == [len(ids.unique())]
-    assert ForwardArgs(["0.1"]).inputs(((ids, x), 3)) is x
-
-
 def test_a_dict_of_tensors_is_a_probe():
     batch = probe_batch({"a": torch.arange(50), "b": torch.rand(50, 3), "c": 7}, 10, seed=1)
     assert len(batch["a"]) == len(batch["b"]) == 10
     assert batch["c"] == 7
     torch.manual_seed(0)
-    lens = fit(Lit(), Dicts(), forward_fn=ForwardArgs(["image", "mask"]), probe=images())
+    lens = fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image", "mask"]), probe=images())
     assert len(lens.observation.inputs) == 16

@@ -1,4 +1,4 @@
-"""Neuron similarity against scikit-learn, closed forms and properties (rows B3 and B4)."""
+"""Neuron similarity against scikit-learn, closed forms and properties."""
 
 import math
 
@@ -41,14 +41,14 @@ def test_cosine(neurons, rank, seed, exponent, signed):
     np.testing.assert_allclose(values.numpy(), np.linalg.eigvalsh(found.numpy())[::-1], atol=1e-9)
 
 
-def test_values_whose_squares_leave_the_floats():
+def test_values_whose_squares_overflow_or_underflow():
     tiny = torch.tensor([[1e-30, 0.0], [1e-30, 1e-30]])
     assert float(column_cosine(tiny)[0, 1]) == pytest.approx(math.sqrt(0.5))
     huge = torch.tensor([[1e200, 0.0], [1e200, 1e200]], dtype=torch.float64)
     assert float(column_cosine(huge)[0, 1]) == pytest.approx(math.sqrt(0.5))
 
 
-def test_a_batch_is_each_by_itself():
+def test_a_batch_of_factors_equals_each_factor_alone():
     O = torch.rand(3, 20, 5)
     torch.testing.assert_close(column_cosine(O), torch.stack([column_cosine(o) for o in O]))
 
@@ -61,7 +61,7 @@ def test_spectrum_of_equal_cosines_in_closed_form(off):
     np.testing.assert_allclose(values.numpy(), expected, atol=1e-12)
     for k in range(1, rank + 1):
         assert first_k_mean(values, k) == pytest.approx(np.mean(expected[:k]))
-    assert first_k_mean(values, rank) == pytest.approx(1)  # the mean of all says nothing
+    assert first_k_mean(values, rank) == pytest.approx(1)  # the mean of all eigenvalues is always 1
 
 
 @pytest.mark.parametrize("k", [0, 7, 1.5, None])
@@ -70,7 +70,7 @@ def test_k_must_be_one_of_the_eigenvalues(k):
         first_k_mean(torch.ones(6), k)
 
 
-def test_components_with_neurons_of_their_own_and_with_the_same():
+def test_components_with_separate_and_with_shared_neurons():
     """Two images, two components: layer ``own`` has a neuron for each, layer ``same`` one for both."""
     F = torch.eye(2).repeat_interleave(4, 1)
     blocks = [
@@ -85,7 +85,7 @@ def test_components_with_neurons_of_their_own_and_with_the_same():
     assert (own.mean_top_k, same.mean_top_k) == pytest.approx((1, 2), abs=2e-3)
 
 
-def test_the_lens_finds_it_by_depth():
+def test_the_lens_reports_it_for_every_layer_by_depth():
     torch.manual_seed(0)
     net = torch.nn.Sequential(
         torch.nn.Conv2d(1, 6, 3),
@@ -95,16 +95,17 @@ def test_the_lens_finds_it_by_depth():
         torch.nn.ReLU(),
         torch.nn.Linear(9, 3),
     )
-    seen = FactorLens(net).observe(torch.rand(40, 1, 8, 8))
-    assert [s.layer for s in seen.similarity] == list(seen.factorization.block_names[1:])
-    for s, W in zip(seen.similarity, seen.factorization.W[3][1:]):
+    observation = FactorLens(net).observe(torch.rand(40, 1, 8, 8))
+    similarities = observation["neuron_similarity"].layers
+    assert [s.layer for s in similarities] == list(observation.factorization.block_names[1:])
+    for s, W in zip(similarities, observation.factorization.W[3][1:]):
         torch.testing.assert_close(s.cosine, column_cosine(W))
         assert (s.rank, s.k) == (8, 4)
         off = s.cosine[~torch.eye(8, dtype=torch.bool)]
         assert s.mean_cosine == pytest.approx(float(off.mean()))
 
 
-def test_one_component_has_no_other():
+def test_a_single_component_has_no_mean_cosine():
     (only,) = layer_similarities(fit(CoupledProblem([Block("a", "activation", torch.rand(8, 5), (5,))]), (1,)))
     assert math.isnan(only.mean_cosine)
     assert only.mean_top_k == 1

@@ -1,19 +1,17 @@
 """The torchmetrics classes: batches and processes add up to the function of all images."""
 
+import subprocess
+import sys
+
 import pytest
-import torch
+from outputs import logits
 
 from lightning_factorlens.metrics import confidence, consistency, nuclear_norm, rankme
 from lightning_factorlens.metrics import torchmetrics as modules
 from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 
-
-def logits(seed, n=50, k=4):
-    return 2 * torch.randn(n, k, generator=torch.Generator().manual_seed(seed))
-
-
-A, B = logits(0), logits(1)
-LABELS = logits(2).argmax(1)
+A, B, C = (logits(50, 4, seed, scale=2) for seed in range(3))
+LABELS = C.argmax(1)
 CUTS = [slice(0, 7), slice(7, 30), slice(30, 50)]
 
 
@@ -33,7 +31,7 @@ CUTS = [slice(0, 7), slice(7, 30), slice(30, 50)]
     ],
     ids=lambda x: getattr(x, "__name__", ""),
 )
-def test_batches_and_processes_add_up(metric, arguments, expected):
+def test_batches_and_processes_add_up_to_the_function_of_all_images(metric, arguments, expected):
     one, first, second = metric(), metric(), metric()
     for cut in CUTS:
         one.update(*arguments(cut))
@@ -51,3 +49,12 @@ def test_batches_and_processes_add_up(metric, arguments, expected):
 def test_a_wrong_number_of_arguments_is_an_error_that_names_them():
     with pytest.raises(TypeError, match=r"RankMe\.update takes \(features\), found 2"):
         modules.RankMe().update(A, B)
+
+
+def test_the_functions_do_not_load_torchmetrics():
+    names = ["confidence", "consistency", "nuclear_norm", "prediction_changes", "probabilities", "rank_curve"]
+    names += ["rankme", "required_rank", "temporal_ensemble"]
+    modules = ", ".join(f"lightning_factorlens.metrics.{n}" for n in names)
+    code = f"import sys, {modules}; print([m for m in ('torchmetrics', 'lightning', 'scipy') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.strip() == "[]"

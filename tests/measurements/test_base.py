@@ -1,0 +1,102 @@
+"""Declarations of measurements: wrong ones are named, and every value finds the one that fits best."""
+
+import pytest
+
+from lightning_factorlens.measurements import Consistency, Measurement, RankAtError, Scalar, check_measurements
+from lightning_factorlens.results import Value
+
+
+def declare(name="own", needs=(), scalars=()):
+    """A measurement with these declarations, which measures nothing."""
+    attributes = {"name": name, "needs": frozenset(needs), "scalars": tuple(scalars), "measure": lambda *_: None}
+    return type("Own", (Measurement,), attributes)()
+
+
+def scalar(quantity="own", tag="{prefix}/own", **options):
+    return Scalar(quantity, tag, "A number.", **options)
+
+
+@pytest.mark.parametrize("tag", ["own", "factorlens/own", "x{prefix}/own", "{prefix}", "{prefix}own", ""])
+def test_a_tag_without_the_prefix_in_front_is_refused(tag):
+    with pytest.raises(ValueError, match=r"tag: must begin with '\{prefix\}/' or '\{prefix\}_', found .*write e\.g\."):
+        scalar(tag=tag)
+
+
+@pytest.mark.parametrize("tag", ["{prefix}/own", "{prefix}_layers/{scope}/own", "{prefix}/own/rank_{rank}"])
+def test_tags_with_the_prefix_in_front_are_accepted(tag):
+    assert scalar(tag=tag).tag == tag
+
+
+def test_an_unknown_direction_is_refused():
+    with pytest.raises(ValueError, match="better: found 'more', allowed are 'lower', 'higher'"):
+        scalar(better="more")
+
+
+@pytest.mark.parametrize("measurements", [None, [], (), "consistency", Consistency(), {Consistency()}])
+def test_a_value_that_is_no_list_of_measurements_is_refused(measurements):
+    with pytest.raises(ValueError, match="measurements: must be a non-empty list of Measurement objects, found"):
+        check_measurements(measurements)
+
+
+@pytest.mark.parametrize("entry", ["consistency", None, Consistency, 3])
+def test_an_entry_that_is_no_measurement_is_refused(entry):
+    with pytest.raises(TypeError, match=r"measurements: found .*give objects of classes derived from Measurement"):
+        check_measurements([Consistency(), entry])
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a/b", "naïve", None, 3])
+def test_a_wrong_name_is_refused(name):
+    with pytest.raises(ValueError, match=r"measurements: Own\.name must have letters, digits and underscores only"):
+        check_measurements([declare(name)])
+
+
+def test_a_measurement_without_a_name_is_refused():
+    class Nameless(Measurement):
+        def measure(self, context):
+            return None
+
+    with pytest.raises(ValueError, match=r"measurements: Nameless\.name must have .*found None"):
+        check_measurements([Nameless()])
+
+
+def test_a_wrong_need_is_refused():
+    with pytest.raises(ValueError, match=r"measurements: own\.needs: found 'labels', allowed are 'capture', "):
+        check_measurements([declare(needs=["capture", "labels"])])
+
+
+def test_two_measurements_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="measurements: 'consistency' is listed 2 times; list every name once"):
+        check_measurements([Consistency(), RankAtError(), Consistency(shift=2)])
+
+
+def test_two_declarations_of_one_tag_are_refused():
+    first, second = declare("first", scalars=[scalar("a")]), declare("second", scalars=[scalar("b")])
+    with pytest.raises(ValueError, match=r"the tag '\{prefix\}/own' is declared by 'first' and 'second'"):
+        check_measurements([first, second])
+    with pytest.raises(ValueError, match="is declared by 'twice' and 'twice'"):
+        check_measurements([declare("twice", scalars=[scalar("a"), scalar("b")])])
+
+
+def test_the_tag_of_a_default_measurement_cannot_be_declared_again():
+    with pytest.raises(ValueError, match="declared by 'consistency' and 'own'; give one of them another tag"):
+        check_measurements([Consistency(), declare(scalars=[scalar(tag="{prefix}/consistency")])])
+
+
+def test_measure_must_be_defined():
+    class Unfinished(Measurement):
+        name = "unfinished"
+
+    with pytest.raises(TypeError, match="abstract"):
+        Unfinished()
+
+
+def test_the_most_specific_declaration_describes_a_value():
+    total = scalar(tag="{prefix}/own", scope="total")
+    layer = scalar(tag="{prefix}_layers/{scope}/own")
+    for scalars in ([total, layer], [layer, total]):
+        measurement = declare(scalars=scalars)
+        assert measurement.scalar_of(Value("own", 1.0, "total")) is total
+        assert measurement.scalar_of(Value("own", 1.0, "conv")) is layer
+        assert measurement.scalar_of(Value("own", 1.0)) is layer
+        assert measurement.scalar_of(Value("other", 1.0, "total")) is None
+    assert declare(scalars=[total]).scalar_of(Value("own", 1.0, "conv")) is None

@@ -1,0 +1,42 @@
+"""A small network and its probe for the tests of measurements."""
+
+import torch
+from torch import nn
+
+from lightning_factorlens import FactorLens, LensOptions
+
+
+class CountingNet(nn.Module):
+    """A convolutional network that counts its forward passes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.relu, self.hidden, self.act = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Linear(216, 64), nn.ReLU()
+        self.head = nn.Linear(64, 3)
+        self.n_calls = 0
+
+    def forward(self, x):
+        self.n_calls += 1
+        return self.head(self.act(self.hidden(self.relu(self.conv(x)).flatten(1))))
+
+
+def make_net(seed=0):
+    torch.manual_seed(seed)
+    return CountingNet().eval()
+
+
+def make_probe(n=16):
+    return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+
+
+def lens_with(*measurements, net=None, **options):
+    """A lens of these measurements alone."""
+    return FactorLens(net or make_net(), LensOptions(**{"ranks": (1, 2, 4), **options}), list(measurements))
+
+
+@torch.no_grad()
+def train_a_little(net, seed):
+    """Changes all weights, as a training step would."""
+    g = torch.Generator().manual_seed(seed)
+    for p in net.parameters():
+        p += 0.3 * p.std() * torch.randn(p.shape, generator=g)
