@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
@@ -36,17 +37,38 @@ def epoch_line(observation: Observation, measurements: Sequence[Measurement]) ->
     return " | ".join(parts)
 
 
-def run_table(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
+def run_table(
+    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX, max_rows: int = 8
+) -> str:
     """The summary of a run in aligned columns: its first, best and last observation.
 
     Args:
         history: The observations of one run, oldest first, at least one.
         measurements: The lens's measurements.
         prefix: First part of the tags.
+        max_rows: Largest number of rows. Where there are more, the last rows of the measurement that has the most of
+            them are left out.
     """
     titles, rows = summary_rows(history, measurements, prefix)
-    cells = [(tag, *(cell.replace("–", "-") for cell in row)) for tag, row in rows.items()]
+    owners: dict[str, str] = {}
+    for observation in history:
+        for tag, entry in summary_values(observation, measurements, prefix).items():
+            owners[tag] = entry.measurement
+    cells = []
+    for tag in _limit_rows(list(rows), owners, max_rows):
+        row = [cell.replace("–", "-") for cell in rows[tag]]
+        cells.append((tag, *row))
     return "\n".join(format_table(("", *titles), cells))
+
+
+def _limit_rows(tags: list[str], owners: Mapping[str, str], max_rows: int) -> list[str]:
+    """At most so many of the tags, in their order."""
+    while len(tags) > max_rows:
+        counts = Counter(owners[tag] for tag in tags)
+        largest, _ = counts.most_common(1)[0]
+        last = [tag for tag in tags if owners[tag] == largest][-1]
+        tags.remove(last)
+    return tags
 
 
 def cost_line(n_measured: int, n_failed: int, budget: OverheadBudget) -> str:

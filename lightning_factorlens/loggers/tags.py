@@ -27,11 +27,13 @@ class TaggedValue:
         tag: Where loggers write it.
         value: The number, finite.
         scalar: Its declaration.
+        measurement: Name of the measurement that declares it.
     """
 
     tag: str
     value: Value
     scalar: Scalar
+    measurement: str
 
 
 def with_cost(measurements: Sequence[Measurement]) -> list[Measurement]:
@@ -63,7 +65,7 @@ def tagged_values(
             scalar = measurement.scalar_of(value)
             if scalar is not None and math.isfinite(value.value):
                 tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
-                yield TaggedValue(tag, value, scalar)
+                yield TaggedValue(tag, value, scalar, measurement.name)
 
 
 def monitored_scalars(

@@ -176,7 +176,7 @@ def test_a_failing_measurement_gives_no_decision(tmp_path, monkeypatch):
             if trainer.current_epoch == 1:
                 monkeypatch.setattr(callback.lens, "measure", lambda *_: 1 / 0)
 
-    with pytest.warns(UserWarning, match="could not look"):
+    with pytest.warns(UserWarning, match="could not observe"):
         trainer, _ = train(tmp_path, callback, stop, FailFromSecondEpoch(), epochs=5)
     assert trainer.current_epoch == 5
     assert stop.decision.best_epoch == 1

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from grouped_options import make_callback
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
 from torch import nn
 
-from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.loggers.tables import run_table
 
@@ -35,11 +35,17 @@ class Slow(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.01)
 
 
-def fit(bar, seconds=0.05, delay=0.04, verbose=True, monkeypatch=None, **options):
+def fit(bar, seconds=0.05, delay=0.04, verbose=True, monkeypatch=None, error_thresholds=(0.5, 0.3), **options):
     monkeypatch.setattr(ProgressLine, "DELAY_SECONDS", delay)
     images = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    lens = FactorLensCallback(
-        images, probe_size=16, ranks=(1, 2), fit_power_law=False, verbose=verbose, on_error="raise"
+    lens = make_callback(
+        probe=images,
+        probe_size=16,
+        ranks=(1, 2),
+        fit_power_law=False,
+        verbose=verbose,
+        on_error="raise",
+        error_thresholds=error_thresholds,
     )
     trainer = Trainer(
         max_epochs=2, accelerator="cpu", logger=False, callbacks=[lens, *([bar] if bar else [])],
@@ -53,8 +59,8 @@ def test_tqdm_shows_a_slow_measurement_and_its_result(monkeypatch, capsys):
     fit(TQDMProgressBar(), monkeypatch=monkeypatch)
     out = "".join(capsys.readouterr())
     for epoch in (1, 2):
-        first = out.index(f"FactorLens looks, epoch {epoch} ...")
-        assert out.index(f"FactorLens: epoch {epoch} | rel. error") > first
+        first = out.index(f"FactorLens observes, epoch {epoch} ...")
+        assert out.index(f"FactorLens: epoch {epoch} | consistency") > first
     assert "2/2" in out  # the bar itself is complete
 
 
@@ -62,7 +68,7 @@ def test_rich_shows_a_slow_measurement_too(monkeypatch, capsys):
     pytest.importorskip("rich", reason="rich is not installed: pip install rich")
     fit(RichProgressBar(), monkeypatch=monkeypatch)
     out = "".join(capsys.readouterr())
-    assert "FactorLens looks, epoch 2 ..." in out
+    assert "FactorLens observes, epoch 2 ..." in out
     assert "FactorLens: epoch 2 |" in out
     assert "2/2" in out
 
@@ -94,7 +100,7 @@ def test_verbose_false_silences_the_line_and_the_table(monkeypatch, caplog):
         assert "FactorLens" not in caplog.text
         fit(loud, monkeypatch=monkeypatch)
     assert silent.lines == [] and len(loud.lines) == 6
-    assert "What FactorLens saw" in caplog.text
+    assert "FactorLens, summary of the run:" in caplog.text
 
 
 def test_a_run_without_a_progress_bar_continues(monkeypatch):
@@ -129,23 +135,24 @@ def test_other_ranks_and_disabled_bars_print_nothing(first, disabled, monkeypatc
 def test_the_closing_table_is_short_aligned_and_correct(monkeypatch, caplog):
     with caplog.at_level("INFO"):
         lens = fit(None, monkeypatch=monkeypatch)
-    (text,) = [r.getMessage() for r in caplog.records if "What FactorLens saw" in r.getMessage()]
+    (text,) = [r.getMessage() for r in caplog.records if "FactorLens, summary of the run:" in r.getMessage()]
     lines = text.splitlines()
     assert len(lines) <= 12
     assert lines[-1].startswith("FactorLens: 3 observations in ") and "of the time" in lines[-1]
     assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens/mean_alpha")}) == 1
-    values = [o.consistency for o in lens.history]
+    values = [observation["consistency"]["consistency"] for observation in lens.history]
     row = next(line for line in lines if line.startswith("factorlens/consistency")).split()
-    assert row[1:] == [f"{v:.4g}" for v in (values[0], min(values), values[-1])]
-    assert re.search(r"first, epoch 0 +lowest, epoch \d +last, epoch 2", lines[1])
+    assert row[1:] == [f"{value:.4g}" for value in (values[0], min(values), values[-1])]
+    assert re.search(r"first, epoch 0 +best, epoch \d +last, epoch 2", lines[1])
 
 
 def test_many_thresholds_leave_the_table_within_twelve_lines(monkeypatch):
-    lens = fit(None, monkeypatch=monkeypatch)
-    observations = [type(o)(**{**vars(o), "required_ranks": o.required_ranks * 6}) for o in lens.history]
-    for k, o in enumerate(observations):
-        required = tuple(type(r)(0.05 * (i + 1), r.rank, r.is_lower_bound) for i, r in enumerate(o.required_ranks))
-        observations[k] = type(o)(**{**vars(o), "required_ranks": required})
-    lines = run_table(observations).splitlines()
+    thresholds = tuple(0.05 * (k + 1) for k in range(12))
+    lens = fit(None, monkeypatch=monkeypatch, error_thresholds=thresholds)
+    lines = run_table(lens.history, lens.measurements).splitlines()
     assert len(lines) == 10
-    assert [line.split()[0] for line in lines[-2:]] == ["factorlens/effective_rank", "factorlens/mean_alpha"]
+    assert [line.split()[0] for line in lines[-3:]] == [
+        "factorlens/effective_rank",
+        "factorlens/rel_error/rank_2",
+        "factorlens/seconds",
+    ]
