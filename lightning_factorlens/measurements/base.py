@@ -192,13 +192,22 @@ def _check_measurement(measurement: Measurement) -> None:
 
 
 def _check_tags(measurements: Sequence[Measurement]) -> None:
-    owners: dict[tuple[str, str | None], str] = {}
+    declared: dict[str, list[tuple[Measurement, Scalar]]] = {}
     for measurement in measurements:
         for scalar in measurement.scalars:
-            key = (scalar.tag, scalar.scope)
-            if key in owners:
-                raise ValueError(
-                    f"measurements: the tag {scalar.tag!r} is declared by {owners[key]!r} and {measurement.name!r}; "
-                    "give one of them another tag."
-                )
-            owners[key] = measurement.name
+            others = declared.setdefault(scalar.tag, [])
+            for owner, other in others:
+                if not _are_distinct(scalar, other, owner is measurement):
+                    raise ValueError(
+                        f"measurements: the tag {scalar.tag!r} is declared by {owner.name!r} and {measurement.name!r}; "
+                        "give one of them another tag."
+                    )
+            others.append((measurement, scalar))
+
+
+def _are_distinct(scalar: Scalar, other: Scalar, of_one_measurement: bool) -> bool:
+    """Whether two declarations with equal tags never write the same tag: their scopes differ, and the tag shows it."""
+    if "{scope}" not in scalar.tag or scalar.quantity != other.quantity or scalar.scope == other.scope:
+        return False
+    # Without a scope, a declaration describes all scopes that no other declaration of its own measurement names.
+    return of_one_measurement or None not in (scalar.scope, other.scope)

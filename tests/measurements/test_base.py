@@ -77,6 +77,29 @@ def test_two_declarations_of_one_tag_are_refused():
         check_measurements([declare("twice", scalars=[scalar("a"), scalar("b")])])
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (scalar("a", scope="inputs"), scalar("a", scope="total")),  # the tag does not show the scope
+        (scalar("a", "{prefix}/{scope}", scope="inputs"), scalar("b", "{prefix}/{scope}", scope="inputs")),
+        (scalar("a", "{prefix}/{scope}", scope="inputs"), scalar("b", "{prefix}/{scope}")),
+        (scalar("a", "{prefix}/{scope}"), scalar("a", "{prefix}/{scope}")),
+    ],
+)
+def test_declarations_that_would_write_one_tag_are_refused(first, second):
+    with pytest.raises(ValueError, match="give one of them another tag"):
+        check_measurements([declare(scalars=[first, second])])
+
+
+def test_declarations_of_different_scopes_may_share_a_tag_that_shows_the_scope():
+    inputs, total = (scalar("a", "{prefix}/{scope}", scope=scope) for scope in ("inputs", "total"))
+    rest = scalar("a", "{prefix}/{scope}")
+    check_measurements([declare(scalars=[inputs, total, rest])])
+    check_measurements([declare("first", scalars=[inputs]), declare("second", scalars=[total])])
+    with pytest.raises(ValueError, match="declared by 'first' and 'second'"):
+        check_measurements([declare("first", scalars=[inputs]), declare("second", scalars=[rest])])
+
+
 def test_the_tag_of_a_default_measurement_cannot_be_declared_again():
     with pytest.raises(ValueError, match="declared by 'consistency' and 'own'; give one of them another tag"):
         check_measurements([Consistency(), declare(scalars=[scalar(tag="{prefix}/consistency")])])
