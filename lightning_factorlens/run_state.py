@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.batch import fingerprint
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import Observation, Record
 from lightning_factorlens.results.serialization import from_json, to_json
 
 #: Largest number of past observations in a checkpoint.
@@ -136,8 +136,14 @@ class RunState:
             "history": self._history_lines()[-MAX_HISTORY:],
         }
 
-    def from_state_dict(self, state: dict[str, Any]) -> RunState:
+    def from_state_dict(
+        self, state: dict[str, Any], record_types: Mapping[str, type[Record]] | None = None
+    ) -> RunState:
         """A state that continues where a checkpoint stopped, with this one's budget limit and layer patterns.
+
+        Args:
+            state: From `state_dict`.
+            record_types: Record classes of the user's own, by the names of their measurements.
 
         Raises:
             KeyError, TypeError, ValueError: ``state`` is not the state of a lens of this version, or holds factors
@@ -161,7 +167,7 @@ class RunState:
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
-            history=[from_json(line) for line in lines],
+            history=[from_json(line, record_types) for line in lines],
         )
         resumed._json_lines = lines
         return resumed

@@ -34,7 +34,7 @@ from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
 from lightning_factorlens.loggers.tags import check_prefix, monitored_scalars
 from lightning_factorlens.loggers.text_reports import tag_list
-from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements
+from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import layer_table
 from lightning_factorlens.run_state import RunState
@@ -410,7 +410,7 @@ class FactorLensCallback(Callback):
         """
         self.state = self._new_state()
         try:
-            self.state = self.state.from_state_dict(state_dict)
+            self.state = self.state.from_state_dict(state_dict, record_types(self.measurements))
         except Exception as error:
             reason = f"found no state of this lens in the checkpoint: {type(error).__name__}: {error}"
             if self.on_error == "raise":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
+from lightning_factorlens.measurements import Measurement, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.serialization import from_json, to_json
 
@@ -17,21 +18,23 @@ def write_jsonl(observations: Iterable[Observation], path: str | PathLike[str]) 
     Path(path).write_text("".join(lines), encoding="utf-8")
 
 
-def read_jsonl(path: str | PathLike[str]) -> list[Observation]:
+def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = ()) -> list[Observation]:
     """The observations of a file, in its order.
 
     Args:
         path: A file of `write_jsonl` or of a `JSONLinesSink`. An unfinished last line, which a killed run leaves, is
             ignored.
+        measurements: Measurements of the user's own with a record class of their own.
 
     Raises:
         OSError: The file cannot be read.
         ValueError: A line is not an observation; the error names the line.
     """
+    types = record_types(measurements)
     observations = []
     for number, line in enumerate(_finished_lines(Path(path)), start=1):
         try:
-            observations.append(from_json(line))
+            observations.append(from_json(line, types))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
     return observations

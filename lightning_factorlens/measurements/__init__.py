@@ -1,6 +1,6 @@
 """What a lens can measure: one object in one file each, with its scalars, its figures and what it needs."""
 
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements, record_types
 from lightning_factorlens.measurements.consistency import Consistency
 from lightning_factorlens.measurements.context import Context, Intermediates
 from lightning_factorlens.measurements.defaults import default_measurements
@@ -34,4 +34,5 @@ __all__ = [
     "WeightSpectra",
     "check_measurements",
     "default_measurements",
+    "record_types",
 ]

@@ -116,12 +116,15 @@ class Measurement(ABC):
             ``"gradients"`` (forward passes with gradients), ``"weights"`` (the model's weight matrices).
         scalars: Its scalars.
         figures: Its figures.
+        record_type: The class of its records, where that is one of the user's own, so that checkpoints and JSON lines
+            give it back; None for dictionaries and the record classes of `lightning_factorlens.results`.
     """
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
     scalars: ClassVar[tuple[Scalar, ...]] = ()
     figures: ClassVar[tuple[FigureSpec, ...]] = ()
+    record_type: ClassVar[type[Record] | None] = None
 
     @abstractmethod
     def measure(self, context: Context) -> Record | Mapping[str, float] | None:
@@ -151,6 +154,15 @@ class Measurement(ABC):
         general = [scalar for scalar in self.scalars if scalar.matches(value) and scalar.scope is None]
         declared = exact or general
         return declared[0] if declared else None
+
+
+def record_types(measurements: Sequence[Measurement]) -> dict[str, type[Record]]:
+    """The record classes that measurements declare, by the names of the measurements."""
+    found = {}
+    for measurement in measurements:
+        if measurement.record_type is not None:
+            found[measurement.name] = measurement.record_type
+    return found
 
 
 def check_measurements(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:

@@ -2,8 +2,8 @@
 
 Numbers come back bit for bit; NaN and the infinities, which JSON has no numbers for, become the strings ``"NaN"``,
 ``"Infinity"`` and ``"-Infinity"``. What is large is left out: the probe's inputs, the factors and the cosine matrices.
-Eigenvalues are kept. A record of a measurement that this package does not know, such as one of the user's own, comes
-back as `Scalars` with its numbers.
+Eigenvalues are kept. A record of the user's own class comes back as that class where the reader is given it, else as
+`Scalars` with its numbers.
 """
 
 from __future__ import annotations
@@ -38,11 +38,7 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 def to_json(observation: Observation) -> str:
     """One line of JSON, without a line end."""
-    records = {}
-    for name, record in observation.records.items():
-        if type(record).__name__ not in RECORD_TYPES:
-            record = _as_scalars(record)
-        records[name] = {"type": type(record).__name__, **_encode(record)}
+    records = {name: _encode_record(record) for name, record in observation.records.items()}
     line = {
         "epoch": observation.epoch,
         "step": observation.step,
@@ -52,8 +48,12 @@ def to_json(observation: Observation) -> str:
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
-def from_json(line: str) -> Observation:
+def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None) -> Observation:
     """The observation of one line; missing fields take their defaults, unknown ones are ignored.
+
+    Args:
+        line: From `to_json`.
+        record_types: Record classes of the user's own, by the names of their measurements.
 
     Raises:
         ValueError: The line is not JSON, or not an observation.
@@ -62,13 +62,30 @@ def from_json(line: str) -> Observation:
     found = json.loads(line)
     if not isinstance(found, dict) or not isinstance(found.get("records"), dict):
         raise ValueError(f"an observation is a JSON object with records, found {type(found).__name__}")
-    records = {}
+    own_types = record_types or {}
+    records: dict[str, Record] = {}
     for name, content in found["records"].items():
-        kind = RECORD_TYPES.get(content.get("type"))
-        if kind is not None:
-            records[name] = _decode_record(kind, content)
+        kind = own_types.get(name) or RECORD_TYPES.get(content["type"])
+        if kind is not None and ("fields" in content or "numbers" not in content):
+            records[name] = _decode_record(kind, content.get("fields", {}))
+        elif "numbers" in content:
+            records[name] = Scalars(_decode(dict[str, float], content["numbers"]))
     notes = tuple(found.get("notes", ()))
     return Observation(epoch=found["epoch"], step=found["step"], records=records, notes=notes)
+
+
+def _encode_record(record: Record) -> dict[str, Any]:
+    """The fields of a record; of a class that this package does not know also its numbers."""
+    kind = type(record)
+    if kind in RECORD_TYPES.values():
+        return {"type": kind.__name__, "fields": _encode(record)}
+    content: dict[str, Any] = {"type": kind.__name__, "numbers": _encode(_as_scalars(record).numbers)}
+    fields_of_record = _encode(record)
+    try:
+        json.dumps(fields_of_record, allow_nan=False)
+    except (TypeError, ValueError):  # a field that JSON has no form for: the numbers alone are kept
+        return content
+    return {**content, "fields": fields_of_record}
 
 
 def _as_scalars(record: Record) -> Scalars:
@@ -114,7 +131,7 @@ def _decode(kind: Any, value: Any) -> Any:
         return _decode_record(kind, value)
     if origin is tuple:
         return tuple(_decode(arguments[0], inner) for inner in value)
-    if origin is not None and issubclass(origin, Mapping):
+    if isinstance(origin, type) and issubclass(origin, Mapping):
         return {name: _decode(arguments[1], inner) for name, inner in value.items()}
     if kind is Tensor:
         return torch.tensor([_decode(float, inner) for inner in value], dtype=torch.float64)
