@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
 
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -168,7 +169,7 @@ class MeasurementPass:
         with self.timer(measurement.name):
             found = measurement.measure(self.context)
         if found is not None:
-            self.records[measurement.name] = found if isinstance(found, Record) else Scalars(dict(found))
+            self.records[measurement.name] = _as_record(measurement, found)
 
     def _observation(self) -> Observation:
         """The records in the order of the measurements, the cost last."""
@@ -196,3 +197,20 @@ class MeasurementPass:
         intermediates = self.context.intermediates
         F = None if intermediates.factorization is None else intermediates.factorization.F
         return WarmStart(F, intermediates.states)
+
+
+def _as_record(measurement: Measurement, found: Any) -> Record:
+    """What a measurement returned, as a record.
+
+    Raises:
+        TypeError: It is neither a record nor a dictionary of numbers.
+    """
+    if isinstance(found, Record):
+        return found
+    try:
+        return Scalars({str(quantity): float(number) for quantity, number in found.items()})
+    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(
+            f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
+            f"found {found!r}."
+        ) from error

@@ -52,9 +52,10 @@ def tagged_values(
         prefix: First part of every tag.
 
     Raises:
-        ValueError: ``prefix`` cannot be part of a tag.
+        ValueError: ``prefix`` cannot be part of a tag, or two numbers have one tag.
     """
     check_prefix(prefix)
+    owners: dict[str, Value] = {}
     for measurement in with_cost(measurements):
         record = observation.get(measurement.name)
         if record is None:
@@ -65,6 +66,12 @@ def tagged_values(
             scalar = measurement.scalar_of(value)
             if scalar is not None and math.isfinite(value.value):
                 tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
+                if tag in owners:
+                    raise ValueError(
+                        f"measurements: {measurement.name!r} gives two numbers for the tag {tag!r}, {owners[tag]} and "
+                        f"{value}; put {{scope}} or {{rank}} into the declared tag, or declare one scope alone."
+                    )
+                owners[tag] = value
                 yield TaggedValue(tag, value, scalar, measurement.name)
 
 

@@ -14,7 +14,8 @@ from lightning_factorlens.loggers.tags import (
     tagged_values,
     with_cost,
 )
-from lightning_factorlens.results import AlphaSummary, RankCurve, RankCurves
+from lightning_factorlens.measurements import Measurement, Scalar
+from lightning_factorlens.results import AlphaSummary, Observation, RankCurve, RankCurves, ScopedScalar
 
 
 def curve_tags(base, curve):
@@ -174,3 +175,17 @@ def test_every_tagged_value_has_its_declaration(observe):
     for entry in tagged_values(observe(), MEASUREMENTS):
         assert entry.scalar in declared
         assert entry.scalar.matches(entry.value)
+
+
+def test_two_numbers_for_one_tag_are_an_error_that_says_what_to_do():
+    class Ambiguous(Measurement):
+        name = "ambiguous"
+        scalars = (Scalar("height", "{prefix}/height", "A number of several scopes under one tag."),)
+
+        def measure(self, context):
+            raise NotImplementedError
+
+    record = ScopedScalar("height", {"a": 1.0, "b": 2.0})
+    observation = Observation(epoch=0, step=0, records={"ambiguous": record})
+    with pytest.raises(ValueError, match=r"'ambiguous' gives two numbers for the tag 'factorlens/height'.*\{scope\}"):
+        list(tagged_values(observation, [Ambiguous()]))
