@@ -23,7 +23,8 @@ from lightning_factorlens.callbacks._monitors import (
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
-from lightning_factorlens.capture.batch import Batch, ForwardFn, check_forward_fn
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group

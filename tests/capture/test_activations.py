@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_factorlens.capture.activations import capture_activations, input_blocks, token_counts
+from lightning_factorlens.capture.activations import capture_activations
+from lightning_factorlens.capture.inputs import input_blocks, token_counts
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 
