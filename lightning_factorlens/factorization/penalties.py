@@ -20,7 +20,7 @@ from torch import Tensor
 
 
 class Penalty(Protocol):
-    """What a solver needs of a penalty on a non-negative factor."""
+    """The interface of a penalty on a non-negative factor."""
 
     @property
     def weight(self) -> float:
