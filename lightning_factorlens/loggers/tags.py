@@ -119,7 +119,7 @@ def check_prefix(prefix: str) -> str:
     Raises:
         ValueError: It is empty or has other characters than letters, digits, ``-``, ``.`` and ``_``.
     """
-    if not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
+    if not isinstance(prefix, str) or not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
         raise ValueError(f"prefix: may have letters, digits and '-', '.', '_' only, found {prefix!r}.")
     return prefix
 

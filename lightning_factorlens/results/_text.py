@@ -72,7 +72,7 @@ def layer_table(layers: Sequence[LayerInfo]) -> str:
     lines = [_align_layer_row(row, widths) for row in (header, rule, *rows)]
     selected = [layer for layer in layers if layer.selected]
     features = sum(math.prod(layer.shape) for layer in selected)
-    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {features:,} features an image")
+    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {features:,} features a sample")
     return "\n".join(lines)
 
 
