@@ -167,7 +167,10 @@ class MeasurementPass:
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
         with self.timer(measurement.name):
-            found = measurement.measure(self.context)
+            try:
+                found = measurement.measure(self.context)
+            finally:
+                intermediates.close_captures()  # while an error's traceback, or the measurement, still holds them
         if found is not None:
             self.records[measurement.name] = _as_record(measurement, found)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -74,7 +74,9 @@ class ModelRunner:
         with self.isolated():
             return forward_distributed(self.process_group, self._capture, probes, outputs)
 
-    def gradient_captures(self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool) -> Iterator[Capture]:
+    def gradient_captures(
+        self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool
+    ) -> Generator[Capture, None, None]:
         """Captures in the autograd graph, one batch after the other; see `Context.gradient_captures`."""
         options = self.options
         with isolate_model(self.model, gradients=True), self.forward_context():

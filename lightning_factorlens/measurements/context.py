@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
+
+Captures = Generator[Capture, None, None]
 
 
 @dataclass
@@ -33,19 +36,54 @@ class Intermediates:
         needs: What it declares.
         previous_states: What measurements kept at the last observation, by name.
         states: What they keep for the next one.
+        captures: The captures with gradients that the running measurement has asked for and that still exist.
+        is_capturing: Whether some of them have begun and not ended.
     """
 
     capture: Capture | None = None
     problem: CoupledProblem | None = None
     factorization: Factorization | None = None
     forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    gradient_fn: Callable[[Batch, bool], Iterator[Capture]] | None = None
+    gradient_fn: Callable[[Batch, bool], Captures] | None = None
     block_groups: BlockGroups | None = None
     curves: dict[str, RankCurve] | None = None
     measurement: str = ""
     needs: frozenset[str] = frozenset()
     previous_states: Mapping[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    captures: list[ref[Captures]] = field(default_factory=list)
+    is_capturing: bool = False
+
+    def read_captures(self, captures: Captures) -> Captures:
+        """The captures; `close_captures` can end them.
+
+        Raises:
+            RuntimeError: Others have begun and not ended: each would restore what the other one had changed.
+        """
+
+        def read() -> Captures:
+            if self.is_capturing:
+                raise RuntimeError(
+                    f"gradient_captures: the measurement {self.measurement!r} has begun to read others and has not "
+                    "read them to the end; do so, or call their close(), before the next ones are begun."
+                )
+            self.is_capturing = True
+            try:
+                yield from captures
+            finally:
+                self.is_capturing = False
+
+        reading = read()
+        self.captures.append(ref(reading))
+        return reading
+
+    def close_captures(self) -> None:
+        """Ends captures that were not read to the end."""
+        for reference in self.captures:
+            captures = reference()
+            if captures is not None:
+                captures.close()
+        self.captures.clear()
 
 
 @dataclass
@@ -138,21 +176,25 @@ class Context:
         forward = self._needed(self.intermediates.forward_fn, "forward")
         return forward(probes, outputs)
 
-    def gradient_captures(self, input_gradients: bool = False) -> Iterator[Capture]:
+    def gradient_captures(self, input_gradients: bool = False) -> Captures:
         """Captures of the probe that stay in the autograd graph, one batch after the other; needs ``"gradients"``.
 
         ``torch.autograd.grad`` gives gradients of an output with respect to a layer's samples; the parameters' own
-        ``.grad`` are set aside meanwhile. Take the gradients of a capture before the next one is requested. Every
-        process of a process group captures the whole probe.
+        ``.grad`` are set aside meanwhile. Take the gradients of a capture before the next one is requested. Captures
+        that are not read to the end are ended with the measurement. Every process of a process group captures the whole
+        probe.
 
         Args:
             input_gradients: Whether `Capture.inputs` is a leaf that gradients can be taken with respect to.
 
         Yields:
             One capture for each batch, see `capture_batches`.
+
+        Raises:
+            RuntimeError: Captures of an earlier call are not read to the end.
         """
         gradient_fn = self._needed(self.intermediates.gradient_fn, "gradients")
-        yield from gradient_fn(self.probe, input_gradients)
+        return self.intermediates.read_captures(gradient_fn(self.probe, input_gradients))
 
     def note(self, text: str) -> None:
         """Adds something that readers of the numbers must know."""
