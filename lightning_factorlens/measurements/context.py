@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from weakref import ref
 
+import numpy as np
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture
@@ -18,6 +19,9 @@ from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
 
 Captures = Generator[Capture, None, None]
+
+#: Types of a state that are kept as they are; of a subclass, the plain value.
+PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
 
 @dataclass
@@ -36,6 +40,7 @@ class Intermediates:
         needs: What it declares.
         previous_states: What measurements kept at the last observation, by name.
         states: What they keep for the next one.
+        states_read: Copies of the previous states, of which measurements may change their own.
         captures: The captures with gradients that the running measurement has asked for and that still exist.
         is_capturing: Whether some of them have begun and not ended.
     """
@@ -51,6 +56,7 @@ class Intermediates:
     needs: frozenset[str] = frozenset()
     previous_states: Mapping[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    states_read: dict[str, Any] = field(default_factory=dict)
     captures: list[ref[Captures]] = field(default_factory=list)
     is_capturing: bool = False
 
@@ -152,16 +158,27 @@ class Context:
 
     @property
     def state(self) -> Any:
-        """What this measurement kept at the last observation; None before the first."""
-        return self.intermediates.previous_states.get(self.intermediates.measurement)
+        """What this measurement kept at the last observation; None before the first.
+
+        It is a copy: changes have no effect unless they are kept. With a `FactorLensCallback` its tensors are on the
+        CPU, as a checkpoint gives them back.
+        """
+        intermediates = self.intermediates
+        name = intermediates.measurement
+        if name not in intermediates.states_read:
+            intermediates.states_read[name] = _copy_state(intermediates.previous_states.get(name))
+        return intermediates.states_read[name]
 
     def keep_state(self, state: Any) -> None:
         """Keeps something for the next observation; checkpoints hold it.
 
         Args:
-            state: Tensors and plain types in dictionaries, lists and tuples.
+            state: Tensors and plain types in dictionaries, lists and tuples; it is copied.
+
+        Raises:
+            TypeError: Anything else, which a checkpoint could not give back.
         """
-        self.intermediates.states[self.intermediates.measurement] = state
+        self.intermediates.states[self.intermediates.measurement] = _copy_state(state)
 
     def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
@@ -207,3 +224,30 @@ class Context:
                 f"add {need!r} to its `needs`, found {sorted(self.intermediates.needs)}."
             )
         return value
+
+
+def _copy_state(value: Any) -> Any:
+    """A copy in plain types that shares no memory with ``value``: neither weights nor earlier states.
+
+    Raises:
+        TypeError: A value of another type.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {_copy_state(key): _copy_state(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_copy_state(inner) for inner in value)
+    if isinstance(value, list):
+        return [_copy_state(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    for kind in PLAIN_TYPES:
+        if isinstance(value, kind):
+            return value if type(value) is kind else kind(value)
+    if value is None:
+        return None
+    raise TypeError(
+        f"keep_state: found {value!r} of type {type(value).__name__}; keep tensors, numbers and text in dictionaries, "
+        "lists and tuples, since checkpoints are loaded with weights_only."
+    )
