@@ -211,7 +211,7 @@ def _as_record(measurement: Measurement, found: Any) -> Record:
     if isinstance(found, Record):
         return found
     try:
-        return Scalars({str(quantity): float(number) for quantity, number in found.items()})
+        return Scalars(found)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
