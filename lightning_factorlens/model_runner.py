@@ -15,6 +15,7 @@ from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import trace_layers
+from lightning_factorlens.capture.tree import tree_map
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.results import LayerInfo
@@ -91,8 +92,14 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
+        batch = tree_map(_clone, batch)  # a model that overwrites its input would otherwise change the probe
         return self.model(batch) if self.forward_fn is None else self.forward_fn(self.model, batch)
 
     def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options
         return capture_activations(self.model, self._call, batch, layers, options.max_neurons_per_layer, options.seed)
+
+
+def _clone(part: Any) -> Any:
+    """A copy of a tensor, anything else itself."""
+    return part.clone() if isinstance(part, Tensor) else part
