@@ -167,7 +167,10 @@ class MeasurementPass:
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
         with self.timer(measurement.name):
-            found = measurement.measure(self.context)
+            try:
+                found = measurement.measure(self.context)
+            finally:
+                intermediates.close_captures()  # while an error's traceback, or the measurement, still holds them
         if found is not None:
             self.records[measurement.name] = _as_record(measurement, found)
 
@@ -208,7 +211,7 @@ def _as_record(measurement: Measurement, found: Any) -> Record:
     if isinstance(found, Record):
         return found
     try:
-        return Scalars({str(quantity): float(number) for quantity, number in found.items()})
+        return Scalars(found)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
