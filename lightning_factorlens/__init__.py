@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
     from lightning_factorlens.callbacks.label_free_stopping import LabelFreeStopping
-    from lightning_factorlens.capture.batch import ForwardArgs
+    from lightning_factorlens.capture.forward_fn import ForwardArgs
     from lightning_factorlens.config import LensOptions, TensorBoardOptions
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.loggers.frames import to_frame
@@ -39,7 +39,7 @@ _MODULES = {
     "LabelFreeStopping": "callbacks.label_free_stopping",
     "FactorLens": "lens",
     "LensOptions": "config",
-    "ForwardArgs": "capture.batch",
+    "ForwardArgs": "capture.forward_fn",
     "TensorBoardOptions": "config",
     "default_measurements": "measurements",
     "JSONLinesSink": "loggers.json_lines",

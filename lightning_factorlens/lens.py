@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_factorlens.capture.batch import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions

@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
-from lightning_factorlens.capture.batch import Batch, ForwardFn
+from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.tree import tree_map

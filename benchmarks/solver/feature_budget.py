@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.feature_budget_report import judge, report
 from benchmarks.solver.networks import DATA, RECIPES, trained
-from lightning_factorlens.capture.activations import capture_activations, input_blocks
+from lightning_factorlens.capture.activations import capture_activations
+from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.config import LensOptions

@@ -10,7 +10,8 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.batch import Batch, ForwardFn, find_inputs
+from lightning_factorlens.capture.batch import Batch, find_inputs
+from lightning_factorlens.capture.forward_fn import ForwardFn
 
 
 class ModuleForward:

@@ -9,7 +9,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_factorlens._private_api import validation_data_source
-from lightning_factorlens.capture.batch import Batch, ForwardFn
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_rng
 from lightning_factorlens.capture.probe_batch import ProbeSource, probe_batch
 from lightning_factorlens.distributed import SingleProcess

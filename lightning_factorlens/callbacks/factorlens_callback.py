@@ -23,16 +23,18 @@ from lightning_factorlens.callbacks._monitors import (
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
-from lightning_factorlens.capture.batch import Batch, ForwardFn, check_forward_fn
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
+from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
-from lightning_factorlens.loggers.tags import check_prefix, monitored_scalars
+from lightning_factorlens.loggers.tags import monitored_scalars
 from lightning_factorlens.loggers.text_reports import best_criterion, tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation

@@ -5,8 +5,10 @@ The steps of one measurement: `probe_batch` draws the samples, `trace_layers` li
 `isolate_model`. `weight_layers` lists the weights.
 """
 
-from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches, input_blocks
-from lightning_factorlens.capture.batch import Batch, ForwardArgs, find_inputs
+from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
+from lightning_factorlens.capture.batch import Batch, find_inputs
+from lightning_factorlens.capture.forward_fn import ForwardArgs
+from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
 from lightning_factorlens.capture.probe_batch import probe_batch
 from lightning_factorlens.capture.selection import select_layers, trace_layers

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -53,8 +53,8 @@ def capture_activations(
         forward: Calls the model on the data of a batch and returns its output.
         probe: Inputs, shape (N, …), or a batch of them and of the model's other arguments.
         layers: From `select_layers`; the selected ones are captured.
-        max_neurons_per_layer: At most so many neurons of each layer, drawn once for all samples by ``seed`` and the
-            layer's name; None for all neurons.
+        max_neurons_per_layer: Largest number of neurons that are captured of each layer, drawn once for all samples by
+            ``seed`` and the layer's name; None for all neurons.
         seed: Seed of that draw.
         gradients: With False, blocks and outputs are detached and the probe is sent in batches of `BATCH`. With True
             they stay in the autograd graph, in which the outputs are computed from the blocks: ``torch.autograd.grad``
@@ -64,7 +64,7 @@ def capture_activations(
         input_gradients: Also take gradients with respect to the inputs, see `Capture.inputs`.
 
     Returns:
-        Blocks of float32 (float64 stays), on the model's device.
+        The blocks and the outputs, on the model's device; blocks are float32 (float64 stays).
 
     Raises:
         RuntimeError: A selected layer did not run for every sample, or gave another shape than in the traced forward
@@ -214,55 +214,3 @@ def _find_logits(output: Any, n_samples: int) -> Tensor | None:
         if is_matrix and candidate.shape[0] == n_samples and candidate.shape[1] > 1:
             return candidate.float()
     return None
-
-
-def input_blocks(inputs: Tensor, max_neurons_per_layer: int | None = None, seed: int = 0) -> list[Block]:
-    """The inputs as blocks: one for each channel of images (D_i of Saini and Papalexakis, 2018), else one for all.
-
-    Token ids, whole numbers of shape (N, T), are names and not amounts: their block holds how often each of them occurs
-    in a sample, see `token_counts`.
-
-    Args:
-        inputs: Shape (N, C, H, W), or (N, …) for anything else.
-        max_neurons_per_layer: At most so many features of each block; None for all of them.
-        seed: Seed of their draw.
-
-    Returns:
-        Blocks ``input/0``, ``input/1`` …
-
-    Example:
-        >>> import torch
-        >>> [(block.name, tuple(block.samples.shape)) for block in input_blocks(torch.rand(5, 2, 4, 6))]
-        [('input/0', (5, 24)), ('input/1', (5, 24))]
-    """
-    is_amount = inputs.is_floating_point() or inputs.dtype in (torch.uint8, torch.bool)
-    if not is_amount and inputs.ndim < 4:
-        inputs = token_counts(inputs)
-    pixels = inputs if inputs.dtype == torch.float64 else inputs.float()
-    blocks = []
-    for i, channel in enumerate(pixels.unbind(1) if pixels.ndim == 4 else [pixels]):
-        layer = LayerInfo(f"input/{i}", "input", tuple(channel.shape[1:]), 0.0, True, "")
-        buffer = LayerBuffer(layer, max_neurons_per_layer, seed, len(channel))
-        buffer.fill(channel, 0)
-        blocks.append(replace(buffer.block(), kind="input"))
-    return blocks
-
-
-def token_counts(ids: Tensor) -> Tensor:
-    """How often each token occurs in each sample (a term-document matrix).
-
-    Args:
-        ids: Whole numbers, shape (N, …).
-
-    Returns:
-        Shape (N, V), float32: the counts of the V distinct ids, ascending.
-
-    Example:
-        >>> import torch
-        >>> token_counts(torch.tensor([[7, 3, 7], [3, 3, 3]]))
-        tensor([[1., 2.],
-                [3., 0.]])
-    """
-    distinct, columns = torch.unique(ids.flatten(1), return_inverse=True)
-    counts = torch.zeros(len(ids), len(distinct), device=ids.device)
-    return counts.scatter_add_(1, columns, torch.ones_like(columns, dtype=counts.dtype))

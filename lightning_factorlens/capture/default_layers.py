@@ -1,7 +1,7 @@
 """The layers that are captured when none are named: outputs of activation functions, one for each part of the network.
 
 Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", section 3,
-factorise the activations. A DenseNet-121 has 121 of them, and each would add some thirty curves. Therefore they are
+factorise the activations. A DenseNet-121 has 121 of them, and each would add about thirty curves. Therefore they are
 grouped at the coarsest level of the module tree that still has `MIN_LAYERS` groups, and each group is represented by
 the last activation that it computes. ResNet-18 gives nine layers: the stem and its eight blocks.
 """
@@ -30,9 +30,9 @@ PASSTHROUGH_TYPES = (
 )
 #: Parts of the class names of modules whose output is a linear function of their input, signed in general.
 LINEAR_TYPES = ("Conv", "Linear", "Norm", "Bilinear", "Embedding", "MultiheadAttention")
-#: Groups that a level of the module tree must have at least to be used.
+#: Smallest number of groups with which a level of the module tree is used.
 MIN_LAYERS = 8
-#: With more groups, every second, third … is kept, counted from the last.
+#: Largest number of groups. If there are more, only every second, third … is kept, counted from the last.
 MAX_LAYERS = 20
 
 
@@ -68,7 +68,7 @@ class TracedOutput:
 
 
 def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
-    """The automatic selection.
+    """Selects layers automatically.
 
     Non-negative activations are selected; signed ones as well if they make up more than half of the entries.
 
@@ -77,6 +77,13 @@ def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
 
     Returns:
         For every output whether it is selected, and why.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens.capture import trace_layers
+        >>> model = nn.Sequential(nn.Linear(4, 5), nn.ReLU())
+        >>> default_layers(trace_layers(model, model, torch.ones(2, 4)))[1]
+        (True, 'non-negative activation')
     """
     channel_scales = _channel_scales(traced)
     activations: list[TracedOutput] = []
@@ -108,7 +115,7 @@ def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:
 
 
 def _rejection(output: TracedOutput, channel_scales: set[str], use_signed: bool) -> str:
-    """Why an output is not selected, judged by itself; empty if it is a candidate."""
+    """Why an output cannot be selected, whatever the other outputs are; empty if it is a candidate."""
     if not output.is_leaf:
         return "container; its parts have rows of their own"
     if output.name in channel_scales:
@@ -185,8 +192,8 @@ def _is_one_pixel(output: TracedOutput) -> bool:
 def _is_activation(output: TracedOutput) -> bool:
     """Whether an output is that of an activation function.
 
-    A module of the user's that is neither linear nor passes its input through counts if its output is non-negative.
-    Softmax counts for vectors only, since softmax of more axes gives attention weights.
+    A user's own module counts if its output is non-negative and its type is neither linear nor passes its input
+    through. Softmax counts for vectors only, since softmax of more axes gives attention weights.
     """
     op = output.info.op
     is_vector = len(output.info.shape) == 1

@@ -77,8 +77,8 @@ def forward_distributed(
     """Computes the model's outputs for modified copies of the probe, the batches divided between the processes.
 
     Args:
-        process_group: As in `capture_distributed`.
-        capture: As in `capture_distributed`.
+        process_group: The processes; all hold the same model, probes and outputs.
+        capture: Passes a batch through the model.
         probes: Copies of the probe, each of N samples.
         outputs: Outputs for the probe itself, shape (N, K).
 

@@ -14,6 +14,10 @@ from lightning_factorlens.capture.tree import tree_map
 def check_gradients(gradients: bool, input_gradients: bool) -> None:
     """Checks that gradients can be taken.
 
+    Args:
+        gradients: Whether the capture stays in the autograd graph.
+        input_gradients: Whether gradients with respect to the inputs are taken.
+
     Raises:
         ValueError: ``input_gradients`` without ``gradients``.
         RuntimeError: Autograd is disabled.

@@ -1,4 +1,4 @@
-"""Running a model without a trace: whatever a measurement changes is put back, also when it raises."""
+"""Running a model without side effects: everything that a measurement changes is restored, also when it raises."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from lightning_factorlens._private_api import registered_buffers
 def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None]:
     """Inside, the model is in eval mode and runs eagerly; afterwards it is in the state in which it was found.
 
-    Restored are each module's own training flag (one flag for all would change frozen batch norms), every buffer that
-    was written, replaced or resized, all random states, and with ``gradients=True`` every parameter's ``.grad`` and
-    ``requires_grad``. A forward pass that writes into parameters, or into attributes that are no buffers, is not
-    undone, nor one that registers new buffers.
+    The context restores each module's own training flag (one flag for all would change frozen batch norms), every
+    buffer that was written, replaced or resized, all random states, and with ``gradients=True`` every parameter's
+    ``.grad`` and ``requires_grad``. It does not undo a forward pass that writes into parameters, or into attributes
+    that are no buffers, nor one that registers new buffers.
 
     Args:
         model: Any module, compiled or not.
@@ -30,6 +30,9 @@ def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None
             calls ``backward()`` cannot change the gradients of the training. ``torch.autograd.grad`` is still
             preferable: it does not run hooks that step an optimizer during ``backward()``. cuDNN computes no gradients
             of recurrent layers in eval mode; disable it with ``torch.backends.cudnn.flags(enabled=False)``.
+
+    Yields:
+        Nothing.
 
     Example:
         >>> import torch
@@ -120,6 +123,9 @@ def isolate_rng(model: nn.Module | None = None) -> Iterator[None]:
 
     Args:
         model: The model whose devices count; None for the CPU alone.
+
+    Yields:
+        Nothing.
 
     Example:
         >>> import torch

@@ -12,11 +12,11 @@ from lightning_factorlens.results import Block, LayerInfo
 
 
 def draw_features(layer: LayerInfo, max_neurons: int | None, seed: int) -> Tensor | None:
-    """Which neurons of a layer are captured.
+    """Draws the neurons of a layer that are captured.
 
     Args:
         layer: The layer; its name enters the draw, so that layers of equal width get different neurons.
-        max_neurons: At most so many.
+        max_neurons: Largest number of neurons; None for all of them.
         seed: Seed of the draw.
 
     Returns:
@@ -34,7 +34,7 @@ class LayerBuffer:
 
     Args:
         layer: The layer, as traced.
-        max_neurons: At most so many of its neurons, see `draw_features`.
+        max_neurons: Largest number of its neurons, see `draw_features`.
         seed: Seed of that draw.
         n_samples: Samples N of the whole probe.
     """
@@ -68,7 +68,11 @@ class LayerBuffer:
         return None
 
     def flatten(self, output: Tensor) -> Tensor:
-        """The output with one row for each sample, its size checked."""
+        """The output with one row for each sample.
+
+        Raises:
+            RuntimeError: An output of another size than in the traced forward pass.
+        """
         flat = output.flatten(1)
         if flat.shape[1] != self.n_features:
             raise RuntimeError(
@@ -144,7 +148,18 @@ def block_dtype(values: Tensor) -> torch.dtype:
 def make_buffers(
     kind: type[LayerBuffer], layers: Iterable[LayerInfo], max_neurons: int | None, seed: int, n_samples: int
 ) -> dict[str, LayerBuffer]:
-    """An empty buffer for each selected layer, by name."""
+    """Makes an empty buffer for each selected layer.
+
+    Args:
+        kind: Class of the buffers.
+        layers: The table of layers.
+        max_neurons: Largest number of neurons of each layer; None for all of them.
+        seed: Seed of their draw.
+        n_samples: Samples N of the whole probe.
+
+    Returns:
+        Buffer by the layer's name, in the order of the table.
+    """
     buffers: dict[str, LayerBuffer] = {}
     for layer in layers:
         if layer.selected:

@@ -23,7 +23,7 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
 
     Args:
         source: A tensor of inputs as the model takes them, a dictionary of tensors, a dataset, or a loader.
-        size: How many samples; fewer if the source has fewer.
+        size: Number of samples; fewer if the source has fewer.
         seed: Seed of the draw, and of random transforms in the dataset; the same seed gives the same samples. A dataset
             that draws from a generator of its own advances it: give the probe such a dataset for itself.
         transfer: Applied to the collated batch of a dataset or loader (a Trainer's batch-transfer hooks).
@@ -59,12 +59,12 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
                 "or a loader."
             )
     if n_samples == 0:
-        raise ValueError("probe: found no images in it; give a source of at least one sample.")
+        raise ValueError("probe: found a source without samples; give one that has at least one sample.")
     return batch
 
 
 def _rows_of_tensors(source: Tensor | Mapping[str, Any], size: int, seed: int) -> tuple[int, Any]:
-    """How many samples a tensor or a dictionary of tensors has, and some of them."""
+    """The number of samples in a tensor or a dictionary of tensors, and some of the samples."""
     n_samples = 0
     for tensor in tree_leaves(source):
         if tensor.ndim > 0:
@@ -81,7 +81,7 @@ def _rows_of_tensors(source: Tensor | Mapping[str, Any], size: int, seed: int) -
 
 
 def _seed_cpu(seed: int) -> None:
-    """Seeds what random transforms of a dataset draw from; `torch.manual_seed` would seed the accelerators too."""
+    """Seeds the generators that random transforms use; `torch.manual_seed` would also seed those of accelerators."""
     torch.default_generator.manual_seed(seed)
     np.random.seed(seed % 2**32)
     random.seed(seed)

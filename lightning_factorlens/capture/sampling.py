@@ -31,8 +31,8 @@ def subsample_indices(n: int, size: int, seed: int) -> Tensor:
     """Indices drawn without replacement from all n samples, since many validation sets are sorted by class.
 
     Args:
-        n: Samples that there are.
-        size: How many indices; all of them if there are no more.
+        n: Number of samples.
+        size: Number of indices; all of them if n is not larger.
         seed: Seed of the draw, from a generator of its own.
 
     Returns:
@@ -52,14 +52,14 @@ def draw_samples(source: Any, size: int, seed: int) -> tuple[list[Any], Callable
 
     Args:
         source: A dataset or a ``DataLoader``.
-        size: How many samples.
+        size: Largest number of samples.
         seed: Seed of the draw.
 
     Returns:
         The samples, and the collate function.
 
     Raises:
-        TypeError: A stream that would be used up.
+        TypeError: An iterable dataset that is its own iterator, which reading would use up.
 
     Example:
         >>> samples, collate = draw_samples([1.0, 2.0, 3.0], size=5, seed=0)
@@ -79,7 +79,10 @@ def draw_samples(source: Any, size: int, seed: int) -> tuple[list[Any], Callable
         covered = _covered_indices(source)
     if covered is None:
         covered = range(len(dataset))
-    return [dataset[covered[i]] for i in subsample_indices(len(covered), size, seed).tolist()], collate
+    samples = []
+    for i in subsample_indices(len(covered), size, seed).tolist():
+        samples.append(dataset[covered[i]])
+    return samples, collate
 
 
 def _stream(dataset: IterableDataset[Any]) -> Iterator[Any]:
@@ -87,8 +90,8 @@ def _stream(dataset: IterableDataset[Any]) -> Iterator[Any]:
     iterator = iter(dataset)
     if iterator is dataset:
         raise TypeError(
-            "probe: this IterableDataset is its own iterator, so that reading samples from it would use up your data; "
-            "pass a tensor of images or a map-style dataset as `probe=`."
+            f"probe: found {type(dataset).__name__}, an IterableDataset that is its own iterator, so that reading "
+            "samples from it would use up your data; pass a tensor of images or a map-style dataset as `probe=`."
         )
     return iterator
 
@@ -98,7 +101,10 @@ def _covered_indices(loader: DataLoader[Any]) -> Sequence[int] | None:
     batches = loader.batch_sampler
     if batches is not None and type(batches) is not BatchSampler:
         with _preserve_generator(batches), _preserve_generator(getattr(batches, "sampler", None)):
-            return sorted({int(i) for batch in copy.copy(batches) for i in batch})
+            indices: set[int] = set()
+            for batch in copy.copy(batches):
+                indices.update(map(int, batch))
+            return sorted(indices)
     sampler: Any = loader.sampler
     if isinstance(sampler, DistributedSampler):  # a Trainer makes the user's sampler the dataset of this one
         sampler = wrapped_sampler(sampler.dataset)
@@ -107,7 +113,7 @@ def _covered_indices(loader: DataLoader[Any]) -> Sequence[int] | None:
     if hasattr(sampler, "indices"):
         return list(sampler.indices)
     with _preserve_generator(sampler):
-        return sorted({int(i) for i in copy.copy(sampler)})
+        return sorted(set(map(int, copy.copy(sampler))))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which layers are captured: a traced forward pass lists what the network computes, then patterns or a rule select."""
+"""Selection of the layers that are captured, among the tensors that a traced forward pass computes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lightning_factorlens.results import LayerInfo
 
 LayerPatterns = str | type[nn.Module] | Sequence[str | type[nn.Module]] | None
 
-#: Names that an error message lists.
+#: Largest number of names that an error message lists.
 MAX_LISTED_NAMES = 40
 
 
@@ -56,7 +56,7 @@ def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor 
 
 
 def _traced_output(call: TracedCall, output: Tensor) -> TracedOutput:
-    """What the selection needs of a call."""
+    """The record of a call from which the selection decides."""
     info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), float(output.min()), False, "")
     return TracedOutput(
         info,
@@ -132,7 +132,13 @@ def select_layers(
 
 
 def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
-    """The argument ``layers`` as a list of patterns; an empty list for None.
+    """Checks the argument ``layers``.
+
+    Args:
+        layers: A pattern, a module type, or a list of them; None for the automatic selection.
+
+    Returns:
+        A list of patterns; an empty one for None.
 
     Raises:
         ValueError: Something that is neither a string nor a module type, an empty list, or a wrong regular expression.
@@ -144,7 +150,8 @@ def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
     if layers is None:
         return []
     patterns = [layers] if isinstance(layers, (str, type)) else layers
-    if not isinstance(patterns, (list, tuple)) or not patterns or not all(isinstance(p, (str, type)) for p in patterns):
+    is_list = isinstance(patterns, (list, tuple)) and len(patterns) > 0
+    if not is_list or not all(isinstance(pattern, (str, type)) for pattern in patterns):
         raise ValueError(
             f"layers: must be a pattern, a module type, or a non-empty list of them, found {layers!r}; pass None for "
             "the automatic selection."
@@ -209,7 +216,7 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def _listed(traced: Sequence[TracedOutput]) -> str:
-    """The names that there are, for an error message."""
+    """The names of the traced outputs, for an error message."""
     names = [output.name for output in traced if output.name]
     if not names:
         return "no calls at all"

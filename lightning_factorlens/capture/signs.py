@@ -1,4 +1,4 @@
-"""What becomes of negative values: each policy turns one block into the blocks that are factorised."""
+"""Sign policies: each turns a block that may have negative values into the blocks that are factorised."""
 
 from __future__ import annotations
 
@@ -136,11 +136,14 @@ POLICIES: dict[str, SignPolicy] = {"rectify": Rectify(), "split": Split(), "semi
 
 
 def resolve_sign_policy(argument: str, value: str | SignPolicy) -> SignPolicy:
-    """The policy of a name, or the object itself.
+    """Finds the policy of a name.
 
     Args:
         argument: Name of the argument, for the message.
-        value: What was passed for it.
+        value: A name in `POLICIES`, or a policy.
+
+    Returns:
+        The policy of that name, or ``value`` itself.
 
     Raises:
         ValueError: An unknown name, a class in place of an object, or a policy for inputs applied to layers.
@@ -178,6 +181,11 @@ def apply_sign_policy(block: Block, policy: SignPolicy, lowest: float | None = N
 
     Returns:
         The blocks to factorise.
+
+    Example:
+        >>> block = Block("relu", "activation", torch.tensor([[0.0, 2.0]]), (2,))
+        >>> apply_sign_policy(block, Split())[0] is block
+        True
     """
     if isinstance(policy, Denormalize):
         return policy(block)

@@ -80,6 +80,9 @@ def trace_calls(model: nn.Module, on_call: OnCall, *, replace_outputs: bool = Fa
             forward pass. In-place activation functions then compute on a copy of the tensor that they overwrite, since
             autograd refuses a second change of a tensor that it has saved. With False the forward pass is unchanged.
 
+    Yields:
+        Nothing.
+
     Example:
         >>> import torch
         >>> from torch import nn
@@ -179,7 +182,7 @@ def _is_torch_leaf(module: nn.Module) -> bool:
 
 
 class _FunctionTracer(TorchFunctionMode):
-    """Reports functional activations, which no module hook can see."""
+    """Reports functional activations, for which no module hook is called."""
 
     def __init__(self, tracer: _CallTracer) -> None:
         super().__init__()

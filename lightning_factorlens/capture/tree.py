@@ -1,4 +1,4 @@
-"""Walking through a collated batch: tensors in dictionaries, lists and tuples."""
+"""Iteration over a collated batch: tensors in dictionaries, lists and tuples."""
 
 from __future__ import annotations
 
@@ -43,9 +43,8 @@ def tree_leaves(batch: Any) -> Iterator[Tensor]:
     if isinstance(batch, Tensor):
         yield batch
     elif isinstance(batch, Mapping):
-        for key in sorted(
-            batch, key=lambda key: str(key) not in INPUT_KEYS
-        ):  # a stable sort keeps the other keys' order
+        keys = sorted(batch, key=lambda key: str(key) not in INPUT_KEYS)  # stable: the other keys keep their order
+        for key in keys:
             yield from tree_leaves(batch[key])
     elif isinstance(batch, (tuple, list)):
         for part in batch:

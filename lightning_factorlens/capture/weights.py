@@ -43,6 +43,12 @@ def sharded_parameters(model: nn.Module) -> list[str]:
 
     No single process has their values; reading them is a collective operation.
 
+    Args:
+        model: Any module.
+
+    Returns:
+        The names, in the order of ``named_parameters()``; empty for a model whose parameters are whole.
+
     Example:
         >>> from torch import nn
         >>> sharded_parameters(nn.Linear(3, 2))

@@ -1,4 +1,4 @@
-"""What a sink is, and several sinks as one."""
+"""The interface of sinks, to which observations are written, and several sinks as one."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Sink(Protocol):
         """Writes one observation."""
 
     def close(self) -> None:
-        """Releases what the sink itself holds; what it was given stays open."""
+        """Releases what the sink itself has opened; what was passed to it stays open."""
 
 
 def run_all(targets: Sequence[T], action: Callable[[T], None], what: str) -> None:
-    """Runs an action on every target; a failure keeps no other target from its own.
+    """Runs an action on every target, also after it has failed on another one.
 
     Args:
         targets: The targets, in this order.
@@ -32,7 +32,13 @@ def run_all(targets: Sequence[T], action: Callable[[T], None], what: str) -> Non
 
     Raises:
         Exception: The error of a single target, as it was raised.
-        RuntimeError: More than one failed; the message holds what each of them said.
+        RuntimeError: More than one failed; the message contains the errors of all.
+
+    Example:
+        >>> written = []
+        >>> run_all(["a", "b"], written.append, "loggers")
+        >>> written
+        ['a', 'b']
     """
     errors: list[Exception] = []
     for target in targets:
@@ -43,8 +49,10 @@ def run_all(targets: Sequence[T], action: Callable[[T], None], what: str) -> Non
     if len(errors) == 1:
         raise errors[0]
     if errors:
-        failures = "; ".join(f"{type(error).__name__}: {error}" for error in errors)
-        raise RuntimeError(f"{len(errors)} of {len(targets)} {what} failed: {failures}") from errors[0]
+        failures = []
+        for caught in errors:
+            failures.append(f"{type(caught).__name__}: {caught}")
+        raise RuntimeError(f"{len(errors)} of {len(targets)} {what} failed: {'; '.join(failures)}") from errors[0]
 
 
 class CompositeSink:
@@ -58,21 +66,37 @@ class CompositeSink:
         self.sinks = sinks
 
     def write(self, observation: Observation) -> None:
-        """Writes to every one."""
+        """Writes an observation to every sink."""
         run_all(self.sinks, lambda sink: sink.write(observation), "sinks")
 
     def close(self) -> None:
-        """Closes every one."""
+        """Closes every sink."""
         run_all(self.sinks, lambda sink: sink.close(), "sinks")
 
 
 def has_methods(candidate: Any, *methods: str) -> bool:
-    """Whether an object has all these methods: other packages' loggers are recognised by what they can do."""
+    """Whether an object has all these methods, by which the loggers of other packages are recognised.
+
+    Args:
+        candidate: The object.
+        methods: Names of the methods.
+
+    Example:
+        >>> has_methods([], "append", "pop"), has_methods([], "log_image")
+        (True, False)
+    """
     return all(callable(getattr(candidate, method, None)) for method in methods)
 
 
 def logger_prefix(logger: Any) -> str:
-    """What one of Lightning's loggers puts before every tag when it writes."""
+    """The text that one of Lightning's loggers puts before every tag when it writes.
+
+    Args:
+        logger: Any logger.
+
+    Returns:
+        The logger's prefix and its separator; empty for a logger without a prefix.
+    """
     prefix = logger_name_prefix(logger)
     if not isinstance(prefix, str) or not prefix:
         return ""

@@ -17,7 +17,7 @@ class CometMediaLogger(MediaLogger):
 
     Args:
         experiment: The logger's ``comet_ml`` experiment.
-        tag_prefix: What the logger puts before every tag.
+        tag_prefix: Text that the logger puts before every tag.
     """
 
     def __init__(self, experiment: Any, tag_prefix: str = "") -> None:
@@ -26,7 +26,7 @@ class CometMediaLogger(MediaLogger):
 
     @classmethod
     def wrap(cls, logger: Any) -> CometMediaLogger | None:
-        """For a logger with such an experiment; None for any other."""
+        """Wraps a logger with such an experiment; returns None for any other."""
         experiment = getattr(logger, "experiment", None)
         if not has_methods(experiment, "log_image", "log_text", "log_metrics", "get_key"):
             return None

@@ -1,4 +1,4 @@
-"""The figures of a run: drawn every few observations, once for all loggers that can show them."""
+"""The figures of a run, which are drawn at some of its observations, once for all loggers that can show them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class FigureSchedule:
 
     Args:
         figures: Figure by name, see `numbered_figures`.
-        every_n: Figures at the first observation, then at every n-th, and at the last; 0 for none.
-        history: The run's observations without their tensors, oldest first, to which whoever made them appends before
-            `add` is called. None: the schedule keeps a history of its own.
+        every_n: Figures are drawn at the first observation, then at every n-th, and at the last; 0 for none.
+        history: The run's observations without their tensors, oldest first. The caller appends each observation before
+            it calls `add`. None for a history that the schedule keeps itself.
 
     Raises:
         ValueError: ``every_n`` is negative.
@@ -40,7 +40,10 @@ class FigureSchedule:
         self._is_last_drawn = True
 
     def add(self, observation: Observation) -> Images:
-        """Takes one whole observation.
+        """Adds one observation.
+
+        Args:
+            observation: The observation with its tensors.
 
         Returns:
             Its images when they are due, else none.
@@ -75,14 +78,25 @@ class FigureSchedule:
 def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
     """The measurements' figures in their order; one that several measurements declare appears once.
 
+    Args:
+        measurements: The lens's measurements.
+
     Returns:
         Figure by name with a number before it, because TensorBoard sorts images by name.
+
+    Example:
+        >>> from lightning_factorlens.measurements import RankAtError, WeightSpectra
+        >>> list(numbered_figures([RankAtError(), WeightSpectra()]))
+        ['1_history', '2_alpha', '3_spectra']
     """
     distinct: dict[str, FigureSpec] = {}
     for measurement in measurements:
         for figure in measurement.figures:
             distinct.setdefault(figure.name, figure)
-    return {f"{number}_{name}": figure for number, (name, figure) in enumerate(distinct.items(), start=1)}
+    numbered = {}
+    for number, (name, figure) in enumerate(distinct.items(), start=1):
+        numbered[f"{number}_{name}"] = figure
+    return numbered
 
 
 def render_figures(figures: Mapping[str, FigureSpec], history: Sequence[Observation]) -> Images:
@@ -90,7 +104,10 @@ def render_figures(figures: Mapping[str, FigureSpec], history: Sequence[Observat
 
     Args:
         figures: Figure by name.
-        history: The observations of a run, oldest first; the last one whole.
+        history: The observations of a run, oldest first; the last one with its tensors.
+
+    Returns:
+        Pixels by the figure's name; a figure without anything to draw has no entry.
     """
     from lightning_factorlens.plots.style import to_array  # matplotlib is slow to import
 

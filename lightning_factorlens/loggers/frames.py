@@ -15,13 +15,7 @@ COLUMNS = ("epoch", "step", "quantity", "scope", "rank", "value")
 
 
 def to_frame(observations: Iterable[Observation] | Observation) -> pd.DataFrame:
-    """Every number of the records; the arrays in them (eigenvalues, factors, inputs) are left out.
-
-    Example:
-        >>> from lightning_factorlens.results import Observation, Scalars
-        >>> observation = Observation(epoch=1, step=100, records={"consistency": Scalars({"consistency": 0.5})})
-        >>> to_frame([observation])[["epoch", "quantity", "value"]].to_dict("records")
-        [{'epoch': 1, 'quantity': 'consistency', 'value': 0.5}]
+    """Converts the numbers of all records to a data frame, without the arrays (eigenvalues, factors, inputs).
 
     Args:
         observations: One observation, or those of a run, e.g. ``callback.history``.
@@ -29,11 +23,17 @@ def to_frame(observations: Iterable[Observation] | Observation) -> pd.DataFrame:
     Returns:
         Columns ``epoch``, ``step``, ``quantity``, ``scope``, ``rank``, ``value``. ``scope`` is ``"total"``,
         ``"inputs"``, ``"activations"``, a block, a layer with a weight, or a phase of ``seconds``. Errors of the
-        truncated SVD have ``svd_`` before their quantity. A number that an observation does not have has no row; one
-        that is NaN has.
+        truncated SVD have ``svd_`` before their quantity. A number that an observation does not have has no row; a
+        number that is NaN has one.
 
     Raises:
         ImportError: pandas is not installed.
+
+    Example:
+        >>> from lightning_factorlens.results import Observation, Scalars
+        >>> observation = Observation(epoch=1, step=100, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> to_frame([observation])[["epoch", "quantity", "value"]].to_dict("records")
+        [{'epoch': 1, 'quantity': 'consistency', 'value': 0.5}]
     """
     try:
         import pandas as pd

@@ -22,6 +22,9 @@ def table_columns(measurements: Sequence[Measurement], ranks: Sequence[int], pre
         measurements: The lens's measurements.
         ranks: The lens's ranks; the middle one represents a curve over ranks.
         prefix: First part of the tags.
+
+    Returns:
+        The tags, in the order of the measurements.
     """
     columns = []
     for measurement in with_cost(measurements):
@@ -32,20 +35,20 @@ def table_columns(measurements: Sequence[Measurement], ranks: Sequence[int], pre
 
 
 def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str], tag_prefix: str = "") -> bool:
-    """Opens a run's row; TensorBoard fills its columns with the last value of each tag.
+    """Writes a run's row, whose columns TensorBoard fills with the last value of each tag.
 
-    It has to be called before anything else describes the run's hyperparameters: of several descriptions the first
-    counts, and Lightning's own, written when training starts, has none of these columns.
+    It must be called before anything else writes the run's hyperparameters: TensorBoard shows the first table only, and
+    Lightning's own, written when training starts, has none of these columns.
 
     Args:
         logger: One of Lightning's loggers. Nothing is written for one that is not its TensorBoardLogger, or that was
             made with ``default_hp_metric=False`` for a table of the user's own.
         params: The user's hyperparameters; nested ones are joined with a slash, as Lightning does.
         columns: Tags, see `table_columns`.
-        tag_prefix: What the logger puts before every tag.
+        tag_prefix: Text that the logger puts before every tag.
 
     Returns:
-        Whether it was written.
+        Whether the row was written.
     """
     from torch.utils.tensorboard.summary import hparams
 
@@ -61,7 +64,14 @@ def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str]
 
 
 def flatten_params(params: Mapping[str, Any], parent: str = "") -> dict[str, Any]:
-    """Nested parameters as one level of numbers and strings; anything else becomes its string, None too.
+    """Flattens nested parameters to one level of numbers and strings.
+
+    Args:
+        params: Value by name; nested mappings are joined with a slash.
+        parent: Text before every name.
+
+    Returns:
+        Numbers and strings by name; any other value, None included, is converted to a string.
 
     Example:
         >>> flatten_params({"optimizer": {"lr": 0.1, "betas": None}})

@@ -13,18 +13,38 @@ from lightning_factorlens.results.serialization import from_json, to_json
 
 
 def write_jsonl(observations: Iterable[Observation], path: str | PathLike[str]) -> None:
-    """Writes one line for each observation; an existing file is replaced."""
-    lines = [to_json(observation) + "\n" for observation in observations]
-    Path(path).write_text("".join(lines), encoding="utf-8")
+    """Writes one line for each observation; an existing file is replaced.
+
+    Args:
+        observations: The observations of a run, e.g. ``callback.history``.
+        path: The file.
+
+    Example:
+        >>> import os, tempfile
+        >>> from lightning_factorlens.results import Scalars
+        >>> observation = Observation(epoch=3, step=300, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "curves.jsonl")
+        ...     write_jsonl([observation], path)
+        ...     read_jsonl(path)
+        [Observation of epoch 3 | consistency 0.5]
+    """
+    text = ""
+    for observation in observations:
+        text += to_json(observation) + "\n"
+    Path(path).write_text(text, encoding="utf-8")
 
 
 def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = ()) -> list[Observation]:
-    """The observations of a file, in its order.
+    """Reads the observations of a file.
 
     Args:
         path: A file of `write_jsonl` or of a `JSONLinesSink`. An unfinished last line, which a killed run leaves, is
             ignored.
-        measurements: Measurements of the user's own with a record class of their own.
+        measurements: The user's own measurements that declare a record class.
+
+    Returns:
+        The observations, in the order of the lines.
 
     Raises:
         OSError: The file cannot be read.
@@ -63,7 +83,7 @@ class JSONLinesSink:
             file.write(to_json(observation) + "\n")
 
     def close(self) -> None:
-        """The next observation starts another run."""
+        """Ends the run; the next observation starts another one."""
         self._is_open = False
 
     def _keep_earlier_lines(self, step: int) -> None:

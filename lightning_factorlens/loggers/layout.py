@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from lightning_factorlens.loggers.tags import PREFIX, TaggedValue
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, middle_rank_of
 from lightning_factorlens.measurements import Scalar
-from lightning_factorlens.results.curves import middle_rank
 
 #: Category, chart, then the kind of chart and its tags, as ``add_custom_scalars`` takes it.
 Layout = dict[str, dict[str, list[str | list[str]]]]
@@ -22,15 +21,14 @@ def scalar_layout(
         tagged: The values of an observation; a chart without any is left out.
         extra_scalars: Scalars that other callbacks log under the same prefix.
         prefix: First part of the tags; also the title of the category.
-        tag_prefix: What the logger puts before every tag when it writes.
+        tag_prefix: Text that the logger puts before every tag.
 
     Returns:
-        One category. TensorBoard takes the tags of a multi-line chart as regular expressions that need only match the
-        beginning, so that ``…/layer1`` would draw ``layer10`` too: these are escaped and end in ``$``. Those of a
-        chart with a margin (value, lower, upper) it takes as they are.
+        One category; none without charts. The tags of a multi-line chart are escaped and end in ``$``, because
+        TensorBoard reads them as regular expressions that need only match the beginning: ``…/layer1`` would draw
+        ``layer10`` too. The tags of a chart with a margin (value, lower, upper) are not changed.
     """
-    ranks = sorted({entry.value.rank for entry in tagged if entry.value.rank is not None})
-    rank = middle_rank(ranks) if ranks else None
+    rank = middle_rank_of(tagged)
     lines: dict[str, list[str]] = {}
     margins: dict[str, list[str | list[str]]] = {}
     for entry in tagged:
@@ -51,11 +49,13 @@ def scalar_layout(
     charts: dict[str, list[str | list[str]]] = {}
     for title, patterns in lines.items():
         charts[title] = margins.get(title, ["Multiline", patterns])
-    return {prefix: charts} if charts else {}
+    if not charts:
+        return {}
+    return {prefix: charts}
 
 
 def _margin(lower: TaggedValue, tagged: Sequence[TaggedValue], tag_prefix: str) -> list[str] | None:
-    """The tags (value, lower, upper) of all blocks together, or None for another part."""
+    """The tags (value, lower, upper) of all blocks together; None for other scopes."""
     if lower.value.scope != "total":
         return None
     for entry in tagged:

@@ -1,4 +1,4 @@
-"""Observations into all of Lightning's loggers, whatever one of them does."""
+"""Writes observations to all of Lightning's loggers; the failure of one does not affect the others."""
 
 from __future__ import annotations
 
@@ -8,36 +8,37 @@ from typing import Any, Protocol
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
+from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
-from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, check_prefix, scope_labels, tagged_values
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, tagged_values
 from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
 from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
 
 
 class MetricsLogger(Protocol):
-    """What is required of a logger; all of Lightning's have it."""
+    """The method that a logger must have; all of Lightning's loggers have it."""
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Writes scalars at a step."""
 
 
 class LoggerSink:
-    """Every scalar of an observation into every logger, and figures into those that show them.
+    """Writes every scalar of an observation to every logger, and figures to those that show them.
 
-    It belongs where loggers write, on rank zero. The scalars go to the loggers directly: hundreds of keys through
-    ``LightningModule.log`` would cost many times more.
+    It is used on rank zero, where loggers write. The scalars go to the loggers directly, because hundreds of keys
+    through ``LightningModule.log`` would cost many times more.
 
     Args:
         loggers: Lightning's loggers, or anything with ``log_metrics(metrics, step)``.
-        measurements: Those that make the observations; `default_measurements` unless given.
+        measurements: The measurements that make the observations; `default_measurements` unless given.
         prefix: First part of the tags.
         options: What is shown besides scalars.
         extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
-        notify: Is called once with a sentence that names the loggers which show no figures; None for no sentence.
+        notify: Called once with a message that names the loggers which show no figures; None for no message.
         history: See `FigureSchedule`.
     """
 
@@ -52,9 +53,9 @@ class LoggerSink:
         history: list[Observation] | None = None,
     ) -> None:
         self.loggers = tuple(loggers)
-        self.measurements = default_measurements() if measurements is None else list(measurements)
+        self.measurements = list(default_measurements() if measurements is None else measurements)
         self.prefix = check_prefix(prefix)
-        self.options = TensorBoardOptions() if options is None else options
+        self.options = options or TensorBoardOptions()
         self.extra_scalars = tuple(extra_scalars)
         self.notify = notify
         self.figures = FigureSchedule(numbered_figures(self.measurements), self.options.figures_every_n, history)
@@ -62,11 +63,19 @@ class LoggerSink:
         self._charted: dict[str, TaggedValue] = {}
 
     def write(self, observation: Observation) -> None:
-        """Writes to every logger, then raises what any of them raised, see `run_all`."""
+        """Writes to every logger.
+
+        Args:
+            observation: The observation with its tensors.
+
+        Raises:
+            Exception: An error of any of the loggers, after all have been written, see `run_all`.
+        """
         tagged = list(tagged_values(observation, self.measurements, self.prefix))
-        metrics = {entry.tag: entry.value.value for entry in tagged}
         images = _lazily(lambda: self.figures.add(observation))
+        metrics = {}
         for entry in tagged:
+            metrics[entry.tag] = entry.value.value
             self._charted.setdefault(entry.tag, entry)
 
         def write_to(logger: Any) -> None:
@@ -77,7 +86,7 @@ class LoggerSink:
             media = self._media_of(logger)
             if media is not None:
                 self._write_media(media, logger, observation)
-                self._write_images(media, images(), observation.step)  # last: a failure to draw costs nothing else
+                self._write_images(media, images(), observation.step)  # last, because drawing may fail
 
         try:
             run_all(self.loggers, write_to, "loggers")
@@ -85,9 +94,10 @@ class LoggerSink:
             self._notify_once()
 
     def close(self) -> None:
-        """Draws what is left to draw and drops the history; the Trainer closes the loggers.
+        """Draws the figures that are still due and drops the history; the Trainer closes the loggers.
 
-        Raises what any of them raised, see `run_all`.
+        Raises:
+            Exception: An error of any of the loggers, see `run_all`.
         """
         images = _lazily(self.figures.flush)
         last = self.figures.last
@@ -109,8 +119,8 @@ class LoggerSink:
             self.figures.clear()
 
     def _media_of(self, logger: Any) -> MediaLogger | None:
-        """What a logger shows besides scalars; at its first observation it gets the guide to the metrics."""
-        key = id(logger)  # a number stays this logger's, because the sink holds the logger
+        """The media logger of a logger, if it has one; at the first observation the guide to the metrics is written."""
+        key = id(logger)  # stays unique, because the sink holds the logger
         if key not in self._media:
             media = get_media_logger(logger)
             self._media[key] = media
@@ -129,7 +139,10 @@ class LoggerSink:
             if record is None:
                 continue
             histograms = list(measurement.histograms(record))
-            labels = scope_labels(list(record.values()), [scope for _, scope, _ in histograms])
+            scopes = []
+            for _, scope, _ in histograms:
+                scopes.append(scope)
+            labels = scope_labels(list(record.values()), scopes)
             for template, scope, values in histograms:
                 tag = template.format(prefix=self.prefix, scope=labels[scope])
                 media.log_histogram(tag, values, observation.step)
@@ -139,12 +152,15 @@ class LoggerSink:
             media.log_image(f"{self.prefix}_figures/{name}", pixels, step)
 
     def _notify_once(self) -> None:
-        """One sentence for all loggers that were found to show no figures."""
+        """Sends one message about all loggers that were found to show no figures."""
         notify = self.notify
         self.notify = None
-        without_media = {key for key, media in self._media.items() if media is None}
-        if notify is not None and without_media and self.figures.every_n:
-            names = dict.fromkeys(type(logger).__name__ for logger in self.loggers if id(logger) in without_media)
+        names: dict[str, None] = {}
+        for logger in self.loggers:
+            key = id(logger)
+            if key in self._media and self._media[key] is None:
+                names[type(logger).__name__] = None
+        if notify is not None and names and self.figures.every_n:
             notify(
                 f"FactorLens: {' and '.join(names)} cannot show figures and gets all numbers. TensorBoardLogger, "
                 "WandbLogger, MLFlowLogger and CometLogger show them, also beside it; figures_every_n=0 draws none."

@@ -1,4 +1,4 @@
-"""What loggers show besides scalars: images, texts, histograms, a layout of the scalars, an embedding."""
+"""The interface to what loggers show besides scalars: images, texts, histograms, a layout, an embedding."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from lightning_factorlens.results import Observation
 
 
 class MediaLogger(ABC):
-    """Writes images and texts through a logger that the user made; what a logger cannot show, it ignores.
+    """Writes images and texts through a logger that the user made; content that the logger cannot show is ignored.
 
     Subclasses have a class method ``wrap(logger)`` that returns None for a logger of another kind; `get_media_logger`
-    recognises loggers by what they can do.
+    recognises loggers by their methods.
     """
 
     @abstractmethod
@@ -30,10 +30,22 @@ class MediaLogger(ABC):
 
     @abstractmethod
     def log_text(self, tag: str, text: str, step: int) -> None:
-        """Writes a text in Markdown."""
+        """Writes a text.
+
+        Args:
+            tag: Its name.
+            text: The text, in Markdown.
+            step: Position on the x axis.
+        """
 
     def log_histogram(self, tag: str, values: Tensor, step: int) -> None:  # noqa: B027
-        """Writes the distribution of values, shape (n,), n ≥ 1."""
+        """Writes the distribution of some values.
+
+        Args:
+            tag: Its name.
+            values: Shape (n,), n ≥ 1.
+            step: Position on the x axis.
+        """
 
     def log_layout(self, layout: Layout) -> None:  # noqa: B027
         """Arranges scalars in charts."""

@@ -15,7 +15,18 @@ MEDIA_LOGGERS = (TensorBoardMediaLogger, WandbMediaLogger, MLflowMediaLogger, Co
 
 
 def get_media_logger(logger: Any) -> MediaLogger | None:
-    """What one of Lightning's loggers shows besides scalars; None for one that takes scalars alone, as CSVLogger."""
+    """Finds the class that writes images and texts through one of Lightning's loggers.
+
+    Args:
+        logger: Any logger.
+
+    Returns:
+        An object of that class; None for a logger that takes scalars alone, such as CSVLogger.
+
+    Example:
+        >>> get_media_logger(object()) is None
+        True
+    """
     for kind in MEDIA_LOGGERS:
         media: MediaLogger | None = kind.wrap(logger)
         if media is not None:

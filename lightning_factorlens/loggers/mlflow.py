@@ -13,12 +13,12 @@ from lightning_factorlens.loggers.media import MediaLogger
 
 
 class MLflowMediaLogger(MediaLogger):
-    """Writes through an MLflow client, which needs the run with every call.
+    """Writes through an MLflow client, whose methods take the run as an argument.
 
     Args:
         client: The logger's ``MlflowClient``.
         run_id: The run.
-        tag_prefix: What the logger puts before every tag.
+        tag_prefix: Text that the logger puts before every tag.
     """
 
     def __init__(self, client: Any, run_id: str, tag_prefix: str = "") -> None:
@@ -30,7 +30,7 @@ class MLflowMediaLogger(MediaLogger):
 
     @classmethod
     def wrap(cls, logger: Any) -> MLflowMediaLogger | None:
-        """For a logger whose experiment is such a client; None for any other."""
+        """Wraps a logger whose experiment is such a client; returns None for any other."""
         client = getattr(logger, "experiment", None)
         run_id = getattr(logger, "run_id", None)
         if not has_methods(client, "log_batch", "log_image", "log_text") or not isinstance(run_id, str):

@@ -30,7 +30,7 @@ def write_embedding(writer: Any, observation: Observation, tag: str) -> bool:
         tag: Name of the embedding.
 
     Returns:
-        Whether there was anything to write.
+        Whether the observation has factors, which were then written.
     """
     factorization = observation.factorization
     if factorization is None or not factorization.ranks:
@@ -53,9 +53,9 @@ def write_embedding(writer: Any, observation: Observation, tag: str) -> bool:
 
 
 def sprites(images: Tensor | None, n_samples: int) -> Tensor | None:
-    """Probe images for a sprite sheet, which holds square images with values from 0 to 1.
+    """Converts probe images for a sprite sheet, which holds square images with values from 0 to 1.
 
-    Values outside [0, 1], as after a normalisation, are stretched over the range of the whole probe. The shorter side
+    Values outside [0, 1], as after a normalisation, are scaled by the range of the whole probe. The shorter side
     is padded with black. Large images are reduced.
 
     Args:
@@ -64,6 +64,10 @@ def sprites(images: Tensor | None, n_samples: int) -> Tensor | None:
 
     Returns:
         Shape (N, 1 or 3, size, size); None where the probe does not consist of so many images.
+
+    Example:
+        >>> tuple(sprites(torch.rand(5, 3, 8, 6), n_samples=5).shape)
+        (5, 3, 8, 8)
     """
     if images is None or images.ndim != 4 or len(images) != n_samples:
         return None

@@ -7,12 +7,16 @@ from typing import Any
 
 from lightning_factorlens._private_api import file_writer, has_file_writer
 
-#: Packages whose TensorBoardLogger is known: `write_scalars` writes what its ``log_metrics`` would.
+#: Packages whose TensorBoardLogger is known: `write_scalars` writes what its ``log_metrics`` would write.
 KNOWN_PACKAGES = ("lightning.", "pytorch_lightning.")
 
 
 def is_tensorboard_logger(logger: Any) -> bool:
-    """Whether a logger is Lightning's TensorBoardLogger; a subclass with its own ``log_metrics`` is not."""
+    """Whether a logger is Lightning's TensorBoardLogger; a subclass with its own ``log_metrics`` is not.
+
+    Args:
+        logger: Any logger.
+    """
     method = getattr(type(logger), "log_metrics", None)
     module = str(getattr(method, "__module__", ""))
     is_known = type(logger).__name__ == "TensorBoardLogger" and module.startswith(KNOWN_PACKAGES)
@@ -26,9 +30,11 @@ def write_scalars(writer: Any, metrics: Mapping[str, float], step: int, tag_pref
         writer: A ``SummaryWriter``.
         metrics: Value by tag.
         step: Position of all of them on the x axis.
-        tag_prefix: What the logger puts before every tag.
+        tag_prefix: Text that the logger puts before every tag.
     """
     from tensorboard.compat.proto.summary_pb2 import Summary
 
-    values = [Summary.Value(tag=tag_prefix + tag, simple_value=value) for tag, value in metrics.items()]
+    values = []
+    for tag, value in metrics.items():
+        values.append(Summary.Value(tag=tag_prefix + tag, simple_value=value))
     file_writer(writer).add_summary(Summary(value=values), step)  # as Lightning's logger does for its hparams

@@ -1,21 +1,21 @@
 """The numbers of an observation as tags and values, derived from the measurements' declarations.
 
-A tag has only letters, digits and ``- / . _``; TensorBoard groups tags by the text before the first slash. Values that
-are not finite are left out: ``EarlyStopping(check_finite=True)`` would end the training on a NaN.
+TensorBoard groups tags by the text before the first slash. Values that are not finite are left out:
+``EarlyStopping(check_finite=True)`` would end the training on a NaN.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.measurements import Measurement, ObservationCost, Scalar
 from lightning_factorlens.results import Observation, Value
 from lightning_factorlens.results.curves import middle_rank
 
-#: The first part of every tag; another one lets two lenses write to one Trainer's loggers.
+#: The first part of every tag. Two lenses in one Trainer need two of them.
 PREFIX = "factorlens"
 
 
@@ -24,7 +24,7 @@ class TaggedValue:
     """One number with its tag and its declaration.
 
     Attributes:
-        tag: Where loggers write it.
+        tag: The name under which loggers write it.
         value: The number, finite.
         scalar: Its declaration.
         measurement: Name of the measurement that declares it.
@@ -37,7 +37,14 @@ class TaggedValue:
 
 
 def with_cost(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """The measurements and the declaration of what they cost, whose record every observation has."""
+    """Appends the declaration of the observations' cost, whose record every observation has.
+
+    Args:
+        measurements: The lens's measurements.
+
+    Returns:
+        A new list.
+    """
     return [*measurements, ObservationCost()]
 
 
@@ -48,11 +55,21 @@ def tagged_values(
 
     Args:
         observation: The observation.
-        measurements: Those that made it; a record of another one has no tags.
+        measurements: The measurements that made it; a record of any other measurement has no tags.
         prefix: First part of every tag.
+
+    Yields:
+        The numbers with their tags, in the order of the measurements, the cost last.
 
     Raises:
         ValueError: ``prefix`` cannot be part of a tag, or two numbers have one tag.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> from lightning_factorlens.results import Scalars
+        >>> observation = Observation(epoch=3, step=300, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> [(entry.tag, entry.value.value) for entry in tagged_values(observation, [Consistency()])]
+        [('factorlens/consistency', 0.5)]
     """
     check_prefix(prefix)
     owners: dict[str, Value] = {}
@@ -78,89 +95,90 @@ def tagged_values(
 def monitored_scalars(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, float]:
-    """The scalars that also go through ``LightningModule.log``; see `tagged_values` for the arguments.
+    """The scalars that also go through ``LightningModule.log``.
+
+    Args:
+        observation: The observation.
+        measurements: The measurements that made it.
+        prefix: First part of every tag.
 
     Returns:
         Value by tag.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> from lightning_factorlens.results import Scalars
+        >>> observation = Observation(epoch=3, step=300, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> monitored_scalars(observation, [Consistency()], prefix="probe_a")
+        {'probe_a/consistency': 0.5}
     """
-    tagged = tagged_values(observation, measurements, prefix)
-    return {entry.tag: entry.value.value for entry in tagged if entry.scalar.monitored}
+    return _scalars(observation, measurements, prefix, monitored=True)
 
 
 def other_scalars(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, float]:
-    """All other scalars: by part, block and layer, and the cost by phase; see `tagged_values` for the arguments.
+    """All other scalars: by part, block and layer, and the cost by phase.
+
+    Args:
+        observation: The observation.
+        measurements: The measurements that made it.
+        prefix: First part of every tag.
 
     Returns:
         Value by tag.
     """
-    tagged = tagged_values(observation, measurements, prefix)
-    return {entry.tag: entry.value.value for entry in tagged if not entry.scalar.monitored}
+    return _scalars(observation, measurements, prefix, monitored=False)
+
+
+def _scalars(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str, monitored: bool
+) -> dict[str, float]:
+    found = {}
+    for entry in tagged_values(observation, measurements, prefix):
+        if entry.scalar.monitored == monitored:
+            found[entry.tag] = entry.value.value
+    return found
 
 
 def summary_values(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, TaggedValue]:
-    """The scalars of tables of runs; of a curve over ranks the value at the middle rank.
+    """The scalars that tables of runs show; a curve over ranks is represented by its value at the middle rank.
+
+    Args:
+        observation: The observation.
+        measurements: The measurements that made it.
+        prefix: First part of every tag.
 
     Returns:
         Tagged value by tag, in the order of the measurements.
     """
-    tagged = [entry for entry in tagged_values(observation, measurements, prefix) if entry.scalar.summary]
-    ranks = sorted({entry.value.rank for entry in tagged if entry.value.rank is not None})
-    middle = middle_rank(ranks) if ranks else None
-    return {entry.tag: entry for entry in tagged if entry.value.rank in (None, middle)}
+    tagged = []
+    for entry in tagged_values(observation, measurements, prefix):
+        if entry.scalar.summary:
+            tagged.append(entry)
+    middle = middle_rank_of(tagged)
+    found = {}
+    for entry in tagged:
+        if entry.value.rank in (None, middle):
+            found[entry.tag] = entry
+    return found
 
 
-def check_prefix(prefix: str) -> str:
-    """``prefix`` itself, where TensorBoard would keep it as one group.
-
-    Raises:
-        ValueError: It is empty or has other characters than letters, digits, ``-``, ``.`` and ``_``.
-    """
-    if not isinstance(prefix, str) or not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
-        raise ValueError(f"prefix: may have letters, digits and '-', '.', '_' only, found {prefix!r}.")
-    return prefix
-
-
-def tag_names(names: Iterable[str]) -> list[str]:
-    """Names made fit for tags, in order, and as distinct as they were given.
-
-    A model that is a single layer has the empty name, which becomes ``_``.
-
-    Example:
-        >>> tag_names(["layer 1", "layer_1", ""])
-        ['layer_1', 'layer_1_2', '_']
-    """
-    used: set[str] = set()
-    labels = []
-    for name in names:
-        stem = re.sub(r"[^-/\w.]", "_", name, flags=re.ASCII).strip("/") or "_"
-        label = stem
-        copy = 2
-        while label in used:
-            label = f"{stem}_{copy}"
-            copy += 1
-        used.add(label)
-        labels.append(label)
-    return labels
-
-
-def scope_labels(values: Sequence[Value], further: Iterable[str] = ()) -> dict[str | None, str]:
-    """What stands in tags for the scopes of one record, in the order of appearance.
+def middle_rank_of(tagged: Iterable[TaggedValue]) -> int | None:
+    """The middle one of the ranks that occur in some tagged values.
 
     Args:
-        values: All values of the record.
-        further: Scopes that no value may have, such as those of histograms.
+        tagged: The tagged values.
 
     Returns:
-        Label by scope.
+        The rank; None where none of the values has a rank.
     """
-    scopes: dict[str, None] = {}
-    for value in values:
-        if value.scope is not None:
-            scopes[value.scope] = None
-    scopes |= dict.fromkeys(further)
-    labels: dict[str | None, str] = dict(zip(scopes, tag_names(scopes)))
-    return labels
+    ranks: set[int] = set()
+    for entry in tagged:
+        if entry.value.rank is not None:
+            ranks.add(entry.value.rank)
+    if not ranks:
+        return None
+    return middle_rank(sorted(ranks))

@@ -19,7 +19,7 @@ REQUIRED_METHODS = ("add_image", "add_histogram", "add_custom_scalars", "add_tex
 #: Bins of a histogram.
 BINS = 30
 
-#: A writer has one layout, the last one written; two lenses on one writer each add their category to it.
+#: The layout last written to each writer, which replaces earlier ones: two lenses add their categories to one layout.
 _layouts: WeakKeyDictionary[Any, Layout] = WeakKeyDictionary()
 
 
@@ -28,7 +28,7 @@ class TensorBoardMediaLogger(MediaLogger):
 
     Args:
         writer: The writer, or anything with the methods `REQUIRED_METHODS`.
-        tag_prefix: What the logger puts before every tag when it writes.
+        tag_prefix: Text that the logger puts before every tag.
     """
 
     def __init__(self, writer: Any, tag_prefix: str = "") -> None:
@@ -37,9 +37,11 @@ class TensorBoardMediaLogger(MediaLogger):
 
     @classmethod
     def wrap(cls, logger: Any) -> TensorBoardMediaLogger | None:
-        """For a logger whose experiment is such a writer; None for any other."""
+        """Wraps a logger whose experiment is such a writer; returns None for any other."""
         writer = getattr(logger, "experiment", None)
-        return cls(writer, logger_prefix(logger)) if has_methods(writer, *REQUIRED_METHODS) else None
+        if not has_methods(writer, *REQUIRED_METHODS):
+            return None
+        return cls(writer, logger_prefix(logger))
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
         """Writes one image."""
@@ -56,9 +58,10 @@ class TensorBoardMediaLogger(MediaLogger):
     def log_layout(self, layout: Layout) -> None:
         """Writes the layout of the page "Custom Scalars" where it differs from the last one."""
         known = _layouts.get(self.writer, {})
-        if any(known.get(category) != charts for category, charts in layout.items()):
-            _layouts[self.writer] = known | layout
-            self.writer.add_custom_scalars(_layouts[self.writer])
+        combined = known | layout
+        if combined != known:
+            _layouts[self.writer] = combined
+            self.writer.add_custom_scalars(combined)
 
     def log_embedding(self, tag: str, observation: Observation) -> None:
         """Writes the sample factor for the projector."""

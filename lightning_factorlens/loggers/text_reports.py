@@ -1,4 +1,4 @@
-"""Texts for TensorBoard's page "Text" and its like: how to read every curve and figure, and a summary of the run."""
+"""Texts for TensorBoard's page "Text" and other loggers: a guide to curves and figures, and a summary of the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lightning_factorlens.loggers.figure_schedule import numbered_figures
-from lightning_factorlens.loggers.tags import PREFIX, summary_values, with_cost
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, summary_values, with_cost
 from lightning_factorlens.measurements import Measurement, Scalar
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import format_number
@@ -17,21 +17,31 @@ INTRODUCTION = (
     "and a load on every probe image. No label is used. *Demo* is `examples/digits.py`: 600 handwritten digits, 40 % "
     "of their labels drawn at random, 30 epochs (`--compare`)."
 )
-#: The projector is not declared by a measurement: it shows F itself.
-PROJECTOR = ("Projector", "Every probe image where the components put it; colour it by its strongest component.")
+#: The projector shows F itself and is therefore not declared by a measurement.
+PROJECTOR = (
+    "Projector",
+    "Every probe image as a point, by its loads on the components; colour it by its strongest component.",
+)
+#: Cell of a table where an observation has no value.
+MISSING = "–"
 
 
 def metric_guide(
     measurements: Sequence[Measurement], extra_scalars: Sequence[Scalar] = (), prefix: str = PREFIX
 ) -> str:
-    """How to read everything, in Markdown, from the declarations of the measurements.
+    """A guide to all scalars and figures, from the declarations of the measurements.
 
     Args:
         measurements: The lens's measurements.
         extra_scalars: Scalars that other callbacks log under the same prefix.
         prefix: First part of the tags.
+
+    Returns:
+        The guide, in Markdown.
     """
-    figures = [(f"`{name}`", figure.help) for name, figure in numbered_figures(measurements).items()]
+    figures = []
+    for name, figure in numbered_figures(measurements).items():
+        figures.append((f"`{name}`", figure.help))
     parts = [
         "### How to read this",
         INTRODUCTION,
@@ -42,16 +52,36 @@ def metric_guide(
 
 
 def tag_table(measurements: Sequence[Measurement], extra_scalars: Sequence[Scalar] = (), prefix: str = PREFIX) -> str:
-    """Every declared tag with its meaning, in Markdown; see `metric_guide` for the arguments."""
-    rows = []
+    """A table of all declared tags with their meaning.
+
+    Args:
+        measurements: The lens's measurements.
+        extra_scalars: Scalars that other callbacks log under the same prefix.
+        prefix: First part of the tags.
+
+    Returns:
+        The table, in Markdown.
+    """
+    scalars: list[Scalar] = []
     for measurement in with_cost(measurements):
-        rows += [_guide_row(scalar, prefix) for scalar in measurement.scalars]
-    rows += [_guide_row(scalar, prefix) for scalar in extra_scalars]
+        scalars += measurement.scalars
+    scalars += extra_scalars
+    rows = []
+    for scalar in scalars:
+        rows.append(_guide_row(scalar, prefix))
     return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it"), rows)
 
 
 def tag_list(measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
-    """Every declared tag with its meaning as an indented list, for a class docstring."""
+    """A list of all declared tags with their meaning, for a class docstring.
+
+    Args:
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+
+    Returns:
+        One indented line for each tag.
+    """
     lines = []
     for measurement in with_cost(measurements):
         for scalar in measurement.scalars:
@@ -60,7 +90,16 @@ def tag_list(measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
 
 
 def documented_tag(scalar: Scalar, prefix: str = PREFIX) -> str:
-    """The tag as documentation shows it: ``<name>`` for a scope, ``r`` for a rank."""
+    """The tag as documentation shows it: ``<name>`` for a scope, ``r`` for a rank.
+
+    Args:
+        scalar: A declaration.
+        prefix: First part of the tag.
+
+    Example:
+        >>> documented_tag(Scalar("rms", "{prefix}_layers/{scope}/rms", "Root mean square."))
+        'factorlens_layers/<name>/rms'
+    """
     return scalar.tag.format(prefix=prefix, scope="<name>", rank="r")
 
 
@@ -72,7 +111,7 @@ def _guide_row(scalar: Scalar, prefix: str) -> tuple[str, ...]:
 
 
 def best_observation(history: Sequence[Observation], measurements: Sequence[Measurement]) -> Observation | None:
-    """The observation where the first summary scalar that has a better direction was best.
+    """Finds the observation at which the leading scalar was best: the first summary scalar with a better direction.
 
     The observation before training does not count: an untrained network agrees with itself, and no callback can stop or
     save a checkpoint there.
@@ -85,10 +124,10 @@ def best_observation(history: Sequence[Observation], measurements: Sequence[Meas
         The first of the best ones, or None where that scalar was never measured after training began.
     """
     scalar = _leading_scalar(measurements)
-    best = None
-    best_value = math.inf
     if scalar is None:
         return None
+    best = None
+    best_value = math.inf
     sign = 1.0 if scalar.better == "lower" else -1.0
     for observation in history:
         is_trained = observation.epoch > 0 or observation.step > 0
@@ -129,33 +168,54 @@ def summary_rows(
         The titles of the columns, and their cells by tag.
     """
     best = best_observation(history, measurements)
-    columns = [("first", history[0]), ("last", history[-1])]
+    columns = {"first": history[0]}
     if best is not None:
-        columns.insert(1, ("best", best))
-    titles = [f"{name}, epoch {observation.epoch}" for name, observation in columns]
-    by_column = [_summary_cells(observation, measurements, prefix) for _, observation in columns]
+        columns["best"] = best
+    columns["last"] = history[-1]
+    titles = []
     rows: dict[str, list[str]] = {}
-    for tag in dict.fromkeys(tag for cells in by_column for tag in cells):
-        rows[tag] = [cells.get(tag, "–") for cells in by_column]
+    for index, (name, observation) in enumerate(columns.items()):
+        titles.append(f"{name}, epoch {observation.epoch}")
+        for tag, cell in _summary_cells(observation, measurements, prefix).items():
+            row = rows.setdefault(tag, [MISSING] * len(columns))
+            row[index] = cell
     return titles, rows
 
 
 def _summary_cells(observation: Observation, measurements: Sequence[Measurement], prefix: str) -> dict[str, str]:
-    """Cell by tag; a value that is only a lower bound has a sign before it."""
+    """Cell by tag."""
     cells = {}
     for tag, entry in summary_values(observation, measurements, prefix).items():
-        is_bound = entry.scalar.lower_bound and observation.value(entry.scalar.lower_bound, entry.value.scope) == 1.0
-        cells[tag] = f"{'> ' if is_bound else ''}{format_number(entry.value.value)}"
+        cells[tag] = lower_bound_sign(observation, entry) + format_number(entry.value.value)
     return cells
 
 
+def lower_bound_sign(observation: Observation, entry: TaggedValue) -> str:
+    """The sign to write before a number that is only a lower bound.
+
+    Args:
+        observation: The observation that the number belongs to.
+        entry: The number and its declaration.
+
+    Returns:
+        ``"> "`` for a lower bound, else an empty string.
+    """
+    name = entry.scalar.lower_bound
+    if name and observation.value(name, entry.value.scope) == 1.0:
+        return "> "
+    return ""
+
+
 def run_summary(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
-    """The summary of a run in Markdown: its first, best and last observation side by side.
+    """The summary of a run: its first, best and last observation side by side.
 
     Args:
         history: The observations of one run, oldest first, at least one.
         measurements: The lens's measurements.
         prefix: First part of the tags.
+
+    Returns:
+        The summary, in Markdown.
     """
     titles, rows = summary_rows(history, measurements, prefix)
     parts = ["### Summary of the run"]
@@ -168,13 +228,26 @@ def run_summary(history: Sequence[Observation], measurements: Sequence[Measureme
             parts.append(f"`{tag}` was best at epoch {best.epoch}, {last.epoch - best.epoch} epochs before the end.")
         else:
             parts.append(f"`{tag}` was still at its best when the run ended, after epoch {last.epoch}.")
-    cells = [(f"`{tag}`", *row) for tag, row in rows.items()]
+    cells = []
+    for tag, row in rows.items():
+        cells.append((f"`{tag}`", *row))
     parts.append(markdown_table(("", *titles), cells))
     return "\n\n".join(parts)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; bars inside cells are escaped."""
+    r"""A table in Markdown; bars inside cells are escaped.
+
+    Args:
+        header: The titles of the columns.
+        rows: The cells of each row.
+
+    Example:
+        >>> print(markdown_table(("a", "b"), [("1", "x|y")]))
+        | a | b |
+        | --- | --- |
+        | 1 | x\|y |
+    """
     lines = []
     for row in (header, ["---"] * len(header), *rows):
         cells = [cell.replace("|", "\\|") for cell in row]

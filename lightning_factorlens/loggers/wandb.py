@@ -24,7 +24,7 @@ class WandbMediaLogger(MediaLogger):
 
     @classmethod
     def wrap(cls, logger: Any) -> WandbMediaLogger | None:
-        """For a logger with these two methods; None for any other."""
+        """Wraps a logger with these two methods; returns None for any other."""
         if not has_methods(logger, "log_image", "log_text"):
             return None
         image_parameters = set(inspect.signature(logger.log_image).parameters)

@@ -1,1 +1,1 @@
-"""Pure functions of factors, outputs and curves, and the same as torchmetrics classes."""
+"""Pure functions of factors, outputs and curves, and torchmetrics classes that compute the same values."""

@@ -1,7 +1,7 @@
-"""How sure the predictions are, and how they spread over the classes.
+"""Confidence of the predictions, and their distribution over the classes.
 
-Over-fitted networks are sure too, so that these numbers mostly count the epochs; `kl_to_uniform` alone is part of a
-stop signal.
+Over-fitted networks are confident too, so that these numbers change with the epochs whatever the network learns; only
+`kl_to_uniform` is part of a stop signal.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ def confidence(outputs: Tensor) -> float:
 
     Returns:
         From 1/K to 1.
+
+    Example:
+        >>> confidence(torch.tensor([[0.25, 0.75]]))
+        0.75
     """
     return float(log_probabilities(outputs).amax(1).exp().double().mean())
 
@@ -34,13 +38,17 @@ def entropy(outputs: Tensor) -> float:
 
     Returns:
         From 0 to log K, in nats.
+
+    Example:
+        >>> round(entropy(torch.zeros(3, 2)), 4)
+        0.6931
     """
     probabilities = log_probabilities(outputs).exp()
     return float(_row_entropies(probabilities).mean())
 
 
 def mutual_information(outputs: Tensor) -> float:
-    """Entropy of the mean prediction minus the mean entropy: high where predictions are sure and use all classes.
+    """Entropy of the mean prediction minus the mean entropy: high for confident predictions that use all classes.
 
     Bridle, Heading and MacKay (1991), "Unsupervised classifiers, mutual information and 'phantom targets'".
 
@@ -49,6 +57,10 @@ def mutual_information(outputs: Tensor) -> float:
 
     Returns:
         From 0 to log K, in nats.
+
+    Example:
+        >>> round(mutual_information(100 * torch.eye(2)), 4)
+        0.6931
     """
     probabilities = log_probabilities(outputs).exp()
     mean_prediction = probabilities.double().mean(0, keepdim=True)
@@ -57,11 +69,12 @@ def mutual_information(outputs: Tensor) -> float:
 
 
 def kl_to_uniform(outputs: Tensor) -> float:
-    """How unevenly the classes are predicted: KL(p̄ ‖ uniform) = log K − H(p̄), p̄ the mean prediction.
+    """Imbalance of the predicted classes: KL(p̄ ‖ uniform) = log K − H(p̄), where p̄ is the mean prediction.
 
-    A network that always gives the same answer is consistent under every change of the image; this term detects it. It
-    is the balance term of Krause, Perona and Gomes (2010), "Discriminative clustering by regularized information
-    maximization". Where the classes differ in number it never reaches 0, and it is still comparable over time.
+    A network that predicts the same class for every image is consistent under every change of the image; this term
+    detects it. It is the balance term of Krause, Perona and Gomes (2010), "Discriminative clustering by regularized
+    information maximization". For classes of unequal size it never reaches 0, but its values over time remain
+    comparable.
 
     Args:
         outputs: Shape (N, K).

@@ -2,9 +2,9 @@
 
 c = −mean_i log p(ỹ_i | T x_i) + KL(p̄ ‖ uniform), with T a small shift, ỹ_i the label that a moving average of the
 predictions for x_i gives (see `temporal_ensemble`), and p̄ the mean prediction over the unshifted probe. The first term
-is the test loss with pseudo-labels; the second detects a network that gives the same answer to everything, which would
-be perfectly consistent. Lower is better. Over this project's runs c turned when the test loss did, at constant learning
-rates; under an annealed rate the two part (see ``benchmarks/stopping``).
+is the test loss with pseudo-labels; the second detects a network that predicts the same class for every image, which
+would be perfectly consistent. Lower is better. In the runs of ``benchmarks/stopping`` at constant learning rates, c
+began to rise when the test loss did; under an annealed rate the two differ.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ def consistency(outputs: Tensor, shifted: Tensor, labels: Tensor | None = None) 
         >>> round(consistency(outputs, outputs), 4)
         0.0181
     """
-    labels = outputs.argmax(1) if labels is None else labels
+    if labels is None:
+        labels = outputs.argmax(1)
     return pseudo_label_cross_entropy(labels, [shifted]) + kl_to_uniform(outputs)
 
 
@@ -48,18 +49,25 @@ def pseudo_label_cross_entropy(labels: Tensor, transformed: Sequence[Tensor]) ->
 
     Returns:
         Mean over images and transforms of −log p(ỹ_i | T_k x_i), ≥ 0, in nats.
+
+    Example:
+        >>> round(pseudo_label_cross_entropy(torch.tensor([0, 1]), [torch.zeros(2, 2)]), 4)
+        0.6931
     """
-    log_p = torch.stack([log_probabilities(outputs) for outputs in transformed])
+    log_p = torch.stack(list(map(log_probabilities, transformed)))
     index = labels.expand(len(transformed), -1)[..., None]
     picked = log_p.gather(2, index)
     return float(-picked.double().mean())
 
 
 def default_shift(images: Tensor) -> int | None:
-    """One pixel in sixteen: 1 for 28 × 28, 2 for 32 × 32; None where a shift has no meaning.
+    """The default size of the shift: a sixteenth of the shorter side.
 
     Args:
-        images: Shape (N, C, H, W), or anything else.
+        images: Shape (N, C, H, W), or inputs of another shape.
+
+    Returns:
+        Whole pixels, at least 1; None for inputs that are no images, or images below 4 × 4 pixels.
 
     Example:
         >>> default_shift(torch.zeros(1, 3, 32, 32)), default_shift(torch.zeros(1, 10))
@@ -71,11 +79,11 @@ def default_shift(images: Tensor) -> int | None:
 
 
 def alternating_shift(images: Tensor, pixels: int) -> Tensor:
-    """The probe rolled along the diagonal: even images by ``pixels`` down and right, odd ones up and left.
+    """Rolls the probe along the diagonal: even images by ``pixels`` down and right, odd ones up and left.
 
-    It takes one forward pass instead of two, and is as good a signal on the development records of
-    ``benchmarks/stopping``. Alternating the direction from one observation to the next costs the same and makes the
-    curve jump.
+    One forward pass of it gives as good a signal as two of both directions on the development records of
+    ``benchmarks/stopping``. Alternating the direction from one observation to the next would cost as little, but makes
+    the curve jump.
 
     Args:
         images: Shape (N, C, H, W).
@@ -83,6 +91,12 @@ def alternating_shift(images: Tensor, pixels: int) -> Tensor:
 
     Returns:
         Shape (N, C, H, W).
+
+    Example:
+        >>> images = torch.arange(3.0).repeat(2, 1, 3, 1)
+        >>> alternating_shift(images, 1)[:, 0, 0]
+        tensor([[2., 0., 1.],
+                [1., 2., 0.]])
     """
     shifted = torch.roll(images, (pixels, pixels), (-2, -1))
     shifted[1::2] = torch.roll(images[1::2], (-pixels, -pixels), (-2, -1))

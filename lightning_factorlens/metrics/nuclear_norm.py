@@ -1,4 +1,4 @@
-"""Nuclear norm of the matrix of predictions: large where they are both sure and spread over the classes.
+"""Nuclear norm of the matrix of predictions: large where they are confident and distributed over all classes.
 
 Deng, Suh, Gould and Zheng (2023), "Confidence and dispersity speak: characterizing prediction matrix for unsupervised
 accuracy estimation", who estimate accuracy with it.

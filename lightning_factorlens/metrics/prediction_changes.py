@@ -1,4 +1,4 @@
-"""How much the predictions for the same images change between two observations.
+"""Change of the predictions for the same images between two observations.
 
 Yuan, Feng and Liu (2024), "Early stopping against label noise without validation data" (Label Wave), stop where the
 changes on the training set are fewest; on unlabeled images the quantity is the same. Under an annealed learning rate
@@ -33,7 +33,7 @@ def prediction_changes(before: Tensor, outputs: Tensor) -> float:
 def mean_total_variation(before: Tensor, outputs: Tensor) -> float:
     """Mean over images of ½ Σ_k |p_k − q_k| between the predictions of two observations.
 
-    It also measures changes that do not change the class.
+    It also measures changes of the probabilities that leave the predicted class unchanged.
 
     Args:
         before: Outputs at the earlier observation, shape (N, K).
@@ -41,6 +41,11 @@ def mean_total_variation(before: Tensor, outputs: Tensor) -> float:
 
     Returns:
         From 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> mean_total_variation(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]]))
+        0.25
     """
     p = log_probabilities(before).exp()
     q = log_probabilities(outputs).exp()

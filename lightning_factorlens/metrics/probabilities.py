@@ -1,4 +1,4 @@
-"""Predicted probabilities from whatever a model returns."""
+"""Predicted probabilities from logits, log probabilities or probabilities."""
 
 from __future__ import annotations
 

@@ -32,27 +32,34 @@ def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_erro
         rel_sq_error: ‖X − X̂‖² / ‖X‖² at every rank; rounding below 0 is cut off.
         mean_sq_error: ‖X − X̂‖² / entries at every rank.
 
+    Returns:
+        The curve.
+
     Example:
         >>> rank_curve((1, 2), (0.25, 0.04), (1.0, 0.16))
         RankCurve(ranks=(1, 2), rmse=(1.0, 0.4), rel_error=(0.5, 0.2), rel_sq_error=(0.25, 0.04))
     """
-    squared = tuple(max(float(error), 0.0) for error in rel_sq_error)
+    squared = tuple(map(_non_negative, rel_sq_error))
     relative = tuple(map(math.sqrt, squared))
-    rmse = tuple(math.sqrt(max(float(error), 0.0)) for error in mean_sq_error)
+    rmse = tuple(map(math.sqrt, map(_non_negative, mean_sq_error)))
     return RankCurve(tuple(ranks), rmse, relative, squared)
+
+
+def _non_negative(error: float) -> float:
+    return max(float(error), 0.0)
 
 
 class BlockGroups:
     """The parts of a problem that have a curve of their own: all blocks, inputs, activations, and every block.
 
-    The relative error of several blocks is weighted as the problem is: it is that of the matrix which is factorised.
-    Their rmse is that of the entries as captured, unweighted.
+    The relative error of several blocks is that of the weighted matrix which is factorised. Their rmse is that of the
+    entries as captured, unweighted.
 
     Args:
         problem: The blocks and their weights.
 
     Attributes:
-        problem: The same.
+        problem: The argument.
         members: Positions of the blocks by part; a part without blocks has no entry.
     """
 
@@ -62,11 +69,20 @@ class BlockGroups:
         activations: list[int] = []
         single: dict[str, list[int]] = {}
         for position, block in enumerate(problem.blocks):
-            (inputs if block.kind == "input" else activations).append(position)
-            name = f"{block.name}-block" if block.name in RESERVED else block.name
+            if block.kind == "input":
+                inputs.append(position)
+            else:
+                activations.append(position)
+            name = block.name
+            if name in RESERVED:
+                name = f"{name}-block"
             single[name] = [position]
-        members = {"total": [*range(len(problem.blocks))], "inputs": inputs, "activations": activations, **single}
-        self.members = {part: positions for part, positions in members.items() if positions}
+        self.members: dict[str, list[int]] = {"total": list(range(len(problem.blocks)))}
+        if inputs:
+            self.members["inputs"] = inputs
+        if activations:
+            self.members["activations"] = activations
+        self.members |= single
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
@@ -79,14 +95,19 @@ class BlockGroups:
     def curves(self, factorization: Factorization) -> dict[str, RankCurve]:
         """Errors of a coupled factorisation of the problem's blocks, by part."""
         problem = self.problem
-        factors = torch.tensor([block.sampling_factor for block in problem.blocks], dtype=torch.float64)
-        sse_by_rank = (factorization.sse * factors).tolist()
+        factors = []
+        for block in problem.blocks:
+            factors.append(block.sampling_factor)
+        sse_by_rank = (factorization.sse * torch.tensor(factors, dtype=torch.float64)).tolist()
         curves = {}
         for part in self.members:
             energy = self._sum(part, problem.block_energy, weighted=True) or 1.0
             n_entries = self._n_entries(part)
-            relative = [self._sum(part, sse, weighted=True) / energy for sse in sse_by_rank]
-            mean = [self._sum(part, sse, weighted=False) / n_entries for sse in sse_by_rank]
+            relative = []
+            mean = []
+            for sse in sse_by_rank:
+                relative.append(self._sum(part, sse, weighted=True) / energy)
+                mean.append(self._sum(part, sse, weighted=False) / n_entries)
             curves[part] = rank_curve(factorization.ranks, relative, mean)
         return curves
 
@@ -103,36 +124,46 @@ class BlockGroups:
         for part, curve in curves.items():
             weighted = truncation_errors(self._eigenvalues[part, True], curve.ranks)
             unweighted = truncation_errors(self._eigenvalues[part, False], curve.ranks)
-            relative = [_at_most(bound, error) for bound, error in zip(weighted, curve.rel_sq_error)]
+            relative = list(map(_at_most, weighted, curve.rel_sq_error))
             power = rms[part] ** 2
             mean = [0.0] * len(curve.ranks)
             if power:
-                mean = [_at_most(bound, e * e / power) * power for bound, e in zip(unweighted, curve.rmse)]
+                for k, (bound, rmse) in enumerate(zip(unweighted, curve.rmse)):
+                    mean[k] = _at_most(bound, rmse * rmse / power) * power
             svd_curves[part] = rank_curve(curve.ranks, relative, mean)
         return svd_curves
 
     def effective_ranks(self) -> dict[str, float]:
         """RankMe of every part, see `effective_rank`."""
-        return {part: effective_rank(self._eigenvalues[part, True]) for part in self.members}
+        ranks = {}
+        for part in self.members:
+            ranks[part] = effective_rank(self._eigenvalues[part, True])
+        return ranks
 
     def _sum(self, part: str, values: Sequence[float], weighted: bool) -> float:
         """Sum over the blocks of a part, with the problem's squared weights or without."""
-        weights = self.problem.weights
-        terms = [(weights[b] ** 2 if weighted else 1.0) * values[b] for b in self.members[part]]
+        terms = []
+        for b in self.members[part]:
+            squared_weight = self.problem.weights[b] ** 2 if weighted else 1.0
+            terms.append(squared_weight * values[b])
         return math.fsum(terms)
 
     def _n_entries(self, part: str) -> float:
         """Entries of a part, including the neurons that were not kept."""
         problem = self.problem
-        counts = problem.feature_counts
-        return sum(problem.N * counts[b] * problem.blocks[b].sampling_factor for b in self.members[part])
+        entries = []
+        for b in self.members[part]:
+            entries.append(problem.N * problem.feature_counts[b] * problem.blocks[b].sampling_factor)
+        return sum(entries)
 
     @cached_property
     def _eigenvalues(self) -> dict[tuple[str, bool], Tensor]:
         """Eigenvalues of XᵀX by part and whether weighted, up to a factor; each block's product is formed once."""
         weighted_grams = self._weighted_grams()
-        weights = [weight**-2 if weight else 1.0 for weight in self.problem.weights]
-        unweighted_grams = torch.tensor(weights).to(weighted_grams)[:, None, None] * weighted_grams
+        inverse_squares = []
+        for weight in self.problem.weights:
+            inverse_squares.append(weight**-2 if weight else 1.0)
+        unweighted_grams = torch.tensor(inverse_squares).to(weighted_grams)[:, None, None] * weighted_grams
         sums = {}
         for part, positions in self.members.items():
             if len(positions) > 1:
@@ -149,10 +180,12 @@ class BlockGroups:
     def _weighted_grams(self) -> Tensor:
         """XᵀX of every block, weighted, shape (blocks, N, N)."""
         problem = self.problem
-        grams = torch.stack([problem.gram_block(b) for b in range(len(problem.blocks))])
+        grams = torch.stack(list(map(problem.gram_block, range(len(problem.blocks)))))
         return problem.partition.all_reduce_sum(grams).to(problem.prototype)
 
 
 def _at_most(bound: float, error: float) -> float:
     """The lower bound; the error itself where rounding has lifted the bound above it."""
-    return min(bound, error) if bound < ROUNDING else bound
+    if bound < ROUNDING:
+        return min(bound, error)
+    return bound

@@ -18,13 +18,13 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
 
     Args:
         curve: Errors at ascending ranks.
-        tau: Relative error asked for, between 0 and 1.
+        tau: The relative error τ, between 0 and 1.
 
     Returns:
         The rank. Where even the largest rank tried has a larger error, it is that rank, and ``is_lower_bound`` is set.
 
     Raises:
-        ValueError: τ outside (0, 1).
+        ValueError: ``tau`` is not between 0 and 1.
 
     Example:
         >>> curve = RankCurve((1, 4), (0.8, 0.2), (0.8, 0.2), (0.64, 0.04))

@@ -1,9 +1,9 @@
 """Pseudo-labels from a moving average of the predictions over the observations of a run.
 
 ỹ_i = argmax q_t(· | x_i) with q_t = m q_{t−1} + (1 − m) p_t and q_1 = p_1, after Laine and Aila (2017), "Temporal
-ensembling for semi-supervised learning". Judging the predictions against ỹ adds their variance over epochs, which grows
-when a network memorises, to their variance under small shifts. Unlike an average of the weights it costs no further
-forward pass, only N × K numbers.
+ensembling for semi-supervised learning". The cross-entropy against ỹ contains the predictions' variance over epochs,
+which grows when a network memorises, in addition to their variance under small shifts. Unlike an average of the
+weights, the ensemble needs no further forward pass, only N × K numbers.
 """
 
 from __future__ import annotations
@@ -38,7 +38,10 @@ class TemporalEnsemble:
 
     def __post_init__(self) -> None:
         if not isinstance(self.momentum, (int, float)) or not 0 <= self.momentum < 1:
-            raise ValueError(f"momentum: must be at least 0 and below 1, found {self.momentum!r}.")
+            raise ValueError(
+                f"momentum: must be at least 0 and below 1, found {self.momentum!r}; 0 takes the last predictions "
+                "alone."
+            )
 
     def update(self, outputs: Tensor) -> Tensor:
         """Adds the outputs of one observation.
@@ -55,7 +58,8 @@ class TemporalEnsemble:
         """
         p = log_probabilities(outputs).exp()
         if not bool(p.isfinite().all()):
-            return (p if self.average is None else self.average).argmax(1)
+            known = p if self.average is None else self.average
+            return known.argmax(1)
         if self.average is None:
             self.average = p
         elif self.average.shape != p.shape:

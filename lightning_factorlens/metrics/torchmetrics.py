@@ -1,6 +1,6 @@
-"""The label-free signals as `torchmetrics.Metric`: they add up over batches and over processes.
+"""The label-free signals as `torchmetrics.Metric`, which accumulate over batches and over processes.
 
-This is the only module that imports torchmetrics, which lightning brings along; the functions stay free of it.
+This is the only module that imports torchmetrics, which is a dependency of lightning; the functions do not need it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class Consistency(Metric):
             shifted: Its outputs for the shifted images, shape (N, K).
             labels: Pseudo-labels, shape (N,); the predicted classes unless given.
         """
-        labels = outputs.argmax(1) if labels is None else labels
+        if labels is None:
+            labels = outputs.argmax(1)
         self.cross_entropy = self.cross_entropy + len(outputs) * pseudo_label_cross_entropy(labels, [shifted])
         self.probabilities = self.probabilities + log_probabilities(outputs).exp().double().sum(0)
         self.n_images = self.n_images + len(outputs)
@@ -63,7 +64,7 @@ class Consistency(Metric):
 
 
 class _MeanOverImages(Metric):
-    """The mean over images of a function that is itself a mean: batches count as many images as they hold."""
+    """The mean over images of a function that is itself a mean: every batch is weighted by its number of images."""
 
     full_state_update = False
     higher_is_better: bool | None = None
@@ -111,7 +112,7 @@ class PredictionEntropy(_MeanOverImages):
 
 
 class _FunctionOfAllImages(Metric):
-    """A function of all images at once: keeps what it is given, one list for each argument."""
+    """A function of all images at once: the arguments of all batches are kept, one list for each argument."""
 
     full_state_update = False
     higher_is_better: bool | None = None
@@ -127,17 +128,22 @@ class _FunctionOfAllImages(Metric):
         """Adds a batch: the arguments of the function, one image in each row.
 
         Raises:
-            TypeError: Not as many arguments as the function takes.
+            TypeError: Another number of arguments than the function takes.
         """
         if len(values) != len(self.arguments):
-            wanted = ", ".join(self.arguments)
-            raise TypeError(f"{type(self).__name__}.update takes ({wanted}), found {len(values)} arguments.")
+            expected = ", ".join(self.arguments)
+            raise TypeError(
+                f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass a tensor for "
+                "each."
+            )
         for name, value in zip(self.arguments, values):
             getattr(self, name).append(value)
 
     def compute(self) -> Tensor:
         """The value over all images so far."""
-        kept = [dim_zero_cat(getattr(self, name)) for name in self.arguments]
+        kept = []
+        for name in self.arguments:
+            kept.append(dim_zero_cat(getattr(self, name)))
         return torch.tensor(type(self).function(*kept), dtype=torch.float64)
 
 

@@ -1,9 +1,9 @@
-"""How observations and tables of layers read at a prompt, in a terminal and in a notebook."""
+"""Observations and tables of layers as text, for a prompt, a terminal and a notebook."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from lightning_factorlens.results.curves import RankCurves
@@ -11,13 +11,23 @@ from lightning_factorlens.results.layers import LayerInfo
 from lightning_factorlens.results.record import Record
 
 #: Longest name and longest operation that are printed whole.
-MAX_NAME, MAX_OP = 40, 24
+MAX_NAME = 40
+MAX_OP = 24
 #: Columns of the table of errors.
 ERROR_HEADER = ("rank", "rel. error", "SVD error", "rmse")
+#: Columns of the table of layers.
+LAYER_HEADER = ("", "name", "op", "shape", "min", "", "reason")
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     r"""A header, a rule and the rows: the first column aligned to the left, the others to the right.
+
+    Args:
+        header: Titles of the columns.
+        rows: Cells of each row.
+
+    Returns:
+        One string for each line.
 
     Example:
         >>> print("\n".join(format_table(("", "first"), [("consistency", "2.3")])))
@@ -25,25 +35,51 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
         -----------  -----
         consistency    2.3
     """
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    rule = ["-" * width for width in widths]
+    return _align_table(header, rows, right=range(1, len(header)))
+
+
+def _align_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """The lines of a table whose columns ``right`` are aligned to the right, and all others to the left."""
+    widths = []
+    rule = []
+    for column in zip(header, *rows):
+        width = max(map(len, column))
+        widths.append(width)
+        rule.append("-" * width)
     lines = []
     for row in (header, rule, *rows):
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:])]
+        cells = []
+        for index, (cell, width) in enumerate(zip(row, widths)):
+            if index in right:
+                cells.append(cell.rjust(width))
+            else:
+                cells.append(cell.ljust(width))
         lines.append("  ".join(cells).rstrip())
     return lines
 
 
 def format_number(value: float | None, missing: str = "-") -> str:
-    """Four digits, or ``missing`` for None, NaN and infinity."""
+    """A number with four digits.
+
+    Args:
+        value: The number.
+        missing: The text for None, NaN and infinity.
+
+    Example:
+        >>> format_number(0.123456), format_number(None)
+        ('0.1235', '-')
+    """
     if value is None or not math.isfinite(value):
         return missing
     return f"{value:.4g}"
 
 
 def shorten(name: str, width: int) -> str:
-    """``name`` in at most ``width`` characters; its middle is left out, since both ends distinguish layers.
+    """Shortens a name by leaving out its middle, since both ends distinguish layers.
+
+    Args:
+        name: The name.
+        width: Largest number of characters, above 3.
 
     Example:
         >>> shorten("layer1.0.conv1.weight", 12)
@@ -65,27 +101,35 @@ def layer_table(layers: Sequence[LayerInfo]) -> str:
     Returns:
         Aligned lines; the last one counts the selected tensors and their features for one sample.
     """
-    header = ("", "name", "op", "shape", "min", "", "reason")
-    rows = [_layer_row(layer) for layer in sorted(layers, key=lambda layer: not layer.selected)]
-    widths = [max(map(len, column)) for column in zip(header, *rows)]
-    rule = tuple("-" * width for width in widths)
-    lines = [_align_layer_row(row, widths) for row in (header, rule, *rows)]
-    selected = [layer for layer in layers if layer.selected]
-    features = sum(math.prod(layer.shape) for layer in selected)
-    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {features:,} features a sample")
+    selected = []
+    skipped = []
+    n_features = 0
+    for layer in layers:
+        if layer.selected:
+            selected.append(_layer_row(layer))
+            n_features += math.prod(layer.shape)
+        else:
+            skipped.append(_layer_row(layer))
+    lines = _align_table(LAYER_HEADER, selected + skipped, right=(LAYER_HEADER.index("min"),))
+    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {n_features:,} features a sample")
     return "\n".join(lines)
 
 
 def lens_text(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
-    """What a lens observes, with the table of layers once they have been selected.
+    """A lens as text: its model, its ranks and, once layers have been selected, their table.
 
     Args:
         model: Name of the model's class.
         ranks: Ranks of the factorisation.
         layers: The lens's table of layers; empty before the first observation.
+
+    Returns:
+        Plain ASCII.
     """
     title = _lens_title(model, ranks, layers)
-    return f"{title}\n{layer_table(layers)}" if layers else title
+    if not layers:
+        return title
+    return f"{title}\n{layer_table(layers)}"
 
 
 def lens_html(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
@@ -100,7 +144,7 @@ def observation_text(epoch: int, records: Mapping[str, Record], notes: Sequence[
     Args:
         epoch: Number of finished epochs.
         records: Record by name of the measurement.
-        notes: What readers must know.
+        notes: The observation's notes.
 
     Returns:
         Plain ASCII except for the notes.
@@ -109,7 +153,8 @@ def observation_text(epoch: int, records: Mapping[str, Record], notes: Sequence[
     rows = _error_rows(records)
     if rows:
         lines += format_table(ERROR_HEADER, rows)
-    lines += [f"- {note}" for note in notes]
+    for note in notes:
+        lines.append(f"- {note}")
     return "\n".join(lines)
 
 
@@ -117,7 +162,9 @@ def observation_html(epoch: int, records: Mapping[str, Record], notes: Sequence[
     """The text of `observation_text` as a small HTML table for notebooks."""
     title = escape(_observation_title(epoch, records))
     table = _html_table(ERROR_HEADER, _error_rows(records))
-    note_lines = "".join(f"<br><small>{escape(note)}</small>" for note in notes)
+    note_lines = ""
+    for note in notes:
+        note_lines += f"<br><small>{escape(note)}</small>"
     return f"<div><b>{title}</b>{table}{note_lines}</div>"
 
 
@@ -128,7 +175,9 @@ def _observation_title(epoch: int, records: Mapping[str, Record]) -> str:
         for value in record.values():
             is_whole = value.scope in (None, "total") and value.rank is None
             if is_whole and math.isfinite(value.value):
-                name = "total seconds" if value.quantity == "seconds" else value.quantity
+                name = value.quantity
+                if name == "seconds":
+                    name = "total seconds"
                 parts.append(f"{name} {value.value:.4g}")
     return " | ".join(parts)
 
@@ -150,12 +199,17 @@ def _error_rows(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
 
 
 def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
     body = ""
     for row in rows:
-        cells = "".join(f"<td>{escape(cell)}</td>" for cell in row)
-        body += f"<tr>{cells}</tr>"
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        body += _html_row(row, "td")
+    return f"<table><thead>{_html_row(header, 'th')}</thead><tbody>{body}</tbody></table>"
+
+
+def _html_row(cells: Sequence[str], element: str) -> str:
+    row = ""
+    for cell in cells:
+        row += f"<{element}>{escape(cell)}</{element}>"
+    return f"<tr>{row}</tr>"
 
 
 def _lens_title(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
@@ -173,10 +227,3 @@ def _layer_row(layer: LayerInfo) -> tuple[str, ...]:
         "kept" if layer.selected else "skipped",
         layer.reason,
     )
-
-
-def _align_layer_row(row: Sequence[str], widths: Sequence[int]) -> str:
-    """Numbers to the right, words to the left."""
-    cells = [cell.ljust(width) for cell, width in zip(row, widths)]
-    cells[4] = row[4].rjust(widths[4])
-    return "  ".join(cells).rstrip()

@@ -1,4 +1,4 @@
-"""What an observation cost."""
+"""The cost of an observation."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class RequiredRank:
     """The smallest rank whose relative error is at most ``tau``, written rank@τ.
 
     Attributes:
-        tau: The relative error asked for, between 0 and 1.
+        tau: The relative error τ, between 0 and 1.
         rank: The rank, interpolated in log rank; the largest rank tried where the curve ends above τ, the smallest
             where it starts below.
         is_lower_bound: Whether the curve never came down to τ, so that ``rank`` is only a lower bound.
@@ -83,7 +83,7 @@ class RequiredRanks(Record):
     ranks: tuple[RequiredRank, ...]
 
     def values(self) -> Iterator[Value]:
-        """Each rank, and 1 beside it where it is only a lower bound."""
+        """Each rank, and whether it is only a lower bound as 1 or 0."""
         for required in self.ranks:
             yield Value(required.quantity, required.rank, "total")
             yield Value(f"{required.quantity}_is_lower_bound", float(required.is_lower_bound), "total")
@@ -91,6 +91,9 @@ class RequiredRanks(Record):
 
 def required_rank_name(tau: float) -> str:
     """Name of the quantity rank@τ.
+
+    Args:
+        tau: The relative error τ.
 
     Example:
         >>> required_rank_name(0.3), required_rank_name(0.125)
@@ -101,7 +104,10 @@ def required_rank_name(tau: float) -> str:
 
 
 def middle_rank(ranks: Sequence[int]) -> int:
-    """The rank that represents all where only one can be shown.
+    """The rank that represents all ranks where only one can be shown.
+
+    Args:
+        ranks: The ranks, ascending, at least one.
 
     Example:
         >>> middle_rank((1, 2, 4, 8, 16, 32))

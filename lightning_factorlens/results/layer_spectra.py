@@ -37,9 +37,11 @@ class LayerSpectra(Record):
                 yield from _numbers(part, spectrum.layer)
 
     def without_tensors(self) -> LayerSpectra:
-        """The same without the eigenvalues."""
-        light = [replace(spectrum, eigenvalues=spectrum.eigenvalues.new_empty(0)) for spectrum in self.layers]
-        return LayerSpectra(tuple(light), self.summary)
+        """A copy without the eigenvalues."""
+        layers = []
+        for spectrum in self.layers:
+            layers.append(replace(spectrum, eigenvalues=spectrum.eigenvalues.new_empty(0)))
+        return LayerSpectra(tuple(layers), self.summary)
 
 
 def _numbers(record: Any, scope: str) -> Iterator[Value]:

@@ -72,6 +72,8 @@ class LayerSimilarities(Record):
             yield Value("similarity_mean_top_k", similarity.mean_top_k, similarity.layer, similarity.rank)
 
     def without_tensors(self) -> LayerSimilarities:
-        """The same without the cosine matrices."""
-        light = [replace(similarity, cosine=similarity.cosine.new_empty(0)) for similarity in self.layers]
-        return LayerSimilarities(tuple(light))
+        """A copy without the cosine matrices."""
+        layers = []
+        for similarity in self.layers:
+            layers.append(replace(similarity, cosine=similarity.cosine.new_empty(0)))
+        return LayerSimilarities(tuple(layers))

@@ -1,4 +1,4 @@
-"""Everything that one observation of a model found."""
+"""The results of one observation of a model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Observation:
         records: Record by name of the measurement. A measurement that had nothing to report has no entry.
         inputs: The probe's inputs, shape (N, C, H, W), where they are images; else None.
         factorization: The factors themselves; None where no measurement needed them.
-        notes: What a reader must know to read the numbers, in words.
+        notes: Remarks without which the numbers could be misread, in words.
     """
 
     epoch: int
@@ -63,9 +63,9 @@ class Observation:
         """One number, or None where the observation does not have it.
 
         Args:
-            quantity: As in `Value`, as for the others.
-            scope: The part.
-            rank: The rank.
+            quantity: See `Value`.
+            scope: See `Value`.
+            rank: See `Value`.
         """
         for value in self.values():
             if (value.quantity, value.scope, value.rank) == (quantity, scope, rank):
@@ -73,12 +73,14 @@ class Observation:
         return None
 
     def with_record(self, name: str, record: Record) -> Observation:
-        """The same observation with one more record, or with that record replaced."""
+        """A copy with one more record, or with the record of this name replaced."""
         return replace(self, records={**self.records, name: record})
 
     def without_tensors(self) -> Observation:
-        """The same numbers without anything large, which is what a history keeps."""
-        records = {name: record.without_tensors() for name, record in self.records.items()}
+        """A copy without the probe, the factors and the tensors of the records, for histories."""
+        records = {}
+        for name, record in self.records.items():
+            records[name] = record.without_tensors()
         return replace(self, records=records, inputs=None, factorization=None)
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""What one measurement found: a record of numbers, and the numbers one by one."""
+"""The result of one measurement: a record of numbers, and the numbers one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Value:
     """One number of a record.
 
     Attributes:
-        quantity: What it is, e.g. ``"rel_error"``.
+        quantity: Name of the quantity, e.g. ``"rel_error"``.
         value: The number; NaN where it could not be computed.
         scope: The part it belongs to: ``"total"``, ``"inputs"``, ``"activations"``, the name of a block or of a layer.
             None where it belongs to the whole observation.
@@ -37,7 +37,16 @@ class Value:
 
 @dataclass(frozen=True)
 class Record:
-    """Base class of what a measurement returns. Records are frozen dataclasses that compute nothing."""
+    """Base class of what a measurement returns. Records are frozen dataclasses that compute nothing.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Drift(Record):
+        ...     mean: float
+        ...     largest: float
+        >>> [(value.quantity, value.value) for value in Drift(0.5, 2.0).values()]
+        [('mean', 0.5), ('largest', 2.0)]
+    """
 
     def values(self) -> Iterator[Value]:
         """Every number of the record: by default its fields that are plain numbers, under their own names."""
@@ -47,13 +56,13 @@ class Record:
                 yield Value(field.name, float(value))
 
     def without_tensors(self: R) -> R:
-        """The same numbers without anything large, which is what a history keeps of every observation."""
+        """A copy without large tensors, for histories; by default the record itself."""
         return self
 
 
 @dataclass(frozen=True)
 class Scalars(Record):
-    """Plain numbers by name; a measurement may return a dictionary, which becomes one of these.
+    """Plain numbers by name; the dictionary that a measurement may return is converted to such a record.
 
     Attributes:
         numbers: Value by quantity.
@@ -78,7 +87,7 @@ class ScopedScalar(Record):
     """One quantity of several parts of an observation.
 
     Attributes:
-        quantity: What it is.
+        quantity: Name of the quantity.
         by_scope: Value by scope: ``"total"``, ``"inputs"``, ``"activations"`` and then the name of every block.
     """
 

@@ -1,9 +1,9 @@
 """Observations as strict JSON and back.
 
-Numbers come back bit for bit; NaN and the infinities, which JSON has no numbers for, become the strings ``"NaN"``,
-``"Infinity"`` and ``"-Infinity"``. What is large is left out: the probe's inputs, the factors and the cosine matrices.
-Eigenvalues are kept. A record of the user's own class comes back as that class where the reader is given it, else as
-`Scalars` with its numbers.
+Numbers are restored bit for bit; NaN and the infinities, which JSON has no numbers for, are written as the strings
+``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. The probe's inputs, the factors and the cosine matrices are left out, and
+eigenvalues are kept. A record of the user's own class is restored as that class if it is passed to `from_json`,
+otherwise as `Scalars` with its numbers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
 
 #: Types that a JSON line names, by their names.
 RECORD_TYPES: dict[str, type[Record]] = {
-    kind.__name__: kind
-    for kind in (Cost, LayerSimilarities, RankCurves, RequiredRanks, Scalars, ScopedScalar, LayerSpectra)
+    "Cost": Cost,
+    "LayerSimilarities": LayerSimilarities,
+    "LayerSpectra": LayerSpectra,
+    "RankCurves": RankCurves,
+    "RequiredRanks": RequiredRanks,
+    "Scalars": Scalars,
+    "ScopedScalar": ScopedScalar,
 }
 #: Fields that are left out.
 EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {LayerSimilarity: ("cosine",)}
@@ -38,8 +43,22 @@ NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def to_json(observation: Observation) -> str:
-    """One line of JSON, without a line end."""
-    records = {name: _encode_record(record) for name, record in observation.records.items()}
+    """Converts an observation to one line of JSON.
+
+    Args:
+        observation: The observation; its tensors are left out, except for the eigenvalues.
+
+    Returns:
+        The line, without a line end.
+
+    Example:
+        >>> observation = Observation(epoch=3, step=300, records={"consistency": Scalars({"consistency": 0.5})})
+        >>> from_json(to_json(observation))
+        Observation of epoch 3 | consistency 0.5
+    """
+    records = {}
+    for name, record in observation.records.items():
+        records[name] = _encode_record(record)
     line = {
         "epoch": observation.epoch,
         "step": observation.step,
@@ -50,11 +69,14 @@ def to_json(observation: Observation) -> str:
 
 
 def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None) -> Observation:
-    """The observation of one line; missing fields take their defaults, unknown ones are ignored.
+    """Restores the observation of one line; missing fields take their defaults, unknown ones are ignored.
 
     Args:
         line: From `to_json`.
-        record_types: Record classes of the user's own, by the names of their measurements.
+        record_types: The user's own record classes, by the names of their measurements.
+
+    Returns:
+        The observation, without the tensors that were left out.
 
     Raises:
         ValueError: The line is not JSON, or not an observation.
@@ -62,7 +84,9 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
     """
     found = json.loads(line)
     if not isinstance(found, dict) or not isinstance(found.get("records"), dict):
-        raise ValueError(f"an observation is a JSON object with records, found {type(found).__name__}")
+        raise ValueError(
+            f"line: must be a JSON object with records, found {type(found).__name__}; pass a line that to_json wrote"
+        )
     own_types = record_types or {}
     records: dict[str, Record] = {}
     for name, content in found["records"].items():
@@ -76,7 +100,7 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
 
 
 def _encode_record(record: Record) -> dict[str, Any]:
-    """The fields of a record; of a class that this package does not know also its numbers."""
+    """The fields of a record, and its numbers if its class is not one of this package."""
     kind = type(record)
     if kind in RECORD_TYPES.values():
         return {"type": kind.__name__, "fields": _encode(record)}
@@ -90,7 +114,7 @@ def _encode_record(record: Record) -> dict[str, Any]:
 
 
 def _as_scalars(record: Record) -> Scalars:
-    """The numbers of a record that this package does not know."""
+    """The numbers of a record, named by quantity, scope and rank."""
     numbers = {}
     for value in record.values():
         parts = [value.quantity]
@@ -105,18 +129,30 @@ def _as_scalars(record: Record) -> Scalars:
 def _encode(value: Any) -> Any:
     if is_dataclass(value):
         excluded = EXCLUDED_FIELDS.get(type(value), ())
-        return {f.name: _encode(getattr(value, f.name)) for f in fields(value) if f.name not in excluded}
+        encoded = {}
+        for field in fields(value):
+            if field.name not in excluded:
+                encoded[field.name] = _encode(getattr(value, field.name))
+        return encoded
     if isinstance(value, Mapping):
         return {name: _encode(inner) for name, inner in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_encode(inner) for inner in value]
+        return list(map(_encode, value))
     if isinstance(value, Tensor):
         return _encode(value.detach().double().cpu().tolist())
     if isinstance(value, (np.generic, np.ndarray)):
         return _encode(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+        return _encode_non_finite(value)
     return value
+
+
+def _encode_non_finite(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    if value > 0:
+        return "Infinity"
+    return "-Infinity"
 
 
 @cache
@@ -125,7 +161,7 @@ def _type_hints(record: type) -> dict[str, Any]:
 
 
 def _decode(kind: Any, value: Any) -> Any:
-    """``value`` as a JSON reader gives it, converted to the declared type of the record's field."""
+    """A value from a JSON reader, converted to the declared type of the record's field."""
     origin = get_origin(kind)
     arguments = get_args(kind)
     if origin in (Union, UnionType):
@@ -142,23 +178,33 @@ def _decode(kind: Any, value: Any) -> Any:
     if kind is Tensor:
         return torch.tensor(_decode_numbers(value), dtype=torch.float64)
     if kind is float:
-        return NON_FINITE[value] if isinstance(value, str) else float(value)
+        return _decode_float(value)
     return value
 
 
 def _decode_numbers(value: Any) -> Any:
     """The numbers of a tensor as nested lists."""
-    return list(map(_decode_numbers, value)) if isinstance(value, list) else _decode(float, value)
+    if isinstance(value, list):
+        return list(map(_decode_numbers, value))
+    return _decode_float(value)
+
+
+def _decode_float(value: Any) -> float:
+    if isinstance(value, str):
+        return NON_FINITE[value]
+    return float(value)
 
 
 def _decode_union(kinds: tuple[Any, ...], value: Any) -> Any:
     """An optional field, or one that holds a number or a word."""
     if value is None:
         return None
-    kinds = tuple(kind for kind in kinds if kind is not NoneType)
-    if len(kinds) == 1:
-        return _decode(kinds[0], value)
-    return NON_FINITE.get(value, value) if isinstance(value, str) else value
+    alternatives = set(kinds) - {NoneType}
+    if len(alternatives) == 1:
+        return _decode(alternatives.pop(), value)
+    if isinstance(value, str):
+        return NON_FINITE.get(value, value)
+    return value
 
 
 def _decode_own_record(kind: Any, content: Mapping[str, Any]) -> Record:
@@ -175,11 +221,12 @@ def _decode_own_record(kind: Any, content: Mapping[str, Any]) -> Record:
 def _decode_record(kind: Any, content: Mapping[str, Any]) -> Any:
     given: dict[str, Any] = {}
     hints = _type_hints(kind)
-    for f in fields(kind):
-        if f.name in content:
-            given[f.name] = _decode(hints[f.name], content[f.name])
-        elif hints[f.name] is Tensor:
-            given[f.name] = torch.empty(0, dtype=torch.float64)
-        elif f.default is MISSING and f.default_factory is MISSING:
-            raise KeyError(f"{kind.__name__} lacks {f.name!r}")
+    for field in fields(kind):
+        name = field.name
+        if name in content:
+            given[name] = _decode(hints[name], content[name])
+        elif hints[name] is Tensor:
+            given[name] = torch.empty(0, dtype=torch.float64)
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise KeyError(f"{kind.__name__} lacks {name!r}")
     return kind(**given)

@@ -74,7 +74,7 @@ class LayerSpectrum:
         spikes: Number of eigenvalues above ``mp_edge``; None where there is no edge.
         traps: Number of correlation traps: eigenvalues outside the bulk of the shuffled weight. None until
             ``add_correlation_traps`` computes it.
-        external: Results of another program for this layer, under its own names.
+        external: Results of another program for this layer, under the program's names.
     """
 
     layer: str

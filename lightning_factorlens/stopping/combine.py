@@ -28,12 +28,17 @@ class CombinedRule(Rule):
     def __post_init__(self) -> None:
         is_sequence = isinstance(self.rules, (tuple, list)) and len(self.rules) > 0
         if not is_sequence or not all(isinstance(rule, Rule) for rule in self.rules):
-            raise ValueError(f"rules: must be a list of rules, at least one, found {self.rules!r}.")
+            raise ValueError(
+                f"rules: must be a list of rules, at least one, found {self.rules!r}; write [Patience(), Plateau()]."
+            )
         object.__setattr__(self, "rules", tuple(self.rules))
 
     def start(self) -> State:
         """Returns the initial states of all rules."""
-        return {"rules": [rule.start() for rule in self.rules]}
+        states = []
+        for rule in self.rules:
+            states.append(rule.start())
+        return {"rules": states}
 
     def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
         """Steps every rule, whatever the others decide."""
@@ -76,8 +81,8 @@ class AllOf(CombinedRule):
     """
 
     def _combine(self, decisions: Sequence[Decision]) -> tuple[bool, str]:
-        against = [decision.reason for decision in decisions if not decision.stop]
-        reasons = against or [decision.reason for decision in decisions]
+        against = _reasons(decisions, stop=False)
+        reasons = against or _reasons(decisions, stop=True)
         return not against, "; and ".join(reasons)
 
 
@@ -98,9 +103,18 @@ class AnyOf(CombinedRule):
     """
 
     def _combine(self, decisions: Sequence[Decision]) -> tuple[bool, str]:
-        in_favour = [decision.reason for decision in decisions if decision.stop]
-        reasons = in_favour or [decision.reason for decision in decisions]
+        in_favour = _reasons(decisions, stop=True)
+        reasons = in_favour or _reasons(decisions, stop=False)
         return bool(in_favour), "; and ".join(reasons)
+
+
+def _reasons(decisions: Sequence[Decision], stop: bool) -> list[str]:
+    """The reasons of the decisions to stop, or of those not to stop."""
+    reasons = []
+    for decision in decisions:
+        if decision.stop == stop:
+            reasons.append(decision.reason)
+    return reasons
 
 
 @dataclass(frozen=True)

@@ -54,12 +54,22 @@ def simulate_schedule(scheduler: LRScheduler, n_steps: int) -> list[float] | Non
 
 
 def highest_lr(optimizer: torch.optim.Optimizer) -> float:
-    """Returns the highest learning rate of the optimizer's parameter groups."""
+    """Returns the highest learning rate of the optimizer's parameter groups.
+
+    Args:
+        optimizer: Any optimizer with at least one parameter group.
+    """
     return max(float(group["lr"]) for group in optimizer.param_groups)
 
 
 def min_future(rates: list[float]) -> list[float]:
-    """Computes for each rate the lowest one of those that follow it, infinity for the last.
+    """Computes for each rate the lowest one of those that follow it.
+
+    Args:
+        rates: Learning rates in the order in which they are set.
+
+    Returns:
+        One rate for each; infinity for the last.
 
     Example:
         >>> min_future([1.0, 3.0, 2.0])
@@ -77,8 +87,11 @@ def _copy_without_weights(optimizer: torch.optim.Optimizer) -> torch.optim.Optim
     """Returns an optimizer with the same options and one dummy weight a parameter group."""
     groups = []
     for group in optimizer.param_groups:
-        options = {key: copy.deepcopy(value) for key, value in group.items() if key != "params"}
-        groups.append({**options, "params": [torch.zeros(1)]})
+        options = {"params": [torch.zeros(1)]}
+        for key, value in group.items():
+            if key != "params":
+                options[key] = copy.deepcopy(value)
+        groups.append(options)
     result = torch.optim.SGD(groups, lr=0.0)
     result.defaults = {**result.defaults, **copy.deepcopy(optimizer.defaults)}
     return result

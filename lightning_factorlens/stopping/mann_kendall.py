@@ -103,8 +103,10 @@ def _inversion_probabilities(n: int) -> tuple[float, ...]:
         extended = []
         window_sum = 0.0
         for i in range(len(probabilities) + m - 1):
-            window_sum += probabilities[i] if i < len(probabilities) else 0.0
-            window_sum -= probabilities[i - m] if i >= m else 0.0
+            if i < len(probabilities):
+                window_sum += probabilities[i]
+            if i >= m:
+                window_sum -= probabilities[i - m]
             extended.append(max(window_sum, 0.0) / m)
         probabilities = extended
     return tuple(probabilities)

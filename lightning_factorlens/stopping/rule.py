@@ -20,7 +20,7 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class EpochInfo:
-    """What a rule may know about a measurement besides the value of its metric.
+    """The data about a measurement that a rule may use besides the value of its metric.
 
     Attributes:
         epoch: Number of finished epochs, counted from 1.
@@ -105,7 +105,9 @@ class RuleWrapper(Rule):
 
     def __post_init__(self) -> None:
         if not isinstance(self.rule, Rule):
-            raise ValueError(f"rule: must be a rule such as Patience(), found {self.rule!r}.")
+            raise ValueError(
+                f"rule: must be a rule such as Patience(), found {self.rule!r}; pass an object, not a class."
+            )
 
     def start(self) -> State:
         """Returns the initial state of the wrapped rule."""

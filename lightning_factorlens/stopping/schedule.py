@@ -182,8 +182,9 @@ class AfterAnnealing(DelayedRule):
             return new_state, decision
         waiting_state, waiting = self.while_waiting.step(state["while_waiting"], value, info)
         # never return to an earlier epoch: its checkpoint has been overwritten by a later best one
-        candidates = [epoch for epoch in (state["best_epoch"], waiting.best_epoch) if epoch is not None]
-        best_epoch = max(candidates, default=None)
+        best_epoch = waiting.best_epoch
+        if best_epoch is None or (state["best_epoch"] is not None and state["best_epoch"] > best_epoch):
+            best_epoch = state["best_epoch"]
         waiting = replace(waiting, best_epoch=best_epoch, reason=f"{decision.reason}; {waiting.reason}")
         return {**new_state, "while_waiting": waiting_state, "best_epoch": best_epoch}, waiting
 

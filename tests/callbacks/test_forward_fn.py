@@ -15,8 +15,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
-from lightning_factorlens.capture.activations import token_counts
-from lightning_factorlens.capture.batch import Batch, ForwardArgs
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.forward_fn import ForwardArgs
+from lightning_factorlens.capture.inputs import token_counts
 from lightning_factorlens.capture.probe_batch import probe_batch
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency
 
@@ -256,7 +257,7 @@ class Data(LightningDataModule):
     "call",
     [
         "masked_model.call_masked",
-        "{class_path: lightning_factorlens.capture.batch.ForwardArgs, init_args: {arguments: [image, mask]}}",
+        "{class_path: lightning_factorlens.capture.forward_fn.ForwardArgs, init_args: {arguments: [image, mask]}}",
     ],
     ids=["function", "object"],
 )

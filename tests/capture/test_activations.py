@@ -1,11 +1,11 @@
-"""Captured values are those of the forward pass; budgets, inputs and outputs."""
+"""Captured values are those of the forward pass; budgets and outputs."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lightning_factorlens.capture.activations import capture_activations, input_blocks, token_counts
+from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 
@@ -41,24 +41,6 @@ def test_a_neuron_budget_keeps_the_same_neurons_and_records_the_sampling_factor(
         assert one.sampling_factor == full.samples.shape[1] / one.samples.shape[1]
         columns = {tuple(c) for c in full.samples.T.tolist()}
         assert all(tuple(c) in columns for c in one.samples.T.tolist())
-
-
-def test_images_give_one_block_for_each_channel():
-    x = torch.randn(5, 3, 4, 6)
-    blocks = input_blocks(x)
-    assert [b.name for b in blocks] == ["input/0", "input/1", "input/2"]
-    assert torch.equal(blocks[1].samples, x[:, 1].flatten(1))
-    assert blocks[1].shape == (4, 6)
-    assert [b.name for b in input_blocks(torch.rand(5, 7))] == ["input/0"]
-
-
-def test_token_ids_are_counted():
-    ids = torch.tensor([[4, 2, 4], [2, 2, 9]])
-    assert token_counts(ids).tolist() == [[1, 2, 0], [2, 0, 1]]
-    (block,) = input_blocks(ids)
-    assert torch.equal(block.samples, token_counts(ids))
-    (block,) = input_blocks(ids.to(torch.uint8))  # amounts, such as pixels
-    assert torch.equal(block.samples, ids.float())
 
 
 class Outputs(nn.Module):

@@ -3,8 +3,9 @@
 import torch
 from masked_model import images
 
-from lightning_factorlens.capture.activations import input_blocks
-from lightning_factorlens.capture.batch import Batch, ForwardArgs, find_inputs
+from lightning_factorlens.capture.batch import Batch, find_inputs
+from lightning_factorlens.capture.forward_fn import ForwardArgs
+from lightning_factorlens.capture.inputs import input_blocks
 
 
 def test_a_batch_is_split_and_moved_tensor_by_tensor():

@@ -86,7 +86,7 @@ def test_errors_name_sources_that_hold_no_images():
             return iter([torch.rand(3, 4, 4), torch.rand(3, 4, 4)])
 
     for source in (OneShot(), DataLoader(OneShot(), batch_size=2)):
-        with pytest.raises(TypeError, match="probe: this IterableDataset is its own iterator"):
+        with pytest.raises(TypeError, match="probe: found .*, an IterableDataset that is its own iterator"):
             probe_images(source, 4)
     assert probe_images(DataLoader(Stream(), batch_size=2), 4).shape == (2, 3, 4, 4)
     assert probe_images(Stream(), 4).shape == (2, 3, 4, 4)
@@ -94,7 +94,7 @@ def test_errors_name_sources_that_hold_no_images():
         probe_images(3, 4)
     with pytest.raises(TypeError, match="no tensor of inputs"):
         find_inputs((torch.arange(3), "text"))
-    with pytest.raises(ValueError, match="found no images"):
+    with pytest.raises(ValueError, match="found a source without samples"):
         probe_images(torch.rand(0, 3, 4, 4), 4)
     assert find_inputs(((torch.rand(2, 3), 1), 2)).shape == (2, 3)
     assert find_inputs({"onehot": torch.rand(2, 9), "picture": torch.rand(2, 3, 4, 4)}).shape == (2, 3, 4, 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from sign_policies import apply_sign_policies
 
-from lightning_factorlens.capture.activations import input_blocks
+from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.signs import POLICIES, Denormalize, Rectify, resolve_sign_policy
 
 

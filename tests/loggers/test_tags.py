@@ -10,7 +10,6 @@ from lightning_factorlens.loggers.tags import (
     monitored_scalars,
     other_scalars,
     summary_values,
-    tag_names,
     tagged_values,
     with_cost,
 )
@@ -144,10 +143,6 @@ def test_no_tag_is_used_twice(observe):
     assert not set(monitored(o)) & set(others(o))
     tags = [entry.tag for entry in tagged_values(o, MEASUREMENTS)]
     assert len(tags) == len(set(tags))
-
-
-def test_equal_tags_of_distinct_names_stay_distinct():
-    assert tag_names(["a b", "a_b", "a$b", "", "/", "x/y"]) == ["a_b", "a_b_2", "a_b_3", "_", "__2", "x/y"]
 
 
 def test_a_layer_has_one_label_for_all_its_scalars(observe, law):

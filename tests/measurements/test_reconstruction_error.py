@@ -3,7 +3,7 @@
 import torch
 from small_lens import make_probe
 
-from lightning_factorlens.capture.activations import input_blocks
+from lightning_factorlens.capture.inputs import input_blocks
 
 
 def test_the_problem_holds_inputs_and_activations(measured):
