@@ -65,3 +65,15 @@ def test_a_model_that_overwrites_its_input_does_not_change_the_probe(wrap):
     first = lens.observe(wrap(probe))
     assert torch.equal(probe, make_probe())
     assert lens.observe(wrap(probe)).value("consistency") == first.value("consistency")
+
+
+class Misspelt(Returns):
+    """Declares one quantity and returns another."""
+
+    name = "misspelt"
+    scalars = (Scalar("height", "{prefix}/height", "A number."),)
+
+
+def test_a_quantity_that_is_not_declared_is_an_error_that_lists_the_declared_ones():
+    with pytest.raises(ValueError, match=r"'misspelt' returned 'hieght', which none .* declared are 'height'"):
+        lens_with(Misspelt({"hieght": 1.0})).observe(make_probe())
