@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 
@@ -67,3 +68,32 @@ def check_choice(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     """
     if value not in allowed:
         raise ValueError(f"{name}: found {value!r}, allowed are {', '.join(map(repr, allowed))}.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is an int or a float, and no bool.
+
+    Example:
+        >>> is_number(0.5), is_number(True), is_number("0.5")
+        (True, False, False)
+    """
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def check_non_negative(name: str, value: Any) -> None:
+    """Checks that a value is a finite number of at least 0.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+
+    Raises:
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_non_negative("tol", "small")
+        Traceback (most recent call last):
+        ValueError: tol: must be a number ≥ 0, found 'small'.
+    """
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise ValueError(f"{name}: must be a number ≥ 0, found {value!r}.")

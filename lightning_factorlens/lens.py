@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
@@ -53,7 +53,7 @@ class FactorLens:
         layer_table: The layers that were selected and those that were not; empty before the first observation.
 
     Raises:
-        ValueError, TypeError: A wrong list of measurements.
+        ValueError, TypeError: A wrong argument; the message names it.
     """
 
     model: nn.Module
@@ -65,7 +65,14 @@ class FactorLens:
     state: RunState = field(default_factory=RunState)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, nn.Module):
+            raise TypeError(f"model: must be a torch.nn.Module, found {self.model!r}.")
+        if not isinstance(self.options, LensOptions):
+            raise TypeError(
+                f"options: must be a LensOptions, found {self.options!r}; write FactorLens(model, LensOptions(…))."
+            )
         self.measurements = check_measurements(self.measurements)
+        check_forward_fn(self.forward_fn)
         self.layer_table: list[LayerInfo] = []
         self._cache: dict[str, Any] = {}
 

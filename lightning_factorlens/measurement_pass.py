@@ -182,7 +182,10 @@ class MeasurementPass:
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
         with self.timer(measurement.name):
-            found = measurement.measure(self.context)
+            try:
+                found = measurement.measure(self.context)
+            finally:
+                intermediates.close_captures()  # while an error's traceback, or the measurement, still holds them
         if found is not None:
             self.records[measurement.name] = _as_record(measurement, found)
 
@@ -219,13 +222,23 @@ def _as_record(measurement: Measurement, found: Any) -> Record:
 
     Raises:
         TypeError: It is neither a record nor a dictionary of numbers.
+        ValueError: A dictionary has a quantity that the measurement does not declare, so that no logger would show it.
     """
     if isinstance(found, Record):
         return found
     try:
-        return Scalars({str(quantity): float(number) for quantity, number in found.items()})
+        record = Scalars(found)
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
             f"found {found!r}; change its method `measure`."
         ) from error
+    declared = [scalar.quantity for scalar in measurement.scalars]
+    undeclared = [quantity for quantity in record.numbers if quantity not in declared]
+    if declared and undeclared:
+        raise ValueError(
+            f"measurements: {measurement.name!r} returned {undeclared[0]!r}, which none of its scalars declares; "
+            f"declared are {', '.join(map(repr, declared))}. Declare it, or return a Record for numbers that only data "
+            "frames show."
+        )
+    return record

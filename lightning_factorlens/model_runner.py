@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +16,7 @@ from lightning_factorlens.capture.distributed import capture_distributed, forwar
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import trace_layers
+from lightning_factorlens.capture.tree import tree_map
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.results import LayerInfo
@@ -75,7 +76,9 @@ class ModelRunner:
         with self.isolated():
             return forward_distributed(self.process_group, self._capture, probes, outputs)
 
-    def gradient_captures(self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool) -> Iterator[Capture]:
+    def gradient_captures(
+        self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool
+    ) -> Generator[Capture, None, None]:
         """Captures in the autograd graph, one batch after the other; see `Context.gradient_captures`."""
         options = self.options
         with isolate_model(self.model, gradients=True), self.forward_context():
@@ -90,6 +93,7 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
+        batch = tree_map(_clone, batch)  # a model that overwrites its input would otherwise change the probe
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)
@@ -97,3 +101,8 @@ class ModelRunner:
     def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options
         return capture_activations(self.model, self._call, batch, layers, options.max_neurons_per_layer, options.seed)
+
+
+def _clone(part: Any) -> Any:
+    """A copy of a tensor, anything else itself."""
+    return part.clone() if isinstance(part, Tensor) else part

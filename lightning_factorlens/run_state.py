@@ -75,12 +75,12 @@ class RunState:
     epochs: int = 0
     last_step: int = 0
     measured_this_epoch: bool = False
-    metrics: dict[str, float] = field(default_factory=dict)
-    epoch_metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict, repr=False)
+    epoch_metrics: dict[str, float] = field(default_factory=dict, repr=False)
     layers: list[str] = field(default_factory=list)
     probe_fingerprint: str = ""
-    warm_start: WarmStart = field(default_factory=WarmStart)
-    history: list[Observation] = field(default_factory=list)
+    warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
+    history: list[Observation] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
         self._json_lines: list[str] = []

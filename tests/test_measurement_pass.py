@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from small_lens import lens_with, make_probe
+from small_lens import lens_with, make_net, make_probe
+from torch import nn
 
-from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.measurements import Consistency, Measurement
 from lightning_factorlens.results import Scalars, ScopedScalar
 
 
@@ -43,3 +44,36 @@ def test_a_record_is_kept_and_none_is_left_out():
     assert lens_with(Returns(record)).observe(make_probe())["returns"] is record
     observation = lens_with(Returns(None)).observe(make_probe())
     assert list(observation.records) == ["cost"]
+
+
+class Overwriting(nn.Module):
+    """Normalises its input in place, as torchvision's transforms can."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = make_net()
+
+    def forward(self, batch):
+        x = batch["image"] if isinstance(batch, dict) else batch
+        return self.net(x.sub_(0.5).div_(0.3))
+
+
+@pytest.mark.parametrize("wrap", [lambda x: x, lambda x: {"image": x, "id": list(range(len(x)))}])
+def test_a_model_that_overwrites_its_input_does_not_change_the_probe(wrap):
+    probe = make_probe()
+    lens = lens_with(Consistency(), Returns(None), net=Overwriting())
+    first = lens.observe(wrap(probe))
+    assert torch.equal(probe, make_probe())
+    assert lens.observe(wrap(probe)).value("consistency") == first.value("consistency")
+
+
+class Misspelt(Returns):
+    """Declares one quantity and returns another."""
+
+    name = "misspelt"
+    scalars = (Scalar("height", "{prefix}/height", "A number."),)
+
+
+def test_a_quantity_that_is_not_declared_is_an_error_that_lists_the_declared_ones():
+    with pytest.raises(ValueError, match=r"'misspelt' returned 'hieght', which none .* declared are 'height'"):
+        lens_with(Misspelt({"hieght": 1.0})).observe(make_probe())

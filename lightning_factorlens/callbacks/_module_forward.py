@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.batch import find_inputs
+from lightning_factorlens.capture.batch import Batch, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 
 
@@ -62,11 +62,12 @@ def suppress_logging(pl_module: LightningModule) -> Iterator[None]:
 
 
 @contextmanager
-def reraise_with_hint(inputs: Tensor) -> Iterator[None]:
+def reraise_with_hint(batch: Batch, forward_fn: ForwardFn | None = None) -> Iterator[None]:
     """Turns an error of a forward pass inside the context into one that explains how to call the model.
 
     Args:
-        inputs: The inputs of that forward pass; the message contains their shape and type.
+        batch: The batch of that forward pass; the message describes it.
+        forward_fn: The user's function, if the model is called by one.
 
     Raises:
         MisconfigurationException: In place of the original error, which is its cause.
@@ -74,14 +75,36 @@ def reraise_with_hint(inputs: Tensor) -> Iterator[None]:
     try:
         yield
     except (NotImplementedError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+        cause = as_sentence(f"{type(error).__name__}: {error}")
+        if forward_fn is not None:
+            raise MisconfigurationException(
+                f"forward_fn: the call on the model and a batch failed: {cause} The batch is {_describe(batch.data)}, "
+                "as the data loader collates it, labels included: let the function pick the parts that the model takes."
+            ) from error
         raise MisconfigurationException(
-            f"FactorLensCallback calls your LightningModule on a batch of inputs, {tuple(inputs.shape)} of "
-            f"{inputs.dtype}: {type(error).__name__}: {error} Define `forward(self, x)`; or pass `forward_fn=`, which "
-            "determines how the model is called, e.g. ForwardArgs(['image', 'mask']), "
-            "ForwardArgs([0], target='discriminator') or a function (model, batch) → model.predict_step(batch, 0); "
-            "or pass `probe=` if the model takes other inputs than those of the validation set, such as a generator's "
-            "noise."
+            f"FactorLensCallback calls your LightningModule on a batch of inputs, {tuple(batch.inputs.shape)} of "
+            f"{batch.inputs.dtype}: {cause} Define `forward(self, x)`; or pass `forward_fn=`, which determines how the "
+            "model is called, e.g. ForwardArgs(['image', 'mask']), ForwardArgs([0], target='discriminator') or a "
+            "function (model, batch) → model.predict_step(batch, 0); or pass `probe=` if the model takes other inputs "
+            "than those of the validation set, such as a generator's noise."
         ) from error
+
+
+def as_sentence(text: str) -> str:
+    """A text with a full stop, so that another sentence can follow; errors of torch often have none."""
+    text = text.rstrip()
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _describe(data: Any) -> str:
+    """The structure of a batch in a few words, such as ``[Tensor (4, 1, 8, 8), Tensor (4,)]``."""
+    if isinstance(data, Tensor):
+        return f"Tensor {tuple(data.shape)}"
+    if isinstance(data, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_describe(part)}" for key, part in data.items()) + "}"
+    if isinstance(data, (list, tuple)) and any(isinstance(part, (Tensor, Mapping, list, tuple)) for part in data):
+        return "[" + ", ".join(map(_describe, data)) + "]"
+    return type(data).__name__
 
 
 def _ignore(*_: Any, **__: Any) -> None:

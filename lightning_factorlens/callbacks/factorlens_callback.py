@@ -12,7 +12,7 @@ from torch import nn
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
-from lightning_factorlens.callbacks._module_forward import ModuleForward, reraise_with_hint
+from lightning_factorlens.callbacks._module_forward import ModuleForward, as_sentence, reraise_with_hint
 from lightning_factorlens.callbacks._monitors import (
     check_monitors,
     early_stoppings,
@@ -35,7 +35,7 @@ from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
 from lightning_factorlens.loggers.tags import monitored_scalars
-from lightning_factorlens.loggers.text_reports import tag_list
+from lightning_factorlens.loggers.text_reports import best_criterion, tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import layer_table
@@ -48,9 +48,9 @@ class FactorLensCallback(Callback):
     Once an epoch, and once before the first, a fixed probe of unlabeled samples passes through the model, which is left
     bit for bit as it was. Input channels and activations are factorised together at several ranks (Saini and
     Papalexakis 2018, "Characterizing & exploring deep CNN representations using factorization"), the spectrum of every
-    weight is fitted with a power law (Praggastis et al. 2022, "The SVD of convolutional weights"), and the results go
-    to all loggers. The monitored scalars are logged so that Lightning's own ``EarlyStopping``, ``ModelCheckpoint`` and
-    ``ReduceLROnPlateau`` can act on them.
+    convolution, linear layer and attention projection is fitted with a power law (Praggastis et al. 2022, "The SVD of
+    convolutional weights"), and the results go to all loggers. The monitored scalars are logged so that Lightning's own
+    ``EarlyStopping``, ``ModelCheckpoint`` and ``ReduceLROnPlateau`` can act on them.
 
     Example:
         >>> from lightning.pytorch import Trainer
@@ -131,9 +131,13 @@ class FactorLensCallback(Callback):
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.options = _check_options("lens", lens, LensOptions)
         self.tensorboard = _check_options("tensorboard", tensorboard, TensorBoardOptions)
+        if isinstance(sinks, (str, Sink)) or not isinstance(sinks, Iterable):
+            raise ValueError(
+                f"sinks: must be a list of sinks, found {sinks!r}; write e.g. sinks=[JSONLinesSink(path)]."
+            )
         self.sinks = tuple(sinks)
         for sink in self.sinks:
-            if not isinstance(sink, Sink):
+            if isinstance(sink, type) or not isinstance(sink, Sink):
                 raise ValueError(
                     f"sinks: each needs write(observation) and close(), found {sink!r}; pass objects such as "
                     "JSONLinesSink('curves.jsonl')."
@@ -203,7 +207,7 @@ class FactorLensCallback(Callback):
                     "jump. Is the validation set split or shuffled anew in every run? Fix its seed, or pass `probe=` a "
                     "tensor."
                 )
-            with reraise_with_hint(self.probe_batch.inputs):
+            with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = self.lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
             if self.verbose:
@@ -352,8 +356,9 @@ class FactorLensCallback(Callback):
         self.state.n_failed += 1
         if self.state.n_failed == 1:
             rank_zero_warn(
-                f"FactorLens could not observe: {type(error).__name__}: {error} Training goes on with the last "
-                "observation's values, and further failures are not reported; pass on_error='raise' for a traceback."
+                f"FactorLens could not observe: {as_sentence(f'{type(error).__name__}: {error}')} Training goes on "
+                "with the last observation's values, and further failures are not reported; pass on_error='raise' for "
+                "a traceback."
             )
 
     # ---- after training
@@ -374,7 +379,8 @@ class FactorLensCallback(Callback):
         state = self.state
         lines = []
         if state.history:
-            lines.append("FactorLens, summary of the run:")
+            criterion = best_criterion(state.history, self.measurements, self.prefix)
+            lines.append(f"FactorLens, summary of the run{f' (best: {criterion})' if criterion else ''}:")
             lines.append(run_table(state.history, self.measurements, self.prefix))
         lines.append(cost_line(state.n_measured, state.n_failed, state.budget))
         return "\n".join(lines)
@@ -436,4 +442,4 @@ def _check_options(name: str, value: Any, kind: type) -> Any:
     return value
 
 
-FactorLensCallback.__doc__ = (FactorLensCallback.__doc__ or "").format(tags=tag_list(default_measurements()))
+FactorLensCallback.__doc__ = (FactorLensCallback.__doc__ or "").format(tags=tag_list(default_measurements()).lstrip())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -100,7 +101,7 @@ class LabelFreeStopping(EarlyStopping):
         tag_name: str = "stop",
         verbose: bool = True,
     ) -> None:
-        if not isinstance(monitor, str) or "/" not in monitor:
+        if not isinstance(monitor, str) or not all(monitor.partition("/")):
             raise ValueError(f"monitor: must be a tag such as {DEFAULT_MONITOR!r}, found {monitor!r}.")
         if rule is not None and not isinstance(rule, Rule):
             raise ValueError(f"rule: must be a rule such as Patience() or None for the default, found {rule!r}.")
@@ -110,6 +111,8 @@ class LabelFreeStopping(EarlyStopping):
         if isinstance(min_lr, bool) or not isinstance(min_lr, (int, float)) or not 0 <= min_lr < math.inf:
             raise ValueError(f"min_lr: must be a number ≥ 0, found {min_lr!r}.")
         check_int("cooldown", cooldown, 0)
+        if not isinstance(tag_name, str) or not re.fullmatch(r"[-\w.]+", tag_name, flags=re.ASCII):
+            raise ValueError(f"tag_name: may have letters, digits and '-', '.', '_' only, found {tag_name!r}.")
         check_bool("verbose", verbose)
         super().__init__(monitor, check_on_train_epoch_end=True, verbose=verbose)
         self.rule = default_rule() if rule is None else rule

@@ -44,11 +44,14 @@ class ForwardArgs:
     target: str = ""
 
     def __post_init__(self) -> None:
-        if isinstance(self.arguments, str) or not (self.arguments or self.keywords):
+        is_list = isinstance(self.arguments, (list, tuple)) and isinstance(self.keywords, Mapping)
+        if not is_list or not (self.arguments or self.keywords):
             raise ValueError(
                 f"arguments: must be a list of keys or positions, at least one, found {self.arguments!r}; "
                 "write ForwardArgs(['image']) for model(batch['image'])."
             )
+        if not isinstance(self.target, str):
+            raise ValueError(f"target: must be the path of a module or method, such as 'net', found {self.target!r}.")
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """Calls the model.

@@ -19,9 +19,9 @@ def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None
     """Inside, the model is in eval mode and runs eagerly; afterwards it is in the state in which it was found.
 
     The context restores each module's own training flag (one flag for all would change frozen batch norms), every
-    buffer that was written or replaced, all random states, and with ``gradients=True`` every parameter's ``.grad`` and
-    ``requires_grad``. It does not undo a forward pass that writes into parameters, or into attributes that are no
-    buffers.
+    buffer that was written, replaced or resized, all random states, and with ``gradients=True`` every parameter's
+    ``.grad`` and ``requires_grad``. It does not undo a forward pass that writes into parameters, or into attributes
+    that are no buffers, nor one that registers new buffers.
 
     Args:
         model: Any module, compiled or not.
@@ -77,9 +77,12 @@ def _isolate_buffers(model: nn.Module, gradients: bool) -> Iterator[None]:
     With gradients, buffers that were made in inference mode are replaced by copies, since autograd cannot save them.
     """
     saved: list[tuple[nn.Module, str, Tensor, Tensor]] = []
+    empty: list[tuple[nn.Module, str]] = []
     for module in model.modules():
         for name, buffer in registered_buffers(module).items():
-            if buffer is not None and not buffer.is_meta and not nn.parameter.is_lazy(buffer):
+            if buffer is None:
+                empty.append((module, name))
+            elif not buffer.is_meta and not nn.parameter.is_lazy(buffer):
                 value = buffer.detach().clone()
                 saved.append((module, name, buffer, value))
     for module, name, buffer, value in saved:
@@ -88,10 +91,14 @@ def _isolate_buffers(model: nn.Module, gradients: bool) -> Iterator[None]:
     try:
         yield
     finally:
+        for module, name in empty:
+            registered_buffers(module)[name] = None
         with torch.no_grad():
             for module, name, buffer, value in saved:
                 registered_buffers(module)[name] = buffer  # the same object: other objects may refer to it
-                if not torch.equal(buffer, value):  # by value, as `.data` writes without changing the version counter
+                if buffer.shape != value.shape:
+                    buffer.data = value
+                elif not torch.equal(buffer, value):  # by value: `.data` writes without changing the version counter
                     buffer.copy_(value)
 
 

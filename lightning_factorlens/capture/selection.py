@@ -125,7 +125,8 @@ def select_layers(
     if not selected_in_memory:
         raise ValueError(
             "layers: the automatic selection found no activation function in the model's forward pass. "
-            f"Name layers yourself; there are: {_listed(traced)}."
+            f"Name layers yourself with LensOptions(layers=…); there are: {_listed(traced)}. Modules that return "
+            "several tensors, such as nn.LSTM, cannot be captured."
         )
     return rows
 
@@ -140,7 +141,7 @@ def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
         A list of patterns; an empty one for None.
 
     Raises:
-        ValueError: Something that is neither a string nor a module type, or an empty list.
+        ValueError: Something that is neither a string nor a module type, an empty list, or a wrong regular expression.
 
     Example:
         >>> check_patterns("features.*")
@@ -155,6 +156,9 @@ def check_patterns(layers: LayerPatterns) -> list[str | type[nn.Module]]:
             f"layers: must be a pattern, a module type, or a non-empty list of them, found {layers!r}; pass None for "
             "the automatic selection."
         )
+    for pattern in patterns:
+        if isinstance(pattern, str) and pattern.startswith("re:"):
+            _compiled(pattern)
     return list(patterns)
 
 
@@ -197,13 +201,18 @@ def _matches(output: TracedOutput, pattern: str | type[nn.Module]) -> bool:
     if kind == "type":
         return output.info.op == rest
     if kind == "re":
-        try:
-            return re.search(rest, output.name) is not None
-        except re.error as error:
-            raise ValueError(
-                f"layers: {pattern!r} is not a regular expression: {error}; correct the part after 're:'."
-            ) from error
+        return _compiled(pattern).search(output.name) is not None
     return fnmatch.fnmatchcase(output.name, pattern)
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a pattern that begins with ``re:``."""
+    try:
+        return re.compile(pattern.removeprefix("re:"))
+    except re.error as error:
+        raise ValueError(
+            f"layers: {pattern!r} is not a regular expression: {error}; correct the part after 're:'."
+        ) from error
 
 
 def _listed(traced: Sequence[TracedOutput]) -> str:

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import torch
 
+from lightning_factorlens._validation import is_number
 from lightning_factorlens.results import Block
 
 
@@ -94,10 +95,16 @@ class Denormalize:
     std: Sequence[float]
 
     def __post_init__(self) -> None:
-        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+        are_lists = all(isinstance(numbers, (list, tuple)) for numbers in (self.mean, self.std))
+        if (
+            not are_lists
+            or len(self.mean) != len(self.std)
+            or not all(map(is_number, (*self.mean, *self.std)))
+            or not all(s > 0 for s in self.std)
+        ):
             raise ValueError(
-                f"Denormalize: found mean={self.mean} and std={self.std}; both need one number for each channel, and "
-                "those of std must be positive. Pass the constants of transforms.Normalize."
+                f"Denormalize: found mean={self.mean} and std={self.std}; both need a list of one number for each "
+                "channel, and those of std must be positive. Pass the constants of transforms.Normalize."
             )
 
     def __call__(self, block: Block) -> list[Block]:

@@ -215,7 +215,7 @@ def _result(
     if not last.converged:
         status = (
             f"stopped after {stage.max_iter} iterations before every rank had converged; "
-            f"raise `{stage.option_name}` for a smaller error"
+            f"raise `{stage.option_name}` of the solver for a smaller error"
         )
     return Factorization(
         ranks=ranks,

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_non_negative, is_number
 from lightning_factorlens.factorization.evaluate import RowSums
 from lightning_factorlens.factorization.factor_update import initialize_W_, update_W_
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.objective import objective, scaled_prox
-from lightning_factorlens.factorization.penalties import Penalty
+from lightning_factorlens.factorization.penalties import Penalty, check_penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
@@ -53,6 +53,7 @@ class HALS(Solver):
 
     Raises:
         ValueError: An option out of its range; the message names it.
+        TypeError: A penalty that is no penalty object.
     """
 
     n_final_iter: int = 1
@@ -72,7 +73,17 @@ class HALS(Solver):
         for name in ("n_final_iter", "n_init", "screening_iter", "max_iter", "warm_max_iter"):
             check_int(name, getattr(self, name), 1)
         check_int("n_sampled_rows", self.n_sampled_rows, 0)
-        if not 0 <= self.momentum < 1:
+        check_non_negative("tol", self.tol)
+        check_non_negative("sample_tol", self.sample_tol)
+        is_pair = isinstance(self.sweeps, (tuple, list)) and len(self.sweeps) == 2
+        if not is_pair or not all(type(n) is int and n >= 1 for n in self.sweeps):
+            raise ValueError(
+                f"sweeps: must be two whole numbers ≥ 1, those over W and over F, found {self.sweeps!r}; "
+                "write e.g. (2, 2)."
+            )
+        check_penalty("penalty_W", self.penalty_W)
+        check_penalty("penalty_F", self.penalty_F)
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
             raise ValueError(
                 f"momentum: must be at least 0 and less than 1, found {self.momentum!r}; 0 switches extrapolation off."
             )

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_non_negative
 from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.objective import objective, ridge_weight
-from lightning_factorlens.factorization.penalties import Penalty
+from lightning_factorlens.factorization.penalties import Penalty, check_penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
@@ -38,7 +38,8 @@ class MultiplicativeUpdates(Solver):
         penalty_F: Penalty on F.
 
     Raises:
-        ValueError: A maximum number of iterations below 1.
+        ValueError: A maximum number of iterations below 1, or a negative tolerance.
+        TypeError: A penalty that is no penalty object.
     """
 
     max_iter: int = 200
@@ -48,6 +49,9 @@ class MultiplicativeUpdates(Solver):
 
     def __post_init__(self) -> None:
         check_int("max_iter", self.max_iter, 1)
+        check_non_negative("tol", self.tol)
+        check_penalty("penalty_W", self.penalty_W)
+        check_penalty("penalty_F", self.penalty_F)
 
     def schedule(self, problem: CoupledProblem, warm: bool) -> list[Stage]:
         """Returns one stage over all feature rows, with one initialization."""

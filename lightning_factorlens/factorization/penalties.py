@@ -13,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+
+from lightning_factorlens._validation import is_number
 
 
 class Penalty(Protocol):
@@ -36,8 +38,29 @@ class Penalty(Protocol):
         """Returns half the gradient at T > 0, shape of T."""
 
 
+def check_penalty(name: str, penalty: Any) -> None:
+    """Checks that an argument is a penalty object or None.
+
+    Args:
+        name: Name of the argument, for the message.
+        penalty: What was passed.
+
+    Raises:
+        TypeError: Anything else, such as a number or a class.
+
+    Example:
+        >>> check_penalty("penalty_F", 0.1)
+        Traceback (most recent call last):
+        TypeError: penalty_F: found 0.1; give a penalty object such as L1(0.1), or None for no penalty.
+    """
+    methods = ("value", "prox_", "half_gradient")
+    is_object = not isinstance(penalty, type) and all(callable(getattr(penalty, method, None)) for method in methods)
+    if penalty is not None and not is_object:
+        raise TypeError(f"{name}: found {penalty!r}; give a penalty object such as L1(0.1), or None for no penalty.")
+
+
 def _check_weight(weight: float) -> None:
-    if not weight >= 0:
+    if not is_number(weight) or not weight >= 0:
         raise ValueError(f"weight: a penalty's weight must be a number ≥ 0, found {weight!r}; use None for no penalty.")
 
 

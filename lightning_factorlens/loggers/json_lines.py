@@ -52,7 +52,7 @@ def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = 
     """
     types = record_types(measurements)
     observations = []
-    for number, line in enumerate(_finished_lines(Path(path)), start=1):
+    for number, line in enumerate(_finished_lines(Path(path).read_text(encoding="utf-8")), start=1):
         try:
             observations.append(from_json(line, types))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -88,15 +88,11 @@ class JSONLinesSink:
 
     def _keep_earlier_lines(self, step: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        text = ""
-        for line in _finished_lines(self.path):
-            if json.loads(line)["step"] < step:
-                text += line + "\n"
-        self.path.write_text(text, encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        kept = [line + "\n" for line in _finished_lines(text) if json.loads(line)["step"] < step]
+        self.path.write_text("".join(kept), encoding="utf-8")
 
 
-def _finished_lines(path: Path) -> list[str]:
-    """The finished lines of a file; none where there is no file."""
-    if not path.exists():
-        return []
-    return path.read_text(encoding="utf-8").split("\n")[:-1]
+def _finished_lines(text: str) -> list[str]:
+    """The finished lines of a file's text."""
+    return text.split("\n")[:-1]

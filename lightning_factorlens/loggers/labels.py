@@ -24,7 +24,7 @@ def check_prefix(prefix: str) -> str:
         >>> check_prefix("probe_a")
         'probe_a'
     """
-    if not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
+    if not isinstance(prefix, str) or not re.fullmatch(r"[-\w.]+", prefix, flags=re.ASCII):
         raise ValueError(
             f"prefix: may have letters, digits and '-', '.', '_' only, found {prefix!r}; replace the other characters."
         )

@@ -41,7 +41,7 @@ def epoch_line(observation: Observation, measurements: Sequence[Measurement]) ->
 def run_table(
     history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX, max_rows: int = 8
 ) -> str:
-    """The summary of a run in aligned columns: its first, best and last observation.
+    """The summary of a run in aligned columns: its first, best and last observation; see `summary_rows`.
 
     Args:
         history: The observations of one run, oldest first, at least one.
@@ -88,7 +88,8 @@ def cost_line(n_measured: int, n_failed: int, budget: OverheadBudget) -> str:
     Returns:
         A line such as ``FactorLens: 30 observations in 4.1 s, 2.0% of the time.``
     """
-    text = f"FactorLens: {n_measured} observations in {budget.total_seconds:.1f} s, {budget.overhead:.1%} of the time"
+    noun = "observation" if n_measured == 1 else "observations"
+    text = f"FactorLens: {n_measured} {noun} in {budget.total_seconds:.1f} s, {budget.overhead:.1%} of the time"
     if budget.n_skipped:
         text += f"; {budget.n_skipped} skipped for max_overhead={budget.max_fraction:g}"
     if n_failed:

@@ -113,12 +113,15 @@ def _guide_row(scalar: Scalar, prefix: str) -> tuple[str, ...]:
 def best_observation(history: Sequence[Observation], measurements: Sequence[Measurement]) -> Observation | None:
     """Finds the observation at which the leading scalar was best: the first summary scalar with a better direction.
 
+    The observation before training does not count: an untrained network agrees with itself, and no callback can stop or
+    save a checkpoint there.
+
     Args:
         history: The observations of one run, oldest first.
         measurements: The lens's measurements.
 
     Returns:
-        The first one among equals; None where that scalar was never measured.
+        The first of the best ones, or None where that scalar was never measured after training began.
     """
     scalar = _leading_scalar(measurements)
     if scalar is None:
@@ -127,8 +130,9 @@ def best_observation(history: Sequence[Observation], measurements: Sequence[Meas
     best_value = math.inf
     sign = 1.0 if scalar.better == "lower" else -1.0
     for observation in history:
+        is_trained = observation.epoch > 0 or observation.step > 0
         value = observation.value(scalar.quantity, scalar.scope)
-        if value is not None and math.isfinite(value) and sign * value < best_value:
+        if is_trained and value is not None and math.isfinite(value) and sign * value < best_value:
             best = observation
             best_value = sign * value
     return best
@@ -142,10 +146,18 @@ def _leading_scalar(measurements: Sequence[Measurement]) -> Scalar | None:
     return None
 
 
+def best_criterion(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
+    """What `best_observation` judges by, such as ``lowest factorlens/consistency``; empty where there is no best."""
+    scalar = _leading_scalar(measurements)
+    if scalar is None or best_observation(history, measurements) is None:
+        return ""
+    return f"{'lowest' if scalar.better == 'lower' else 'highest'} {scalar.tag.format(prefix=prefix)}"
+
+
 def summary_rows(
     history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> tuple[list[str], dict[str, list[str]]]:
-    """The summary scalars of the first, the best and the last observation of a run.
+    """The summary scalars of the first, the best and the last observation of a run; without a best, of the two others.
 
     Args:
         history: The observations of one run, oldest first, at least one.
@@ -153,10 +165,13 @@ def summary_rows(
         prefix: First part of the tags.
 
     Returns:
-        The titles of the three columns, and their cells by tag.
+        The titles of the columns, and their cells by tag.
     """
-    best = best_observation(history, measurements) or history[-1]
-    columns = {"first": history[0], "best": best, "last": history[-1]}
+    best = best_observation(history, measurements)
+    columns = {"first": history[0]}
+    if best is not None:
+        columns["best"] = best
+    columns["last"] = history[-1]
     titles = []
     rows: dict[str, list[str]] = {}
     for index, (name, observation) in enumerate(columns.items()):

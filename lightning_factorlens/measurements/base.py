@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -47,7 +47,7 @@ class Scalar:
         summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
 
     Raises:
-        ValueError: A tag that does not begin with ``{prefix}``, or an unknown direction.
+        ValueError: A tag that does not begin with ``{prefix}`` or has an unknown placeholder, or an unknown direction.
 
     Example:
         >>> scalar = Scalar("rms", "{prefix}_layers/{scope}/rms", "Root mean square of the entries of one block.")
@@ -73,6 +73,11 @@ class Scalar:
             raise ValueError(
                 f"tag: must begin with '{{prefix}}/' or '{{prefix}}_', found {self.tag!r}; "
                 f"write e.g. '{{prefix}}/{self.quantity}'."
+            )
+        unknown = set(re.findall(r"\{(.*?)\}", self.tag)) - {"prefix", "scope", "rank"}
+        if unknown:
+            raise ValueError(
+                f"tag: found {{{min(unknown)}}} in {self.tag!r}, allowed are '{{prefix}}', '{{scope}}', '{{rank}}'."
             )
         if self.better is not None:
             check_choice("better", self.better, ("lower", "higher"))
@@ -234,6 +239,18 @@ def _check_measurement(measurement: Measurement) -> None:
             f"measurements: {type(measurement).__name__}.name must have letters, digits and underscores only, "
             f"found {name!r}."
         )
+    if isinstance(measurement.needs, str) or not isinstance(measurement.needs, Collection):
+        raise ValueError(
+            f"measurements: {name}.needs must be a set of names, found {measurement.needs!r}; write e.g. "
+            "frozenset({'capture'})."
+        )
+    for attribute, kind in (("scalars", Scalar), ("figures", FigureSpec)):
+        declared = getattr(measurement, attribute)
+        if not isinstance(declared, (tuple, list)) or not all(isinstance(entry, kind) for entry in declared):
+            raise ValueError(
+                f"measurements: {name}.{attribute} must be a tuple of {kind.__name__} objects, found {declared!r}; "
+                f"write ({kind.__name__}(…),)."
+            )
     for need in measurement.needs:
         check_choice(f"measurements: {name}.needs", need, NEEDS)
 

@@ -66,7 +66,12 @@ class Consistency(Measurement):
         shifted = self._shifted_outputs(context)
         outputs = context.capture.outputs
         if shifted is None or outputs is None:
-            reason = "the outputs are not (N, classes)" if is_image and self.shift != 0 else "no images are shifted"
+            if self.shift == 0:
+                reason = "shift=0 switches it off"
+            elif not is_image:
+                reason = "the inputs are not images (N, C, H, W), which could be shifted"
+            else:
+                reason = "the outputs are not (N, classes)"
             context.note(f"no consistency: {reason}")
             return None
         average = self._previous_average(context, outputs)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import ref
 
+import numpy as np
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture
@@ -15,6 +17,11 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
+
+Captures = Generator[Capture, None, None]
+
+#: Types of a state that are kept as they are; of a subclass, the plain value.
+PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
 
 @dataclass
@@ -33,19 +40,56 @@ class Intermediates:
         needs: The needs that it declares.
         previous_states: States that measurements kept at the last observation, by their names.
         states: States that they keep for the next observation.
+        states_read: Copies of the previous states, which measurements may change.
+        captures: The captures with gradients that the running measurement has requested and that still exist.
+        is_capturing: Whether some of them have begun and not ended.
     """
 
     capture: Capture | None = None
     problem: CoupledProblem | None = None
     factorization: Factorization | None = None
     forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    gradient_fn: Callable[[Batch, bool], Iterator[Capture]] | None = None
+    gradient_fn: Callable[[Batch, bool], Captures] | None = None
     block_groups: BlockGroups | None = None
     curves: dict[str, RankCurve] | None = None
     measurement: str = ""
     needs: frozenset[str] = frozenset()
     previous_states: Mapping[str, Any] = field(default_factory=dict)
     states: dict[str, Any] = field(default_factory=dict)
+    states_read: dict[str, Any] = field(default_factory=dict)
+    captures: list[ref[Captures]] = field(default_factory=list)
+    is_capturing: bool = False
+
+    def read_captures(self, captures: Captures) -> Captures:
+        """The captures; `close_captures` can end them.
+
+        Raises:
+            RuntimeError: Others have begun and not ended: each would restore what the other one had changed.
+        """
+
+        def read() -> Captures:
+            if self.is_capturing:
+                raise RuntimeError(
+                    f"gradient_captures: the measurement {self.measurement!r} has begun to read others and has not "
+                    "read them to the end; do so, or call their close(), before the next ones are begun."
+                )
+            self.is_capturing = True
+            try:
+                yield from captures
+            finally:
+                self.is_capturing = False
+
+        reading = read()
+        self.captures.append(ref(reading))
+        return reading
+
+    def close_captures(self) -> None:
+        """Ends captures that were not read to the end."""
+        for reference in self.captures:
+            captures = reference()
+            if captures is not None:
+                captures.close()
+        self.captures.clear()
 
 
 @dataclass
@@ -114,16 +158,27 @@ class Context:
 
     @property
     def state(self) -> Any:
-        """The state that this measurement kept at the last observation; None before the first."""
-        return self.intermediates.previous_states.get(self.intermediates.measurement)
+        """The state that this measurement kept at the last observation; None before the first.
+
+        It is a copy: changes have no effect unless they are kept. With a `FactorLensCallback` its tensors are on the
+        CPU, as a checkpoint restores them.
+        """
+        intermediates = self.intermediates
+        name = intermediates.measurement
+        if name not in intermediates.states_read:
+            intermediates.states_read[name] = _copy_state(intermediates.previous_states.get(name))
+        return intermediates.states_read[name]
 
     def keep_state(self, state: Any) -> None:
         """Keeps something for the next observation; checkpoints hold it.
 
         Args:
-            state: Tensors and plain types in dictionaries, lists and tuples.
+            state: Tensors and plain types in dictionaries, lists and tuples; it is copied.
+
+        Raises:
+            TypeError: Anything else, which a checkpoint could not give back.
         """
-        self.intermediates.states[self.intermediates.measurement] = state
+        self.intermediates.states[self.intermediates.measurement] = _copy_state(state)
 
     def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
@@ -138,21 +193,25 @@ class Context:
         forward = self._needed(self.intermediates.forward_fn, "forward")
         return forward(probes, outputs)
 
-    def gradient_captures(self, input_gradients: bool = False) -> Iterator[Capture]:
+    def gradient_captures(self, input_gradients: bool = False) -> Captures:
         """Captures of the probe that stay in the autograd graph, one batch after the other; needs ``"gradients"``.
 
         ``torch.autograd.grad`` gives gradients of an output with respect to a layer's samples; the parameters' own
-        ``.grad`` are set aside meanwhile. Take the gradients of a capture before the next one is requested. Every
-        process of a process group captures the whole probe.
+        ``.grad`` are set aside meanwhile. Take the gradients of a capture before the next one is requested. Captures
+        that are not read to the end are ended with the measurement. Every process of a process group captures the whole
+        probe.
 
         Args:
             input_gradients: Whether `Capture.inputs` is a leaf that gradients can be taken with respect to.
 
         Yields:
             One capture for each batch, see `capture_batches`.
+
+        Raises:
+            RuntimeError: Captures of an earlier call are not read to the end.
         """
         gradient_fn = self._needed(self.intermediates.gradient_fn, "gradients")
-        yield from gradient_fn(self.probe, input_gradients)
+        return self.intermediates.read_captures(gradient_fn(self.probe, input_gradients))
 
     def note(self, text: str) -> None:
         """Adds a remark without which the numbers could be misread.
@@ -169,3 +228,30 @@ class Context:
                 f"add {need!r} to its `needs`, found {sorted(self.intermediates.needs)}."
             )
         return value
+
+
+def _copy_state(value: Any) -> Any:
+    """A copy in plain types that shares no memory with ``value``: neither weights nor earlier states.
+
+    Raises:
+        TypeError: A value of another type.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, Mapping):
+        return {_copy_state(key): _copy_state(inner) for key, inner in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_copy_state(inner) for inner in value)
+    if isinstance(value, list):
+        return [_copy_state(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    for kind in PLAIN_TYPES:
+        if isinstance(value, kind):
+            return value if type(value) is kind else kind(value)
+    if value is None:
+        return None
+    raise TypeError(
+        f"keep_state: found {value!r} of type {type(value).__name__}; keep tensors, numbers and text in dictionaries, "
+        "lists and tuples, since checkpoints are loaded with weights_only."
+    )

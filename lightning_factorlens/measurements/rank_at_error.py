@@ -23,7 +23,7 @@ class RankAtError(Measurement):
         thresholds: The relative errors τ, each between 0 and 1.
 
     Raises:
-        ValueError: A threshold outside (0, 1).
+        ValueError: No threshold, one outside (0, 1), or the same one twice.
     """
 
     thresholds: Sequence[float] = (0.5, 0.3)
@@ -34,11 +34,17 @@ class RankAtError(Measurement):
 
     def __post_init__(self) -> None:
         is_list = isinstance(self.thresholds, (tuple, list))
-        if not is_list or not all(isinstance(tau, float) and 0 < tau < 1 for tau in self.thresholds):
+        if (
+            not is_list
+            or not self.thresholds
+            or not all(isinstance(tau, float) and 0 < tau < 1 for tau in self.thresholds)
+        ):
             raise ValueError(
                 f"thresholds: must be a list of relative errors between 0 and 1, found {self.thresholds!r}; "
                 "write e.g. (0.5, 0.3)."
             )
+        if len(set(self.thresholds)) < len(self.thresholds):
+            raise ValueError(f"thresholds: found {self.thresholds!r}; list every threshold once.")
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:  # type: ignore[override]

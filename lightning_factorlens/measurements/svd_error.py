@@ -21,8 +21,8 @@ class SVDError(Measurement):
             "svd_rel_error",
             "{prefix}_svd/{scope}/rel_error/rank_{rank}",
             "Relative error of the truncated SVD, which no factorisation with so many components can go below.",
-            reading="The shaded gap between the two is what non-negativity costs. A gap that jumps shows that the "
-            "solver has not converged.",
+            reading="The shaded gap between it and `{prefix}_layers/<name>/rel_error` is what non-negativity costs. "
+            "A gap that jumps shows that the solver has not converged.",
             chart="NMF error above its SVD bound (shaded), rank {rank}",
             margin_of="rel_error",
         ),

@@ -133,7 +133,8 @@ class _FunctionOfAllImages(Metric):
         if len(values) != len(self.arguments):
             expected = ", ".join(self.arguments)
             raise TypeError(
-                f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass one for each."
+                f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass a tensor for "
+                "each."
             )
         for name, value in zip(self.arguments, values):
             getattr(self, name).append(value)

@@ -111,7 +111,7 @@ def layer_table(layers: Sequence[LayerInfo]) -> str:
         else:
             skipped.append(_layer_row(layer))
     lines = _align_table(LAYER_HEADER, selected + skipped, right=(LAYER_HEADER.index("min"),))
-    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {n_features:,} features an image")
+    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {n_features:,} features a sample")
     return "\n".join(lines)
 
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import TypeVar
+from numbers import Real
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import Tensor
 
 R = TypeVar("R", bound="Record")
 
@@ -26,6 +30,10 @@ class Value:
     scope: str | None = None
     rank: int | None = None
 
+    def __post_init__(self) -> None:
+        # A tensor would keep its graph alive, and checkpoints and JSON have no form for numpy's numbers.
+        object.__setattr__(self, "value", _plain_number(self.value))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -44,7 +52,7 @@ class Record:
         """Every number of the record: by default its fields that are plain numbers, under their own names."""
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, (int, float)):
+            if isinstance(value, (Real, np.bool_)):
                 yield Value(field.name, float(value))
 
     def without_tensors(self: R) -> R:
@@ -62,13 +70,16 @@ class Scalars(Record):
 
     numbers: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "numbers", _plain(self.numbers))
+
     def __getitem__(self, quantity: str) -> float:
         return self.numbers[quantity]
 
     def values(self) -> Iterator[Value]:
         """One value for each entry."""
         for quantity, value in self.numbers.items():
-            yield Value(quantity, float(value))
+            yield Value(quantity, value)
 
 
 @dataclass(frozen=True)
@@ -83,10 +94,23 @@ class ScopedScalar(Record):
     quantity: str
     by_scope: Mapping[str, float]
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "by_scope", _plain(self.by_scope))
+
     def __getitem__(self, scope: str) -> float:
         return self.by_scope[scope]
 
     def values(self) -> Iterator[Value]:
         """One value for each scope."""
         for scope, value in self.by_scope.items():
-            yield Value(self.quantity, float(value), scope)
+            yield Value(self.quantity, value, scope)
+
+
+def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
+    """Python's own numbers by text."""
+    return {str(name): _plain_number(number) for name, number in numbers.items()}
+
+
+def _plain_number(number: Any) -> float:
+    """Python's own number for a tensor of one element, a number of numpy's or of Python's."""
+    return float(number.detach() if isinstance(number, Tensor) else number)

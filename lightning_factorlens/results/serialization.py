@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -90,10 +91,10 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
     records: dict[str, Record] = {}
     for name, content in found["records"].items():
         kind = own_types.get(name) or RECORD_TYPES.get(content["type"])
-        if kind is not None and ("fields" in content or "numbers" not in content):
+        if "numbers" in content:
+            records[name] = _decode_own_record(kind, content)
+        elif kind is not None:
             records[name] = _decode_record(kind, content.get("fields", {}))
-        elif "numbers" in content:
-            records[name] = Scalars(_decode(dict[str, float], content["numbers"]))
     notes = tuple(found.get("notes", ()))
     return Observation(epoch=found["epoch"], step=found["step"], records=records, notes=notes)
 
@@ -104,10 +105,10 @@ def _encode_record(record: Record) -> dict[str, Any]:
     if kind in RECORD_TYPES.values():
         return {"type": kind.__name__, "fields": _encode(record)}
     content: dict[str, Any] = {"type": kind.__name__, "numbers": _encode(_as_scalars(record).numbers)}
-    fields_of_record = _encode(record)
     try:
+        fields_of_record = _encode(record)
         json.dumps(fields_of_record, allow_nan=False)
-    except (TypeError, ValueError):  # a field that JSON has no form for: the numbers alone are kept
+    except Exception:  # a field that JSON has no form for: the numbers alone are kept
         return content
     return {**content, "fields": fields_of_record}
 
@@ -139,6 +140,8 @@ def _encode(value: Any) -> Any:
         return list(map(_encode, value))
     if isinstance(value, Tensor):
         return _encode(value.detach().double().cpu().tolist())
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _encode(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return _encode_non_finite(value)
     return value
@@ -165,15 +168,25 @@ def _decode(kind: Any, value: Any) -> Any:
         return _decode_union(arguments, value)
     if is_dataclass(kind):
         return _decode_record(kind, value)
-    if origin is tuple:
-        return tuple(_decode(arguments[0], inner) for inner in value)
+    if origin is tuple and Ellipsis not in arguments:
+        return tuple(_decode(inner_kind, inner) for inner_kind, inner in zip(arguments, value, strict=True))
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        values = [_decode(arguments[0], inner) for inner in value]
+        return tuple(values) if origin is tuple else values
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {name: _decode(arguments[1], inner) for name, inner in value.items()}
     if kind is Tensor:
-        return torch.tensor(list(map(_decode_float, value)), dtype=torch.float64)
+        return torch.tensor(_decode_numbers(value), dtype=torch.float64)
     if kind is float:
         return _decode_float(value)
     return value
+
+
+def _decode_numbers(value: Any) -> Any:
+    """The numbers of a tensor as nested lists."""
+    if isinstance(value, list):
+        return list(map(_decode_numbers, value))
+    return _decode_float(value)
 
 
 def _decode_float(value: Any) -> float:
@@ -192,6 +205,17 @@ def _decode_union(kinds: tuple[Any, ...], value: Any) -> Any:
     if isinstance(value, str):
         return NON_FINITE.get(value, value)
     return value
+
+
+def _decode_own_record(kind: Any, content: Mapping[str, Any]) -> Record:
+    """A record of the user's own; its numbers where its fields do not fit the class, which may have changed since."""
+    if kind is not None and "fields" in content:
+        try:
+            record: Record = _decode_record(kind, content["fields"])
+            return record
+        except Exception:  # of whatever the user's class raises
+            pass
+    return Scalars(_decode(dict[str, float], content["numbers"]))
 
 
 def _decode_record(kind: Any, content: Mapping[str, Any]) -> Any:

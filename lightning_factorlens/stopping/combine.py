@@ -135,6 +135,11 @@ class OnMetric(RuleWrapper):
 
     metric: str
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.metric, str) or not self.metric:
+            raise ValueError(f"metric: must be a tag such as 'factorlens/effective_rank', found {self.metric!r}.")
+
     def step(self, state: State, value: float, info: EpochInfo) -> tuple[State, Decision]:
         """Steps the wrapped rule with the other metric's value, NaN if the measurement has none."""
         state, decision = self.rule.step(state, info.metrics.get(self.metric, math.nan), info)

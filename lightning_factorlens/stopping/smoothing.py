@@ -87,6 +87,11 @@ class Smoothed(RuleWrapper):
 
     smoothing: Smoothing = DEFAULT_SMOOTHING
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isinstance(self.smoothing, Smoothing):
+            raise ValueError(f"smoothing: must be a Smoothing object, found {self.smoothing!r}; write Smoothing(…).")
+
     def start(self) -> State:
         """Returns the state before the first measurement."""
         return {"rule": self.rule.start(), "smoothing": self.smoothing.start()}

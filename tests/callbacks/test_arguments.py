@@ -8,10 +8,11 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import nn
 from training import Net, lens, loaders, train
 
-from lightning_factorlens import FactorLensCallback, LensOptions
+from lightning_factorlens import FactorLens, FactorLensCallback, ForwardArgs, JSONLinesSink, LensOptions
 from lightning_factorlens.capture.signs import Denormalize
-from lightning_factorlens.factorization import HALS
+from lightning_factorlens.factorization import HALS, L1, MultiplicativeUpdates
 from lightning_factorlens.measurements import Consistency
+from lightning_factorlens.stopping import OnMetric, Patience, Smoothed
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,13 @@ from lightning_factorlens.measurements import Consistency
         ({"figures_every_n": -1}, "figures_every_n: "),
         ({"verbose": 1}, "verbose: "),
         ({"sinks": [3]}, r"sinks: each needs write\(observation\) and close\(\), found 3"),
+        ({"sinks": [JSONLinesSink]}, "sinks: each needs"),
+        ({"sinks": "x.jsonl"}, r"sinks: must be a list of sinks, found 'x.jsonl'; write e.g. sinks="),
+        ({"sinks": None}, "sinks: must be a list of sinks, found None"),
+        ({"layers": "re:("}, r"layers: 're:\(' is not a regular expression"),
+        ({"error_thresholds": ()}, "thresholds: "),
+        ({"error_thresholds": (0.3, 0.3)}, "thresholds: .*list every threshold once"),
+        ({"prefix": 3}, "prefix: .*found 3"),
         ({"on_error": "ignore"}, "on_error: found 'ignore', allowed are 'warn', 'raise'"),
         ({"prefix": "a b"}, "prefix"),
     ],
@@ -124,3 +132,41 @@ def test_option_objects_of_another_type_are_named():
 def test_arguments_are_keyword_only():
     with pytest.raises(TypeError, match="positional"):
         FactorLensCallback(torch.rand(8, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: FactorLensCallback(sinks=JSONLinesSink("x")), "sinks: must be a list of sinks, found <"),
+        (lambda: HALS(tol="a"), "tol: must be a number ≥ 0, found 'a'"),
+        (lambda: HALS(sample_tol=-1), "sample_tol: .*found -1"),
+        (lambda: HALS(momentum="a"), "momentum: .*found 'a'"),
+        (lambda: HALS(sweeps=2), "sweeps: must be two whole numbers ≥ 1, .*found 2; "),
+        (lambda: HALS(sweeps=(0, 1)), r"sweeps: .*found \(0, 1\)"),
+        (lambda: HALS(penalty_W=0.1), r"penalty_W: found 0.1; give a penalty object such as L1\(0.1\)"),
+        (lambda: HALS(penalty_F=L1), "penalty_F: found <class"),
+        (lambda: MultiplicativeUpdates(tol=None), "tol: "),
+        (lambda: MultiplicativeUpdates(penalty_F="l1"), "penalty_F: "),
+        (lambda: L1("a"), "weight: .*found 'a'"),
+        (lambda: Denormalize(0.5, 0.5), "Denormalize: found mean=0.5 and std=0.5"),
+        (lambda: Denormalize(["a"], ["b"]), "Denormalize: "),
+        (lambda: ForwardArgs(3), "arguments: .*found 3"),
+        (lambda: ForwardArgs([0], target=3), "target: .*found 3"),
+        (lambda: Smoothed(Patience(), 3), "smoothing: .*found 3"),
+        (lambda: OnMetric(Patience(), 3), "metric: .*found 3"),
+        (lambda: FactorLens(3), "model: .*found 3"),
+        (lambda: FactorLens(Net(), {"ranks": (1,)}), "options: must be a LensOptions"),
+        (lambda: FactorLens(Net(), forward_fn=3), "forward_fn: found 3"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_wrong_arguments_of_small_objects_fail_at_once_and_are_named(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+def test_a_failing_forward_fn_is_told_what_the_batch_is(tmp_path):
+    with pytest.raises(
+        MisconfigurationException, match=r"(?s)forward_fn: .*The batch is \[Tensor \(32, .*\), Tensor \(32,\)\]"
+    ):
+        train(tmp_path, lens(forward_fn=lambda model, batch: model(batch)))

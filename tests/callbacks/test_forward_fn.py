@@ -86,9 +86,10 @@ def test_without_forward_fn_no_label_reaches_the_lens():
 
 
 def test_a_wrong_forward_fn_is_explained_before_training():
-    for options in ({}, {"forward_fn": ForwardArgs(["image"])}):
-        with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `forward_fn=`"):
-            fit(Lit(), DictDataset(), **options)
+    with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `forward_fn=`"):
+        fit(Lit(), DictDataset())
+    with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(16, 1, 8, 8\)"):
+        fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image"]))
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["img"]))
     with pytest.raises(TypeError, match="forward_fn: found <class.*ForwardArgs"):

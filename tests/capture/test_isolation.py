@@ -52,3 +52,35 @@ def test_flags_buffers_and_random_states_are_restored(fails):
     assert torch.is_grad_enabled()
     assert states() == before
     assert all(torch.equal(v, buffers[k]) for k, v in model.state_dict().items())
+
+
+class Growing(nn.Module):
+    """Fills a buffer that was empty, and changes the size of others."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", None)
+        self.register_buffer("resized", torch.arange(2.0))
+        self.register_buffer("exchanged", torch.arange(3.0))
+        self.register_buffer("last", torch.zeros(()))
+
+    def forward(self, x):
+        if self.mean is None:
+            self.mean = x.mean(0)
+        self.resized.resize_(5).fill_(1)
+        self.exchanged.data = torch.ones(7)
+        self.last += 1
+        return x - self.mean
+
+
+@pytest.mark.parametrize("gradients", [False, True])
+def test_empty_and_resized_buffers_are_restored(gradients):
+    model = Growing()
+    objects = [model.resized, model.exchanged, model.last]
+    with isolate_model(model, gradients=gradients):
+        model(torch.rand(4, 3))
+    assert model.mean is None
+    assert [id(model.resized), id(model.exchanged), id(model.last)] == [id(buffer) for buffer in objects]
+    assert model.resized.tolist() == [0, 1]
+    assert model.exchanged.tolist() == [0, 1, 2]
+    assert model.last == 0

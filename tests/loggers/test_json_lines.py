@@ -31,6 +31,11 @@ def test_an_error_names_the_line(observe, tmp_path):
         read_jsonl(path)
 
 
+def test_a_file_that_does_not_exist_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"misspelt\.jsonl"):
+        read_jsonl(tmp_path / "misspelt.jsonl")
+
+
 def test_a_killed_run_leaves_its_finished_lines(observe, tmp_path):
     path = tmp_path / "observations.jsonl"
     write_jsonl([observe(0), observe(1)], path)

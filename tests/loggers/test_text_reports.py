@@ -1,12 +1,19 @@
 """The reports name what there is, and only that."""
 
 import re
+from dataclasses import replace
 
 from observations import MEASUREMENTS
 
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
-from lightning_factorlens.loggers.text_reports import best_observation, metric_guide, run_summary, tag_table
+from lightning_factorlens.loggers.text_reports import (
+    best_criterion,
+    best_observation,
+    metric_guide,
+    run_summary,
+    tag_table,
+)
 from lightning_factorlens.measurements import Consistency, RootMeanSquare, Scalar
 
 
@@ -71,11 +78,14 @@ def test_the_summary_of_a_run_has_its_first_best_and_last_observation(observe):
 
 
 def test_the_summary_of_a_run_that_ended_at_its_best_or_has_no_consistency(observe):
-    history = [observe(0, consistency=2.0), observe(1, consistency=1.0)]
+    baseline = replace(observe(0, consistency=0.1), step=0)  # what is before training does not count
+    history = [baseline, observe(1, consistency=1.0)]
+    assert best_criterion(history, MEASUREMENTS, "lens") == "lowest lens/consistency"
     assert "still at its best" in run_summary(history, MEASUREMENTS)
     history = [observe(0, consistency=None, alpha=None), observe(1, consistency=None)]
     summary = run_summary(history, MEASUREMENTS)
-    assert ["`factorlens/mean_alpha`", "–", "3", "3"] in cells(summary)
+    assert ["`factorlens/mean_alpha`", "–", "3"] in cells(summary)
+    assert best_criterion(history, MEASUREMENTS) == ""
     assert "best at" not in summary
     assert "still" not in summary
 

@@ -123,3 +123,23 @@ def test_the_most_specific_declaration_describes_a_value():
         assert measurement.scalar_of(Value("own", 1.0)) is layer
         assert measurement.scalar_of(Value("other", 1.0, "total")) is None
     assert declare(scalars=[total]).scalar_of(Value("own", 1.0, "conv")) is None
+
+
+def test_declarations_of_the_wrong_kind_are_named():
+    class OneScalar(Measurement):
+        name = "one"
+        scalars = Scalar("one", "{prefix}/one", "One.")
+
+        def measure(self, context):
+            return {}
+
+    class NeedsText(OneScalar):
+        scalars = (OneScalar.scalars,)
+        needs = "capture"
+
+    with pytest.raises(ValueError, match=r"measurements: one.scalars must be a tuple of Scalar objects"):
+        check_measurements([OneScalar()])
+    with pytest.raises(ValueError, match=r"measurements: one.needs must be a set of names, found 'capture'"):
+        check_measurements([NeedsText()])
+    with pytest.raises(ValueError, match=r"tag: found \{layer\} in '\{prefix\}/\{layer\}', allowed are"):
+        Scalar("one", "{prefix}/{layer}", "One.")

@@ -158,7 +158,7 @@ def test_the_shift_is_the_given_number_of_pixels():
 def test_without_a_shift_there_is_no_record_and_a_note():
     observation = lens_with(Consistency(shift=0)).observe(make_probe())
     assert "consistency" not in observation
-    assert observation.notes == ("no consistency: no images are shifted",)
+    assert observation.notes == ("no consistency: shift=0 switches it off",)
 
 
 def test_outputs_without_classes_are_noted():

@@ -1,8 +1,11 @@
 """What measurements may read, and what they keep from one observation to the next."""
 
+from collections import OrderedDict
+
+import numpy as np
 import pytest
 import torch
-from small_lens import lens_with, make_probe
+from small_lens import lens_with, make_probe, train_a_little
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.measurements import EffectiveRank, Measurement
@@ -178,3 +181,71 @@ def test_the_cache_lasts_as_long_as_the_lens():
     lens = lens_with(Cached())
     assert [lens.observe(make_probe())["cached"]["n_cached"] for _ in range(2)] == [1, 2]
     assert "cached" not in lens.state.state_dict()["warm_start"]["states"]
+
+
+class Keeper(Measurement):
+    """Keeps what a function of the context and the last state gives."""
+
+    name = "keeper"
+
+    def __init__(self, state):
+        self.state = state
+        self.found = []
+
+    def measure(self, context):
+        self.found.append(context.state)
+        context.keep_state(self.state(context))
+
+
+def test_a_state_that_is_changed_in_place_does_not_survive_a_failed_observation():
+    def count_on(context):
+        state = context.state or {"counts": [0], "tensor": torch.zeros(1)}
+        state["counts"].append(1)
+        state["tensor"] += 1
+        return state
+
+    keeper, other = Keeper(count_on), Counter("other")
+    lens = lens_with(keeper, other)
+    counts(lens, "other")
+    other.fails = True
+    with pytest.raises(RuntimeError, match="broken"):
+        lens.observe(make_probe())
+    other.fails = False
+    counts(lens, "other")
+    state = lens.state.warm_start.states["keeper"]
+    assert state == {"counts": [0, 1, 1], "tensor": torch.full((1,), 2.0)}
+
+
+def test_a_kept_weight_does_not_follow_the_training():
+    """On the CPU, `detach` and `cpu` share the memory of the weight."""
+    keeper = Keeper(lambda context: context.model.conv.weight)
+    lens = lens_with(keeper)
+    lens.state.record(*lens.measure(make_probe()))
+    before = lens.model.conv.weight.detach().clone()
+    train_a_little(lens.model, seed=0)
+    lens.observe(make_probe())
+    assert torch.equal(keeper.found[1], before)
+    assert not keeper.found[1].requires_grad
+
+
+def test_a_state_is_kept_in_types_that_checkpoints_give_back(tmp_path):
+    state = {
+        "number": np.float64(1.5),
+        "count": np.int64(2),
+        "pair": (1, (torch.ones(2), None, True)),
+        "named": torch.max(torch.eye(2), 0),
+        1: OrderedDict(a="text"),
+    }
+    lens = lens_with(Keeper(lambda _: state))
+    lens.observe(make_probe())
+    torch.save(lens.state.state_dict(), tmp_path / "state.pt")
+    kept = torch.load(tmp_path / "state.pt", weights_only=True)["warm_start"]["states"]["keeper"]
+    assert (kept["number"], kept["count"], kept[1]) == (1.5, 2, {"a": "text"})
+    assert kept["pair"][1][1:] == (None, True)
+    assert torch.equal(kept["named"][0], torch.ones(2))
+
+
+@pytest.mark.parametrize("state", [np.ones(2), {1, 2}, [object()], {"a": {"b": torch.nn.Linear(1, 1)}}])
+def test_a_state_that_no_checkpoint_gives_back_is_refused(state):
+    with pytest.raises(TypeError, match=r"keep_state: found .* of type .*; keep tensors, numbers and text"):
+        lens_with(Keeper(lambda _: state)).observe(make_probe())

@@ -109,3 +109,78 @@ def test_training_is_bit_for_bit_the_same(measurement):
         assert (before is None) == (after is None)
         assert before is None or torch.equal(before, after)
     assert torch.equal(alone[2], observed[2])
+
+
+class Unfinished(Measurement):
+    """Reads the first capture only: the captures outlive the measurement, or an error's traceback holds them."""
+
+    name = "unfinished"
+
+    def __init__(self, needs, fails=False):
+        self.needs = frozenset(needs)
+        self.fails = fails
+        self.held = []
+
+    def measure(self, context):
+        captures = context.gradient_captures()
+        next(captures)
+        if self.fails:
+            raise ValueError("broken")
+        self.held.append(captures)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("need", ["weights", "factorization", "forward"])
+def test_captures_that_are_not_read_to_the_end_leave_the_model_as_it_was(need, fails):
+    seen = []
+
+    class Next(Measurement):
+        name = "next"
+
+        def measure(self, context):
+            seen.append((context.model.training, torch.is_grad_enabled()))
+
+    model = network().train()
+    measurement = Unfinished({"gradients", need}, fails)
+    lens = FactorLens(model, LensOptions(ranks=(1,)), [measurement, Next()])
+    if fails:
+        with pytest.raises(ValueError, match="broken"):
+            lens.observe(torch.rand(8, 1, 8, 8))
+    else:
+        lens.observe(torch.rand(8, 1, 8, 8))
+        assert seen == [(True, True)]
+    assert all(module.training for module in model.modules())
+    assert torch.is_grad_enabled()
+    measurement.held.clear()
+    assert torch.is_grad_enabled()
+
+
+def test_two_captures_at_once_are_refused():
+    """Each would restore what it found, that is what the other one had changed."""
+
+    class Two(Measurement):
+        name = "two"
+        needs = frozenset({"gradients"})
+
+        def measure(self, context):
+            for _ in zip(context.gradient_captures(), context.gradient_captures(input_gradients=True)):
+                pass
+
+    model = network().train()
+    with pytest.raises(RuntimeError, match=r"gradient_captures: the measurement 'two' has begun to read others"):
+        FactorLens(model, LensOptions(ranks=(1,)), [Two()]).observe(torch.rand(8, 1, 8, 8))
+    assert all(module.training for module in model.modules())
+
+
+def test_captures_that_nothing_refers_to_need_no_close():
+    class Firsts(Measurement):
+        name = "firsts"
+        needs = frozenset({"gradients"})
+
+        def measure(self, context):
+            first = next(context.gradient_captures())
+            second = next(context.gradient_captures())
+            return {"difference": float((first.outputs - second.outputs).detach().abs().max())}
+
+    observation = FactorLens(network(), LensOptions(ranks=(1,)), [Firsts()]).observe(torch.rand(8, 1, 8, 8))
+    assert observation["firsts"]["difference"] == 0

@@ -118,7 +118,7 @@ def test_selected_layers_come_first_and_are_counted():
     assert lines[0].split() == ["name", "op", "shape", "min", "reason"]
     assert lines[2].split() == ["*", "features.1", "ReLU", "16x8x8", "0", "kept", "non-negative"]
     assert lines[4].split()[:5] == ["stem", "Conv2d", "16x8x8", "-2.25", "skipped"]
-    assert lines[-1] == "kept 2 of 3 tensors, 1,034 features an image"
+    assert lines[-1] == "kept 2 of 3 tensors, 1,034 features a sample"
     assert layer_table(LAYERS).isascii()
 
 
@@ -144,4 +144,4 @@ def test_shortened_names_have_the_given_width(width):
 
 
 def test_a_table_without_layers():
-    assert layer_table([]).splitlines()[-1] == "kept 0 of 0 tensors, 0 features an image"
+    assert layer_table([]).splitlines()[-1] == "kept 0 of 0 tensors, 0 features a sample"
