@@ -6,7 +6,7 @@ import torch
 from small_lens import lens_with, make_net, make_probe
 from torch import nn
 
-from lightning_factorlens.measurements import Consistency, Measurement
+from lightning_factorlens.measurements import Consistency, Measurement, Scalar
 from lightning_factorlens.results import Scalars, ScopedScalar
 
 
