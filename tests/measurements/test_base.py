@@ -123,3 +123,23 @@ def test_the_most_specific_declaration_describes_a_value():
         assert measurement.scalar_of(Value("own", 1.0)) is layer
         assert measurement.scalar_of(Value("other", 1.0, "total")) is None
     assert declare(scalars=[total]).scalar_of(Value("own", 1.0, "conv")) is None
+
+
+@pytest.mark.parametrize(
+    "tag", ["{prefix}/{foo}", "{prefix}/{0}", "{prefix}/{}", "{prefix}/{scope", "{prefix}/{scope.x}"]
+)
+def test_a_tag_that_could_not_be_filled_in_is_refused(tag):
+    with pytest.raises(ValueError, match=r"tag: may have \{prefix\}, \{scope\}, \{rank\} in braces"):
+        scalar(tag=tag)
+
+
+def test_a_chart_that_could_not_be_filled_in_is_refused():
+    with pytest.raises(ValueError, match=r"chart: may have \{rank\} in braces"):
+        scalar(chart="share {scope}")
+    assert scalar(chart="share, rank {rank}").chart == "share, rank {rank}"
+
+
+@pytest.mark.parametrize("name", ["cost", "total", "capture", "factorization", "writing"])
+def test_the_name_of_a_part_of_the_cost_is_refused(name):
+    with pytest.raises(ValueError, match=f"measurements: Own.name is '{name}', as is a part of the lens's cost"):
+        check_measurements([declare(name)])
