@@ -65,3 +65,25 @@ def test_a_model_that_overwrites_its_input_does_not_change_the_probe(wrap):
     first = lens.observe(wrap(probe))
     assert torch.equal(probe, make_probe())
     assert lens.observe(wrap(probe)).value("consistency") == first.value("consistency")
+
+
+@pytest.mark.parametrize(
+    ("part", "read"),
+    [
+        ("context.probe.inputs", lambda context: context.probe.inputs),
+        ("context.capture.outputs", lambda context: context.capture.outputs),
+        ("the samples of 'relu' in context.capture", lambda context: context.capture.layers[0].samples),
+        ("F of rank 2 in context.factorization", lambda context: context.factorization.F[1]),
+        ("W of rank 1 and 'input/0' in context.factorization", lambda context: context.factorization.W[0][0]),
+    ],
+)
+def test_a_measurement_that_overwrites_what_others_read_is_an_error(part, read):
+    class Overwrites(Measurement):
+        name = "overwrites"
+        needs = frozenset({"capture", "factorization"})
+
+        def measure(self, context):
+            read(context)[:1].zero_()
+
+    with pytest.raises(RuntimeError, match=f"measurements: 'overwrites' has overwritten {part}, which other"):
+        lens_with(Overwrites()).observe(make_probe())
