@@ -35,7 +35,7 @@ def main() -> None:
     error.set(title="Relative error of the factorisation (dotted: the SVD's floor)", ylabel="‖X − X̂‖ / ‖X‖")
     rank.plot(curves["factorlens/effective_rank"], color=BLUE, label="effective rank")
     rank.plot(curves["factorlens/rank_at_30pct"], color=ORANGE, label="rank@30%")
-    rank.set(title="How finely the network tells inputs apart", ylabel="rank")
+    rank.set(title="How finely the network distinguishes inputs", ylabel="rank")
     for tag, values in curves.items():
         if tag.startswith("factorlens_spectra/") and tag.endswith("/alpha"):
             alpha.plot(values, lw=1, label=tag.split("/")[1])

@@ -1,4 +1,4 @@
-"""Watch, without labels, how well a network is learning.
+"""Measures, without labels, how well a network is learning.
 
 Importing this package imports neither lightning nor matplotlib; the names below are loaded when first used.
 """

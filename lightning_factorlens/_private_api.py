@@ -28,7 +28,7 @@ def add_batches_that_stepped(trainer: Any, count: int) -> None:
 
 
 def validation_data_source(trainer: Any) -> Any:
-    """Where a ``Trainer``'s fit loop will load its validation data from.
+    """The source from which a ``Trainer``'s fit loop will load its validation data.
 
     Returns:
         An object with the methods ``is_defined()`` and ``dataloader()``.
@@ -37,7 +37,7 @@ def validation_data_source(trainer: Any) -> Any:
 
 
 def save_on_train_epoch_end_method(callback: Any) -> Callable[[Any], bool] | None:
-    """The method of ``ModelCheckpoint`` that says, for a trainer, whether it saves when the training epoch ends.
+    """The method of ``ModelCheckpoint`` that returns, for a trainer, whether it saves when the training epoch ends.
 
     Returns:
         The bound method; None for a callback of another kind.

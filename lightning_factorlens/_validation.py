@@ -1,4 +1,4 @@
-"""Checks of arguments: an error names the argument, what was found, and what is allowed."""
+"""Checks of arguments; an error names the argument, the value that was found, and the values that are allowed."""
 
 from __future__ import annotations
 

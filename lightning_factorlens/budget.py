@@ -2,9 +2,9 @@
 
 Every second of the run earns ``max_fraction`` seconds, an observation spends what it takes, and one that the credit
 does not cover is skipped. Its price is estimated as the larger of the last cost and the mean cost. The first
-observation is on credit: its price is not known before, and whatever monitors the lens needs a first value. From the
-second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for what
-that one took beyond its estimate.
+observation is always made: its price is not known before, and callbacks that monitor the lens need a first value. From
+the second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for the
+time that this one took beyond its estimate.
 """
 
 from __future__ import annotations
@@ -17,17 +17,29 @@ from dataclasses import dataclass
 
 from lightning_factorlens.results import Cost
 
-#: What a checkpoint keeps.
+#: Attributes that a checkpoint keeps.
 STATE_KEYS = ("total_seconds", "elapsed", "last_seconds", "last_end", "n_measured", "n_skipped", "write_seconds")
 
 
 @dataclass
 class OverheadBudget:
-    """Counts seconds from `start` on; the time between a checkpoint and the run that resumes it is not counted.
+    """Decides whether there is time for an observation.
+
+    Seconds are counted from `start` on; the time between a checkpoint and the run that resumes it is not counted.
+
+    Example:
+        >>> seconds = iter([0.0, 10.0, 10.0, 10.0, 100.0])
+        >>> budget = OverheadBudget(0.05, clock=seconds.__next__)
+        >>> budget.start()
+        >>> budget.record(2.0)  # after 10 seconds
+        >>> budget.can_afford(), round(budget.seconds_until_affordable())
+        (False, 68)
+        >>> budget.can_afford()  # after 100 seconds
+        True
 
     Attributes:
         max_fraction: Fraction of all time that observations may take, between 0 and 1; None for no limit.
-        clock: Returns seconds, never falling.
+        clock: Returns seconds, which never decrease.
         total_seconds: Seconds of all observations.
         elapsed: Seconds of training and observations, up to the last reading of the clock.
         last_seconds: Seconds of the last observation.
@@ -98,7 +110,7 @@ class OverheadBudget:
         """Accounts for an observation that has just ended.
 
         Args:
-            seconds: What it took.
+            seconds: Its duration.
         """
         self.total_seconds += seconds
         self.last_seconds = seconds
@@ -107,7 +119,7 @@ class OverheadBudget:
 
     @contextmanager
     def exclude_from_price(self) -> Iterator[None]:
-        """Time spent inside counts as overhead, and not towards the price of an observation: preparing, closing."""
+        """Counts the time inside as overhead, but not towards the price of an observation: preparation and closing."""
         start = self.elapsed_seconds()
         yield
         self.total_seconds += self.elapsed_seconds() - start
@@ -125,7 +137,9 @@ class OverheadBudget:
         now = self.elapsed_seconds()
         total = now - start + self.write_seconds
         seconds = {**cost.seconds, "writing": self.write_seconds, "total": total}
-        overhead = min(1.0, total / (now - self.last_end)) if self.n_measured else None
+        overhead = None
+        if self.n_measured:
+            overhead = min(1.0, total / (now - self.last_end))
         n_skipped = None if self.max_fraction is None else self.n_skipped
         return Cost(seconds, overhead, n_skipped)
 
@@ -133,12 +147,17 @@ class OverheadBudget:
     def overhead(self) -> float:
         """Fraction of all time spent on observations so far; NaN before any."""
         total = self.elapsed_seconds()
-        return self.total_seconds / total if total > 0 else math.nan
+        if total > 0:
+            return self.total_seconds / total
+        return math.nan
 
     def state_dict(self) -> dict[str, float]:
-        """Plain numbers."""
+        """The state as plain numbers."""
         self.elapsed_seconds()
-        return {name: getattr(self, name) for name in STATE_KEYS}
+        state = {}
+        for name in STATE_KEYS:
+            state[name] = getattr(self, name)
+        return state
 
     def load_state_dict(self, state: dict[str, float]) -> None:
         """Continues where a checkpoint stopped; the clock runs again from `start` on."""

@@ -13,7 +13,7 @@ from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, ch
 
 @dataclass(frozen=True)
 class LensOptions:
-    """What a lens captures and how it factorises.
+    """Options of a lens: what it captures and how it factorises.
 
     Example:
         >>> LensOptions(ranks=(4, 1)).ranks
@@ -57,13 +57,17 @@ class LensOptions:
 
 @dataclass(frozen=True)
 class TensorBoardOptions:
-    """What loggers show besides scalars.
+    """Options of what loggers show besides scalars.
+
+    Example:
+        >>> TensorBoardOptions(figures_every_n=0).layout
+        True
 
     Attributes:
         layout: Whether TensorBoard gets a custom-scalars layout, which replaces one of your own, and a table of runs
             under HParams (unless the logger has ``default_hp_metric=False``).
-        figures_every_n: Figures at the first observation, then at every n-th, and at the last, with the projector; 0
-            for none. They also go to Weights & Biases, MLflow and Comet.
+        figures_every_n: Figures are drawn at the first observation, then at every n-th, and at the last, with the
+            projector; 0 for none. They also go to Weights & Biases, MLflow and Comet.
 
     Raises:
         ValueError: A wrong value; the message names the option.

@@ -1,4 +1,4 @@
-"""FactorLens: one observation of one model. It arranges the packages; it does not know lightning."""
+"""FactorLens: one observation of one model, made by the other packages together, without lightning."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ class FactorLens:
         measurements: What to measure; `default_measurements` unless given.
         forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor, e.g.
             ``ForwardArgs(["image", "mask"])``; the model itself unless given. Where it has a method
-            ``inputs(batch)``, that picks the tensor that counts as the input; else `find_inputs` does.
+            ``inputs(batch)``, that selects the tensor that counts as the input; else `find_inputs` does.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
-        process_group: The processes that share the work; each must call `measure` inside
+        process_group: The processes between which the work is divided; each must call `measure` inside
             ``process_group.synchronized_errors()``.
-        state: What lasts from one observation to the next.
+        state: The state that is kept from one observation to the next.
         layer_table: The layers that were selected and those that were not; empty before the first observation.
 
     Raises:
@@ -84,11 +84,14 @@ class FactorLens:
 
     @property
     def needs(self) -> frozenset[str]:
-        """What any of the measurements needs."""
-        return frozenset().union(*(measurement.needs for measurement in self.measurements))
+        """All needs of the measurements."""
+        needs: set[str] = set()
+        for measurement in self.measurements:
+            needs |= measurement.needs
+        return frozenset(needs)
 
     def select_layers(self, probe: Any, previous: Collection[str] = ()) -> list[LayerInfo]:
-        """Finds the layers with one forward pass of a few samples; `measure` calls it where nobody has.
+        """Finds the layers with one forward pass of a few samples; `measure` calls it unless that was done before.
 
         Args:
             probe: The samples, as in `observe`.
@@ -115,33 +118,33 @@ class FactorLens:
         return self.layer_table
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
-        """Makes one observation and keeps in `state` what the next one starts from.
+        """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
             probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward_fn`` takes; on the model's
                 device.
-            epoch: Number of finished epochs. An observation at epoch 0 and step 0 is of a network that has learnt
-                nothing yet: its predictions do not enter later pseudo-labels.
+            epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
+                enter later pseudo-labels.
             step: Position on the x axis of the loggers.
 
         Returns:
             The records of all measurements.
 
         Raises:
-            ValueError: As `select_layers` raises it; or captured values that are NaN or infinite, with the layer's
-                name.
+            ValueError: As `select_layers` raises it; or captured values are NaN or infinite, and the message names
+                the layer.
         """
         observation, warm_start = self.measure(probe, epoch, step)
         self.state.record(observation, warm_start)
         return observation
 
     def measure(self, probe: Any, epoch: int = 0, step: int = 0) -> tuple[Observation, WarmStart]:
-        """One observation, and what it leaves to the next; `state` is read and not changed.
+        """Makes one observation; `state` is read and not changed.
 
         Args:
-            probe: See `observe`, as for the others.
-            epoch: Number of finished epochs.
-            step: Position on the x axis.
+            probe: See `observe`.
+            epoch: See `observe`.
+            step: See `observe`.
 
         Returns:
             The observation and the warm start of the next one.
@@ -173,8 +176,11 @@ class FactorLens:
         self.state.warm_start = WarmStart()
 
     def _check_model(self) -> None:
-        """Refuses parameters without values or in several processes."""
-        without_values = [n for n, p in self.model.named_parameters() if p.is_meta or nn.parameter.is_lazy(p)]
+        """Refuses parameters without values, and parameters that are sharded over several processes."""
+        without_values = []
+        for name, parameter in self.model.named_parameters():
+            if parameter.is_meta or nn.parameter.is_lazy(parameter):
+                without_values.append(name)
         if without_values:
             raise ValueError(
                 f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "

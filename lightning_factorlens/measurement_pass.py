@@ -42,7 +42,7 @@ class PhaseTimer:
 
     @contextmanager
     def __call__(self, phase: str) -> Iterator[None]:
-        """Times what happens inside."""
+        """Adds the time that is spent inside the context to a phase."""
         start = self.clock()
         try:
             yield
@@ -66,8 +66,8 @@ class MeasurementPass:
         runner: Calls the model.
         measurements: What to measure.
         layers: The table of layers.
-        context: What the measurements read; its intermediate results are filled in here.
-        warm_start: What the last observation left.
+        context: The context that the measurements read; its intermediate results are filled in here.
+        warm_start: The warm start that the last observation has left.
         timer: Times the phases.
     """
 
@@ -91,12 +91,19 @@ class MeasurementPass:
         intermediates.forward_fn = runner.outputs
         intermediates.gradient_fn = lambda probe, inputs: runner.gradient_captures(probe, layers, inputs)
         self._layers = layers
-        self._needs = frozenset().union(*(measurement.needs for measurement in measurements))
+        self._needs: set[str] = set()
+        for measurement in measurements:
+            self._needs |= measurement.needs
 
     def run(self) -> tuple[Observation, WarmStart]:
-        """The observation and what it leaves to the next one."""
-        early = [m for m in self.measurements if "forward" in m.needs and "factorization" not in m.needs]
-        late = [m for m in self.measurements if m not in early]
+        """Makes the observation, and the warm start of the next one."""
+        early = []
+        late = []
+        for measurement in self.measurements:
+            if "forward" in measurement.needs and "factorization" not in measurement.needs:
+                early.append(measurement)
+            else:
+                late.append(measurement)
         n_entries = 0
         if self._needs & CAPTURE_NEEDS:
             capture, partition = self._capture(early)
@@ -111,7 +118,7 @@ class MeasurementPass:
         return self._observation(), self._next_warm_start()
 
     def _capture(self, measurements: Sequence[Measurement]) -> tuple[Capture, Partition]:
-        """The forward pass of the probe, and the measurements that only need further ones."""
+        """Makes the forward pass of the probe, and the measurements that only need further forward passes."""
         with self.runner.isolated():
             with self.timer("capture"):
                 capture, partition = self.runner.capture(self.context.probe, self._layers)
@@ -151,8 +158,10 @@ class MeasurementPass:
         )
         target = blocks[-1].samples
         device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
-        blocks = [replace(block, samples=block.samples.to(device, target.dtype)) for block in blocks]
-        return blocks, partition
+        converted = []
+        for block in blocks:
+            converted.append(replace(block, samples=block.samples.to(device, target.dtype)))
+        return converted, partition
 
     def _warm_factors(self) -> tuple[Tensor, ...] | None:
         """The last factors, where they belong to these ranks and to as many samples."""
@@ -160,11 +169,16 @@ class MeasurementPass:
         if F is None:
             return None
         n_samples = len(self.context.probe)
+        shapes = []
+        for factor in F:
+            shapes.append(tuple(factor.shape))
         expected = [(rank, n_samples) for rank in self.context.options.ranks]
-        return F if [tuple(factor.shape) for factor in F] == expected else None
+        if shapes != expected:
+            return None
+        return F
 
     def _measure(self, measurement: Measurement) -> None:
-        """One measurement, its record among the others."""
+        """Makes one measurement and keeps its record."""
         intermediates = self.context.intermediates
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
@@ -230,7 +244,7 @@ def _shared_tensors(context: Context) -> Iterator[tuple[str, Tensor]]:
 
 
 def _as_record(measurement: Measurement, found: Any) -> Record:
-    """What a measurement returned, as a record.
+    """Converts the result of a measurement to a record.
 
     Raises:
         TypeError: It is neither a record nor a dictionary of numbers.
@@ -243,7 +257,7 @@ def _as_record(measurement: Measurement, found: Any) -> Record:
     except (AttributeError, TypeError, ValueError, RuntimeError) as error:
         raise TypeError(
             f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
-            f"found {found!r}."
+            f"found {found!r}; change its method `measure`."
         ) from error
     declared = [scalar.quantity for scalar in measurement.scalars]
     undeclared = [quantity for quantity in record.numbers if quantity not in declared]

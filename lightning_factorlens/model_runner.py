@@ -1,4 +1,4 @@
-"""How a lens calls the model: in isolation, in batches, shared by several processes."""
+"""The calls of a model by a lens: in isolation, in batches, divided between several processes."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ModelRunner:
         model: The model.
         options: Which neurons are kept.
         forward_fn: ``(model, batch) → output``; None calls the model on the batch. Where it has a method
-            ``inputs(batch)``, that picks the tensor that counts as the input.
+            ``inputs(batch)``, that selects the tensor that counts as the input.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
-        process_group: The processes that share the samples.
+        process_group: The processes between which the samples are divided.
     """
 
     model: nn.Module
@@ -94,7 +94,9 @@ class ModelRunner:
 
     def _call(self, batch: Any) -> Any:
         batch = tree_map(_clone, batch)  # a model that overwrites its input would otherwise change the probe
-        return self.model(batch) if self.forward_fn is None else self.forward_fn(self.model, batch)
+        if self.forward_fn is None:
+            return self.model(batch)
+        return self.forward_fn(self.model, batch)
 
     def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options

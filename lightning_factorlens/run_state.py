@@ -1,4 +1,4 @@
-"""What lasts from one observation of a run to the next: warm start, history, clock and counters."""
+"""The state that a run keeps from one observation to the next: warm start, history, clock and counters."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ MAX_HISTORY = 500
 
 @dataclass(frozen=True)
 class WarmStart:
-    """What one observation leaves to the next. An observation that fails leaves it unchanged.
+    """The data from which the next observation starts. An observation that fails leaves them unchanged.
 
     Attributes:
         F: The last sample factors, one for each rank, shape (rank, N): the next factorisation starts from them. None
             starts it from scratch.
-        states: What measurements keep, by their names; see `Context.keep_state`.
+        states: The states of measurements, by their names; see `Context.keep_state`.
     """
 
     F: tuple[Tensor, ...] | None = None
@@ -53,19 +53,19 @@ class RunState:
     """State of one run, from before its first observation on.
 
     Attributes:
-        budget: The clock, and what observations have cost.
+        budget: The clock, and the time that observations have taken.
         layer_patterns: The user's selection of layers, as text: layers that other patterns selected are not reused.
         measured: What is measured, as text: scalars of other measurements or ranks are not reused.
         n_measured: Number of observations; failed and skipped ones do not count.
         n_failed: Number of failed observations since this process began; no checkpoint keeps it.
-        epochs: Number of epochs whose end was seen.
+        epochs: Number of epochs that have ended.
         last_step: Optimizer steps when an observation was last due.
         measured_this_epoch: Whether the epoch has had an observation already.
         metrics: The monitored scalars as last measured, by tag.
-        epoch_metrics: Those of the last observation, empty where it failed.
+        epoch_metrics: The monitored scalars of the last observation, empty where it failed.
         layers: Names of the selected layers.
         probe_fingerprint: Fingerprint of the probe, see `update_probe`.
-        warm_start: What the last observation leaves to the next.
+        warm_start: The data from which the next observation starts.
         history: All observations, without their tensors.
     """
 
@@ -92,7 +92,7 @@ class RunState:
 
         Args:
             observation: The whole observation; its tensors are not kept.
-            warm_start: What it leaves to the next.
+            warm_start: The data from which the next observation starts.
         """
         self.warm_start = warm_start
         self.history.append(observation.without_tensors())
@@ -121,7 +121,7 @@ class RunState:
         return is_same
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain types and tensors only: checkpoints are loaded with ``weights_only``."""
+        """The state in plain types and tensors, because checkpoints are loaded with ``weights_only``."""
         warm_start = self.warm_start.cpu()
         return {
             "budget": self.budget.state_dict(),
@@ -146,7 +146,10 @@ class RunState:
 
         Args:
             state: From `state_dict`.
-            record_types: Record classes of the user's own, by the names of their measurements.
+            record_types: The user's own record classes, by the names of their measurements.
+
+        Returns:
+            A new state.
 
         Raises:
             KeyError, TypeError, ValueError: ``state`` is not the state of a lens of this version, or holds factors
@@ -155,10 +158,14 @@ class RunState:
         budget = replace(self.budget)
         budget.load_state_dict(state["budget"])
         F: list[Tensor] = state["warm_start"]["F"]
-        if not all(bool(torch.isfinite(factor).all()) for factor in F):
-            raise ValueError("warm_start: found factors that are NaN or infinite.")
+        for factor in F:
+            if not torch.isfinite(factor).all():
+                raise ValueError("warm_start: found factors that are NaN or infinite; resume from another checkpoint.")
         lines = list(state["history"])
         is_same = state["measured"] == self.measured
+        history = []
+        for line in lines:
+            history.append(from_json(line, record_types))
         resumed = RunState(
             budget=budget,
             layer_patterns=self.layer_patterns,
@@ -172,7 +179,7 @@ class RunState:
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
-            history=[from_json(line, record_types) for line in lines],
+            history=history,
         )
         resumed._json_lines = lines
         return resumed

@@ -103,5 +103,5 @@ def test_a_warm_start_moves_to_the_cpu_whatever_its_structure():
 def test_factors_that_are_not_finite_are_refused(observation):
     state = make_state(observation).state_dict()
     state["warm_start"]["F"][0] = state["warm_start"]["F"][0] * torch.nan
-    with pytest.raises(ValueError, match=r"warm_start: found factors that are NaN or infinite\."):
+    with pytest.raises(ValueError, match=r"warm_start: found factors that are NaN or infinite; resume from"):
         RunState().from_state_dict(state)

@@ -1,1 +1,1 @@
-"""The callbacks, and beside them, in modules with an underscore, what they need of a Trainer."""
+"""The callbacks, and in modules with an underscore their adapters to a Trainer."""

@@ -30,7 +30,9 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
         call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available and monitor not in foreign:
             known = ", ".join(sorted({*available, *foreign}))
-            raise MisconfigurationException(f"{call}: FactorLens logs no such value; there are: {known}.")
+            raise MisconfigurationException(
+                f"{call}: FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
+            )
         saves_method = save_on_train_epoch_end_method(callback)
         if saves_method is None:
             argument = "check_on_train_epoch_end"
@@ -69,7 +71,7 @@ def _monitoring_callbacks(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, 
 
 
 def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:
-    """Scalars that other callbacks of this prefix log; they declare them in their attribute ``scalars``."""
+    """Scalars that other callbacks of this prefix log, as they declare them in their attribute ``scalars``."""
     found = []
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         declared = getattr(callback, "scalars", ())
@@ -79,7 +81,7 @@ def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:
 
 
 def hyperparameters(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-    """Hyperparameters of the module and the datamodule; where there are none, the name of the module's class."""
+    """Hyperparameters of the module and the datamodule; if there are none, the name of the module's class."""
     datamodule = trainer.datamodule  # type: ignore[attr-defined]
     found = {**pl_module.hparams, **getattr(datamodule, "hparams", {})}
     return found or {"model": type(pl_module).__name__}

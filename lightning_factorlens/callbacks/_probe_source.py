@@ -31,7 +31,7 @@ def draw_probe(
         source: See `probe_batch`; None for the dataset of the validation dataloader.
         size: Number of samples.
         seed: Seed of the draw.
-        forward_fn: How the model is called; its method ``inputs(batch)``, if it has one, picks the input.
+        forward_fn: The function that calls the model; its method ``inputs(batch)``, if it has one, selects the input.
         process_group: The ranks.
 
     Returns:

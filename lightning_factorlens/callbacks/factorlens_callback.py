@@ -1,4 +1,4 @@
-"""FactorLensCallback: decides when to observe, on which rank, and who is informed. No mathematics."""
+"""FactorLensCallback: decides when to observe and on which rank, and passes the results on. No mathematics."""
 
 from __future__ import annotations
 
@@ -70,23 +70,23 @@ class FactorLensCallback(Callback):
         measurements: What to measure; `default_measurements` unless given.
         lens: What to capture and how to factorise it; see `LensOptions`.
         tensorboard: What loggers show besides scalars; see `TensorBoardOptions`.
-        sinks: Where else observations are written, such as ``JSONLinesSink("curves.jsonl")``, which needs no logger:
-            objects with ``write(observation)`` and ``close()``, used on rank 0.
+        sinks: Further objects to which observations are written on rank 0, with methods ``write(observation)`` and
+            ``close()``, such as ``JSONLinesSink("curves.jsonl")``, which needs no logger.
         prefix: First part of every tag; two lenses in one Trainer need two prefixes.
         max_overhead: Fraction of the training time that observations may take, e.g. 0.02. An observation that would
             take more is skipped, and tried again when the next one is due. None never skips.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``.
-        verbose: Whether to print the table of layers, a line while an observation takes more than a second (through
-            the Trainer's progress bar), and a summary of the run.
+        verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
+            Trainer's progress bar), and a summary of the run.
 
     Attributes:
         observation: The last observation, whole; None before the first.
         history: All observations of the run, without their tensors; ``to_frame(history)`` is their data frame.
         metrics: The monitored scalars as last measured, by tag.
-        epoch_metrics: Those of the epoch's last observation, from the callback's ``on_train_epoch_end`` on; empty where
-            there was none.
+        epoch_metrics: The monitored scalars of the epoch's last observation, from the callback's
+            ``on_train_epoch_end`` on; empty where there was none.
         probe_batch: The probe as it was drawn; ``probe_batch.inputs`` are its inputs. None before training.
-        state: The run's state: how many observations succeeded and failed, which layers are used, what it cost.
+        state: The run's state: numbers of observations and failures, the selected layers, and the time spent.
 
     Raises:
         ValueError, TypeError: A wrong argument, at once; patterns that match no layer, before training starts.
@@ -138,7 +138,10 @@ class FactorLensCallback(Callback):
         self.sinks = tuple(sinks)
         for sink in self.sinks:
             if isinstance(sink, type) or not isinstance(sink, Sink):
-                raise ValueError(f"sinks: each needs write(observation) and close(), found {sink!r}.")
+                raise ValueError(
+                    f"sinks: each needs write(observation) and close(), found {sink!r}; pass objects such as "
+                    "JSONLinesSink('curves.jsonl')."
+                )
         self.prefix = check_prefix(prefix)
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
         self.on_error = on_error
@@ -155,10 +158,10 @@ class FactorLensCallback(Callback):
         measured = repr((tags, self.options.ranks))
         return RunState(OverheadBudget(self.max_overhead), repr(self.options.layers), measured)
 
-    # ---- before training: everything that can be wrong is found here
+    # ---- before training: wrong arguments and unsupported Trainers raise here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses what cannot work; opens the run's row in HParams, which Lightning would otherwise fix for good."""
+        """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
         check_supported(trainer)
         if stage == "fit" and self.tensorboard.layout and trainer.is_global_zero:
             columns = table_columns(self.measurements, self.options.ranks, self.prefix)
@@ -187,7 +190,7 @@ class FactorLensCallback(Callback):
             self._catch_up(trainer, pl_module)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes the lens, draws the probe and selects the layers: those of a resumed run, where they still exist."""
+        """Makes the lens, draws the probe and selects the layers, which in a resumed run are those selected before."""
         state = self.state
         self.lens = FactorLens(
             pl_module,
@@ -213,7 +216,7 @@ class FactorLensCallback(Callback):
                 rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
-        """The same samples every time, unless other ones are asked for."""
+        """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
         seed = self.options.seed
         if self.resample_probe:
             seed += self.state.n_measured
@@ -233,17 +236,17 @@ class FactorLensCallback(Callback):
         return CompositeSink(loggers, *self.sinks)
 
     def _catch_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Makes up for an epoch end that Lightning leaves out.
+        """Makes the observation of an epoch end that Lightning skips.
 
-        It resumes behind the end of an epoch whose last batch wrote the checkpoint. The observation that was due is
-        made now, while nothing has been trained since, and the callbacks that stop by it are called.
+        Lightning resumes behind the end of an epoch whose last batch wrote the checkpoint. The observation that was due
+        is made before any further training, and the callbacks that monitor it are called.
         """
         with as_previous_epoch_end(trainer):
             self.on_train_epoch_end(trainer, pl_module)
             for callback in early_stoppings(trainer, self.prefix):
                 callback.on_train_epoch_end(trainer, pl_module)
 
-    # ---- during training: nothing that goes wrong here may cost the run
+    # ---- during training: an error here does not end the training, unless on_error="raise"
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -254,7 +257,7 @@ class FactorLensCallback(Callback):
             self._observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Observes every n epochs; in between, the last scalars are logged again for whatever monitors them."""
+        """Observes every n epochs; in between, the last scalars are logged again for callbacks that monitor them."""
         state = self.state
         state.epochs = trainer.current_epoch + 1
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
@@ -270,7 +273,7 @@ class FactorLensCallback(Callback):
     def _observe(
         self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, raises: bool = False
     ) -> bool:
-        """All ranks observe together or none does; rank 0 writes, and its scalars are sent to all.
+        """Makes an observation on all ranks or on none; rank 0 writes it, and its scalars are sent to all.
 
         Returns:
             Whether there is a new observation.
@@ -298,7 +301,7 @@ class FactorLensCallback(Callback):
         return metrics is not None
 
     def _can_afford(self, trainer: Trainer) -> bool:
-        """Rank 0's clock decides for all ranks; the first skipped observation is explained."""
+        """Whether the budget allows an observation, by the clock of rank 0; the first skipped one is explained."""
         budget = self.state.budget
         if self.max_overhead is None or trainer.strategy.broadcast(budget.can_afford()):
             return True
@@ -315,7 +318,7 @@ class FactorLensCallback(Callback):
     def _measure(
         self, lens: FactorLens, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int
     ) -> dict[str, float]:
-        """The monitored scalars of one observation.
+        """Makes one observation and returns its monitored scalars.
 
         Nothing is kept before all ranks have succeeded: ranks that start from different states would diverge.
         """
@@ -347,7 +350,7 @@ class FactorLensCallback(Callback):
             budget.write_seconds = budget.elapsed_seconds() - start
 
     def _log_monitored(self, pl_module: LightningModule) -> None:
-        """Only for monitors: the sinks give the loggers the same values at the observation's own step."""
+        """Logs for callbacks that monitor; the sinks write the values to the loggers at the observation's own step."""
         if self.state.metrics and not pl_module.trainer.barebones:
             pl_module.log_dict(self.state.metrics, logger=False, on_step=False, on_epoch=True)
 
@@ -356,8 +359,8 @@ class FactorLensCallback(Callback):
         if self.state.n_failed == 1:
             rank_zero_warn(
                 f"FactorLens could not observe: {as_sentence(f'{type(error).__name__}: {error}')} Training goes on "
-                "with the last observation's values, further failures stay silent; pass on_error='raise' to see where "
-                "it comes from."
+                "with the last observation's values, and further failures are not reported; pass on_error='raise' for "
+                "a traceback."
             )
 
     # ---- after training
@@ -393,7 +396,7 @@ class FactorLensCallback(Callback):
 
     @property
     def epoch_metrics(self) -> dict[str, float]:
-        """Those of the epoch's last observation; empty where there was none."""
+        """The monitored scalars of the epoch's last observation; empty where there was none."""
         return dict(self.state.epoch_metrics)
 
     @property
@@ -405,7 +408,7 @@ class FactorLensCallback(Callback):
 
     @property
     def state_key(self) -> str:
-        """Distinct for distinct prefixes, so that two lenses fit in one Trainer."""
+        """The key of the state in a checkpoint, distinct for distinct prefixes."""
         return self._generate_state_key(prefix=self.prefix)
 
     def state_dict(self) -> dict[str, Any]:

@@ -139,7 +139,11 @@ class LabelFreeStopping(EarlyStopping):
     # ---- before training: all misconfigurations are found here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Finds the FactorLensCallback with the prefix of the monitored tag."""
+        """Finds the FactorLensCallback with the prefix of the monitored tag.
+
+        Raises:
+            MisconfigurationException: There is none.
+        """
         if stage != "fit":
             return
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
@@ -166,7 +170,11 @@ class LabelFreeStopping(EarlyStopping):
         self._metrics_checked = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Checks once, after the measurement before training, that all metrics of the rule exist."""
+        """Checks once, after the measurement before training, that all metrics of the rule exist.
+
+        Raises:
+            MisconfigurationException: The FactorLensCallback does not log one of them.
+        """
         self._update_lr(trainer)
         if self._metrics_checked:
             return
@@ -174,7 +182,8 @@ class LabelFreeStopping(EarlyStopping):
         if missing:
             known = ", ".join(sorted(self._lens_callback.metrics))
             raise MisconfigurationException(
-                f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}."
+                f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. Change "
+                "`monitor` or the rule."
             )
         self._metrics_checked = True
 

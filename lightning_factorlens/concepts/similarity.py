@@ -3,7 +3,7 @@
 Saini and Papalexakis (2021), "Analyzing representations inside convolutional neural networks", section 4.1.2: the
 cosine between the columns of the neuron factor O_j, layer by layer (their figure 2), and the mean of the first K
 eigenvalues of that matrix (figure 3). Where every component has neurons of its own, the matrix is the identity and the
-mean is 1; where all share the same neurons, the first eigenvalue is the rank and all others are 0.
+mean is 1; where all use the same neurons, the first eigenvalue is the rank and all others are 0.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ def similarity_spectrum(cosine: Tensor) -> Tensor:
 
     Returns:
         Shape (…, r).
+
+    Example:
+        >>> similarity_spectrum(torch.ones(2, 2)).round(decimals=4)
+        tensor([2., 0.])
     """
     return torch.linalg.eigvalsh(cosine).flip(-1)
 
@@ -61,14 +65,23 @@ def first_k_mean(eigenvalues: Tensor, k: int) -> float:
 
     Args:
         eigenvalues: Shape (r,), largest first.
-        k: 1 to r.
+        k: Number of eigenvalues, from 1 to r.
+
+    Returns:
+        The mean.
 
     Raises:
         ValueError: ``k`` below 1 or above r.
+
+    Example:
+        >>> first_k_mean(torch.tensor([1.5, 0.5]), k=1)
+        1.5
     """
     check_int("k", k, 1)
     if k > len(eigenvalues):
-        raise ValueError(f"k: there are {len(eigenvalues)} eigenvalues, found k = {k}; give one from 1 to that.")
+        raise ValueError(
+            f"k: there are {len(eigenvalues)} eigenvalues, found k = {k}; give a number from 1 to {len(eigenvalues)}."
+        )
     return float(eigenvalues[:k].mean())
 
 

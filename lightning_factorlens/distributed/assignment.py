@@ -1,4 +1,4 @@
-"""How samples, features and tasks are assigned to processes; every process computes the same assignment."""
+"""Assignment of samples, features and tasks to processes; every process computes the same assignment."""
 
 from __future__ import annotations
 
@@ -14,6 +14,12 @@ Result = TypeVar("Result")
 
 def ends_to_slices(ends: Sequence[int]) -> list[slice]:
     """Converts the ends of consecutive intervals, the first of which starts at 0, to slices.
+
+    Args:
+        ends: Ends, ascending.
+
+    Returns:
+        One slice for each end.
 
     Example:
         >>> ends_to_slices([2, 5])
@@ -122,7 +128,10 @@ def map_distributed(
         [1, 4, 9]
     """
     owners = assign_greedy(costs, [0.0] * process_group.world_size)
-    own_tasks = [task for task, owner in zip(tasks, owners) if owner == process_group.rank]
+    own_tasks = []
+    for task, owner in zip(tasks, owners):
+        if owner == process_group.rank:
+            own_tasks.append(task)
     results_by_rank = process_group.all_gather_object(run(own_tasks))
     remaining = list(map(iter, results_by_rank))
     return [next(remaining[owner]) for owner in owners]

@@ -59,7 +59,7 @@ class Partition:
     def local_samples(self, batch: Batch) -> Batch:
         """Returns this process's samples of a batch of all samples.
 
-        A process without own samples gets the first one, from which it learns the shapes of the captured layers.
+        A process without own samples gets the first one, which it needs for the shapes of the captured layers.
         """
         return batch
 

@@ -68,7 +68,7 @@ class SingleProcess:
 
         Args:
             tensor: Shape (lengths[rank],).
-            lengths: Length of each process's tensor; every process must know all of them.
+            lengths: Length of each process's tensor, equal in all processes.
         """
         return [tensor]
 
@@ -206,7 +206,7 @@ class ProcessGroup(SingleProcess):
 
 
 def get_process_group(device: torch.device, world_size: int) -> SingleProcess:
-    """Returns the processes that share the work of an observation.
+    """Returns the processes between which the work of an observation is divided.
 
     Args:
         device: Device of this process's model.

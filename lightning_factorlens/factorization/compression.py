@@ -1,4 +1,4 @@
-"""Products through the leading right singular subspace, which cost a quarter where there are many samples.
+"""Products through the leading right singular subspace, at a quarter of the cost where there are many samples.
 
 Tepper and Sapiro (2016), "Compressed nonnegative matrix factorization is fast and accurate": with an orthonormal basis
 V of the subspace in which the data mainly lie, F Xᵀ ≈ (F V)(X V)ᵀ and W X ≈ (W X V) Vᵀ. F and W themselves are not
@@ -46,6 +46,10 @@ class CompressedProblem(CoupledProblem):
 
 def basis_width(rank: int, N: int) -> int | None:
     """Returns the number of columns of a basis for ranks up to ``rank``, or None if it would save no time.
+
+    Args:
+        rank: The largest rank.
+        N: Number of samples.
 
     Example:
         >>> basis_width(rank=8, N=512), basis_width(rank=8, N=32)

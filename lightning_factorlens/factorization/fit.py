@@ -124,6 +124,9 @@ def make_problem(
         solver: The solver of the fit; `HALS()` if None.
         warm: Whether the fit will start from an earlier result.
 
+    Returns:
+        The problem, for `fit` with the same solver.
+
     Raises:
         ValueError: Blocks or options that `CoupledProblem` refuses.
         TypeError: A solver that does not inherit from `Solver`.
@@ -136,6 +139,9 @@ def make_problem(
 
 def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
     """Returns the ranks in ascending order without duplicates.
+
+    Args:
+        ranks: One or more whole numbers.
 
     Raises:
         ValueError: No ranks, or one that is not a whole number of at least 1.

@@ -62,7 +62,7 @@ class StageResult:
 
 
 class _Progress:
-    """What is kept of the iterations of a stage.
+    """The best iterates and the objectives of a stage, and the groups that have not converged.
 
     Args:
         groups: All groups of the stage.
@@ -125,6 +125,9 @@ def run_stage(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, solve
         F: The initial sample factors, shape (R, N).
         solver: The solver.
         stage: The stage.
+
+    Returns:
+        The best iterate of every group and the history of its objective.
     """
     on_cpu = problem.prototype.device.type == "cpu"
     state = solver.init(problem, groups, F)

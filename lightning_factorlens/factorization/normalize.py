@@ -26,6 +26,14 @@ def normalize_columns(result: Factorization, rank: int) -> tuple[list[Tensor], T
 
     Raises:
         ValueError: A rank that was not fitted.
+
+    Example:
+        >>> from lightning_factorlens.factorization import factorize
+        >>> from lightning_factorlens.results import Block
+        >>> result = factorize([Block("relu", "activation", torch.ones(4, 3), (3,))], ranks=[1])
+        >>> (factor,), scales = normalize_columns(result, rank=1)
+        >>> round(float(factor.norm()), 4), tuple(scales.shape)
+        (1.0, (1, 1))
     """
     if rank not in result.ranks:
         raise ValueError(f"rank: found {rank!r}, fitted are {result.ranks}; give one of these ranks.")

@@ -22,7 +22,7 @@ from lightning_factorlens._validation import is_number
 
 
 class Penalty(Protocol):
-    """What a solver needs of a penalty on a non-negative factor."""
+    """The interface of a penalty on a non-negative factor."""
 
     @property
     def weight(self) -> float:

@@ -13,6 +13,11 @@ def full_precision() -> Iterator[None]:
     """Switches autocast and reduced-precision products off inside the context, and restores the settings afterwards.
 
     With TF32 products the relative error would be wrong by 2e-3 to 1e-2.
+
+    Example:
+        >>> with full_precision():
+        ...     torch.is_autocast_enabled("cpu")
+        False
     """
     with _matmul_precision(), torch.autocast("cpu", enabled=False), torch.autocast("cuda", enabled=False):
         yield

@@ -1,4 +1,4 @@
-"""The coupled problem: blocks that share one sample factor, as one weighted least-squares problem.
+"""The coupled problem: blocks with one common sample factor, as one weighted least-squares problem.
 
 Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", eq. 1:
 Σ_i ‖D_i − P_i F‖² + Σ_j ‖A_j − O_j F‖². This equals the factorization of the row-stacked matrix, and it is a sum over

@@ -41,6 +41,9 @@ def inclusion_probabilities(norms_sq: Tensor, size: int) -> Tensor:
 def systematic_sample(pi: Tensor) -> Tensor:
     """Returns the ascending indices of a systematic sample with inclusion probabilities ``pi`` and offset ½.
 
+    Args:
+        pi: Shape (features,), each at most 1.
+
     Example:
         >>> systematic_sample(torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64))
         tensor([0, 1])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-#: Columns of the subspace iteration beyond those asked for, which make the last of them converge faster.
+#: Columns of the subspace iteration in addition to the requested ones, of which the last then converge faster.
 _OVERSAMPLING = 8
 
 

@@ -1,4 +1,4 @@
-"""What a lens can measure: one object in one file each, with its scalars, its figures and what it needs."""
+"""The measurements of a lens: each is an object in a file of its own, with its scalars, its figures and its needs."""
 
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements, record_types
 from lightning_factorlens.measurements.consistency import Consistency

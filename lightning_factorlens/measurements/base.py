@@ -1,7 +1,7 @@
-"""What a measurement is: declarations of its scalars and figures, what it needs, and the function that measures.
+"""The interface of measurements: declarations of scalars, figures and needs, and the function that measures.
 
-Everything that shows a number derives from these declarations: tags, TensorBoard's layout, its help page, the columns
-of its HParams page, the closing table, the table of tags in the documentation.
+All texts about a number derive from these declarations: tags, TensorBoard's layout, its help page, the columns
+of its HParams page, the closing table and the table of tags in the documentation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Names that no measurement may have: the record of the cost, and phases in it.
 RESERVED_NAMES = ("capture", "cost", "factorization", "total", "writing")
-#: What a measurement may need; see `Measurement.needs`.
+#: Allowed needs of a measurement; see `Measurement.needs`.
 NEEDS = ("capture", "factorization", "forward", "gradients", "weights")
 
 
@@ -35,8 +35,8 @@ class Scalar:
 
     Attributes:
         quantity: Name of the quantity, as the record's values and `to_frame` have it.
-        tag: Where loggers write it. ``{prefix}``, ``{scope}`` and ``{rank}`` are replaced.
-        help: What it is, in one sentence.
+        tag: The name under which loggers write it. ``{prefix}``, ``{scope}`` and ``{rank}`` are replaced.
+        help: Its meaning, in one sentence.
         reading: How to read it; empty where ``help`` says enough.
         unit: Its unit; empty for a pure number.
         better: ``"lower"`` or ``"higher"``; None where neither is better.
@@ -46,11 +46,16 @@ class Scalar:
             ``{rank}`` shows the middle rank only.
         margin_of: For a lower bound of another quantity, that quantity's name: the chart shades the gap between them.
         lower_bound: Name of the quantity that is 1 where this one is only a lower bound; empty for none.
-        monitored: Whether it also passes through ``LightningModule.log``, so that other callbacks can monitor it.
-        summary: Whether it stands in tables of runs: TensorBoard's HParams, the closing table, the progress line.
+        monitored: Whether it also goes through ``LightningModule.log``, so that other callbacks can monitor it.
+        summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
 
     Raises:
-        ValueError: A tag without ``{prefix}`` in front, other fields in braces than those, or an unknown direction.
+        ValueError: A tag that does not begin with ``{prefix}``, other fields in braces, or an unknown direction.
+
+    Example:
+        >>> scalar = Scalar("rms", "{prefix}_layers/{scope}/rms", "Root mean square of the entries of one block.")
+        >>> scalar.tag.format(prefix="factorlens", scope="layer1", rank=None)
+        'factorlens_layers/layer1/rms'
     """
 
     quantity: str
@@ -78,7 +83,11 @@ class Scalar:
             check_choice("better", self.better, ("lower", "higher"))
 
     def matches(self, value: Value) -> bool:
-        """Whether a value is declared here."""
+        """Whether this declaration describes a value.
+
+        Args:
+            value: A number of a record.
+        """
         return value.quantity == self.quantity and self.scope in (None, value.scope)
 
 
@@ -101,9 +110,9 @@ class FigureSpec:
 class Measurement(ABC):
     """One measurement: an object with its options, in a file of its own.
 
-    A subclass declares what it gives and what it needs, and measures. It must not change the model, its gradients or
-    any random state. Objects are immutable: whatever has to last from one observation to the next goes through
-    ``context.state``.
+    A subclass declares its scalars, figures and needs, and defines `measure`. It must not change the model, its
+    gradients or any random state. Objects are immutable: data for the next observation are kept with
+    ``context.keep_state`` and read as ``context.state``.
 
     Example:
         >>> class LargestActivation(Measurement):
@@ -116,13 +125,13 @@ class Measurement(ABC):
 
     Attributes:
         name: Name of its record in an observation; letters, digits and underscores.
-        needs: What it reads of the context: ``"capture"`` (the probe's activations and outputs), ``"factorization"``
-            (the factors of inputs and activations), ``"forward"`` (further forward passes through the model),
-            ``"gradients"`` (forward passes with gradients), ``"weights"`` (the model's weight matrices).
+        needs: The parts of the context that it reads: ``"capture"`` (the probe's activations and outputs),
+            ``"factorization"`` (the factors of inputs and activations), ``"forward"`` (further forward passes through
+            the model), ``"gradients"`` (forward passes with gradients), ``"weights"`` (the model's weight matrices).
         scalars: Its scalars.
         figures: Its figures.
-        record_type: The class of its records, where that is one of the user's own, so that checkpoints and JSON lines
-            give it back; None for dictionaries and the record classes of `lightning_factorlens.results`.
+        record_type: The class of its records if it is the user's own, so that it can be restored from checkpoints and
+            JSON lines; None for dictionaries and the record classes of `lightning_factorlens.results`.
     """
 
     name: ClassVar[str]
@@ -133,10 +142,10 @@ class Measurement(ABC):
 
     @abstractmethod
     def measure(self, context: Context) -> Record | Mapping[str, float] | None:
-        """Measures.
+        """Makes the measurement.
 
         Args:
-            context: The model, the probe and what was computed from them; see `Context`.
+            context: The model, the probe and the results computed from them; see `Context`.
 
         Returns:
             A record, or a dictionary of numbers by quantity. None where there is nothing to report.
@@ -146,7 +155,7 @@ class Measurement(ABC):
         """Distributions for loggers that show histograms.
 
         Args:
-            record: What `measure` returned.
+            record: The result of `measure`, as a record.
 
         Yields:
             The tag, which may hold ``{prefix}`` and ``{scope}``, the scope, and the values.
@@ -155,10 +164,13 @@ class Measurement(ABC):
 
     def scalar_of(self, value: Value) -> Scalar | None:
         """The declaration of a value; None for a number that only data frames show."""
-        exact = [scalar for scalar in self.scalars if scalar.matches(value) and scalar.scope is not None]
-        general = [scalar for scalar in self.scalars if scalar.matches(value) and scalar.scope is None]
-        declared = exact or general
-        return declared[0] if declared else None
+        general = None
+        for scalar in self.scalars:
+            if scalar.matches(value):
+                if scalar.scope is not None:
+                    return scalar
+                general = general or scalar
+        return general
 
 
 def _check_fields(name: str, template: str, allowed: tuple[str, ...]) -> None:
@@ -174,7 +186,19 @@ def _check_fields(name: str, template: str, allowed: tuple[str, ...]) -> None:
 
 
 def record_types(measurements: Sequence[Measurement]) -> dict[str, type[Record]]:
-    """The record classes that measurements declare, by the names of the measurements."""
+    """The record classes that measurements declare.
+
+    Args:
+        measurements: The measurements.
+
+    Returns:
+        Class by the measurement's name; a measurement that declares none has no entry.
+
+    Example:
+        >>> from lightning_factorlens.measurements import default_measurements
+        >>> record_types(default_measurements())
+        {}
+    """
     found = {}
     for measurement in measurements:
         if measurement.record_type is not None:
@@ -185,15 +209,26 @@ def record_types(measurements: Sequence[Measurement]) -> dict[str, type[Record]]
 def check_measurements(measurements: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Checks a user's list of measurements.
 
+    Args:
+        measurements: Objects with distinct names and tags, at least one.
+
     Returns:
         The measurements as a tuple.
 
     Raises:
         TypeError: An entry that is not a `Measurement` object.
         ValueError: An empty list, a wrong name or need, two of one name, or two declarations of one tag.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> check_measurements([Consistency()])
+        (Consistency(shift=None),)
     """
     if not isinstance(measurements, (list, tuple)) or not measurements:
-        raise ValueError(f"measurements: must be a non-empty list of Measurement objects, found {measurements!r}.")
+        raise ValueError(
+            f"measurements: must be a non-empty list of Measurement objects, found {measurements!r}; "
+            "pass None for the default ones."
+        )
     for measurement in measurements:
         _check_measurement(measurement)
     names = [measurement.name for measurement in measurements]

@@ -1,4 +1,4 @@
-"""Consistency of the predictions under small shifts of the probe: the signal for stopping without labels."""
+"""Consistency of the predictions under small shifts of the probe: a signal for stopping without labels."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ class Consistency(Measurement):
 
     See `lightning_factorlens.metrics.consistency.consistency` for the equation.
 
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens import FactorLens
+        >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3), torch.nn.Softmax(1))
+        >>> for parameter in model.parameters():
+        ...     _ = torch.nn.init.zeros_(parameter)
+        >>> lens = FactorLens(model, measurements=[Consistency()])
+        >>> round(lens.observe(torch.rand(8, 1, 8, 8))["consistency"]["consistency"], 4)  # log 3
+        1.0986
+
     Attributes:
         shift: Pixels of the shift; None for a sixteenth of the image, 0 for no measurement.
     """
@@ -35,8 +45,8 @@ class Consistency(Measurement):
             "{prefix}/consistency",
             "Cross-entropy of the predictions for slightly shifted images against the network's averaged predictions "
             "for the images themselves, plus how unevenly the classes are predicted.",
-            reading="It falls while the network learns. Where it keeps rising, suspect the network of memorising; a "
-            "small rise that levels off is no alarm. Demo: 1.07 at epoch 11, then up to 1.55 at epoch 30; with right "
+            reading="It falls while the network learns. A lasting rise is a sign of memorisation; a "
+            "small rise that levels off is normal. Demo: 1.07 at epoch 11, then up to 1.55 at epoch 30; with right "
             "labels 0.49 at epoch 14, then level at 0.6.",
             unit="nats",
             better="lower",

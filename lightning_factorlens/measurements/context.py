@@ -1,4 +1,4 @@
-"""What a measurement may read: the model, the probe, and what was computed from them for all measurements."""
+"""The data that a measurement may read: the model, the probe, and results computed from them for all measurements."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
 @dataclass
 class Intermediates:
-    """What the lens fills in while an observation is made; measurements read it through `Context`.
+    """Results that the lens computes while an observation is made; measurements read them through `Context`.
 
     Attributes:
         capture: The probe's activations and outputs.
@@ -94,7 +94,7 @@ class Intermediates:
 
 @dataclass
 class Context:
-    """One observation in the making.
+    """The data of an observation that is being made.
 
     Attributes:
         model: The model, left as it was found.
@@ -102,11 +102,11 @@ class Context:
         probe: The samples.
         epoch: Number of finished epochs.
         step: Position on the x axis.
-        process_group: The processes that share the work. A measurement that splits its work over them must make the
-            same calls in every process.
-        cache: A dictionary of the lens's own for expensive results; it lasts as long as the lens, no checkpoint keeps
-            it, and a measurement must give the same numbers without it.
-        notes: What readers of the numbers must know; see `note`.
+        process_group: The processes between which the work is divided. A measurement that divides its work must make
+            the same calls in every process.
+        cache: A dictionary of the lens for expensive results. It lasts as long as the lens and is not part of
+            checkpoints; a measurement must give equal numbers without it.
+        notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
     """
 
@@ -214,7 +214,11 @@ class Context:
         return self.intermediates.read_captures(gradient_fn(self.probe, input_gradients))
 
     def note(self, text: str) -> None:
-        """Adds something that readers of the numbers must know."""
+        """Adds a remark without which the numbers could be misread.
+
+        Args:
+            text: The remark; an observation shows it below its numbers.
+        """
         self.notes.append(text)
 
     def _needed(self, value: Any, need: str) -> Any:

@@ -1,4 +1,4 @@
-"""The measurements of a lens that is given none."""
+"""The default measurements of a lens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 
 
 def default_measurements() -> list[Measurement]:
-    """A fresh list, to which own measurements can be added; its order is that of charts, figures and tables.
+    """Returns the default measurements.
+
+    Returns:
+        A new list, to which own measurements can be added; its order is that of charts, figures and tables.
 
     Example:
         >>> [measurement.name for measurement in default_measurements()]  # doctest: +NORMALIZE_WHITESPACE

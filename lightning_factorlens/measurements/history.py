@@ -1,4 +1,4 @@
-"""The figure that several measurements share: the stop signal and the ranks over the epochs."""
+"""The figure of several measurements: the stop signal and the ranks over the epochs."""
 
 from lightning_factorlens.measurements.base import FigureSpec
 from lightning_factorlens.plots.history import history_figure

@@ -38,7 +38,7 @@ class NeuronSimilarity(Measurement):
         FigureSpec(
             "similarity",
             similarity_figure,
-            "Which components share neurons, layer by layer. A bright diagonal alone means that none do.",
+            "Which components use the same neurons, layer by layer. A bright diagonal alone means that none do.",
         ),
     )
 

@@ -1,4 +1,4 @@
-"""What the lens itself costs. Its record is made by the lens, not measured."""
+"""The cost of the lens itself; its record is made by the lens and not by a measurement."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ObservationCost(Measurement):
         Scalar(
             "seconds",
             "{prefix}/seconds",
-            "What an observation cost, figures and writing included.",
+            "Time that an observation took, figures and writing included.",
             reading="Observe less often to pay less: `every_n_epochs`, `max_overhead`.",
             unit="s",
             better="lower",

@@ -1,4 +1,4 @@
-"""How much the predictions changed since the last observation; off by default."""
+"""Change of the predictions since the last observation; not a default measurement."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure the predictions are and how they spread over the classes; off by default."""
+"""Confidence of the predictions and their distribution over the classes; not a default measurement."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def _declare(quantity: str, text: str, unit: str = "") -> Scalar:
 class PredictionConfidence(Measurement):
     """Confidence, entropy, mutual information and nuclear norm of the predicted probabilities.
 
-    All four rise or fall with training whatever the network learns, because over-fitted networks are sure too: they
-    describe a run and do not tell when to stop.
+    All four rise or fall with training whatever the network learns, because over-fitted networks are confident too.
+    They describe a run and are no stop signals.
     """
 
     name: ClassVar[str] = "prediction_confidence"

@@ -1,4 +1,4 @@
-"""rank@τ: how many components are needed to explain inputs and activations down to a relative error τ."""
+"""rank@τ: the number of components that explain inputs and activations up to a relative error τ."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ class RankAtError(Measurement):
                     name,
                     f"{{prefix}}/{name}",
                     f"Components needed to bring the relative error of inputs and activations down to {tau:g}.",
-                    reading="Higher: inputs are told apart more finely. A network that learns settles; one that learns "
-                    "wrong labels by heart keeps climbing. Demo, at 30 %: still climbing at 28 after epoch 30; with "
-                    "right labels level at 7 from epoch 6 on.",
+                    reading="Higher: inputs are distinguished more finely. It levels off while a network learns, and "
+                    "keeps rising while one memorises wrong labels. Demo, at 30 %: still rising at 28 after epoch 30; "
+                    "with right labels level at 7 from epoch 6 on.",
                     unit="components",
                     chart=CHART,
                     lower_bound=f"{name}_is_lower_bound",

@@ -53,7 +53,7 @@ def _part_scalars() -> tuple[Scalar, ...]:
 
 @dataclass(frozen=True)
 class ReconstructionError(Measurement):
-    """How well r shared non-negative components explain all inputs and activations.
+    """Relative and root mean square error of a description of all blocks by r common non-negative components.
 
     Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", eq. 1; see
     `lightning_factorlens.metrics.rank_curve`.
@@ -65,8 +65,8 @@ class ReconstructionError(Measurement):
         Scalar(
             "rel_error",
             "{prefix}/rel_error/rank_{rank}",
-            f"How much of all inputs and activations r shared non-negative components leave unexplained: {RELATIVE}.",
-            reading="0 is all explained, 1 is nothing. It rises while the network learns to tell inputs apart, and "
+            f"Relative error of all inputs and activations as r common non-negative components: {RELATIVE}.",
+            reading="0 is all explained, 1 is nothing. It rises while the network learns to distinguish inputs, and "
             "keeps rising when it memorises: rank is not quality. Demo: at rank 8 from 0.2 to 0.4, with right labels "
             "level at 0.3.",
             scope="total",
@@ -90,7 +90,7 @@ class ReconstructionError(Measurement):
         FigureSpec(
             "rank_curve",
             rank_curve_figure,
-            "Error against rank, past epochs fading. The higher the curve, the finer inputs are told apart.",
+            "Error against rank, past epochs fading. The higher the curve, the more finely inputs are distinguished.",
         ),
         FigureSpec(
             "latent_images",
@@ -105,5 +105,5 @@ class ReconstructionError(Measurement):
     )
 
     def measure(self, context: Context) -> RankCurves:
-        """Errors of the factorisation that all measurements share."""
+        """Reads the errors of the factorisation."""
         return RankCurves(context.curves)

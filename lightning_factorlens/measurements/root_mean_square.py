@@ -1,4 +1,4 @@
-"""Root mean square of inputs and activations, without which a raw rmse cannot be read."""
+"""Root mean square of inputs and activations, to which their rmse must be compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Error of the truncated SVD at the same ranks, below which no factorisation can get."""
+"""Error of the truncated SVD at the same ranks, the lower bound of the error of any factorisation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class SVDError(Measurement):
             "{prefix}_svd/{scope}/rel_error/rank_{rank}",
             "Relative error of the truncated SVD, which no factorisation with so many components can go below.",
             reading="The shaded gap between it and `{prefix}_layers/<name>/rel_error` is what non-negativity costs. "
-            "A gap that jumps says that the solver has not converged.",
-            chart="NMF above its SVD floor (shaded), rank {rank}",
+            "A gap that jumps shows that the solver has not converged.",
+            chart="NMF error above its SVD bound (shaded), rank {rank}",
             margin_of="rel_error",
         ),
         Scalar(

@@ -38,10 +38,16 @@ SUMMARY = (
         "alpha_hat",
         "{prefix}/alpha_hat",
         "Sum over layers of α times log10 of the largest eigenvalue.",
-        "Mostly a clock: weights grow while they are trained.",
+        "It mostly grows with the epochs, because weights grow while they are trained.",
         True,
     ),
-    ("mean_alpha_hat", "{prefix}/mean_alpha_hat", "Mean of the same over layers.", "As alpha_hat.", True),
+    (
+        "mean_alpha_hat",
+        "{prefix}/mean_alpha_hat",
+        "Mean over layers of α times log10 of the largest eigenvalue.",
+        "It is read like alpha_hat.",
+        True,
+    ),
     (
         "mean_log_lambda_max",
         "{prefix}_spectra/mean_log_lambda_max",
@@ -102,7 +108,7 @@ class WeightSpectra(Measurement):
     )
 
     def measure(self, context: Context) -> LayerSpectra:
-        """Each process analyses some of the layers; unchanged weights are looked up."""
+        """Computes the spectra, each process those of some layers; spectra of unchanged weights are cached."""
         cache = context.cache.setdefault(self.name, SpectraCache())
         layers = weight_layers(context.model)
         costs = [spectrum_cost(layer) for layer in layers]

@@ -1,4 +1,4 @@
-"""What several figures read of an observation."""
+"""Data of an observation that several figures draw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from lightning_factorlens.results import LayerSpectrum, Observation, RankCurve
 
 
 def check_history(history: Sequence[Observation]) -> None:
-    """Refuses a history without observations.
+    """Checks that a history has observations.
+
+    Args:
+        history: The observations of a run.
 
     Raises:
         ValueError: ``history`` is empty.

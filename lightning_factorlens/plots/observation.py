@@ -37,7 +37,7 @@ def observation_figure(observation: Observation) -> NotebookFigure:
         observation: With or without its tensors.
 
     Returns:
-        The figure; a notebook shows it. A text replaces what the observation does not have. The bars have the id
+        The figure; a notebook shows it. A text replaces a part that the observation does not have. The bars have the id
         ``alpha``, the line at the mean of α ``mean``; for the lines on the left, see `rank_curve_figure`.
     """
     from lightning_factorlens.plots._notebook_figure import NotebookFigure

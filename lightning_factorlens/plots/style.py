@@ -1,4 +1,4 @@
-"""Sizes, colours and axes that all figures share, and the pixels of a figure.
+"""Sizes, colours and axes common to all figures, and the pixels of a figure.
 
 Only matplotlib's object-oriented interface is used: no pyplot, no backend, no global setting. Every colour and size is
 stated and the background is white, so that neither a user's style sheet nor a dark page makes a figure unreadable. The
@@ -116,6 +116,10 @@ def past_opacity(index: int, n_past: int) -> float:
 
 def subsample(items: Sequence[T], max_items: int) -> list[T]:
     """At most ``max_items`` of the items, evenly spaced, the first and the last among them.
+
+    Args:
+        items: The items, in order.
+        max_items: Largest number of them, at least 2.
 
     Example:
         >>> subsample(range(100), 3)

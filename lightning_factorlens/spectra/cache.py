@@ -17,9 +17,9 @@ class SpectraCache:
     """Stores the last spectrum of each layer and returns it as long as the weight is equal bit for bit.
 
     The key contains a hash of the weight's bytes. Neither the weight's address nor PyTorch's version counter would
-    do: ``weight.data.copy_``, which weight-averaging callbacks use, changes neither, and a parametrized weight is a
-    new tensor whenever it is read, often at an old address. Hashing the weights of a ResNet-18 takes 0.04 s, computing
-    their spectra 1 s.
+    suffice: ``weight.data.copy_``, which weight-averaging callbacks use, changes neither, and a parametrized weight is
+    a new tensor whenever it is read, often at an old address. Hashing the weights of a ResNet-18 takes 0.04 s,
+    computing their spectra 1 s.
 
     Example:
         >>> import torch

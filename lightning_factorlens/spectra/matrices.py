@@ -73,7 +73,7 @@ def matrix_shape(layer: WeightLayer, mode: str) -> tuple[int, ...]:
 
 
 def pooled_eigenvalues(by_layer: Mapping[int, Tensor]) -> Iterator[tuple[int, Tensor]]:
-    """Computes σ² of all matrices of each layer; layers whose matrices have equal shapes share a call.
+    """Computes σ² of all matrices of each layer; layers with matrices of equal shapes are computed together.
 
     Args:
         by_layer: Matrices of each layer, shape (b, rows, columns), by the layer's index.

@@ -1,7 +1,7 @@
 """Spectra of weights by weightwatcher's own ``analyze()``, with its matrices, its fit and its names.
 
 Martin, Peng and Mahoney (2021), "Predicting trends in the quality of state-of-the-art neural networks without access to
-training or testing data". An optional dependency: ``pip install 'lightning-factorlens[weightwatcher]'``.
+training or testing data". The package is optional: ``pip install 'lightning-factorlens[weightwatcher]'``.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def _copy_without_weights(optimizer: torch.optim.Optimizer) -> torch.optim.Optim
     """Returns an optimizer with the same options and one dummy weight a parameter group."""
     groups = []
     for group in optimizer.param_groups:
-        options = {"params": [torch.zeros(1)]}
+        options: dict[str, Any] = {"params": [torch.zeros(1)]}
         for key, value in group.items():
             if key != "params":
                 options[key] = copy.deepcopy(value)

@@ -56,7 +56,9 @@ def test_the_gap_above_the_svd_is_a_margin(observe):
     layout, tags = layout_of(observe(), tag_prefix="run.a-")
     nmf, svd = "factorlens/rel_error/rank_8", "factorlens_svd/total/rel_error/rank_8"
     margins = {title: tags_of_one for title, (kind, *tags_of_one) in layout["factorlens"].items() if kind == "Margin"}
-    assert margins == {"NMF above its SVD floor (shaded), rank 8": [[f"run.a-{nmf}", f"run.a-{svd}", f"run.a-{nmf}"]]}
+    assert margins == {
+        "NMF error above its SVD bound (shaded), rank 8": [[f"run.a-{nmf}", f"run.a-{svd}", f"run.a-{nmf}"]]
+    }
     assert {nmf, svd} <= set(tags)
 
 

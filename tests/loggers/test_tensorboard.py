@@ -104,7 +104,7 @@ def test_each_pattern_of_the_layout_matches_one_tag_as_tensorboard_matches(logge
     assert [category.title for category in layout.category] == ["factorlens"]
     assert len(line_charts(layout)["relative error per layer, rank 8"]) == 5
     nmf, svd = "factorlens/rel_error/rank_8", "factorlens_svd/total/rel_error/rank_8"
-    assert margin_charts(layout) == {"NMF above its SVD floor (shaded), rank 8": [(nmf, svd, nmf)]}
+    assert margin_charts(layout) == {"NMF error above its SVD bound (shaded), rank 8": [(nmf, svd, nmf)]}
     assert {nmf, svd} <= set(written)
     assert not any("stop" in title for title in line_charts(layout))
 

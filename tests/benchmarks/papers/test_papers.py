@@ -207,9 +207,9 @@ def test_sorted_against_shuffled_on_planted_pairs(lift, said):
     row = summary["raw RMSE"]
     assert row["difference"].value == pytest.approx(lift, abs=0.01)
     assert row["difference"].value == pytest.approx(row["sorted"].value - row["shuffled"].value)
-    verdict = conclusions.sorted_loader(summary)
-    assert verdict.startswith(said)
-    assert ("higher for" in verdict) == (lift > 0)
+    conclusion = conclusions.sorted_loader(summary)
+    assert conclusion.startswith(said)
+    assert ("higher for" in conclusion) == (lift > 0)
 
 
 def test_training_sets_are_what_they_say(digits):

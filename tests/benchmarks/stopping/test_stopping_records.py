@@ -148,10 +148,10 @@ def test_augmentation_moves_images_by_whole_pixels():
 def test_measuring_changes_nothing_of_the_training(digits):
     torch.set_num_threads(1)
     runs = []
-    for look in (True, False):
+    for is_measured in (True, False):
         run = Run(replace(TINY, net="resnet8"), 0, digits)
         run.train_epoch()
-        if look:
+        if is_measured:
             run.measure()
         run.train_epoch()
         runs.append(run.model.state_dict())

@@ -163,7 +163,7 @@ def test_leaving_tasks_out_never_looks_at_the_task_itself():
     early, late = x(Patience(2)), Candidate("last", "nothing", "last")
     scored = [[outcome(c, r) for r in records] for c in (early, late)]
     flattered = [list(row) for row in scored]
-    flattered[1][0] = flattered[1][1] = flattered[0][2]  # the last epoch looks perfect on task a alone
+    flattered[1][0] = flattered[1][1] = flattered[0][2]  # the last epoch is perfect on task a alone
     found = search.leave_tasks_out(flattered, ["a", "a", "b"])
     assert found[:2] == flattered[0][:2], "chosen on b, where the first is better"
     assert found[2] in (flattered[0][2], flattered[1][2])
@@ -214,15 +214,15 @@ def test_the_default_is_online_on_a_real_record():
     for real in records[:6]:
         series = default().signal.of(real)
         assert all(map(math.isfinite, series))
-        looks = epoch_infos(len(series), real["training"]["learning_rate"])
-        whole = replay(default().rule, series, looks)
+        infos = epoch_infos(len(series), real["training"]["learning_rate"])
+        whole = replay(default().rule, series, infos)
         for cut in range(len(series)):
-            assert replay(default().rule, series[:cut], looks[:cut]) == whole[:cut]
+            assert replay(default().rule, series[:cut], infos[:cut]) == whole[:cut]
         state = default().rule.start()
-        for value, look, verdict in zip(series, looks, whole):
-            state, again = default().rule.step(json.loads(json.dumps(state)), value, look)
-            assert again == verdict
+        for value, info, decision in zip(series, infos, whole):
+            state, again = default().rule.step(json.loads(json.dumps(state)), value, info)
+            assert again == decision
         kept, stop = decide(default(), real)
         assert kept == [whole[stop - 1].best_epoch]
         held = [v.best_epoch for v in whole]
-        assert all(b in (look.epoch, before) for before, b, look in zip([None, *held], held, looks)), "one checkpoint"
+        assert all(b in (info.epoch, before) for before, b, info in zip([None, *held], held, infos)), "one checkpoint"

@@ -83,7 +83,7 @@ def test_outputs_change_and_the_model_does_not(transform):
     plain, moved, again = transformed_outputs(model, images, [Transform(), transform, transform])
     assert moved.shape == (6, 3)
     assert not torch.allclose(plain, moved)
-    assert torch.equal(moved, again)  # a fixed disturbance, not another one at every look
+    assert torch.equal(moved, again)  # a fixed disturbance, equal at every observation
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert torch.equal(random, torch.get_rng_state())
     assert model.training and not any(m._forward_pre_hooks for m in model.modules())
