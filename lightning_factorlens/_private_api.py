@@ -101,6 +101,11 @@ def tensor_base(tensor: Tensor) -> Tensor | None:
     return tensor._base
 
 
+def tensor_version(tensor: Tensor) -> int | None:
+    """How often a tensor has been written to in place; None for one that was made in inference mode."""
+    return None if tensor.is_inference() else tensor._version
+
+
 def uncompiled_path(path: str) -> str:
     """The path of a module without the level that ``torch.compile`` inserts.
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_factorlens._private_api import tensor_version
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
 from lightning_factorlens.capture.inputs import input_blocks
@@ -181,11 +182,19 @@ class MeasurementPass:
         intermediates = self.context.intermediates
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
+        shared = dict(_shared_tensors(self.context))
+        versions = {name: tensor_version(tensor) for name, tensor in shared.items()}
         with self.timer(measurement.name):
             try:
                 found = measurement.measure(self.context)
             finally:
                 intermediates.close_captures()  # while an error's traceback, or the measurement, still holds them
+        for name, tensor in shared.items():
+            if tensor_version(tensor) != versions[name]:
+                raise RuntimeError(
+                    f"measurements: {measurement.name!r} has overwritten {name}, which other measurements and later "
+                    "observations read; let it change a copy, see torch.Tensor.clone."
+                )
         if found is not None:
             self.records[measurement.name] = _as_record(measurement, found)
 
@@ -215,6 +224,23 @@ class MeasurementPass:
         intermediates = self.context.intermediates
         F = None if intermediates.factorization is None else intermediates.factorization.F
         return WarmStart(F, intermediates.states)
+
+
+def _shared_tensors(context: Context) -> Iterator[tuple[str, Tensor]]:
+    """What several measurements read, by name."""
+    intermediates = context.intermediates
+    yield "context.probe.inputs", context.probe.inputs
+    if intermediates.capture is not None:
+        if intermediates.capture.outputs is not None:
+            yield "context.capture.outputs", intermediates.capture.outputs
+        for block in intermediates.capture.layers:
+            yield f"the samples of {block.name!r} in context.capture", block.samples
+    if intermediates.factorization is not None:
+        result = intermediates.factorization
+        for rank, F, factors in zip(result.ranks, result.F, result.W):
+            yield f"F of rank {rank} in context.factorization", F
+            for name, W in zip(result.block_names, factors):
+                yield f"W of rank {rank} and {name!r} in context.factorization", W
 
 
 def _as_record(measurement: Measurement, found: Any) -> Record:

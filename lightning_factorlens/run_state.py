@@ -55,6 +55,7 @@ class RunState:
     Attributes:
         budget: The clock, and the time that observations have taken.
         layer_patterns: The user's selection of layers, as text: layers that other patterns selected are not reused.
+        measured: What is measured, as text: scalars of other measurements or ranks are not reused.
         n_measured: Number of observations; failed and skipped ones do not count.
         n_failed: Number of failed observations since this process began; no checkpoint keeps it.
         epochs: Number of epochs that have ended.
@@ -70,6 +71,7 @@ class RunState:
 
     budget: OverheadBudget = field(default_factory=OverheadBudget)
     layer_patterns: str = ""
+    measured: str = ""
     n_measured: int = 0
     n_failed: int = 0
     epochs: int = 0
@@ -124,6 +126,7 @@ class RunState:
         return {
             "budget": self.budget.state_dict(),
             "layer_patterns": self.layer_patterns,
+            "measured": self.measured,
             "n_measured": self.n_measured,
             "epochs": self.epochs,
             "last_step": self.last_step,
@@ -139,7 +142,7 @@ class RunState:
     def from_state_dict(
         self, state: dict[str, Any], record_types: Mapping[str, type[Record]] | None = None
     ) -> RunState:
-        """A state that continues where a checkpoint stopped, with this one's budget limit and layer patterns.
+        """A state that continues where a checkpoint stopped, with this one's limit, layer patterns and measurements.
 
         Args:
             state: From `state_dict`.
@@ -159,18 +162,20 @@ class RunState:
             if not torch.isfinite(factor).all():
                 raise ValueError("warm_start: found factors that are NaN or infinite; resume from another checkpoint.")
         lines = list(state["history"])
+        is_same = state["measured"] == self.measured
         history = []
         for line in lines:
             history.append(from_json(line, record_types))
         resumed = RunState(
             budget=budget,
             layer_patterns=self.layer_patterns,
+            measured=self.measured,
             n_measured=state["n_measured"],
             epochs=state["epochs"],
             last_step=state["last_step"],
             measured_this_epoch=state["measured_this_epoch"],
-            metrics=dict(state["metrics"]),
-            epoch_metrics=dict(state["epoch_metrics"]),
+            metrics=dict(state["metrics"]) if is_same else {},
+            epoch_metrics=dict(state["epoch_metrics"]) if is_same else {},
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),

@@ -77,3 +77,25 @@ class Misspelt(Returns):
 def test_a_quantity_that_is_not_declared_is_an_error_that_lists_the_declared_ones():
     with pytest.raises(ValueError, match=r"'misspelt' returned 'hieght', which none .* declared are 'height'"):
         lens_with(Misspelt({"hieght": 1.0})).observe(make_probe())
+
+
+@pytest.mark.parametrize(
+    ("part", "read"),
+    [
+        ("context.probe.inputs", lambda context: context.probe.inputs),
+        ("context.capture.outputs", lambda context: context.capture.outputs),
+        ("the samples of 'relu' in context.capture", lambda context: context.capture.layers[0].samples),
+        ("F of rank 2 in context.factorization", lambda context: context.factorization.F[1]),
+        ("W of rank 1 and 'input/0' in context.factorization", lambda context: context.factorization.W[0][0]),
+    ],
+)
+def test_a_measurement_that_overwrites_what_others_read_is_an_error(part, read):
+    class Overwrites(Measurement):
+        name = "overwrites"
+        needs = frozenset({"capture", "factorization"})
+
+        def measure(self, context):
+            read(context)[:1].zero_()
+
+    with pytest.raises(RuntimeError, match=f"measurements: 'overwrites' has overwritten {part}, which other"):
+        lens_with(Overwrites()).observe(make_probe())

@@ -199,6 +199,11 @@ def test_attributes_of_modules_and_tensors_exist():
     tensor = torch.rand(4, 4)
     assert private_api.tensor_base(tensor[1:]) is tensor
     assert private_api.tensor_base(tensor) is None
+    version = private_api.tensor_version(tensor)
+    tensor.add_(1)
+    assert private_api.tensor_version(tensor) == version + 1
+    with torch.inference_mode():
+        assert private_api.tensor_version(torch.rand(2)) is None
     convolutions = [nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d, nn.LazyConv2d, nn.LazyConvTranspose1d]
     assert all(issubclass(kind, private_api.ConvolutionBase) for kind in convolutions)
     assert not issubclass(nn.Linear, private_api.ConvolutionBase)

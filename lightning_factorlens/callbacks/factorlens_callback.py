@@ -154,7 +154,9 @@ class FactorLensCallback(Callback):
         self.state = self._new_state()
 
     def _new_state(self) -> RunState:
-        return RunState(OverheadBudget(self.max_overhead), repr(self.options.layers))
+        tags = [scalar.tag for measurement in self.measurements for scalar in measurement.scalars if scalar.monitored]
+        measured = repr((tags, self.options.ranks))
+        return RunState(OverheadBudget(self.max_overhead), repr(self.options.layers), measured)
 
     # ---- before training: wrong arguments and unsupported Trainers raise here
 
@@ -179,7 +181,7 @@ class FactorLensCallback(Callback):
             if trainer.is_global_zero or self._process_group.world_size > 1:
                 self._prepare(trainer, pl_module)
             self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
-        if not state.metrics:
+        if not state.metrics:  # or another lens's, in a resumed run
             state.epochs = trainer.current_epoch
             self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=False), raises=True)
             state.epoch_metrics = {}  # no epoch has ended yet

@@ -62,7 +62,7 @@ def tagged_values(
         The numbers with their tags, in the order of the measurements, the cost last.
 
     Raises:
-        ValueError: ``prefix`` cannot be part of a tag, or two numbers have one tag.
+        ValueError: ``prefix`` cannot be part of a tag, two numbers have one tag, or one lacks what its tag shows.
 
     Example:
         >>> from lightning_factorlens.measurements import Consistency
@@ -82,6 +82,7 @@ def tagged_values(
         for value in values:
             scalar = measurement.scalar_of(value)
             if scalar is not None and math.isfinite(value.value):
+                _check_parts(scalar, value)
                 tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
                 if tag in owners:
                     raise ValueError(
@@ -90,6 +91,12 @@ def tagged_values(
                     )
                 owners[tag] = value
                 yield TaggedValue(tag, value, scalar, measurement.name)
+
+
+def _check_parts(scalar: Scalar, value: Value) -> None:
+    for name, part in (("scope", value.scope), ("rank", value.rank)):
+        if part is None and f"{{{name}}}" in scalar.tag:
+            raise ValueError(f"measurements: the tag {scalar.tag!r} shows the {name}, found {value} without one.")
 
 
 def monitored_scalars(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from torch import Tensor
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from lightning_factorlens.measurements.context import Context
 
+#: Names that no measurement may have: the record of the cost, and phases in it.
+RESERVED_NAMES = ("capture", "cost", "factorization", "total", "writing")
 #: Allowed needs of a measurement; see `Measurement.needs`.
 NEEDS = ("capture", "factorization", "forward", "gradients", "weights")
 
@@ -47,7 +50,7 @@ class Scalar:
         summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
 
     Raises:
-        ValueError: A tag that does not begin with ``{prefix}`` or has an unknown placeholder, or an unknown direction.
+        ValueError: A tag that does not begin with ``{prefix}``, other fields in braces, or an unknown direction.
 
     Example:
         >>> scalar = Scalar("rms", "{prefix}_layers/{scope}/rms", "Root mean square of the entries of one block.")
@@ -74,11 +77,8 @@ class Scalar:
                 f"tag: must begin with '{{prefix}}/' or '{{prefix}}_', found {self.tag!r}; "
                 f"write e.g. '{{prefix}}/{self.quantity}'."
             )
-        unknown = set(re.findall(r"\{(.*?)\}", self.tag)) - {"prefix", "scope", "rank"}
-        if unknown:
-            raise ValueError(
-                f"tag: found {{{min(unknown)}}} in {self.tag!r}, allowed are '{{prefix}}', '{{scope}}', '{{rank}}'."
-            )
+        _check_fields("tag", self.tag, ("prefix", "scope", "rank"))
+        _check_fields("chart", self.chart, ("rank",))
         if self.better is not None:
             check_choice("better", self.better, ("lower", "higher"))
 
@@ -173,6 +173,18 @@ class Measurement(ABC):
         return general
 
 
+def _check_fields(name: str, template: str, allowed: tuple[str, ...]) -> None:
+    """Refuses a template that could not be filled in once there is a value."""
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        parts = [("", None, None, None), ("", template, "", None)]
+    for _, field, format_spec, conversion in parts:
+        if field is not None and (field not in allowed or format_spec or conversion):
+            names = ", ".join(f"{{{field}}}" for field in allowed)
+            raise ValueError(f"{name}: may have {names} in braces and no other braces, found {template!r}.")
+
+
 def record_types(measurements: Sequence[Measurement]) -> dict[str, type[Record]]:
     """The record classes that measurements declare.
 
@@ -239,18 +251,10 @@ def _check_measurement(measurement: Measurement) -> None:
             f"measurements: {type(measurement).__name__}.name must have letters, digits and underscores only, "
             f"found {name!r}."
         )
-    if isinstance(measurement.needs, str) or not isinstance(measurement.needs, Collection):
+    if name in RESERVED_NAMES:
         raise ValueError(
-            f"measurements: {name}.needs must be a set of names, found {measurement.needs!r}; write e.g. "
-            "frozenset({'capture'})."
+            f"measurements: {type(measurement).__name__}.name is {name!r}, as is a part of the lens's cost; rename it."
         )
-    for attribute, kind in (("scalars", Scalar), ("figures", FigureSpec)):
-        declared = getattr(measurement, attribute)
-        if not isinstance(declared, (tuple, list)) or not all(isinstance(entry, kind) for entry in declared):
-            raise ValueError(
-                f"measurements: {name}.{attribute} must be a tuple of {kind.__name__} objects, found {declared!r}; "
-                f"write ({kind.__name__}(…),)."
-            )
     for need in measurement.needs:
         check_choice(f"measurements: {name}.needs", need, NEEDS)
 

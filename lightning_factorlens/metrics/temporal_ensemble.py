@@ -38,10 +38,7 @@ class TemporalEnsemble:
 
     def __post_init__(self) -> None:
         if not isinstance(self.momentum, (int, float)) or not 0 <= self.momentum < 1:
-            raise ValueError(
-                f"momentum: must be at least 0 and below 1, found {self.momentum!r}; 0 takes the last predictions "
-                "alone."
-            )
+            raise ValueError(f"momentum: must be at least 0 and below 1, found {self.momentum!r}; 0 averages nothing.")
 
     def update(self, outputs: Tensor) -> Tensor:
         """Adds the outputs of one observation.

@@ -133,8 +133,7 @@ class _FunctionOfAllImages(Metric):
         if len(values) != len(self.arguments):
             expected = ", ".join(self.arguments)
             raise TypeError(
-                f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass a tensor for "
-                "each."
+                f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass one for each."
             )
         for name, value in zip(self.arguments, values):
             getattr(self, name).append(value)

@@ -2,9 +2,13 @@
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from training import Net, lens, train
+from training import Net, lens, loaders, train
+
+from lightning_factorlens import FactorLensCallback, LensOptions
+from lightning_factorlens.measurements import Consistency, ReconstructionError
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
@@ -65,3 +69,43 @@ def test_a_lens_that_keeps_failing_does_not_stop_the_run(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="could not observe"):
         trainer, _ = train(tmp_path, callback, Sabotage(), stop, epochs=8)
     assert trainer.current_epoch == 8
+
+
+@pytest.mark.parametrize("before", ["other measurements", "other ranks"])
+def test_a_resumed_run_logs_no_scalars_of_another_lens(tmp_path, before):
+    """Else an old value would be monitored for ever, and a new one would be refused."""
+
+    def make(measurements, ranks):
+        return FactorLensCallback(
+            probe_size=32, lens=LensOptions(ranks=ranks), measurements=measurements, verbose=False, on_error="raise"
+        )
+
+    old = make([Consistency(), ReconstructionError()], (1, 2))
+    new = make([ReconstructionError()], (1, 2))
+    lost, found = "factorlens/consistency", "factorlens/rmse/rank_1"
+    if before == "other ranks":
+        new = make([Consistency(), ReconstructionError()], (1, 4))
+        lost, found = "factorlens/rmse/rank_2", "factorlens/rmse/rank_4"
+    trainer, _ = train(tmp_path, old, epochs=2)
+    path = tmp_path / "saved.ckpt"
+    trainer.save_checkpoint(path)
+
+    def resume(monitor):
+        stop = EarlyStopping(monitor, patience=9, check_on_train_epoch_end=True)
+        trainer = Trainer(
+            max_epochs=4,
+            accelerator="cpu",
+            logger=False,
+            callbacks=[new, stop],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(Net(), *loaders(), ckpt_path=path)
+
+    with pytest.raises(MisconfigurationException, match="FactorLens logs no such value"):
+        resume(lost)
+    resume(found)
+    assert lost not in new.metrics
+    assert found in new.metrics
+    assert [observation.epoch for observation in new.history] == [0, 1, 2, 2, 3, 4]

@@ -14,7 +14,7 @@ from lightning_factorlens.loggers.tags import (
     with_cost,
 )
 from lightning_factorlens.measurements import Measurement, Scalar
-from lightning_factorlens.results import AlphaSummary, Observation, RankCurve, RankCurves, ScopedScalar
+from lightning_factorlens.results import AlphaSummary, Observation, RankCurve, RankCurves, Scalars, ScopedScalar
 
 
 def curve_tags(base, curve):
@@ -184,3 +184,19 @@ def test_two_numbers_for_one_tag_are_an_error_that_says_what_to_do():
     observation = Observation(epoch=0, step=0, records={"ambiguous": record})
     with pytest.raises(ValueError, match=r"'ambiguous' gives two numbers for the tag 'factorlens/height'.*\{scope\}"):
         list(tagged_values(observation, [Ambiguous()]))
+
+
+@pytest.mark.parametrize("part", ["scope", "rank"])
+def test_a_value_without_what_its_tag_shows_is_an_error(part):
+    """Else the tag would end in None."""
+
+    class Own(Measurement):
+        name = "own"
+        scalars = (Scalar("own", f"{{prefix}}/own/{{{part}}}", "A number."),)
+
+        def measure(self, context):
+            return None
+
+    observation = Observation(1, 1, {"own": Scalars({"own": 1.0})})
+    with pytest.raises(ValueError, match=rf"measurements: the tag '.*' shows the {part}, found Value\(.* without one"):
+        list(tagged_values(observation, [Own()]))

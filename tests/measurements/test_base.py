@@ -141,5 +141,25 @@ def test_declarations_of_the_wrong_kind_are_named():
         check_measurements([OneScalar()])
     with pytest.raises(ValueError, match=r"measurements: one.needs must be a set of names, found 'capture'"):
         check_measurements([NeedsText()])
-    with pytest.raises(ValueError, match=r"tag: found \{layer\} in '\{prefix\}/\{layer\}', allowed are"):
+    with pytest.raises(ValueError, match=r"tag: may have \{prefix\}, \{scope\}, \{rank\} in braces"):
         Scalar("one", "{prefix}/{layer}", "One.")
+
+
+@pytest.mark.parametrize(
+    "tag", ["{prefix}/{foo}", "{prefix}/{0}", "{prefix}/{}", "{prefix}/{scope", "{prefix}/{scope.x}"]
+)
+def test_a_tag_that_could_not_be_filled_in_is_refused(tag):
+    with pytest.raises(ValueError, match=r"tag: may have \{prefix\}, \{scope\}, \{rank\} in braces"):
+        scalar(tag=tag)
+
+
+def test_a_chart_that_could_not_be_filled_in_is_refused():
+    with pytest.raises(ValueError, match=r"chart: may have \{rank\} in braces"):
+        scalar(chart="share {scope}")
+    assert scalar(chart="share, rank {rank}").chart == "share, rank {rank}"
+
+
+@pytest.mark.parametrize("name", ["cost", "total", "capture", "factorization", "writing"])
+def test_the_name_of_a_part_of_the_cost_is_refused(name):
+    with pytest.raises(ValueError, match=f"measurements: Own.name is '{name}', as is a part of the lens's cost"):
+        check_measurements([declare(name)])
