@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from string import Formatter
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -255,8 +255,20 @@ def _check_measurement(measurement: Measurement) -> None:
         raise ValueError(
             f"measurements: {type(measurement).__name__}.name is {name!r}, as is a part of the lens's cost; rename it."
         )
+    if isinstance(measurement.needs, str) or not isinstance(measurement.needs, Collection):
+        raise ValueError(
+            f"measurements: {name}.needs must be a set of names, found {measurement.needs!r}; write e.g. "
+            "frozenset({'capture'})."
+        )
     for need in measurement.needs:
         check_choice(f"measurements: {name}.needs", need, NEEDS)
+    for attribute, kind in (("scalars", Scalar), ("figures", FigureSpec)):
+        declared = getattr(measurement, attribute)
+        if not isinstance(declared, (tuple, list)) or not all(isinstance(entry, kind) for entry in declared):
+            raise ValueError(
+                f"measurements: {name}.{attribute} must be a tuple of {kind.__name__} objects, found {declared!r}; "
+                f"write ({kind.__name__}(…),)."
+            )
 
 
 def _check_tags(measurements: Sequence[Measurement]) -> None:
