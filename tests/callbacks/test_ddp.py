@@ -252,7 +252,7 @@ def test_a_failure_in_one_rank_costs_all_ranks_that_observation_and_one_warning(
         assert t["observed"] == [True, False, False, True, True]
         assert t["metrics"] == first["metrics"]
     (warning,) = first["warned"]
-    assert "could not observe: PeerError: process 1: RuntimeError: broken hook Training goes on" in warning
+    assert "could not observe: PeerError: process 1: RuntimeError: broken hook. Training goes on" in warning
     assert all(other["warned"] == [] for other in others)
 
 
