@@ -91,7 +91,11 @@ def references(module, nodes):
 
 
 def documented():
-    """What the code blocks of the documentation import."""
+    """What the code blocks of the documentation and the scripts that write it import."""
+    for script in sorted((ROOT / "docs").glob("*.py")):
+        for module, name in imports(ast.parse(script.read_text()).body).values():
+            if name is not None:
+                yield resolve(module, name) or (module, name)
     for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             for module, name in imports(ast.parse(block).body).values():

@@ -79,9 +79,8 @@ def tagged_values(
             continue
         values = list(record.values())
         labels = scope_labels(values)
-        for value in values:
-            scalar = measurement.scalar_of(value)
-            if scalar is not None and math.isfinite(value.value):
+        for scalar, value in _declared_values(measurement, values):
+            if math.isfinite(value.value):
                 _check_parts(scalar, value)
                 tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
                 if tag in owners:
@@ -91,6 +90,18 @@ def tagged_values(
                     )
                 owners[tag] = value
                 yield TaggedValue(tag, value, scalar, measurement.name)
+
+
+def _declared_values(measurement: Measurement, values: Sequence[Value]) -> list[tuple[Scalar, Value]]:
+    """The values with their declarations, in the order of the declarations, which is that of the charts."""
+    position = {scalar: index for index, scalar in enumerate(measurement.scalars)}
+    declared = []
+    for value in values:
+        scalar = measurement.scalar_of(value)
+        if scalar is not None:
+            declared.append((scalar, value))
+    declared.sort(key=lambda pair: position[pair[0]])
+    return declared
 
 
 def _check_parts(scalar: Scalar, value: Value) -> None:

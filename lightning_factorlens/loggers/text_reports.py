@@ -45,7 +45,7 @@ def metric_guide(
     parts = [
         "### How to read this",
         INTRODUCTION,
-        tag_table(measurements, extra_scalars, prefix),
+        _guide_table(_declared_scalars(measurements, extra_scalars), prefix),
         markdown_table(("figure", "how to read it"), [*figures, PROJECTOR]),
     ]
     return "\n\n".join(parts)
@@ -62,14 +62,32 @@ def tag_table(measurements: Sequence[Measurement], extra_scalars: Sequence[Scala
     Returns:
         The table, in Markdown.
     """
+    rows = []
+    for scalar in _declared_scalars(measurements, extra_scalars):
+        rows.append(_guide_row(scalar, prefix))
+    return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it"), rows)
+
+
+def _declared_scalars(measurements: Sequence[Measurement], extra_scalars: Sequence[Scalar]) -> list[Scalar]:
+    """The scalars of the measurements and of the cost, then those of other callbacks."""
     scalars: list[Scalar] = []
     for measurement in with_cost(measurements):
         scalars += measurement.scalars
-    scalars += extra_scalars
+    return [*scalars, *extra_scalars]
+
+
+def _guide_table(scalars: Sequence[Scalar], prefix: str) -> str:
+    """The table of tags in three columns, because a page of TensorBoard has no room for more."""
     rows = []
     for scalar in scalars:
-        rows.append(_guide_row(scalar, prefix))
-    return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it"), rows)
+        meaning = scalar.help
+        if scalar.unit:
+            meaning += f" Unit: {scalar.unit}."
+        if scalar.better is not None:
+            meaning += f" {scalar.better.capitalize()} is better."
+        reading = scalar.reading.replace("{prefix}", prefix)
+        rows.append((f"`{documented_tag(scalar, prefix)}`", meaning, reading))
+    return markdown_table(("tag", "what it is", "how to read it"), rows)
 
 
 def tag_list(measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:

@@ -55,12 +55,15 @@ def _matches(declared, tag):
 def test_scalars_of_other_callbacks_are_explained():
     extra = Scalar("stop_score", "{prefix}/stop_score", "Score of the stopping rule.", unit="nats")
     rows = cells(metric_guide(MEASUREMENTS, [extra], "student"))
+    assert ["`student/stop_score`", "Score of the stopping rule. Unit: nats.", ""] in rows
+    rows = cells(tag_table(MEASUREMENTS, [extra], "student"))
     assert ["`student/stop_score`", "Score of the stopping rule.", "nats", "", "", ""] in rows
 
 
 def test_tables_are_whole(observe):
     guide = metric_guide(MEASUREMENTS)
-    assert {len(row) for row in cells(guide)} == {2, 6}
+    assert {len(row) for row in cells(guide)} == {2, 3}
+    assert {len(row) for row in cells(tag_table(MEASUREMENTS))} == {6}
     summary = run_summary([observe(0), observe(1)], MEASUREMENTS)
     assert {len(row) for row in cells(summary)} == {4}
 
