@@ -20,6 +20,7 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.solver.feature_budget
 
 screenshots: $(VENV)/.test
+	rm -rf runs/compare
 	$(BIN)/python examples/digits.py --compare --log-dir runs/compare
 	$(BIN)/python docs/screenshots.py runs/compare/digits docs/screenshots
 
