@@ -26,7 +26,7 @@ class LensOptions:
         weighting: ``"unit"``: every block has the same weight; ``"raw"``: every entry has, as in the papers.
         input_sign_policy: How inputs below zero are made non-negative: ``"shift"``, ``"rectify"``, ``"split"``,
             ``"semi"``, or an object such as ``Denormalize(mean, std)``.
-        activation_sign_policy: The same choice for activations.
+        activation_sign_policy: How activations below zero are made non-negative, with the same choices.
         max_neurons_per_layer: Neurons kept of each layer, drawn once and corrected for; None keeps all.
         seed: Seed of everything that is drawn.
 

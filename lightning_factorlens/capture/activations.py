@@ -130,7 +130,7 @@ def capture_batches(
     left in the model between two batches.
 
     Args:
-        model: As in `capture_activations`, like the following arguments.
+        model: A model in eval mode, see `isolate_model`.
         forward: Calls the model on the data of a batch and returns its output.
         probe: Inputs, shape (N, …), or a batch.
         layers: From `select_layers`.
@@ -145,8 +145,8 @@ def capture_batches(
         The capture of each batch, in the order of the samples.
 
     Raises:
-        RuntimeError: As in `capture_activations`.
-        ValueError: As in `capture_activations`.
+        RuntimeError: A condition under which `capture_activations` raises it.
+        ValueError: A condition under which `capture_activations` raises it.
 
     Example:
         >>> import torch
