@@ -56,6 +56,22 @@ def checks_on_train_epoch_end(callback: Any) -> bool | None:
     return found
 
 
+def saves_by_steps(callback: Any) -> bool:
+    """Whether a ``ModelCheckpoint`` saves after some training steps or some time; False for other callbacks."""
+    by_steps = getattr(callback, "_every_n_train_steps", 0) > 0
+    return by_steps or getattr(callback, "_train_time_interval", None) is not None
+
+
+def callback_metrics_store(trainer: Any) -> dict[str, Tensor]:
+    """The dictionary that ``Trainer.callback_metrics`` returns.
+
+    Reading that property computes the user's logged metrics first, which is a collective operation where they are
+    synchronized, and which the user's own hooks may not expect yet.
+    """
+    store: dict[str, Tensor] = trainer._logger_connector._callback_metrics
+    return store
+
+
 def logger_name_prefix(logger: Any) -> Any:
     """The ``prefix`` with which a logger of lightning was constructed; an empty string for other loggers."""
     return getattr(logger, "_prefix", "")

@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
+from lightning_factorlens.callbacks._failures import is_out_of_memory, raised_by_package
 from lightning_factorlens.capture.batch import Batch, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 
@@ -70,11 +71,15 @@ def reraise_with_hint(batch: Batch, forward_fn: ForwardFn | None = None) -> Iter
         forward_fn: The user's function, if the model is called by one.
 
     Raises:
-        MisconfigurationException: In place of the original error, which is its cause.
+        MisconfigurationException: In place of the original error, which is its cause. An error that is no fault of the
+            call is raised as it is: exhausted memory, and a wrong argument of the lens.
     """
     try:
         yield
-    except (NotImplementedError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError) as error:
+        is_wrong_argument = isinstance(error, ValueError) and raised_by_package(error)
+        if is_wrong_argument or is_out_of_memory(error):
+            raise
         cause = as_sentence(f"{type(error).__name__}: {error}")
         if forward_fn is not None:
             raise MisconfigurationException(

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 from torch import nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.callbacks._arguments import check_options, check_sinks
+from lightning_factorlens.callbacks._failures import is_configuration_error
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
 from lightning_factorlens.callbacks._module_forward import ModuleForward, as_sentence, reraise_with_hint
 from lightning_factorlens.callbacks._monitors import (
@@ -18,6 +23,9 @@ from lightning_factorlens.callbacks._monitors import (
     early_stoppings,
     foreign_scalars,
     hyperparameters,
+    publish_metrics,
+    relax_finite_checks,
+    restore_finite_checks,
     rewind_wait_count,
 )
 from lightning_factorlens.callbacks._probe_source import draw_probe
@@ -34,7 +42,7 @@ from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
-from lightning_factorlens.loggers.tags import monitored_scalars
+from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars
 from lightning_factorlens.loggers.text_reports import best_criterion, tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation
@@ -129,19 +137,9 @@ class FactorLensCallback(Callback):
         self.every_n_epochs = every_n_epochs
         self.every_n_train_steps = every_n_train_steps
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = _check_options("lens", lens, LensOptions)
-        self.tensorboard = _check_options("tensorboard", tensorboard, TensorBoardOptions)
-        if isinstance(sinks, (str, Sink)) or not isinstance(sinks, Iterable):
-            raise ValueError(
-                f"sinks: must be a list of sinks, found {sinks!r}; write e.g. sinks=[JSONLinesSink(path)]."
-            )
-        self.sinks = tuple(sinks)
-        for sink in self.sinks:
-            if isinstance(sink, type) or not isinstance(sink, Sink):
-                raise ValueError(
-                    f"sinks: each needs write(observation) and close(), found {sink!r}; pass objects such as "
-                    "JSONLinesSink('curves.jsonl')."
-                )
+        self.options = check_options("lens", lens, LensOptions)
+        self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
+        self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
         self.on_error = on_error
@@ -151,6 +149,8 @@ class FactorLensCallback(Callback):
         self.probe_batch: Batch | None = None
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
+        self._is_running = False
+        self._relaxed_stoppings: list[EarlyStopping] = []
         self.state = self._new_state()
 
     def _new_state(self) -> RunState:
@@ -164,9 +164,10 @@ class FactorLensCallback(Callback):
         """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
         check_supported(trainer)
         if stage == "fit" and self.tensorboard.layout and trainer.is_global_zero:
-            columns = table_columns(self.measurements, self.options.ranks, self.prefix)
-            for logger in trainer.loggers:
-                write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
+            with self._guarded():
+                columns = table_columns(self.measurements, self.options.ranks, self.prefix)
+                for logger in trainer.loggers:
+                    write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, selects the layers, and observes once before the first step."""
@@ -176,23 +177,32 @@ class FactorLensCallback(Callback):
             warn_infinite_epochs(trainer)
         state = self.state
         state.budget.start()
-        with state.budget.exclude_from_price():
-            self._process_group = get_process_group(pl_module.device, trainer.world_size)
-            if trainer.is_global_zero or self._process_group.world_size > 1:
-                self._prepare(trainer, pl_module)
-            self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
-        if not state.metrics:  # or another lens's, in a resumed run
+        self.lens = None  # that of an earlier `fit` observed another module
+        self._process_group = get_process_group(pl_module.device, trainer.world_size)
+        self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
+        self._is_running = True
+        if state.metrics:
+            self._attempt(trainer, lambda: self._ensure_prepared(trainer, pl_module), before_training=True)
+            self._log_monitored(trainer)
+        else:  # also where the metrics are another lens's, in a resumed run
             state.epochs = trainer.current_epoch
-            self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=False), raises=True)
+            step = log_step(trainer, after_epoch=False)
+            self._observe(trainer, pl_module, state.epochs, step, before_training=True)
             state.epoch_metrics = {}  # no epoch has ended yet
-        check_monitors(trainer, self.prefix, state.metrics)
+        check_monitors(trainer, self.prefix, self.monitored_tags, self.every_n_train_steps is None)
         if state.epochs < trainer.current_epoch:
             self._catch_up(trainer, pl_module)
+
+    def _ensure_prepared(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prepares the lens unless that has been done in this run."""
+        if self.lens is None and (trainer.is_global_zero or self._process_group.world_size > 1):
+            with self.state.budget.exclude_from_price():
+                self._prepare(trainer, pl_module)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the lens, draws the probe and selects the layers, which in a resumed run are those selected before."""
         state = self.state
-        self.lens = FactorLens(
+        lens = FactorLens(
             pl_module,
             self.options,
             self.measurements,
@@ -210,10 +220,11 @@ class FactorLensCallback(Callback):
                     "tensor."
                 )
             with reraise_with_hint(self.probe_batch, self.forward_fn):
-                table = self.lens.select_layers(self.probe_batch, state.layers)
+                table = lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
             if self.verbose:
                 rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
+        self.lens = lens
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
@@ -257,21 +268,19 @@ class FactorLensCallback(Callback):
             self._observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Observes every n epochs; in between, the last scalars are logged again for callbacks that monitor them."""
+        """Observes every n epochs; where an epoch has no new observation, patience does not count it."""
         state = self.state
         state.epochs = trainer.current_epoch + 1
+        is_new = state.measured_this_epoch
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
-        else:
-            is_new = state.measured_this_epoch
-            self._log_monitored(pl_module)
         state.measured_this_epoch = False
         if not is_new:
             state.epoch_metrics = {}
             rewind_wait_count(trainer, self.prefix)
 
     def _observe(
-        self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, raises: bool = False
+        self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, before_training: bool = False
     ) -> bool:
         """Makes an observation on all ranks or on none; rank 0 writes it, and its scalars are sent to all.
 
@@ -281,24 +290,54 @@ class FactorLensCallback(Callback):
         state = self.state
         state.last_step = trainer.global_step
         if not self._can_afford(trainer):
-            self._log_monitored(pl_module)
             return False
+        self._attempt(trainer, lambda: self._ensure_prepared(trainer, pl_module), before_training)
         start = state.budget.elapsed_seconds()
-        metrics: dict[str, float] | None = None
-        try:
+        measured: list[dict[str, float]] = []
+
+        def measure_and_write() -> None:
             if self.lens is not None:
-                metrics = self._measure(self.lens, trainer, pl_module, epoch, step)
+                measured.append(self._measure(self.lens, trainer, pl_module, epoch, step))
                 with self._process_group.synchronized_errors():
                     self._write()
-        except Exception as error:
-            if raises or self.on_error == "raise":
-                raise
-            self._warn(error)
-        metrics = trainer.strategy.broadcast(metrics)
+
+        self._attempt(trainer, measure_and_write, before_training)
+        metrics = trainer.strategy.broadcast(measured[0] if measured else None)
         state.publish(metrics)
-        self._log_monitored(pl_module)
+        self._log_monitored(trainer)
         state.budget.record(state.budget.elapsed_seconds() - start)
         return metrics is not None
+
+    def _attempt(self, trainer: Trainer, work: Callable[[], None], before_training: bool = False) -> None:
+        """Does some work on all ranks; what follows a failure is decided by ``on_error``, on all ranks alike.
+
+        Args:
+            trainer: The Trainer.
+            work: A function that fails on all ranks together, see `SingleProcess.synchronized_errors`.
+            before_training: Whether an error in the configuration ends the run.
+        """
+        failure: Exception | None = None
+        try:
+            work()
+        except Exception as error:
+            failure = error
+        ends_run = failure is not None and self.on_error == "raise"
+        if before_training:
+            is_misconfigured = failure is not None and is_configuration_error(failure)
+            ends_run = trainer.strategy.reduce_boolean_decision(ends_run or is_misconfigured, all=False)
+        if failure is None:
+            return
+        if ends_run:
+            raise failure
+        self._warn(failure)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Warns of a failure inside the context, which need not happen on all ranks."""
+        try:
+            yield
+        except Exception as error:
+            self._warn(error)
 
     def _can_afford(self, trainer: Trainer) -> bool:
         """Whether the budget allows an observation, by the clock of rank 0; the first skipped one is explained."""
@@ -349,10 +388,15 @@ class FactorLensCallback(Callback):
         finally:
             budget.write_seconds = budget.elapsed_seconds() - start
 
-    def _log_monitored(self, pl_module: LightningModule) -> None:
-        """Logs for callbacks that monitor; the sinks write the values to the loggers at the observation's own step."""
-        if self.state.metrics and not pl_module.trainer.barebones:
-            pl_module.log_dict(self.state.metrics, logger=False, on_step=False, on_epoch=True)
+    def _log_monitored(self, trainer: Trainer) -> None:
+        """Makes the values known to callbacks that monitor; the sinks write them at the observation's own step."""
+        state = self.state
+        if state.metrics:
+            restore_finite_checks(self._relaxed_stoppings)
+            publish_metrics(trainer, state.metrics)
+        else:  # the first observation has failed: a callback that finds no value at all would end the training
+            self._relaxed_stoppings += relax_finite_checks(trainer, self.prefix)
+            publish_metrics(trainer, dict.fromkeys(self.monitored_tags, math.nan))
 
     def _warn(self, error: Exception) -> None:
         self.state.n_failed += 1
@@ -367,15 +411,25 @@ class FactorLensCallback(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the sinks and prints a summary of the run."""
+        self._end_run(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Ends the run as `on_fit_end` does, after an error or an interrupt."""
+        self._end_run(trainer)
+
+    def _end_run(self, trainer: Trainer) -> None:
+        """Closes the sinks and prints a summary, once in a run; nothing here is a collective operation."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        restore_finite_checks(self._relaxed_stoppings)
         if self.lens is not None:
             self.lens.process_group = SingleProcess()  # later observations may be made by one process alone
-        with self.state.budget.exclude_from_price():
-            try:
-                self._sink.close()
-            except Exception as error:
-                self._warn(error)
+        with self.state.budget.exclude_from_price(), self._guarded():
+            self._sink.close()
         if self.verbose and trainer.is_global_zero and self.state.n_measured:
-            rank_zero_info(self._summary())
+            with self._guarded():
+                rank_zero_info(self._summary())
 
     def _summary(self) -> str:
         state = self.state
@@ -398,6 +452,11 @@ class FactorLensCallback(Callback):
     def epoch_metrics(self) -> dict[str, float]:
         """The monitored scalars of the epoch's last observation; empty where there was none."""
         return dict(self.state.epoch_metrics)
+
+    @property
+    def monitored_tags(self) -> list[str]:
+        """The tags of the monitored scalars; before the first observation, those that the measurements declare."""
+        return list(self.state.metrics) or declared_tags(self.measurements, self.options.ranks, self.prefix)
 
     @property
     def history(self) -> list[Observation]:
@@ -429,19 +488,6 @@ class FactorLensCallback(Callback):
             if self.on_error == "raise":
                 raise ValueError(f"FactorLens {reason}; resume without the lens, or with on_error='warn'.") from error
             rank_zero_warn(f"FactorLens {reason}. Training goes on, the lens starts anew.")
-
-
-def _check_options(name: str, value: Any, kind: type) -> Any:
-    """An option object, or the default one.
-
-    Raises:
-        TypeError: Anything else.
-    """
-    if value is None:
-        return kind()
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: must be a {kind.__name__} or None, found {value!r}; write {name}={kind.__name__}(…).")
-    return value
 
 
 FactorLensCallback.__doc__ = (FactorLensCallback.__doc__ or "").format(tags=tag_list(default_measurements()).lstrip())

@@ -20,8 +20,11 @@ from lightning_factorlens.callbacks._lr_schedule import (
     current_lr,
     scale_lrs,
 )
+from lightning_factorlens.callbacks._module_forward import as_sentence
+from lightning_factorlens.callbacks._monitors import publish_metrics
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
+from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
 
@@ -123,6 +126,7 @@ class LabelFreeStopping(EarlyStopping):
         self.cooldown = cooldown
         self.tag_name = tag_name
         self.prefix = monitor.split("/")[0]
+        self._has_warned = False
         self._reset()
 
     def _reset(self) -> None:
@@ -163,10 +167,11 @@ class LabelFreeStopping(EarlyStopping):
         """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""
         if trainer.global_step == 0:
             self._reset()  # a second `fit` is another run
+            self._has_warned = False
         if self.action == "lr":
             check_scheduler_supported(trainer)
         self._lookahead = LRLookahead(trainer)
-        self._log(trainer, pl_module)
+        self._log(trainer)
         self._metrics_checked = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -178,9 +183,10 @@ class LabelFreeStopping(EarlyStopping):
         self._update_lr(trainer)
         if self._metrics_checked:
             return
-        missing = [tag for tag in (self.monitor, *self.rule.metrics) if tag not in self._lens_callback.metrics]
+        known_tags = self._lens_callback.monitored_tags
+        missing = [tag for tag in (self.monitor, *self.rule.metrics) if tag not in known_tags]
         if missing:
-            known = ", ".join(sorted(self._lens_callback.metrics))
+            known = ", ".join(sorted(known_tags))
             raise MisconfigurationException(
                 f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. Change "
                 "`monitor` or the rule."
@@ -209,7 +215,7 @@ class LabelFreeStopping(EarlyStopping):
             state.record(decision, info.epoch)
             self.decision = decision
             self._act(trainer, decision)
-        self._log(trainer, pl_module, to_loggers=bool(metrics))
+        self._log(trainer, to_loggers=bool(metrics))
 
     def _act(self, trainer: Trainer, decision: Decision) -> None:
         if self.action == "stop":
@@ -259,14 +265,25 @@ class LabelFreeStopping(EarlyStopping):
                 f"{self.decision.best_epoch}. {consequence}"
             )
 
-    def _log(self, trainer: Trainer, pl_module: LightningModule, to_loggers: bool = False) -> None:
+    def _log(self, trainer: Trainer, to_loggers: bool = False) -> None:
         """Logs for monitoring callbacks on every rank and at every epoch, to the loggers only with a measurement."""
         should_stop = self.decision is not None and self.decision.stop
         values = dict(zip(self.tags, (self._state.score, float(should_stop), float(self._state.best_epoch or 0))))
-        pl_module.log_dict(values, logger=False, on_step=False, on_epoch=True)
+        publish_metrics(trainer, values)
         if to_loggers and trainer.is_global_zero:
-            for logger in trainer.loggers:
-                logger.log_metrics(dict(values), step=log_step(trainer, after_epoch=True))
+            step = log_step(trainer, after_epoch=True)
+            try:
+                run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(values), step=step), "loggers")
+            except Exception as error:
+                self._warn(error)
+
+    def _warn(self, error: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            rank_zero_warn(
+                f"LabelFreeStopping could not write its scalars: {as_sentence(f'{type(error).__name__}: {error}')} "
+                "Training and the rule go on, and further failures are not reported."
+            )
 
     # ---- for the FactorLensCallback
 

@@ -1,0 +1,55 @@
+"""Which failures end a run before training; all others follow ``on_error``."""
+
+from __future__ import annotations
+
+import torch
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.memory import is_oom_error
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory was exhausted, on the host or on a device.
+
+    Args:
+        error: The error; allocators of torch that have no class of their own are recognised by their message.
+
+    Example:
+        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
+        (True, False)
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_oom_error(error):
+        return True
+    return isinstance(error, RuntimeError) and "out of memory" in str(error)
+
+
+def raised_by_package(error: BaseException) -> bool:
+    """Whether the innermost Python function in an error's traceback belongs to this package.
+
+    Args:
+        error: An error that has been caught.
+    """
+    traceback = error.__traceback__
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] == PACKAGE
+
+
+def is_configuration_error(error: BaseException) -> bool:
+    """Whether an error before training means that the lens can never work as it was configured.
+
+    This package reports a wrong argument as a `ValueError` or a `TypeError`, and what is wrong in the Trainer or in the
+    way the model is called as a ``MisconfigurationException``. The same classes raised by a dataset, a model, a logger
+    or a library do not count, nor does an `ArithmeticError`, which is about values that training may change.
+
+    Args:
+        error: The error that ended the preparation or the first observation.
+    """
+    if isinstance(error, MisconfigurationException):
+        return True
+    is_about_arguments = isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError)
+    return is_about_arguments and raised_by_package(error)
