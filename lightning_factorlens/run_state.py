@@ -11,11 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.batch import fingerprint
-from lightning_factorlens.results import Observation, Record
-from lightning_factorlens.results.serialization import from_json, to_json
-
-#: Largest number of past observations in a checkpoint.
-MAX_HISTORY = 500
+from lightning_factorlens.results import History, Observation, Record
 
 
 @dataclass(frozen=True)
@@ -82,10 +78,7 @@ class RunState:
     layers: list[str] = field(default_factory=list)
     probe_fingerprint: str = ""
     warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
-    history: list[Observation] = field(default_factory=list, repr=False)
-
-    def __post_init__(self) -> None:
-        self._json_lines: list[str] = []
+    history: History = field(default_factory=History, repr=False)
 
     def record(self, observation: Observation, warm_start: WarmStart) -> None:
         """Keeps a successful observation.
@@ -95,7 +88,7 @@ class RunState:
             warm_start: The data from which the next observation starts.
         """
         self.warm_start = warm_start
-        self.history.append(observation.without_tensors())
+        self.history.append(observation)
         self.n_measured += 1
 
     def publish(self, metrics: dict[str, float] | None) -> None:
@@ -136,7 +129,7 @@ class RunState:
             "layers": list(self.layers),
             "probe_fingerprint": self.probe_fingerprint,
             "warm_start": {"F": list(warm_start.F or ()), "states": dict(warm_start.states)},
-            "history": self._history_lines()[-MAX_HISTORY:],
+            "history": self.history.state_dict(),
         }
 
     def from_state_dict(
@@ -161,12 +154,8 @@ class RunState:
         for factor in F:
             if not torch.isfinite(factor).all():
                 raise ValueError("warm_start: found factors that are NaN or infinite; resume from another checkpoint.")
-        lines = list(state["history"])
         is_same = state["measured"] == self.measured
-        history = []
-        for line in lines:
-            history.append(from_json(line, record_types))
-        resumed = RunState(
+        return RunState(
             budget=budget,
             layer_patterns=self.layer_patterns,
             measured=self.measured,
@@ -179,13 +168,5 @@ class RunState:
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
-            history=history,
+            history=History.from_state_dict(state["history"], record_types),
         )
-        resumed._json_lines = lines
-        return resumed
-
-    def _history_lines(self) -> list[str]:
-        """The history as text, each observation converted once: a string is saved far faster than its numbers."""
-        for observation in self.history[len(self._json_lines) :]:
-            self._json_lines.append(to_json(observation))
-        return self._json_lines

@@ -459,7 +459,7 @@ class FactorLensCallback(Callback):
         return list(self.state.metrics) or declared_tags(self.measurements, self.options.ranks, self.prefix)
 
     @property
-    def history(self) -> list[Observation]:
+    def history(self) -> Sequence[Observation]:
         """All observations of the run, without their tensors."""
         return self.state.history
 
