@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.data import DataLoader
 
 #: Base class of all convolutions and transposed convolutions of torch, lazy ones included.
 ConvolutionBase: type[_ConvNd] = _ConvNd
@@ -95,6 +96,22 @@ def file_writer(summary_writer: Any) -> Any:
 def wrapped_sampler(dataset: Any) -> Any:
     """The user's sampler that lightning wrapped as the dataset of a ``DistributedSampler``; None for other datasets."""
     return getattr(dataset, "_sampler", None)
+
+
+def iterates_by_itself(loader: DataLoader[Any]) -> bool:
+    """Whether a subclass of ``DataLoader`` iterates in a way of its own, so that its batches are not those of its parts."""
+    kind = type(loader)
+    return kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator
+
+
+def shutdown_workers(iterator: Any) -> None:
+    """Ends the worker processes of the iterator of a ``DataLoader``, without waiting for it to be garbage."""
+    iterator._shutdown_workers()
+
+
+def before_batch_transfer(pl_module: Any, batch: Any) -> Any:
+    """Calls the hook ``on_before_batch_transfer`` of a ``LightningModule`` or of its datamodule as a ``Trainer`` does."""
+    return pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 
 def sub_schedulers(scheduler: Any) -> Sequence[Any]:

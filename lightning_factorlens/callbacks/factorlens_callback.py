@@ -31,6 +31,7 @@ from lightning_factorlens.callbacks._monitors import (
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
+from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.probe_batch import ProbeSource
@@ -207,10 +208,16 @@ class FactorLensCallback(Callback):
             self.options,
             self.measurements,
             forward_fn=ModuleForward(trainer, pl_module, self.forward_fn),
-            forward_context=trainer.precision_plugin.forward_context,
+            forward_context=ForwardContext(trainer),
             process_group=self._process_group,
             state=state,
         )
+        swap = swapped_weights(trainer, pl_module)
+        if swap is not None:
+            rank_zero_warn(
+                f"FactorLens does not call {swap}, with which validation uses other weights than training. The curves "
+                "are those of the weights that are trained."
+            )
         with self._process_group.synchronized_errors():
             self.probe_batch = self._draw(trainer, pl_module)
             if not state.update_probe(self.probe_batch.inputs) and not self.resample_probe:
@@ -231,7 +238,9 @@ class FactorLensCallback(Callback):
         seed = self.options.seed
         if self.resample_probe:
             seed += self.state.n_measured
-        drawn = draw_probe(trainer, self.probe, self.probe_size, seed, self.forward_fn, self._process_group)
+        drawn = draw_probe(
+            trainer, self.probe, self.probe_size, seed, self.forward_fn, self._process_group, self.verbose
+        )
         return drawn.to(pl_module.device)
 
     def _open_sinks(self, trainer: Trainer) -> CompositeSink:
