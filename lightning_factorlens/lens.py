@@ -113,7 +113,7 @@ class FactorLens:
                 f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
                 "raise `probe_size` or lower the ranks."
             )
-        table = select_layers(runner.trace(batch[:TRACE_BATCH]), self.options.layers, previous)
+        table = select_layers(runner.trace(batch.smallest_part(TRACE_BATCH)), self.options.layers, previous)
         self.layer_table = self.process_group.broadcast_object(lambda: table)
         return self.layer_table
 
@@ -165,7 +165,7 @@ class FactorLens:
             process_group=self.process_group,
             cache=self._cache,
         )
-        timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
+        timer = PhaseTimer(self.state.budget.clock, batch.device)
         measurement_pass = MeasurementPass(
             runner, self.measurements, self.layer_table, context, self.state.warm_start, timer
         )

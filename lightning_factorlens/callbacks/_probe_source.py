@@ -9,9 +9,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from lightning_factorlens._private_api import validation_data_source
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.drawn_batch import DrawnBatch
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_rng
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource, probe_batch
 from lightning_factorlens.distributed import SingleProcess
 
@@ -23,7 +24,7 @@ def draw_probe(
     seed: int,
     forward_fn: ForwardFn | None,
     process_group: SingleProcess,
-) -> Batch:
+) -> Probe:
     """Draws the probe on rank 0 and sends it to all ranks, whose datasets may return different samples.
 
     Args:
@@ -40,16 +41,15 @@ def draw_probe(
 
     Raises:
         MisconfigurationException: There is neither a source nor a validation dataloader.
-        TypeError, ValueError: As `probe_batch` and `Batch.wrap` raise them.
+        TypeError, ValueError: As `probe_batch` and `Probe.from_batches` raise them.
     """
 
-    def draw() -> Batch:
+    def draw() -> Probe:
         samples = validation_source(trainer) if source is None else source
         data = probe_batch(samples, size, seed, lambda batch: transfer_batch(trainer, batch))
-        batch = Batch.wrap(data, getattr(forward_fn, "inputs", None))
-        if forward_fn is None:
-            batch = Batch.wrap(batch.inputs)
-        return batch.to(torch.device("cpu")) if process_group.world_size > 1 else batch
+        pick = getattr(forward_fn, "inputs", None)
+        probe = Probe.from_batches([DrawnBatch(data)], size, pick, keep_data=forward_fn is not None)
+        return probe.to(torch.device("cpu")) if process_group.world_size > 1 else probe
 
     return process_group.broadcast_object(draw)
 

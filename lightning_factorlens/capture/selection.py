@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput, default_layers
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import LayerInfo
 
@@ -39,7 +40,7 @@ def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor 
         >>> [output.name for output in trace_layers(model, model, torch.rand(2, 4))]
         ['0', '1', '2', '']
     """
-    batch = Batch.wrap(probe)
+    batch = probe if isinstance(probe, Batch) else Probe.wrap(probe).whole[0]
     traced: list[TracedOutput] = []
     alive: list[Tensor] = []  # memory of a freed tensor may be given to the next one, and would seem to be shared
 
