@@ -212,6 +212,12 @@ class FactorLensCallback(Callback):
             with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = self.lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            ranks = self.lens.options_for(self.probe_batch).ranks
+            if self.verbose and ranks != self.options.ranks:
+                rank_zero_info(
+                    f"FactorLens: the probe has {len(self.probe_batch)} samples, so that the default ranks are "
+                    f"{', '.join(map(str, ranks))}."
+                )
             if self.verbose:
                 rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
 

@@ -105,7 +105,7 @@ def resize_rows(rows: Tensor, shape: tuple[int, ...]) -> Tensor | None:
     sizes = tuple(rows.shape[1:])
     if sizes == shape:
         return rows
-    if not _is_resizable(sizes, shape, rows.is_floating_point()):
+    if not is_resizable(sizes, shape, rows.is_floating_point()):
         return None
     if not rows.is_floating_point() and rows.dtype != torch.uint8:
         for axis, length in enumerate(shape, 1):
@@ -120,8 +120,8 @@ def resize_rows(rows: Tensor, shape: tuple[int, ...]) -> Tensor | None:
     return resized
 
 
-def _is_resizable(sizes: tuple[int, ...], shape: tuple[int, ...], is_floating_point: bool) -> bool:
-    """Whether rows of one size can be averaged, or cut, to another."""
+def is_resizable(sizes: tuple[int, ...], shape: tuple[int, ...], is_floating_point: bool) -> bool:
+    """Whether `resize_rows` can average, or cut, rows of one size to another."""
     if len(sizes) != len(shape) or 0 in sizes:
         return False
     if not is_floating_point and len(shape) == 1:
