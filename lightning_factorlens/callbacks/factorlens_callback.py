@@ -32,8 +32,8 @@ from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
@@ -147,7 +147,7 @@ class FactorLensCallback(Callback):
         self.verbose = verbose
         self.lens: FactorLens | None = None
         self.observation: Observation | None = None
-        self.probe_batch: Batch | None = None
+        self.probe_batch: Probe | None = None
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
         self._is_running = False
@@ -229,11 +229,17 @@ class FactorLensCallback(Callback):
             with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            ranks = lens.options_for(self.probe_batch).ranks
+            if self.verbose and ranks != self.options.ranks:
+                rank_zero_info(
+                    f"FactorLens: the probe has {len(self.probe_batch)} samples, so that the default ranks are "
+                    f"{', '.join(map(str, ranks))}."
+                )
             if self.verbose:
                 rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
         self.lens = lens
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Probe:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
         seed = self.options.seed
         if self.resample_probe:

@@ -1,4 +1,4 @@
-"""One batch of the probe as the user's collate function made it."""
+"""A batch as the user's collate function made it, and the number of samples that were collated."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class DrawnBatch:
-    """Samples of the probe in one batch.
+    """Some samples of the probe as they were drawn.
 
     Attributes:
-        data: What the user's collate function returned, after the batch-transfer hooks.
-        n_samples: Number of samples that were collated; None for a batch that the source yields as a whole, whose
-            tensors tell the number.
+        data: The samples, collated by the user's collate function and moved by the batch-transfer hooks.
+        n_samples: Number of samples that were collated; None where the source yields finished batches, whose number of
+            samples their tensors tell.
     """
 
     data: Any
-    n_samples: int | None
+    n_samples: int | None = None
