@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
 from lightning_factorlens.callbacks._failures import is_out_of_memory, raised_by_package
+from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.probe import Probe

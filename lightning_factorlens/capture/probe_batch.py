@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from lightning_factorlens.capture.drawn_batch import DrawnBatch
 from lightning_factorlens.capture.isolated_reading import read_isolated
 from lightning_factorlens.capture.isolation import isolate_rng
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_source import make_reading
 from lightning_factorlens.capture.sampling import subsample_indices
 from lightning_factorlens.capture.seeding import seed_cpu
@@ -101,30 +101,7 @@ def probe_batch(source: ProbeSource, size: int, seed: int = 0, transfer: Callabl
         >>> tuple(images.shape), tuple(labels.shape)
         ((4, 3), (4,))
     """
-    return merge_batches([batch.data for batch in draw_batches(source, size, seed, transfer=transfer)])
-
-
-def merge_batches(batches: Sequence[Any]) -> Any:
-    """One batch of the rows of several: tensors and lists are concatenated, of anything else the first counts.
-
-    Example:
-        >>> merge_batches([{"x": torch.zeros(2), "name": ["a", "b"]}, {"x": torch.ones(1), "name": ["c"]}])
-        {'x': tensor([0., 0., 1.]), 'name': ['a', 'b', 'c']}
-    """
-    first = batches[0]
-    if len(batches) == 1:
-        return first
-    if isinstance(first, Tensor):
-        return torch.cat(list(batches)) if first.ndim > 0 else first
-    if isinstance(first, Mapping):
-        parts = {key: merge_batches([batch[key] for batch in batches]) for key in first}
-        return parts if type(first) is dict else type(first)(parts)  # type: ignore[call-arg]
-    if not isinstance(first, (tuple, list)):
-        return first
-    if isinstance(first, list) and not any(isinstance(part, (Tensor, Mapping, tuple, list)) for part in first):
-        return [part for batch in batches for part in batch]
-    merged = [merge_batches([batch[position] for batch in batches]) for position in range(len(first))]
-    return type(first)(*merged) if hasattr(first, "_fields") else type(first)(merged)
+    return Probe.from_batches(draw_batches(source, size, seed, transfer=transfer), size).data
 
 
 def _rows_of_tensors(source: Tensor | Mapping[str, Any], size: int, seed: int) -> tuple[int, Any]:

@@ -85,7 +85,7 @@ def test_without_forward_fn_no_label_reaches_the_lens():
 
 
 def test_a_wrong_forward_fn_is_explained_before_training():
-    with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*mask.*pass `forward_fn=`"):
+    with pytest.raises(MisconfigurationException, match=r"calls your .*\(8, 1, 8, 8\).*mask.*pass `forward_fn=`"):
         fit(Lit(), DictDataset())
     with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(16, 1, 8, 8\)"):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image"]))
