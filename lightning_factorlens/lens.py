@@ -9,7 +9,10 @@ from typing import Any
 
 from torch import nn
 
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.size_changes import compare_sizes
@@ -110,9 +113,16 @@ class FactorLens:
         samples = runner.wrap(probe)
         self._check_model()
         self.options_for(samples)
-        traced = runner.trace(samples.smallest_part(TRACE_BATCH))
+        traces: list[list[TracedOutput]] = []
+
+        def trace(batch: Batch, _: int) -> None:
+            traces.append(runner.trace(batch))
+
+        run_pass(samples, trace, samples.smallest_batch, TRACE_BATCH)
+        traced = traces[0]
         if len(samples.whole) > 1:
-            traced = compare_sizes(traced, runner.trace(samples.largest_part(TRACE_BATCH)))
+            run_pass(samples, trace, samples.largest_batch, TRACE_BATCH)
+            traced = compare_sizes(*traces)
         table = select_layers(traced, self.options.layers, previous)
         self.layer_table = self.process_group.broadcast_object(lambda: table)
         return self.layer_table

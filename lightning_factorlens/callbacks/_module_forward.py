@@ -10,10 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from lightning_factorlens.callbacks._failures import is_out_of_memory, raised_by_package
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 from lightning_factorlens.capture.probe import Probe
 
 
@@ -78,9 +78,8 @@ def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iter
     """
     try:
         yield
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError, AssertionError) as error:
-        is_wrong_argument = isinstance(error, ValueError) and raised_by_package(error)
-        if is_wrong_argument or is_out_of_memory(error):
+    except Exception as error:
+        if not _comes_from_forward(error) or is_out_of_memory(error):
             raise
         batch = probe.part(0)
         cause = as_sentence(f"{type(error).__name__}: {error}")
@@ -99,6 +98,16 @@ def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iter
             "function (model, batch) → model.predict_step(batch, 0); or pass `probe=` if the model takes other inputs "
             "than those of the validation set, such as a generator's noise."
         ) from error
+
+
+def _comes_from_forward(error: Exception) -> bool:
+    """Whether an error was raised while the model was called."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is ModuleForward.__call__.__code__:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _advice(batch: Batch) -> str:

@@ -232,7 +232,7 @@ class FactorLensCallback(Callback):
             ranks = lens.options_for(self.probe_batch).ranks
             if self.verbose and ranks != self.options.ranks:
                 rank_zero_info(
-                    f"FactorLens: the probe has {len(self.probe_batch)} samples, so that the default ranks are "
+                    f"FactorLens: the default ranks are those up to the number of samples, {len(self.probe_batch)}: "
                     f"{', '.join(map(str, ranks))}."
                 )
             if self.verbose:

@@ -256,16 +256,15 @@ class Probe:
                 last = end if begin < last < end else last
         return replace(self, first=first, n_samples=last - first)
 
-    def smallest_part(self, max_size: int) -> Batch:
-        """A few samples of the batch whose inputs are smallest."""
-        return self._part_of(min(range(len(self.whole)), key=self._size_of_sample), max_size)
+    @property
+    def smallest_batch(self) -> int:
+        """Position of the first sample of the batch whose inputs are smallest."""
+        return self._starts[min(range(len(self.whole)), key=self._size_of_sample)]
 
-    def largest_part(self, max_size: int) -> Batch:
-        """A few samples of the batch whose inputs are largest."""
-        return self._part_of(max(range(len(self.whole)), key=self._size_of_sample), max_size)
-
-    def _part_of(self, index: int, max_size: int) -> Batch:
-        return replace(self, first=0, n_samples=None).part(self._starts[index], max_size)
+    @property
+    def largest_batch(self) -> int:
+        """Position of the first sample of the batch whose inputs are largest."""
+        return self._starts[max(range(len(self.whole)), key=self._size_of_sample)]
 
     def _size_of_sample(self, index: int) -> float:
         """Mean number of input entries of one sample."""
