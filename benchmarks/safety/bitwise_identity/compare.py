@@ -25,7 +25,7 @@ IDENTICAL = "identical"
 DIFFERENT = "different"
 IMPOSSIBLE = "impossible"
 #: Seconds after which a set-up counts as hung.
-TIMEOUT = 600
+TIMEOUT = 180
 #: A server that has imported what takes seconds to import. The processes that it forks have never computed a gradient,
 #: so that Lightning may fork in its turn.
 PROCESSES = multiprocessing.get_context("forkserver")

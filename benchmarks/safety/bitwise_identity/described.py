@@ -88,13 +88,18 @@ class _Describer:
             return "described above"
         self.seen[id(value)] = value
         state = self.state(value)
-        return {"type": type(value).__name__, "state": state}
+        if isinstance(value, (dict, list, tuple)):
+            return state
+        of_object = state if isinstance(state, dict) else {"state": state}
+        return {"type": type(value).__name__, **of_object}
 
     def state(self, value: Any) -> Any:
         """The description of an object that holds others."""
         state = _random_state(value)
         if state is not None:
             return self.describe(state)
+        if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+            return {key: self.describe(part) for key, part in value.items()}
         if isinstance(value, Mapping):
             return [[self.describe(k), self.describe(v)] for k, v in value.items()]
         if isinstance(value, (list, tuple, deque, np.ndarray)):

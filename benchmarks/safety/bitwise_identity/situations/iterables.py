@@ -124,6 +124,7 @@ def open_file_for_both(folder: Path) -> Training:
 
 
 WORKERS: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
+LASTING: dict[str, Any] = {"num_workers": 1, "multiprocessing_context": "fork", "persistent_workers": True}
 SITUATIONS = tuple(
     Situation("iterable dataset", name, make, options)
     for name, make, options in (
@@ -131,7 +132,7 @@ SITUATIONS = tuple(
         ("fresh iterators, two workers", validated(Fresh, {}, **WORKERS), {}),
         ("one source", validated(OneSource, LIMITED), {}),
         ("one source, probe drawn anew for every observation", validated(OneSource, LIMITED), {"resample_probe": True}),
-        ("one source, a lasting worker", validated(OneSource, LIMITED, num_workers=1, persistent_workers=True), {}),
+        ("one source, a lasting worker", validated(OneSource, LIMITED, **LASTING), {}),
         ("one source for training and validation", one_source_for_both, {}),
         ("open file that is read on", open_file, {}),
         ("open file that training and validation read on", open_file_for_both, {}),

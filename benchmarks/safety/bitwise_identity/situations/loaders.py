@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import UserList
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,7 @@ SITUATIONS = tuple(
     for name, make in (
         ("dataset of batches, batch_size=None", lambda _: Training(validation=DataLoader(BatchesByIndex(), None))),
         ("stream of batches, batch_size=None", lambda _: Training(validation=DataLoader(BatchStream(), None))),
-        ("list of batches", lambda _: Training(validation=batches())),
+        ("sequence of batches", lambda _: Training(validation=UserList(batches()))),
         ("pipeline that is its own iterator", watched_pipeline),
         ("one pipeline for training and validation", one_pipeline),
         ("BatchSampler as sampler", lambda _: Training(validation=batch_sampler_as_sampler())),

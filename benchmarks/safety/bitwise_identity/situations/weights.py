@@ -63,12 +63,21 @@ class LowRank(nn.Module):
         return self.base(x) if self.merged else self.base(x) + x @ self.down.T @ self.up.T
 
 
+class Merging(Classifier):
+    """Calls ``train`` after validation, because Lightning restores the flags of the modules without it."""
+
+    def on_validation_model_train(self) -> None:
+        """Subtracts what ``eval`` has merged."""
+        super().on_validation_model_train()
+        self.net.train()
+
+
 def low_rank(merges: bool) -> Callable[[], Classifier]:
     """A classifier with `LowRank` layers."""
 
     def make() -> Classifier:
         layers = [nn.Flatten(), LowRank(192, 16, merges), nn.ReLU(), LowRank(16, CLASSES, merges)]
-        return Classifier(nn.Sequential(*layers))
+        return Merging(nn.Sequential(*layers)) if merges else Classifier(nn.Sequential(*layers))
 
     return make
 
