@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.utilities.memory import is_oom_error
 
 PACKAGE = __name__.partition(".")[0]
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory was exhausted, on the host or on a device.
-
-    Args:
-        error: The error; allocators of torch that have no class of their own are recognised by their message.
-
-    Example:
-        >>> is_out_of_memory(MemoryError()), is_out_of_memory(RuntimeError("shapes cannot be multiplied"))
-        (True, False)
-    """
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or is_oom_error(error):
-        return True
-    return isinstance(error, RuntimeError) and "out of memory" in str(error)
 
 
 def raised_by_package(error: BaseException) -> bool:
