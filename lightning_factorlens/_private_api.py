@@ -63,6 +63,11 @@ def saves_by_steps(callback: Any) -> bool:
     return by_steps or getattr(callback, "_train_time_interval", None) is not None
 
 
+def trains_in_child_processes(trainer: Any) -> bool:
+    """Whether a ``Trainer`` trains copies of its objects in child processes that it starts with multiprocessing."""
+    return hasattr(trainer.strategy.launcher, "_start_method")
+
+
 def callback_metrics_store(trainer: Any) -> dict[str, Tensor]:
     """The dictionary that ``Trainer.callback_metrics`` returns.
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,22 @@ def test_attributes_of_the_trainer_exist():
     source = private_api.validation_data_source(trainer)
     assert callable(source.is_defined)
     assert callable(source.dataloader)
+    private_api.callback_metrics_store(trainer)["a"] = torch.tensor(1.0)
+    assert trainer.callback_metrics == {"a": torch.tensor(1.0)}
+
+
+def test_strategies_that_train_in_child_processes_are_told_from_others():
+    def trainer(strategy):
+        return Trainer(
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu", devices=2,
+            strategy=strategy,
+        )  # fmt: skip
+
+    for strategy in ("ddp_spawn", "ddp_fork", "ddp_notebook"):
+        assert private_api.trains_in_child_processes(trainer(strategy))
+    assert not private_api.trains_in_child_processes(trainer("ddp"))
+    single = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", devices=1)
+    assert not private_api.trains_in_child_processes(single)
 
 
 def test_the_validation_data_source_is_that_of_a_running_fit(tmp_path):
@@ -150,6 +167,10 @@ def test_attributes_of_callbacks_exist():
     assert private_api.checks_on_train_epoch_end(EarlyStopping("x")) is None
     assert private_api.save_on_train_epoch_end_method(EarlyStopping("x")) is None
     assert private_api.checks_on_train_epoch_end(ModelCheckpoint()) is True
+    assert private_api.saves_by_steps(ModelCheckpoint(every_n_train_steps=3))
+    assert private_api.saves_by_steps(ModelCheckpoint(train_time_interval=timedelta(minutes=1)))
+    assert not private_api.saves_by_steps(ModelCheckpoint())
+    assert not private_api.saves_by_steps(EarlyStopping("x"))
 
 
 def test_attributes_of_loggers_exist(tmp_path):

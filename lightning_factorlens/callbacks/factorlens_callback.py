@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,7 +16,7 @@ from torch import nn
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.callbacks._arguments import check_options, check_sinks
-from lightning_factorlens.callbacks._failures import is_configuration_error
+from lightning_factorlens.callbacks._failures import attempt
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
 from lightning_factorlens.callbacks._module_forward import ModuleForward, as_sentence, reraise_with_hint
 from lightning_factorlens.callbacks._monitors import (
@@ -30,6 +31,8 @@ from lightning_factorlens.callbacks._monitors import (
 )
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
+from lightning_factorlens.callbacks._run_results import pack_results, unpack_results
+from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
@@ -42,9 +45,9 @@ from lightning_factorlens.loggers.base import CompositeSink, Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
-from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
+from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_report
 from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars
-from lightning_factorlens.loggers.text_reports import best_criterion, tag_list
+from lightning_factorlens.loggers.text_reports import tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import layer_table
@@ -89,7 +92,8 @@ class FactorLensCallback(Callback):
             Trainer's progress bar), and a summary of the run.
 
     Attributes:
-        observation: The last observation, whole; None before the first.
+        observation: The last observation, whole; None before the first. After training in child processes
+            (``ddp_spawn``, ``ddp_notebook``) it has no tensors but the eigenvalues, and ``probe_batch`` is None.
         history: All observations of the run, without their tensors; ``to_frame(history)`` is their data frame.
         metrics: The monitored scalars as last measured, by tag.
         epoch_metrics: The monitored scalars of the epoch's last observation, from the callback's
@@ -146,13 +150,14 @@ class FactorLensCallback(Callback):
         self.on_error = on_error
         self.verbose = verbose
         self.lens: FactorLens | None = None
-        self.observation: Observation | None = None
         self.probe_batch: Probe | None = None
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
         self._is_running = False
         self._relaxed_stoppings: list[EarlyStopping] = []
-        self.state = self._new_state()
+        self._spawn_results = SpawnResults()
+        self._observation: Observation | None = None
+        self._state = self._new_state()
 
     def _new_state(self) -> RunState:
         tags = [scalar.tag for measurement in self.measurements for scalar in measurement.scalars if scalar.monitored]
@@ -164,7 +169,11 @@ class FactorLensCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
         check_supported(trainer)
-        if stage == "fit" and self.tensorboard.layout and trainer.is_global_zero:
+        if stage != "fit":
+            return
+        self._spawn_results.begin(trainer, partial(self._end_run, trainer))
+        self.state.n_failed = 0
+        if self.tensorboard.layout and trainer.is_global_zero:
             with self._guarded():
                 columns = table_columns(self.measurements, self.options.ranks, self.prefix)
                 for logger in trainer.loggers:
@@ -173,7 +182,9 @@ class FactorLensCallback(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, selects the layers, and observes once before the first step."""
         if trainer.global_step == 0:
+            n_failed = self.state.n_failed
             self.state = self._new_state()  # a second `fit` is another run
+            self.state.n_failed = n_failed  # in `setup`
         if self.every_n_train_steps is None:
             warn_infinite_epochs(trainer)
         state = self.state
@@ -324,27 +335,10 @@ class FactorLensCallback(Callback):
         return metrics is not None
 
     def _attempt(self, trainer: Trainer, work: Callable[[], None], before_training: bool = False) -> None:
-        """Does some work on all ranks; what follows a failure is decided by ``on_error``, on all ranks alike.
-
-        Args:
-            trainer: The Trainer.
-            work: A function that fails on all ranks together, see `SingleProcess.synchronized_errors`.
-            before_training: Whether an error in the configuration ends the run.
-        """
-        failure: Exception | None = None
-        try:
-            work()
-        except Exception as error:
-            failure = error
-        ends_run = failure is not None and self.on_error == "raise"
-        if before_training:
-            is_misconfigured = failure is not None and is_configuration_error(failure)
-            ends_run = trainer.strategy.reduce_boolean_decision(ends_run or is_misconfigured, all=False)
-        if failure is None:
-            return
-        if ends_run:
-            raise failure
-        self._warn(failure)
+        """Does some work on all ranks, see `attempt`, and warns where it has failed."""
+        failure = attempt(trainer, work, self.on_error, before_training)
+        if failure is not None:
+            self._warn(failure)
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
@@ -413,13 +407,14 @@ class FactorLensCallback(Callback):
             self._relaxed_stoppings += relax_finite_checks(trainer, self.prefix)
             publish_metrics(trainer, dict.fromkeys(self.monitored_tags, math.nan))
 
-    def _warn(self, error: Exception) -> None:
-        self.state.n_failed += 1
-        if self.state.n_failed == 1:
+    def _warn(self, failure: Exception) -> None:
+        state = self.state
+        state.n_failed += 1
+        if state.n_failed == 1:
+            values = "with the last observation's values" if state.metrics else "without values until one succeeds"
             rank_zero_warn(
-                f"FactorLens could not observe: {as_sentence(f'{type(error).__name__}: {error}')} Training goes on "
-                "with the last observation's values, and further failures are not reported; pass on_error='raise' for "
-                "a traceback."
+                f"FactorLens could not observe: {as_sentence(f'{type(failure).__name__}: {failure}')} Training goes on "
+                f"{values}, and further failures are not reported; pass on_error='raise' for a traceback."
             )
 
     # ---- after training
@@ -440,23 +435,48 @@ class FactorLensCallback(Callback):
         restore_finite_checks(self._relaxed_stoppings)
         if self.lens is not None:
             self.lens.process_group = SingleProcess()  # later observations may be made by one process alone
-        with self.state.budget.exclude_from_price(), self._guarded():
-            self._sink.close()
-        if self.verbose and trainer.is_global_zero and self.state.n_measured:
-            with self._guarded():
-                rank_zero_info(self._summary())
-
-    def _summary(self) -> str:
         state = self.state
-        lines = []
-        if state.history:
-            criterion = best_criterion(state.history, self.measurements, self.prefix)
-            lines.append(f"FactorLens, summary of the run{f' (best: {criterion})' if criterion else ''}:")
-            lines.append(run_table(state.history, self.measurements, self.prefix))
-        lines.append(cost_line(state.n_measured, state.n_failed, state.budget))
-        return "\n".join(lines)
+        with state.budget.exclude_from_price(), self._guarded():
+            self._sink.close()
+        if self.verbose and trainer.is_global_zero and state.n_measured:
+            with self._guarded():
+                cost = cost_line(state.n_measured, state.n_failed, state.budget)
+                rank_zero_info(run_report(state.history, self.measurements, self.prefix, cost))
+        with self._guarded():
+            self._spawn_results.write(trainer, lambda: pack_results(state, self.observation))
+
+    def _collect_results(self) -> None:
+        """Takes over what a child process has left."""
+        try:
+            results = self._spawn_results.take()
+            if results is None:
+                return
+            types = record_types(self.measurements)
+            self._state, self._observation = unpack_results(results, self._new_state(), types)
+        except Exception as error:
+            self._warn(error)
 
     # ---- for other callbacks, equal on every rank
+
+    @property
+    def state(self) -> RunState:
+        """The run's state; after training in child processes, that of the first of them."""
+        self._collect_results()
+        return self._state
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        self._state = state
+
+    @property
+    def observation(self) -> Observation | None:
+        """The last observation; after training in child processes without its tensors."""
+        self._collect_results()
+        return self._observation
+
+    @observation.setter
+    def observation(self, observation: Observation | None) -> None:
+        self._observation = observation
 
     @property
     def metrics(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
@@ -22,6 +23,7 @@ from lightning_factorlens.callbacks._lr_schedule import (
 )
 from lightning_factorlens.callbacks._module_forward import as_sentence
 from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
 from lightning_factorlens.loggers.base import run_all
@@ -127,11 +129,12 @@ class LabelFreeStopping(EarlyStopping):
         self.tag_name = tag_name
         self.prefix = monitor.split("/")[0]
         self._has_warned = False
+        self._spawn_results = SpawnResults()
         self._reset()
 
     def _reset(self) -> None:
         """Returns to the state before the first measurement."""
-        self.decision: Decision | None = None
+        self._decision: Decision | None = None
         self._state = StoppingState(self.rule.start())
 
     @property
@@ -150,6 +153,7 @@ class LabelFreeStopping(EarlyStopping):
         """
         if stage != "fit":
             return
+        self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         lens_callbacks = [callback for callback in callbacks if isinstance(callback, FactorLensCallback)]
         for lens_callback in lens_callbacks:
@@ -213,7 +217,7 @@ class LabelFreeStopping(EarlyStopping):
             value = metrics.get(self.monitor, math.nan)
             state.rule_state, decision = self.rule.step(state.rule_state, value, info)
             state.record(decision, info.epoch)
-            self.decision = decision
+            self._decision = decision
             self._act(trainer, decision)
         self._log(trainer, to_loggers=bool(metrics))
 
@@ -275,15 +279,42 @@ class LabelFreeStopping(EarlyStopping):
             try:
                 run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(values), step=step), "loggers")
             except Exception as error:
-                self._warn(error)
+                self._warn("could not write its scalars", error)
 
-    def _warn(self, error: Exception) -> None:
+    def _warn(self, event: str, error: Exception) -> None:
         if not self._has_warned:
             self._has_warned = True
-            rank_zero_warn(
-                f"LabelFreeStopping could not write its scalars: {as_sentence(f'{type(error).__name__}: {error}')} "
-                "Training and the rule go on, and further failures are not reported."
-            )
+            cause = as_sentence(f"{type(error).__name__}: {error}")
+            rank_zero_warn(f"LabelFreeStopping {event}: {cause} Further failures are not reported.")
+
+    # ---- after training
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the decision for the main process, if this is a child process."""
+        self._leave_results(trainer)
+
+    def _leave_results(self, trainer: Trainer) -> None:
+        try:
+            self._spawn_results.write(trainer, self._results)
+        except Exception as error:
+            self._warn("could not pass its decision to the main process", error)
+
+    def _results(self) -> dict[str, Any]:
+        decision = None if self.decision is None else asdict(self.decision)
+        return {"decision": decision, "state": asdict(self._state)}
+
+    @property
+    def decision(self) -> Decision | None:
+        """The rule's latest decision; None before the first measurement of an epoch."""
+        try:
+            results = self._spawn_results.take()
+        except Exception as error:
+            results = None
+            self._warn("could not read the decision of its child process", error)
+        if results is not None:
+            self._state = StoppingState(**results["state"])
+            self._decision = None if results["decision"] is None else Decision(**results["decision"])
+        return self._decision
 
     # ---- for the FactorLensCallback
 

@@ -78,11 +78,6 @@ class History(Sequence[Observation]):
     def __iter__(self) -> Iterator[Observation]:
         return iter(self._read())
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and self._read() == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
     def __repr__(self) -> str:
         return repr(self._read())
 
