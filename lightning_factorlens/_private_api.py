@@ -116,3 +116,18 @@ def uncompiled_path(path: str) -> str:
         ['layer1.0', '', 'layer1.']
     """
     return path.replace("_orig_mod.", "").removesuffix("_orig_mod")
+
+
+def node_input_shapes(node: Any) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that a node of an autograd graph has computed; empty where it does not tell them."""
+    return [tuple(map(int, metadata.shape)) for metadata in getattr(node, "_input_metadata", ())]
+
+
+def node_dim(node: Any, n_axes: int) -> int | None:
+    """The argument ``dim`` of the operation of an autograd node, from 0; None where it has none."""
+    dim = getattr(node, "_saved_dim", None)
+    if not isinstance(dim, int):
+        return None
+    if dim >= 2**63:  # a negative number, given back without its sign
+        dim -= 2**64
+    return dim % n_axes if n_axes else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -13,13 +13,14 @@ from lightning_factorlens._private_api import checks_on_train_epoch_end, save_on
 from lightning_factorlens.measurements import Scalar
 
 
-def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
+def check_monitors(trainer: Trainer, prefix: str, available: Collection[str], reasons: Mapping[str, str]) -> None:
     """Checks the callbacks that monitor a scalar of the lens.
 
     Args:
         trainer: The Trainer.
         prefix: First part of the lens's tags.
-        available: The lens's monitored scalars.
+        available: Tags of the lens's monitored scalars.
+        reasons: Why others do not exist, by tag.
 
     Raises:
         MisconfigurationException: A callback monitors a scalar that is not logged, or acts before the lens observes;
@@ -30,8 +31,9 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
         call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available and monitor not in foreign:
             known = ", ".join(sorted({*available, *foreign}))
+            reason = f"the observation has {reasons[monitor]} " if monitor in reasons else ""
             raise MisconfigurationException(
-                f"{call}: FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
+                f"{call}: {reason}FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
             )
         saves_method = save_on_train_epoch_end_method(callback)
         if saves_method is None:

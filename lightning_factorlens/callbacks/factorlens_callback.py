@@ -7,7 +7,7 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
@@ -20,11 +20,13 @@ from lightning_factorlens.callbacks._monitors import (
     hyperparameters,
     rewind_wait_count,
 )
+from lightning_factorlens.callbacks._output_evidence import OutputEvidence, missing_reasons, monitored_tags
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
@@ -65,6 +67,11 @@ class FactorLensCallback(Callback):
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
             the tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
             others have no latent images and no ``consistency``.
+        outputs: What the model's output is: ``"classes"`` (scores of classes that exclude each other),
+            ``"multilabel"``, ``"regression"``, ``"embedding"``, ``"pixel_classes"``, ``"token_classes"``, ``"none"``;
+            or an object such as ``Outputs("classes", key="sex")``. None decides by a softmax in the model, by its
+            torchmetrics modules, or by the loss of the first training step. ``consistency`` is measured of classes
+            alone.
         every_n_epochs: Observes after every n-th epoch.
         every_n_train_steps: Observes after every n-th optimizer step instead.
         measurements: What to measure; `default_measurements` unless given.
@@ -104,6 +111,7 @@ class FactorLensCallback(Callback):
         probe_size: int = 256,
         resample_probe: bool = False,
         forward_fn: Callable[[nn.Module, Any], Any] | None = None,
+        outputs: str | Outputs | None = None,
         every_n_epochs: int = 1,
         every_n_train_steps: int | None = None,
         measurements: Sequence[Measurement] | None = None,
@@ -126,6 +134,7 @@ class FactorLensCallback(Callback):
         self.probe_size = probe_size
         self.resample_probe = resample_probe
         self.forward_fn: ForwardFn | None = check_forward_fn(forward_fn)
+        self.outputs = check_outputs(outputs)
         self.every_n_epochs = every_n_epochs
         self.every_n_train_steps = every_n_train_steps
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
@@ -152,6 +161,7 @@ class FactorLensCallback(Callback):
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
         self.state = self._new_state()
+        self._evidence = OutputEvidence(self.measurements)
 
     def _new_state(self) -> RunState:
         tags = [scalar.tag for measurement in self.measurements for scalar in measurement.scalars if scalar.monitored]
@@ -172,6 +182,7 @@ class FactorLensCallback(Callback):
         """Draws the probe, selects the layers, and observes once before the first step."""
         if trainer.global_step == 0:
             self.state = self._new_state()  # a second `fit` is another run
+        self._evidence = OutputEvidence(self.measurements)
         if self.every_n_train_steps is None:
             warn_infinite_epochs(trainer)
         state = self.state
@@ -181,11 +192,12 @@ class FactorLensCallback(Callback):
             if trainer.is_global_zero or self._process_group.world_size > 1:
                 self._prepare(trainer, pl_module)
             self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
+        self._evidence.is_pending = trainer.strategy.broadcast(self._evidence.is_pending)
         if not state.metrics:  # or another lens's, in a resumed run
             state.epochs = trainer.current_epoch
             self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=False), raises=True)
             state.epoch_metrics = {}  # no epoch has ended yet
-        check_monitors(trainer, self.prefix, state.metrics)
+        self._check_monitors(trainer)
         if state.epochs < trainer.current_epoch:
             self._catch_up(trainer, pl_module)
 
@@ -200,6 +212,7 @@ class FactorLensCallback(Callback):
             forward_context=trainer.precision_plugin.forward_context,
             process_group=self._process_group,
             state=state,
+            outputs=self.outputs,
         )
         with self._process_group.synchronized_errors():
             self.probe_batch = self._draw(trainer, pl_module)
@@ -212,8 +225,12 @@ class FactorLensCallback(Callback):
             with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = self.lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            self._evidence.start(self.lens)
+            if not self._evidence.is_pending:
+                state.output_decision = self.lens.output_decision
             if self.verbose:
-                rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
+                line = self._evidence.line
+                rank_zero_info(f"FactorLens observes these layers:\n{layer_table(table)}\n{line}")
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
@@ -246,20 +263,63 @@ class FactorLensCallback(Callback):
             for callback in early_stoppings(trainer, self.prefix):
                 callback.on_train_epoch_end(trainer, pl_module)
 
+    def _check_monitors(self, trainer: Trainer) -> None:
+        available = {*self.state.metrics, *self.pending_metrics}
+        check_monitors(trainer, self.prefix, available, self.missing_reasons)
+
     # ---- during training: an error here does not end the training, unless on_error="raise"
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Reads from the graph of the first training step's loss what the model's output is."""
+        self._evidence.see_loss(pl_module, loss)
+
+    def _settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> None:
+        """Decides how the output is read, and publishes the observation that waited for the decision.
+
+        Raises:
+            MisconfigurationException: A callback monitors a scalar that does not exist, as the decision has shown.
+        """
+        decision = trainer.strategy.broadcast(self._evidence.decide(pl_module, is_last_chance))
+        if decision is None:
+            return
+        self.state.output_decision = decision
+        held = self._evidence.finish(decision)
+        if self.verbose:
+            rank_zero_info(f"FactorLens: {decision.line}")
+        metrics: dict[str, float] | None = None
+        try:
+            if held is not None:
+                self.observation, warm_start = held
+                self.state.replace_last(self.observation, warm_start)
+                metrics = monitored_scalars(self.observation, self.measurements, self.prefix)
+                self._write()
+        except Exception as error:
+            if self.on_error == "raise":
+                raise
+            self._warn(error)
+        metrics = trainer.strategy.broadcast(metrics)
+        self.state.metrics.update(metrics or {})
+        self._log_monitored(pl_module)
+        self._check_monitors(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Observes every n steps; an accumulated batch repeats its step and is not observed twice."""
         n = self.every_n_train_steps
-        if n and trainer.global_step // n > self.state.last_step // n:  # several optimizers take several steps a batch
+        # several optimizers take several steps a batch
+        is_due = n is not None and trainer.global_step // n > self.state.last_step // n
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
+        if is_due:
             self._observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes every n epochs; in between, the last scalars are logged again for callbacks that monitor them."""
         state = self.state
         state.epochs = trainer.current_epoch + 1
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=True)
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
         else:
@@ -289,7 +349,8 @@ class FactorLensCallback(Callback):
             if self.lens is not None:
                 metrics = self._measure(self.lens, trainer, pl_module, epoch, step)
                 with self._process_group.synchronized_errors():
-                    self._write()
+                    if not self._evidence.is_pending:
+                        self._write()
         except Exception as error:
             if raises or self.on_error == "raise":
                 raise
@@ -334,6 +395,7 @@ class FactorLensCallback(Callback):
             observation, warm_start = lens.measure(self.probe_batch, epoch, step)
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", budget.complete(observation["cost"], start))
+            observation, warm_start = self._evidence.hold(observation, warm_start)
             metrics = monitored_scalars(observation, self.measurements, self.prefix)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, self.measurements)}")
         self.observation = observation
@@ -352,7 +414,8 @@ class FactorLensCallback(Callback):
     def _log_monitored(self, pl_module: LightningModule) -> None:
         """Logs for callbacks that monitor; the sinks write the values to the loggers at the observation's own step."""
         if self.state.metrics and not pl_module.trainer.barebones:
-            pl_module.log_dict(self.state.metrics, logger=False, on_step=False, on_epoch=True)
+            # the batch size is given because Lightning would search the user's batch for one, and may warn
+            pl_module.log_dict(self.state.metrics, logger=False, on_step=False, on_epoch=True, batch_size=1)
 
     def _warn(self, error: Exception) -> None:
         self.state.n_failed += 1
@@ -371,6 +434,8 @@ class FactorLensCallback(Callback):
             self.lens.process_group = SingleProcess()  # later observations may be made by one process alone
         with self.state.budget.exclude_from_price():
             try:
+                if self._evidence.is_pending and self.observation is not None:  # there was no training step
+                    self._write()
                 self._sink.close()
             except Exception as error:
                 self._warn(error)
@@ -393,6 +458,16 @@ class FactorLensCallback(Callback):
     def metrics(self) -> dict[str, float]:
         """The monitored scalars as last measured, by tag."""
         return dict(self.state.metrics)
+
+    @property
+    def pending_metrics(self) -> frozenset[str]:
+        """Tags that the next observation may have for the first time, once the training step has told the outputs."""
+        return monitored_tags(self.measurements, self._evidence.coming_needs, self.prefix)
+
+    @property
+    def missing_reasons(self) -> dict[str, str]:
+        """Why the last observation has no value, by the tags of the scalars that it lacks."""
+        return missing_reasons(self.observation, self.measurements, self.prefix)
 
     @property
     def epoch_metrics(self) -> dict[str, float]:
