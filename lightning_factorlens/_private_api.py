@@ -104,7 +104,7 @@ def wrapped_sampler(dataset: Any) -> Any:
 
 
 def iterates_by_itself(loader: DataLoader[Any]) -> bool:
-    """Whether a subclass of ``DataLoader`` iterates in a way of its own, so that its batches are not those of its parts."""
+    """Whether a subclass of ``DataLoader`` iterates in a way of its own."""
     kind = type(loader)
     return kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator
 
@@ -115,7 +115,7 @@ def shutdown_workers(iterator: Any) -> None:
 
 
 def before_batch_transfer(pl_module: Any, batch: Any) -> Any:
-    """Calls the hook ``on_before_batch_transfer`` of a ``LightningModule`` or of its datamodule as a ``Trainer`` does."""
+    """Calls the hook ``on_before_batch_transfer`` of a module or its datamodule as a ``Trainer`` does."""
     return pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 
@@ -167,3 +167,18 @@ def storage_reference(tensor: Tensor) -> Hashable:
 
     reference: Hashable = StorageWeakRef(tensor.untyped_storage())
     return reference
+
+
+def node_input_shapes(node: Any) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that a node of an autograd graph has computed; empty where it does not tell them."""
+    return [tuple(map(int, metadata.shape)) for metadata in getattr(node, "_input_metadata", ())]
+
+
+def node_dim(node: Any, n_axes: int) -> int | None:
+    """The argument ``dim`` of the operation of an autograd node, from 0; None where it has none."""
+    dim = getattr(node, "_saved_dim", None)
+    if not isinstance(dim, int):
+        return None
+    if dim >= 2**63:  # a negative number, given back without its sign
+        dim -= 2**64
+    return dim % n_axes if n_axes else None

@@ -13,6 +13,9 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.output_parts import OutputPart
+from lightning_factorlens.capture.output_reader import OutputReader
+from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.size_changes import compare_sizes
@@ -27,6 +30,8 @@ from lightning_factorlens.run_state import RunState, WarmStart
 
 #: Samples in the trace that finds the layers: enough to see a sign.
 TRACE_BATCH = 4
+#: Samples in the forward pass that finds the parts of the output.
+OUTPUT_BATCH = 3
 #: Needs for which layers are selected.
 LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
@@ -54,8 +59,12 @@ class FactorLens:
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the work is divided; each must call `measure` inside
             ``process_group.synchronized_errors()``.
+        outputs: What the model's output is: ``"classes"``, ``"multilabel"``, ``"regression"``, ``"embedding"``, another
+            of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
+            softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
         state: The state that is kept from one observation to the next.
         layer_table: The layers that were selected and those that were not; empty before the first observation.
+        output_decision: Which part of the output is read, as what, and why.
 
     Raises:
         ValueError, TypeError: A wrong argument; the message names it.
@@ -68,6 +77,7 @@ class FactorLens:
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     process_group: SingleProcess = field(default_factory=SingleProcess)
     state: RunState = field(default_factory=RunState)
+    outputs: str | Outputs | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -78,7 +88,10 @@ class FactorLens:
             )
         self.measurements = check_measurements(self.measurements)
         check_forward_fn(self.forward_fn)
+        self.output_word = check_outputs(self.outputs)
         self.layer_table: list[LayerInfo] = []
+        self.output_reader: OutputReader | None = None
+        self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -125,6 +138,7 @@ class FactorLens:
             traced = compare_sizes(*traces)
         table = select_layers(traced, self.options.layers, previous)
         self.layer_table = self.process_group.broadcast_object(lambda: table)
+        self._decide_outputs(runner, samples)
         return self.layer_table
 
     def options_for(self, probe: Probe) -> LensOptions:
@@ -136,6 +150,21 @@ class FactorLens:
         if "factorization" not in self.needs:
             return self.options
         return self.options.for_samples(len(probe), probe.is_limited)
+
+    def _decide_outputs(self, runner: ModelRunner, probe: Probe) -> None:
+        """Decides which part of the output is read, the same in all processes.
+
+        A decision that `state` holds is kept, unless the user says otherwise.
+        """
+        found: list[tuple[OutputPart, ...]] = []
+        run_pass(
+            probe, lambda batch, _: found.append(runner.inspect_outputs(batch)), probe.smallest_batch, OUTPUT_BATCH
+        )
+        self.output_reader = OutputReader(self.model, found[0], self.output_word)
+        decision = self.output_reader.decide()
+        if self.output_word is None and self.state.output_decision is not None:
+            decision = self.state.output_decision
+        self.output_decision = self.process_group.broadcast_object(lambda: decision)
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
@@ -184,7 +213,9 @@ class FactorLens:
             step=step,
             process_group=self.process_group,
             cache=self._cache,
+            output_decision=self.output_decision,
         )
+        runner.decision = self.output_decision
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         measurement_pass = MeasurementPass(
             runner, self.measurements, self.layer_table, context, self.state.warm_start, timer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,7 +14,10 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
+from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.tree import clone, tree_map
@@ -34,6 +37,7 @@ class ModelRunner:
             ``inputs(batch)``, that selects the tensor that counts as the input.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the samples are divided.
+        decision: Which part of the model's output is read.
     """
 
     model: nn.Module
@@ -41,6 +45,7 @@ class ModelRunner:
     forward_fn: ForwardFn | None
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
+    decision: OutputDecision = field(default_factory=OutputDecision)
 
     def __post_init__(self) -> None:
         self._is_isolated = False
@@ -67,6 +72,31 @@ class ModelRunner:
         with self.isolated():
             return trace_layers(self.model, self._call, batch)
 
+    def inspect_outputs(self, batch: Batch) -> tuple[OutputPart, ...]:
+        """The parts of the model's output for a few samples, with gradients where the model can be run with them.
+
+        Parts whose shape depends on the number of samples, as similarities between samples, are left out.
+        """
+        try:
+            with isolate_model(self.model, gradients=True), self.forward_context():
+                recorded, _ = differentiable_batch(batch, input_gradients=False)
+                parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))
+        except Exception:  # a model that has no gradients, or too little memory for them
+            with self.isolated():
+                parts = inspect_outputs(self.model, self._call, batch.data, len(batch))
+        if len(batch) < 2 or not batch.is_cuttable or not any(len(batch) in part.shape for part in parts):
+            return parts
+        fewer = batch[: len(batch) - 1]
+        with self.isolated():
+            found = inspect_outputs(self.model, self._call, fewer.data, len(fewer))
+        fixed_shapes = {(part.path, part.shape) for part in found}
+        return tuple(part for part in parts if (part.path, part.shape) in fixed_shapes)
+
+    def read_output(self, batch: Batch) -> Tensor | None:
+        """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""
+        with self.isolated():
+            return self.decision.tensor(self._call(batch.data), len(batch))
+
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
         with self.isolated():
@@ -78,7 +108,7 @@ class ModelRunner:
             return forward_distributed(self.process_group, self._capture, probes, outputs)
 
     def gradient_captures(
-        self, probe: Probe, layers: Sequence[LayerInfo], input_gradients: bool
+        self, probe: Probe, layers: Sequence[LayerInfo], input_gradients: bool, decision: OutputDecision
     ) -> Generator[Capture, None, None]:
         """Captures in the autograd graph, one batch after the other; see `Context.gradient_captures`."""
         options = self.options
@@ -91,6 +121,7 @@ class ModelRunner:
                 options.max_neurons_per_layer,
                 options.seed,
                 input_gradients=input_gradients,
+                decision=decision,
             )
 
     def _call(self, batch: Any) -> Any:
@@ -101,4 +132,12 @@ class ModelRunner:
 
     def _capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options
-        return capture_activations(self.model, self._call, probe, layers, options.max_neurons_per_layer, options.seed)
+        return capture_activations(
+            self.model,
+            self._call,
+            probe,
+            layers,
+            options.max_neurons_per_layer,
+            options.seed,
+            decision=self.decision,
+        )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.batch import fingerprint
+from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
 
 
@@ -31,6 +32,12 @@ class WarmStart:
         """A copy on the CPU, as checkpoints hold it."""
         F = None if self.F is None else tuple(factor.detach().cpu() for factor in self.F)
         return WarmStart(F, _to_cpu(self.states))
+
+
+def _restored_decision(state: Mapping[str, Any]) -> OutputDecision | None:
+    """The decision in a checkpoint; None in one of before it was kept."""
+    decision = state.get("output_decision")
+    return None if decision is None else OutputDecision.from_state_dict(decision)
 
 
 def _to_cpu(value: Any) -> Any:
@@ -60,6 +67,7 @@ class RunState:
         metrics: The monitored scalars as last measured, by tag.
         epoch_metrics: The monitored scalars of the last observation, empty where it failed.
         layers: Names of the selected layers.
+        output_decision: How the model's output is read; None before it was decided.
         probe_fingerprint: Fingerprint of the probe, see `update_probe`.
         warm_start: The data from which the next observation starts.
         history: All observations, without their tensors.
@@ -76,6 +84,7 @@ class RunState:
     metrics: dict[str, float] = field(default_factory=dict, repr=False)
     epoch_metrics: dict[str, float] = field(default_factory=dict, repr=False)
     layers: list[str] = field(default_factory=list)
+    output_decision: OutputDecision | None = None
     probe_fingerprint: str = ""
     warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
     history: History = field(default_factory=History, repr=False)
@@ -90,6 +99,11 @@ class RunState:
         self.warm_start = warm_start
         self.history.append(observation)
         self.n_measured += 1
+
+    def replace_last(self, observation: Observation, warm_start: WarmStart) -> None:
+        """Puts an observation in the place of the last one, whose numbers were not complete."""
+        self.warm_start = warm_start
+        self.history.replace_last(observation)
 
     def publish(self, metrics: dict[str, float] | None) -> None:
         """Keeps the monitored scalars that all ranks were sent; None where the observation failed."""
@@ -127,6 +141,7 @@ class RunState:
             "metrics": dict(self.metrics),
             "epoch_metrics": dict(self.epoch_metrics),
             "layers": list(self.layers),
+            "output_decision": None if self.output_decision is None else self.output_decision.state_dict(),
             "probe_fingerprint": self.probe_fingerprint,
             "warm_start": {"F": list(warm_start.F or ()), "states": dict(warm_start.states)},
             "history": self.history.state_dict(),
@@ -166,6 +181,7 @@ class RunState:
             metrics=dict(state["metrics"]) if is_same else {},
             epoch_metrics=dict(state["epoch_metrics"]) if is_same else {},
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
+            output_decision=_restored_decision(state),
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
             history=History.from_state_dict(state["history"], record_types),

@@ -20,7 +20,11 @@ from lightning_factorlens.measurements import Scalar
 
 
 def check_monitors(
-    trainer: Trainer, prefix: str, available: Collection[str], observes_at_epoch_end: bool = True
+    trainer: Trainer,
+    prefix: str,
+    available: Collection[str],
+    reasons: Mapping[str, str],
+    observes_at_epoch_end: bool = True,
 ) -> None:
     """Checks the callbacks that monitor a scalar of the lens.
 
@@ -28,6 +32,7 @@ def check_monitors(
         trainer: The Trainer.
         prefix: First part of the lens's tags.
         available: The tags of the lens's monitored scalars.
+        reasons: Why others do not exist, by tag.
         observes_at_epoch_end: Whether the lens observes at the end of epochs; else it does so after some batches, and
             a callback that acts after validation finds the last of these observations.
 
@@ -40,8 +45,9 @@ def check_monitors(
         call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available and monitor not in foreign:
             known = ", ".join(sorted({*available, *foreign}))
+            reason = f"the observation has {reasons[monitor]} " if monitor in reasons else ""
             raise MisconfigurationException(
-                f"{call}: FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
+                f"{call}: {reason}FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
             )
         if not observes_at_epoch_end or saves_by_steps(callback):
             continue

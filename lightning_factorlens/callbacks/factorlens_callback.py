@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
@@ -29,6 +29,7 @@ from lightning_factorlens.callbacks._monitors import (
     restore_finite_checks,
     rewind_wait_count,
 )
+from lightning_factorlens.callbacks._output_evidence import OutputEvidence, missing_reasons, monitored_tags
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._run_results import pack_results, unpack_results
@@ -36,6 +37,7 @@ from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
@@ -77,6 +79,11 @@ class FactorLensCallback(Callback):
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
             the tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
             others have no latent images and no ``consistency``.
+        outputs: What the model's output is: ``"classes"`` (scores of classes that exclude each other),
+            ``"multilabel"``, ``"regression"``, ``"embedding"``, ``"pixel_classes"``, ``"token_classes"``, ``"none"``;
+            or an object such as ``Outputs("classes", key="sex")``. None decides by a softmax in the model, by its
+            torchmetrics modules, or by the loss of the first training step. ``consistency`` is measured of classes
+            alone.
         every_n_epochs: Observes after every n-th epoch.
         every_n_train_steps: Observes after every n-th optimizer step instead.
         measurements: What to measure; `default_measurements` unless given.
@@ -117,6 +124,7 @@ class FactorLensCallback(Callback):
         probe_size: int = 256,
         resample_probe: bool = False,
         forward_fn: Callable[[nn.Module, Any], Any] | None = None,
+        outputs: str | Outputs | None = None,
         every_n_epochs: int = 1,
         every_n_train_steps: int | None = None,
         measurements: Sequence[Measurement] | None = None,
@@ -139,6 +147,7 @@ class FactorLensCallback(Callback):
         self.probe_size = probe_size
         self.resample_probe = resample_probe
         self.forward_fn: ForwardFn | None = check_forward_fn(forward_fn)
+        self.outputs = check_outputs(outputs)
         self.every_n_epochs = every_n_epochs
         self.every_n_train_steps = every_n_train_steps
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
@@ -158,6 +167,7 @@ class FactorLensCallback(Callback):
         self._spawn_results = SpawnResults()
         self._observation: Observation | None = None
         self._state = self._new_state()
+        self._evidence = OutputEvidence(self.measurements)
 
     def _new_state(self) -> RunState:
         tags = [scalar.tag for measurement in self.measurements for scalar in measurement.scalars if scalar.monitored]
@@ -185,6 +195,7 @@ class FactorLensCallback(Callback):
             n_failed = self.state.n_failed
             self.state = self._new_state()  # a second `fit` is another run
             self.state.n_failed = n_failed  # in `setup`
+        self._evidence = OutputEvidence(self.measurements)
         if self.every_n_train_steps is None:
             warn_infinite_epochs(trainer)
         state = self.state
@@ -194,22 +205,27 @@ class FactorLensCallback(Callback):
         self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
         self._is_running = True
         if state.metrics:
-            self._attempt(trainer, lambda: self._ensure_prepared(trainer, pl_module), before_training=True)
+            self._ensure_prepared(trainer, pl_module, before_training=True)
             self._log_monitored(trainer)
         else:  # also where the metrics are another lens's, in a resumed run
             state.epochs = trainer.current_epoch
             step = log_step(trainer, after_epoch=False)
             self._observe(trainer, pl_module, state.epochs, step, before_training=True)
             state.epoch_metrics = {}  # no epoch has ended yet
-        check_monitors(trainer, self.prefix, self.monitored_tags, self.every_n_train_steps is None)
+        self._check_monitors(trainer)
         if state.epochs < trainer.current_epoch:
             self._catch_up(trainer, pl_module)
 
-    def _ensure_prepared(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def _ensure_prepared(self, trainer: Trainer, pl_module: LightningModule, before_training: bool = False) -> None:
         """Prepares the lens unless that has been done in this run."""
-        if self.lens is None and (trainer.is_global_zero or self._process_group.world_size > 1):
-            with self.state.budget.exclude_from_price():
-                self._prepare(trainer, pl_module)
+
+        def prepare() -> None:
+            if self.lens is None and (trainer.is_global_zero or self._process_group.world_size > 1):
+                with self.state.budget.exclude_from_price():
+                    self._prepare(trainer, pl_module)
+
+        self._attempt(trainer, prepare, before_training)
+        self._evidence.is_pending = trainer.strategy.broadcast(self._evidence.is_pending)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the lens, draws the probe and selects the layers, which in a resumed run are those selected before."""
@@ -222,6 +238,7 @@ class FactorLensCallback(Callback):
             forward_context=ForwardContext(trainer),
             process_group=self._process_group,
             state=state,
+            outputs=self.outputs,
         )
         swap = swapped_weights(trainer, pl_module)
         if swap is not None:
@@ -240,6 +257,9 @@ class FactorLensCallback(Callback):
             with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            self._evidence.start(lens)
+            if not self._evidence.is_pending:
+                state.output_decision = lens.output_decision
             ranks = lens.options_for(self.probe_batch).ranks
             if self.verbose and ranks != self.options.ranks:
                 rank_zero_info(
@@ -247,7 +267,8 @@ class FactorLensCallback(Callback):
                     f"{', '.join(map(str, ranks))}."
                 )
             if self.verbose:
-                rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
+                line = self._evidence.line
+                rank_zero_info(f"FactorLens observes these layers:\n{layer_table(table)}\n{line}")
         self.lens = lens
 
     def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Probe:
@@ -283,14 +304,62 @@ class FactorLensCallback(Callback):
             for callback in early_stoppings(trainer, self.prefix):
                 callback.on_train_epoch_end(trainer, pl_module)
 
+    def _check_monitors(self, trainer: Trainer) -> None:
+        available = {*self.monitored_tags, *self.pending_metrics}
+        check_monitors(
+            trainer,
+            self.prefix,
+            available,
+            self.missing_reasons,
+            observes_at_epoch_end=self.every_n_train_steps is None,
+        )
+
     # ---- during training: an error here does not end the training, unless on_error="raise"
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Reads from the graph of the first training step's loss what the model's output is."""
+        self._evidence.see_loss(pl_module, loss)
+
+    def _settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> None:
+        """Decides how the output is read, and publishes the observation that waited for the decision.
+
+        Raises:
+            MisconfigurationException: A callback monitors a scalar that does not exist, as the decision has shown.
+        """
+        decision = trainer.strategy.broadcast(self._evidence.decide(pl_module, is_last_chance))
+        if decision is None:
+            return
+        self.state.output_decision = decision
+        held = self._evidence.finish(decision)
+        if self.verbose:
+            rank_zero_info(f"FactorLens: {decision.line}")
+        published: list[dict[str, float]] = []
+
+        def publish() -> None:
+            with self._process_group.synchronized_errors():
+                if held is not None:
+                    observation, warm_start = held
+                    self.observation = observation
+                    self.state.replace_last(observation, warm_start)
+                    published.append(monitored_scalars(observation, self.measurements, self.prefix))
+                    self._write()
+
+        self._attempt(trainer, publish)
+        metrics = trainer.strategy.broadcast(published[0] if published else None)
+        self.state.metrics.update(metrics or {})
+        self._log_monitored(trainer)
+        self._check_monitors(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Observes every n steps; an accumulated batch repeats its step and is not observed twice."""
         n = self.every_n_train_steps
-        if n and trainer.global_step // n > self.state.last_step // n:  # several optimizers take several steps a batch
+        # several optimizers take several steps a batch
+        is_due = n is not None and trainer.global_step // n > self.state.last_step // n
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
+        if is_due:
             self._observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -298,6 +367,8 @@ class FactorLensCallback(Callback):
         state = self.state
         state.epochs = trainer.current_epoch + 1
         is_new = state.measured_this_epoch
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=True)
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
         state.measured_this_epoch = False
@@ -317,7 +388,7 @@ class FactorLensCallback(Callback):
         state.last_step = trainer.global_step
         if not self._can_afford(trainer):
             return False
-        self._attempt(trainer, lambda: self._ensure_prepared(trainer, pl_module), before_training)
+        self._ensure_prepared(trainer, pl_module, before_training)
         start = state.budget.elapsed_seconds()
         measured: list[dict[str, float]] = []
 
@@ -325,7 +396,8 @@ class FactorLensCallback(Callback):
             if self.lens is not None:
                 measured.append(self._measure(self.lens, trainer, pl_module, epoch, step))
                 with self._process_group.synchronized_errors():
-                    self._write()
+                    if not self._evidence.is_pending:
+                        self._write()
 
         self._attempt(trainer, measure_and_write, before_training)
         metrics = trainer.strategy.broadcast(measured[0] if measured else None)
@@ -382,6 +454,7 @@ class FactorLensCallback(Callback):
             observation, warm_start = lens.measure(self.probe_batch, epoch, step)
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", budget.complete(observation["cost"], start))
+            observation, warm_start = self._evidence.hold(observation, warm_start)
             metrics = monitored_scalars(observation, self.measurements, self.prefix)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, self.measurements)}")
         self.observation = observation
@@ -436,8 +509,12 @@ class FactorLensCallback(Callback):
         if self.lens is not None:
             self.lens.process_group = SingleProcess()  # later observations may be made by one process alone
         state = self.state
-        with state.budget.exclude_from_price(), self._guarded():
-            self._sink.close()
+        with state.budget.exclude_from_price():
+            if self._evidence.is_pending and self.observation is not None:  # there was no training step
+                with self._guarded():
+                    self._write()
+            with self._guarded():
+                self._sink.close()
         if self.verbose and trainer.is_global_zero and state.n_measured:
             with self._guarded():
                 cost = cost_line(state.n_measured, state.n_failed, state.budget)
@@ -482,6 +559,16 @@ class FactorLensCallback(Callback):
     def metrics(self) -> dict[str, float]:
         """The monitored scalars as last measured, by tag."""
         return dict(self.state.metrics)
+
+    @property
+    def pending_metrics(self) -> frozenset[str]:
+        """Tags that the next observation may have for the first time, once the training step has told the outputs."""
+        return monitored_tags(self.measurements, self._evidence.coming_needs, self.prefix)
+
+    @property
+    def missing_reasons(self) -> dict[str, str]:
+        """Why the last observation has no value, by the tags of the scalars that it lacks."""
+        return missing_reasons(self.observation, self.measurements, self.prefix)
 
     @property
     def epoch_metrics(self) -> dict[str, float]:

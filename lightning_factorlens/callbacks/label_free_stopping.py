@@ -185,17 +185,27 @@ class LabelFreeStopping(EarlyStopping):
             MisconfigurationException: The FactorLensCallback does not log one of them.
         """
         self._update_lr(trainer)
-        if self._metrics_checked:
-            return
-        known_tags = self._lens_callback.monitored_tags
-        missing = [tag for tag in (self.monitor, *self.rule.metrics) if tag not in known_tags]
+        if not self._metrics_checked:
+            self._check_metrics()
+
+    def _check_metrics(self) -> None:
+        """Checks that all metrics of the rule exist; some may wait for the first training step."""
+        lens_callback = self._lens_callback
+        tags = (self.monitor, *self.rule.metrics)
+        available = {*lens_callback.monitored_tags, *lens_callback.pending_metrics}
+        missing = [tag for tag in tags if tag not in available]
         if missing:
-            known = ", ".join(sorted(known_tags))
+            known = ", ".join(sorted(available))
+            reasons = lens_callback.missing_reasons
+            because = ""
+            for tag in missing:
+                if tag in reasons:
+                    because += f"the observation has {reasons[tag]} "
             raise MisconfigurationException(
-                f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. Change "
-                "`monitor` or the rule."
+                f"LabelFreeStopping: {because}FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. "
+                "Change `monitor` or the rule."
             )
-        self._metrics_checked = True
+        self._metrics_checked = not lens_callback.pending_metrics
 
     # ---- during training
 
@@ -212,6 +222,8 @@ class LabelFreeStopping(EarlyStopping):
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
         metrics = self._lens_callback.epoch_metrics
         if metrics:
+            if not self._metrics_checked:
+                self._check_metrics()
             state = self._state
             info = EpochInfo(trainer.current_epoch + 1, state.lr, state.min_future_lr, metrics)
             value = metrics.get(self.monitor, math.nan)

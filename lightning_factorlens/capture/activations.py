@@ -14,6 +14,8 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
 from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
 from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.output_parts import find_parts
+from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.probe import BATCH, Probe
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
@@ -25,7 +27,7 @@ class Capture:
 
     Attributes:
         layers: One block for each selected layer, in the order of the table of layers.
-        outputs: The model's outputs, shape (N, K), float32; None where the model returns no such tensor.
+        outputs: The model's class scores, shape (N, K), float32; None where its output is not read as class scores.
         inputs: The inputs as a leaf of the autograd graph, shape (N, …); None without ``input_gradients``.
     """
 
@@ -44,6 +46,7 @@ def capture_activations(
     *,
     gradients: bool = False,
     input_gradients: bool = False,
+    decision: OutputDecision | None = None,
 ) -> Capture:
     """Sends the probe through the model and keeps the outputs of the selected layers.
 
@@ -61,6 +64,7 @@ def capture_activations(
             block, and of a block with respect to the weights. All samples then go through the model in one forward
             pass, whose graph stays in memory, and must be one batch; `capture_batches` keeps one batch at a time.
         input_gradients: Also take gradients with respect to the inputs, see `Capture.inputs`.
+        decision: Which part of the output is read; None for the first tensor of shape (N, K ≥ 2), whatever it is.
 
     Returns:
         The blocks and the outputs, on the model's device; blocks are float32 (float64 stays).
@@ -91,7 +95,7 @@ def capture_activations(
     samples = Probe.wrap(probe)
     if gradients:
         graph_buffers = make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(samples))
-        return _capture_graph(model, forward, _only_batch(samples), graph_buffers, input_gradients)
+        return _capture_graph(model, forward, _only_batch(samples), graph_buffers, input_gradients, decision)
     buffers = make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(samples), samples.has_equal_sizes)
     outputs: list[Tensor] = []
     n_batches = 0
@@ -105,7 +109,7 @@ def capture_activations(
         for buffer in buffers.values():
             buffer.begin(part, start)
         with trace_calls(model, keep):
-            logits = _find_logits(forward(part.data), len(part))
+            logits = _find_logits(forward(part.data), len(part), decision)
         if logits is not None:
             outputs.append(logits.detach())
 
@@ -127,6 +131,7 @@ def capture_batches(
     gradients: bool = True,
     input_gradients: bool = False,
     batch_size: int = BATCH,
+    decision: OutputDecision | None = None,
 ) -> Iterator[Capture]:
     """Captures one batch after the other, so that memory holds the autograd graph of one batch.
 
@@ -144,6 +149,7 @@ def capture_batches(
         input_gradients: Whether to take gradients with respect to the inputs.
         batch_size: Samples in each batch, at least 1; the default gives the batches of `capture_activations` without
             gradients.
+        decision: Which part of the output is read; see `capture_activations`.
 
     Yields:
         The capture of each batch, in the order of the samples.
@@ -183,6 +189,7 @@ def capture_batches(
                 seed,
                 gradients=gradients,
                 input_gradients=input_gradients,
+                decision=decision,
             )
         )
 
@@ -211,6 +218,7 @@ def _capture_graph(
     batch: Batch,
     buffers: Mapping[str, LayerBuffer],
     input_gradients: bool,
+    decision: OutputDecision | None,
 ) -> Capture:
     """One forward pass over the whole batch that stays in the autograd graph."""
 
@@ -223,24 +231,23 @@ def _capture_graph(
     for buffer in buffers.values():
         buffer.begin(batch, 0)
     with trace_calls(model, keep, replace_outputs=True):
-        outputs = _find_logits(forward(batch.data), len(batch))
+        outputs = _find_logits(forward(batch.data), len(batch), decision)
     return Capture(make_blocks(buffers), outputs, inputs)
 
 
-def _find_logits(output: Any, n_samples: int) -> Tensor | None:
-    """The first tensor of shape (n_samples, K ≥ 2) in a model's output, as float32.
+def _find_logits(output: Any, n_samples: int, decision: OutputDecision | None) -> Tensor | None:
+    """The class scores in a model's output, shape (n_samples, K), float32.
 
     Args:
-        output: A tensor, a tuple or list of them, or a dictionary, in which the key ``"logits"`` comes first.
+        output: A tensor, or tensors in dictionaries, lists, tuples and dataclasses.
         n_samples: Samples in the batch.
+        decision: Which part is read; None for the first of this shape, the one under the key ``"logits"`` before all.
     """
-    candidates: Iterable[Any] = (output,)
-    if isinstance(output, dict):
-        candidates = map(output.__getitem__, sorted(output, key=lambda key: key != "logits"))
-    elif isinstance(output, (tuple, list)):
-        candidates = output
-    for candidate in candidates:
-        is_matrix = isinstance(candidate, Tensor) and candidate.ndim == 2
-        if is_matrix and candidate.shape[0] == n_samples and candidate.shape[1] > 1:
-            return candidate.float()
+    if decision is not None:
+        return decision.class_scores(output, n_samples)
+    parts = find_parts(output, n_samples)
+    for path in sorted(parts, key=lambda path: path != "logits"):
+        part = parts[path]
+        if part.ndim == 2 and part.shape[1] > 1:
+            return part.float()
     return None

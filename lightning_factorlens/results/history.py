@@ -49,6 +49,19 @@ class History(Sequence[Observation]):
         for observation in observations:
             self.append(observation)
 
+    def replace_last(self, observation: Observation) -> None:
+        """Puts an observation in the place of the last one.
+
+        Args:
+            observation: The whole observation; its tensors are not kept.
+        """
+        self._read().pop()
+        if not self._lines:
+            self._lines = _decompress(self._chunks.pop())
+            self._chunk_lengths.pop()
+        self._lines.pop()
+        self.append(observation)
+
     def append(self, observation: Observation) -> None:
         """Keeps an observation.
 
@@ -136,7 +149,7 @@ class _Unread:
     def read(self) -> list[Observation]:
         lines: list[str] = []
         for chunk in self.chunks:
-            lines += zlib.decompress(chunk.cpu().numpy().tobytes()).decode().splitlines()
+            lines += _decompress(chunk)
         observations = []
         for line in lines[-self.length :]:
             observations.append(from_json(line, self.record_types))
@@ -147,3 +160,8 @@ def _compress(lines: Sequence[str]) -> Tensor:
     """Lines as a tensor of bytes, which a checkpoint loaded with ``weights_only`` may contain."""
     text = "\n".join(lines).encode()
     return torch.frombuffer(bytearray(zlib.compress(text)), dtype=torch.uint8)
+
+
+def _decompress(chunk: Tensor) -> list[str]:
+    """The lines that `_compress` received."""
+    return zlib.decompress(chunk.cpu().numpy().tobytes()).decode().splitlines()
