@@ -8,8 +8,10 @@ installed versions. Nothing here imports lightning or tensorboard: their objects
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.utils.data import DataLoader
@@ -142,6 +144,47 @@ def tensor_base(tensor: Tensor) -> Tensor | None:
 def tensor_version(tensor: Tensor) -> int | None:
     """How often a tensor has been written to in place; None for one that was made in inference mode."""
     return None if tensor.is_inference() else tensor._version
+
+
+def set_tensor_version(tensor: Tensor, version: int | None) -> None:
+    """Sets what `tensor_version` returns, for a tensor whose values are again those of that version."""
+    if version is not None and not tensor.is_inference():
+        torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+
+
+def plain_tensor_operations() -> AbstractContextManager[None]:
+    """A context in which subclasses of Tensor do not change what an operation does."""
+    return torch._C.DisableTorchFunctionSubclass()
+
+
+def sparse_parts(tensor: Tensor) -> tuple[Tensor, ...]:
+    """The dense tensors that a sparse tensor is made of, not copied; a COO tensor need not be coalesced."""
+    if tensor.layout == torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+
+
+def wrapped_tensors(tensor: Tensor) -> list[Tensor]:
+    """The tensors that a tensor without memory of its own is made of; none for an ordinary one."""
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    if type(tensor) is Tensor or flatten is None:
+        return []
+    names, _ = flatten()
+    return [getattr(tensor, name) for name in names]
+
+
+def script_attributes(module: nn.Module) -> list[str]:
+    """Names of the parameters, buffers and plain attributes of a ``ScriptModule``; none for other modules."""
+    if not isinstance(module, torch.jit.ScriptModule):
+        return []
+    names = [name for name, _ in module.named_parameters(recurse=False)]
+    names += [name for name, _ in module.named_buffers(recurse=False)]
+    concrete_type = module.__dict__.get("_concrete_type")
+    if concrete_type is not None:
+        names += concrete_type.get_attributes()
+    return list(dict.fromkeys(names))
 
 
 def uncompiled_path(path: str) -> str:

@@ -6,23 +6,21 @@ from torch import nn
 from lightning_factorlens import FactorLens, LensOptions
 
 
-class CountingNet(nn.Module):
-    """A convolutional network that counts its forward passes."""
+class SmallNet(nn.Module):
+    """A convolutional network."""
 
     def __init__(self):
         super().__init__()
         self.conv, self.relu, self.hidden, self.act = nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Linear(216, 64), nn.ReLU()
         self.head = nn.Linear(64, 3)
-        self.n_calls = 0
 
     def forward(self, x):
-        self.n_calls += 1
         return self.head(self.act(self.hidden(self.relu(self.conv(x)).flatten(1))))
 
 
 def make_net(seed=0):
     torch.manual_seed(seed)
-    return CountingNet().eval()
+    return SmallNet().eval()
 
 
 def make_probe(n=16):

@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from models import Classifier
-from small_lens import CountingNet, lens_with, make_probe, train_a_little
+from small_lens import SmallNet, lens_with, make_probe, train_a_little
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -26,7 +26,7 @@ EPOCHS = 5
 class Net(Classifier):
     def __init__(self):
         super().__init__()
-        self.net = nn.Sequential(CountingNet(), nn.Dropout(0.0))
+        self.net = nn.Sequential(SmallNet(), nn.Dropout(0.0))
 
     def forward(self, x):
         return self.net(x)

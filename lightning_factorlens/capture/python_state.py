@@ -1,0 +1,248 @@
+"""The whole state of a model as Python knows it: attributes, containers, tensors, helper objects, generators.
+
+The state is what can be reached from the model through attributes, slots, containers, the closures of its hooks, and
+attributes that its classes share. `state_boundary` says where that ends. What cannot be reached is not restored:
+variables of a Python module (``global``), files, generators and iterators, and objects of other libraries.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+from types import CellType, FunctionType, MemberDescriptorType, MethodType
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lightning_factorlens._private_api import plain_tensor_operations, script_attributes, wrapped_tensors
+from lightning_factorlens.capture.saved_objects import (
+    MISSING,
+    SavedArray,
+    SavedAttributes,
+    SavedBytes,
+    SavedCell,
+    SavedDeque,
+    SavedDict,
+    SavedList,
+    SavedSet,
+    save_generator,
+)
+from lightning_factorlens.capture.state_boundary import is_entered, is_own_class, is_own_function
+from lightning_factorlens.capture.tensor_state import SavedTensor, StorageCopies, is_restorable
+
+#: Types whose objects never change and hold nothing that does; most values of a model's attributes are of these.
+CONSTANT_TYPES: frozenset[type] = frozenset(
+    [type(None), bool, int, float, complex, str, bytes, type, range, torch.dtype, torch.device, torch.Size]
+)
+
+
+class Saved(Protocol):
+    """A part of the state."""
+
+    def restore(self) -> None:
+        """Restores the part, if it has changed."""
+
+
+class PythonState:
+    """The state of a model at one moment.
+
+    Args:
+        model: The model.
+        parameters: Whether the values of parameters are copied. False where the caller knows that they are restored
+            anyway.
+
+    Example:
+        >>> class Counter(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.calls, self.seen = 0, []
+        ...     def forward(self, x):
+        ...         self.calls += 1
+        ...         self.seen.append(x)
+        ...         return x
+        >>> model = Counter()
+        >>> state = PythonState(model)
+        >>> _ = model(torch.rand(2))
+        >>> state.restore()
+        >>> model.calls, model.seen
+        (0, [])
+    """
+
+    def __init__(self, model: nn.Module, *, parameters: bool = True) -> None:
+        self._parameters = parameters
+        self._copies = StorageCopies()
+        self._saved: list[Saved] = []
+        self._seen: dict[int, Any] = {}  # keeps the objects alive, so that no other one gets the id
+        with plain_tensor_operations(), torch.no_grad():
+            self._save(model)
+
+    def restore(self) -> None:
+        """Restores every part that has changed, also when some of them fail.
+
+        Raises:
+            Exception: The first error, after everything else was restored.
+        """
+        errors: list[BaseException] = []
+        with plain_tensor_operations(), torch.no_grad():
+            # Values last: before them, every tensor has its memory again.
+            for saved in [*self._saved, *self._copies.restorers()]:
+                try:
+                    saved.restore()
+                except BaseException as error:  # an interrupt must not leave the rest of the model changed
+                    errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def _save(self, root: Any) -> None:
+        """Saves an object and everything that can be reached from it."""
+        todo = [root]
+        while todo:
+            value = todo.pop()
+            if type(value) in CONSTANT_TYPES or id(value) in self._seen:
+                continue
+            self._seen[id(value)] = value
+            try:
+                children = list(self._children(value))
+            except Exception:  # an object that cannot be read, such as a proxy of one that is gone
+                continue
+            for child in children:
+                if type(child) not in CONSTANT_TYPES:
+                    todo.append(child)
+
+    def _children(self, value: Any) -> Iterable[Any]:
+        """Saves one object.
+
+        Returns:
+            The objects that it refers to.
+        """
+        if isinstance(value, Tensor):
+            return self._save_tensor(value)
+        if isinstance(value, tuple):
+            return [*value, *self._save_attributes(value)] if type(value) is not tuple else value
+        saved = _save_contents(value)
+        if saved is not None:
+            self._saved.append(saved)
+            if type(value).__flags__ & HEAP_TYPE:  # a subclass may have attributes besides its contents
+                return [*saved.children, *self._save_attributes(value)]
+            return saved.children
+        if isinstance(value, (FunctionType, MethodType, partial)):
+            return _function_state(value)
+        if is_entered(value):
+            return self._save_attributes(value)
+        return ()
+
+    def _save_tensor(self, tensor: Tensor) -> Iterable[Any]:
+        inner = wrapped_tensors(tensor)
+        is_skipped = isinstance(tensor, nn.Parameter) and not self._parameters
+        if not inner and not is_skipped and is_restorable(tensor):
+            self._saved.append(SavedTensor(tensor, self._copies))
+        return [*inner, getattr(tensor, "__dict__", None)]
+
+    def _save_attributes(self, value: Any) -> Iterable[Any]:
+        """Saves the attributes of an object and of its class, and those of a module that Python does not show."""
+        children: list[Any] = []
+        with suppress(AttributeError):  # an object with slots only
+            children.append(object.__getattribute__(value, "__dict__"))
+        if isinstance(value, nn.Module):
+            self._saved.append(SavedAttributes(value, ["__class__"], getattr))  # a lazy module changes its class
+            children += self._save_script(value)
+        for kind in type(value).__mro__:
+            if is_own_class(kind):
+                children += self._save_class(kind)
+                children += self._save_slots(value, kind)
+        return children
+
+    def _save_script(self, module: nn.Module) -> Iterable[Any]:
+        """Saves the attributes of a scripted module, which are not in its ``__dict__``, nor are its submodules."""
+        names = script_attributes(module)
+        if not names:
+            return ()
+        saved = _SavedScript(module, names)
+        self._saved.append(saved)
+        return [*saved.values.values(), *module.children()]
+
+    def _save_class(self, kind: type) -> Iterable[Any]:
+        """Saves the attributes that the objects of a class share, such as ``outputs = []`` in its body."""
+        if id(kind) in self._seen:
+            return ()
+        self._seen[id(kind)] = kind
+        names = []
+        for name, value in vars(kind).items():
+            is_data = not name.startswith("__") and not isinstance(value, _DESCRIPTORS)
+            if is_data and not hasattr(type(value), "__get__"):
+                names.append(name)
+        if not names:
+            return ()
+        saved = SavedAttributes(kind, names, _read_class)
+        self._saved.append(saved)
+        return saved.children
+
+    def _save_slots(self, value: Any, kind: type) -> Iterable[Any]:
+        names = [name for name, slot in vars(kind).items() if isinstance(slot, MemberDescriptorType)]
+        if not names:
+            return ()
+        saved = SavedAttributes(value, names, _read_slot)
+        self._saved.append(saved)
+        return saved.children
+
+
+#: The flag of types that were made by a ``class`` statement.
+HEAP_TYPE = 1 << 9
+_DESCRIPTORS = (property, staticmethod, classmethod, MemberDescriptorType, FunctionType)
+
+
+class _SavedScript:
+    """The attributes of a scripted module: numbers, lists, tensors."""
+
+    def __init__(self, module: nn.Module, names: Iterable[str]) -> None:
+        self.module = module
+        self.values = {name: getattr(module, name) for name in names}
+
+    def restore(self) -> None:
+        for name, value in self.values.items():
+            current = getattr(self.module, name)
+            is_same = current is value if isinstance(value, Tensor) else current == value
+            if not is_same:
+                setattr(self.module, name, value)
+
+
+def _save_contents(value: Any) -> Any:
+    """The saved contents of a container, an array or a generator; None for anything else."""
+    if isinstance(value, dict):
+        return SavedDict(value)
+    if isinstance(value, list):
+        return SavedList(value)
+    if isinstance(value, set):
+        return SavedSet(value)
+    if isinstance(value, deque):
+        return SavedDeque(value)
+    if isinstance(value, bytearray):
+        return SavedBytes(value)
+    if isinstance(value, np.ndarray):
+        return SavedArray(value)
+    if isinstance(value, CellType):
+        return SavedCell(value)
+    return save_generator(value)
+
+
+def _function_state(function: Any) -> Iterable[Any]:
+    """What a function refers to: the variables of its closure and its defaults, the object of a method."""
+    if isinstance(function, MethodType):
+        return [function.__self__, function.__func__]
+    if isinstance(function, partial):
+        return [function.func, function.args, function.keywords]
+    if not is_own_function(function):
+        return ()
+    return [*(function.__closure__ or ()), function.__defaults__, function.__kwdefaults__, function.__dict__]
+
+
+def _read_slot(owner: Any, name: str) -> Any:
+    return getattr(owner, name, MISSING)
+
+
+def _read_class(kind: Any, name: str) -> Any:
+    return vars(kind).get(name, MISSING)

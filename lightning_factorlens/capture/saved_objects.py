@@ -1,0 +1,218 @@
+"""The contents of Python's containers, arrays and generators, restored in place and only where they have changed.
+
+Each class has an attribute ``children``, the objects that the contents refer to, and a method ``restore()``.
+"""
+
+from __future__ import annotations
+
+import operator
+import random
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
+from types import CellType
+from typing import Any
+
+import numpy as np
+import torch
+
+#: What a slot, a cell or an attribute without a value is saved as.
+MISSING = object()
+
+
+class SavedDict:
+    """A dictionary's keys, values and their order; the values are kept by identity."""
+
+    def __init__(self, container: dict[Any, Any]) -> None:
+        self.container = container
+        self.keys = list(container)
+        self.children = [dict.__getitem__(container, key) for key in self.keys]
+
+    def restore(self) -> None:
+        """Restores keys, values and order."""
+        container = self.container
+        values = list(dict.values(container))
+        if _are_identical(list(container), self.keys) and _are_identical(values, self.children):
+            return
+        # The methods of the builtin class: a subclass may compute in its own.
+        builtin: Any = OrderedDict if isinstance(container, OrderedDict) else dict
+        builtin.clear(container)
+        for key, value in zip(self.keys, self.children):
+            builtin.__setitem__(container, key, value)
+
+
+class SavedList:
+    """A list's entries."""
+
+    def __init__(self, container: list[Any]) -> None:
+        self.container = container
+        self.children = list.copy(container)
+
+    def restore(self) -> None:
+        """Restores the entries."""
+        if not _are_identical(self.container, self.children):
+            list.__setitem__(self.container, slice(None), self.children)
+
+
+class SavedSet:
+    """A set's entries."""
+
+    def __init__(self, container: set[Any]) -> None:
+        self.container = container
+        self.children = set(container)
+
+    def restore(self) -> None:
+        """Restores the entries."""
+        if self.container != self.children:
+            set.clear(self.container)
+            set.update(self.container, self.children)
+
+
+class SavedDeque:
+    """A deque's entries; its maximal length is constant."""
+
+    def __init__(self, container: deque[Any]) -> None:
+        self.container = container
+        self.children = list(container)
+
+    def restore(self) -> None:
+        """Restores the entries."""
+        if not _are_identical(list(self.container), self.children):
+            deque.clear(self.container)
+            deque.extend(self.container, self.children)
+
+
+class SavedBytes:
+    """The bytes of a ``bytearray``."""
+
+    def __init__(self, container: bytearray) -> None:
+        self.container = container
+        self.value = bytes(container)
+        self.children: tuple[Any, ...] = ()
+
+    def restore(self) -> None:
+        """Restores the bytes."""
+        if self.container != self.value:
+            self.container[:] = self.value
+
+
+class SavedArray:
+    """The values of a numpy array."""
+
+    def __init__(self, array: np.ndarray[Any, Any]) -> None:
+        self.array = array
+        self.copy = array.copy()
+        holds_objects = array.dtype == np.dtype(object)
+        self.children: list[Any] = self.copy.ravel().tolist() if holds_objects else []
+
+    def restore(self) -> None:
+        """Restores shape and values."""
+        if self.array.shape != self.copy.shape:
+            self.array.resize(self.copy.shape, refcheck=False)
+        if self.array.dtype.hasobject or self.array.tobytes() != self.copy.tobytes():
+            if not self.array.flags.writeable:
+                return  # nobody can have written to it
+            self.array[...] = self.copy
+
+
+class SavedGenerator:
+    """The state of a random number generator of torch, numpy or Python."""
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], Any]) -> None:
+        self.write = write
+        self.state = read()
+        self.children: tuple[Any, ...] = ()
+
+    def restore(self) -> None:
+        """Restores the state."""
+        self.write(self.state)
+
+
+class SavedCell:
+    """A variable of a closure."""
+
+    def __init__(self, cell: CellType) -> None:
+        self.cell = cell
+        self.value = _read_cell(cell)
+        self.children = (self.value,)
+
+    def restore(self) -> None:
+        """Restores the variable."""
+        if _read_cell(self.cell) is self.value:
+            return
+        if self.value is MISSING:
+            del self.cell.cell_contents
+        else:
+            self.cell.cell_contents = self.value
+
+
+class SavedAttributes:
+    """Some attributes of an object or a class: slots, or attributes that a class shares among its objects.
+
+    Args:
+        owner: The object or the class.
+        names: Names of the attributes.
+        read: ``(owner, name) → value``, or `MISSING`.
+    """
+
+    def __init__(self, owner: Any, names: Iterable[str], read: Callable[[Any, str], Any]) -> None:
+        self.owner = owner
+        self.read = read
+        self.values = {name: read(owner, name) for name in names}
+        self.children = list(self.values.values())
+
+    def restore(self) -> None:
+        """Restores the attributes; one that was missing is removed."""
+        for name, value in self.values.items():
+            if self.read(self.owner, name) is value:
+                continue
+            # The setter of `type` or `object`: the user's own, as that of a frozen dataclass, may refuse.
+            kind: Any = type if isinstance(self.owner, type) else object
+            if value is MISSING:
+                kind.__delattr__(self.owner, name)
+            else:
+                kind.__setattr__(self.owner, name, value)
+
+
+def save_generator(value: Any) -> SavedGenerator | None:
+    """Saves the state of a random number generator.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        The saved state; None for an object that is no such generator.
+
+    Example:
+        >>> generator = random.Random(0)
+        >>> saved, first = save_generator(generator), generator.random()
+        >>> saved.restore()
+        >>> generator.random() == first, save_generator(0)
+        (True, None)
+    """
+    if isinstance(value, torch.Generator):
+        return SavedGenerator(value.get_state, value.set_state)
+    if isinstance(value, np.random.Generator):
+        value = value.bit_generator
+    if isinstance(value, np.random.BitGenerator):
+        generator = value
+
+        def write(state: Any) -> None:
+            generator.state = state
+
+        return SavedGenerator(lambda: generator.state, write)
+    if isinstance(value, np.random.RandomState):
+        return SavedGenerator(value.get_state, value.set_state)
+    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
+        return SavedGenerator(value.getstate, value.setstate)
+    return None
+
+
+def _read_cell(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # the variable has no value yet
+        return MISSING
+
+
+def _are_identical(values: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(values) == len(others) and all(map(operator.is_, values, others))
