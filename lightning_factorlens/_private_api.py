@@ -106,7 +106,7 @@ def wrapped_sampler(dataset: Any) -> Any:
 
 
 def iterates_by_itself(loader: DataLoader[Any]) -> bool:
-    """Whether a subclass of ``DataLoader`` iterates in a way of its own."""
+    """Whether a subclass of ``DataLoader`` iterates in a way of its own, not as its parts tell."""
     kind = type(loader)
     return kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator
 
@@ -117,7 +117,7 @@ def shutdown_workers(iterator: Any) -> None:
 
 
 def before_batch_transfer(pl_module: Any, batch: Any) -> Any:
-    """Calls the hook ``on_before_batch_transfer`` of a module or its datamodule as a ``Trainer`` does."""
+    """The batch after the hook ``on_before_batch_transfer`` of a ``LightningModule`` or its datamodule."""
     return pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 

@@ -1,6 +1,7 @@
 """Private attributes of lightning and torch are used in one file, and exist in the installed versions."""
 
 import ast
+import multiprocessing
 import subprocess
 import sys
 from datetime import timedelta
@@ -15,7 +16,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, SequentialLR
-from torch.utils.data import SubsetRandomSampler
+from torch.utils.data import DataLoader, SubsetRandomSampler
 from torch.utils.tensorboard import SummaryWriter
 
 import lightning_factorlens
@@ -209,6 +210,37 @@ def test_attributes_of_samplers_and_schedulers_exist():
     assert list(private_api.sub_schedulers(ChainedScheduler(parts))) == parts
     assert list(private_api.sub_schedulers(SequentialLR(optimizer, parts, milestones=[2]))) == parts
     assert list(private_api.sub_schedulers(parts[0])) == []
+
+
+def test_attributes_of_loaders_exist():
+    class Own(DataLoader):
+        def __iter__(self):
+            return iter([])
+
+    class Wrapped(DataLoader):
+        def _get_iterator(self):
+            return iter([])
+
+    loader = DataLoader([1, 2], num_workers=1)
+    assert not private_api.iterates_by_itself(loader)
+    assert private_api.iterates_by_itself(Own([1]))
+    assert private_api.iterates_by_itself(Wrapped([1]))
+    iterator = iter(loader)
+    private_api.shutdown_workers(iterator)
+    assert not multiprocessing.active_children()
+
+
+def test_the_hook_before_a_batch_is_transferred_is_called():
+    class Doubles(BoringModel):
+        def on_before_batch_transfer(self, batch, dataloader_idx):
+            return 2 * batch
+
+    class Ask(LearningRateMonitor):
+        def on_train_start(self, trainer, pl_module):
+            assert private_api.before_batch_transfer(pl_module, 4) == 8
+
+    trainer = Trainer(logger=False, fast_dev_run=True, accelerator="cpu", callbacks=[Ask()], enable_progress_bar=False)
+    trainer.fit(Doubles())
 
 
 def test_attributes_of_modules_and_tensors_exist():

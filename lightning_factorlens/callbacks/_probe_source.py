@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
@@ -24,7 +24,6 @@ from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
 from lightning_factorlens.capture.probe_source import FinishedBatches
 from lightning_factorlens.capture.seeding import seed_cpu
-from lightning_factorlens.capture.tree import tree_leaves
 from lightning_factorlens.distributed import SingleProcess
 
 
@@ -99,7 +98,8 @@ def first_loader(loaders: Any) -> Any:
     """The first of the validation dataloaders, which Lightning takes in lists, tuples and dictionaries of any depth.
 
     Args:
-        loaders: One loader, or several. A list of nothing but tensors counts as a list of batches.
+        loaders: One loader, or several. A list of tuples or dictionaries of nothing but tensors counts as a list
+            of batches; a tensor as a loader whose batches are its rows, as Lightning takes it.
 
     Returns:
         A loader, or `FinishedBatches` of anything that is no ``DataLoader``; None if there is none.
@@ -114,8 +114,8 @@ def first_loader(loaders: Any) -> Any:
     if not flat:
         return None
     given = combined.iterables
-    is_list_of_batches = isinstance(given, (list, tuple)) and all(isinstance(part, Tensor) for part in flat)
-    if is_list_of_batches and any(True for _ in tree_leaves(given)):
+    is_list = isinstance(given, (list, tuple)) and all(isinstance(batch, (list, tuple, dict)) for batch in given)
+    if is_list and all(isinstance(part, Tensor) for part in flat):
         return FinishedBatches(given)
     return flat[0] if isinstance(flat[0], DataLoader) else FinishedBatches(flat[0])
 
@@ -144,9 +144,12 @@ def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
 
 
 @contextmanager
-def _preserve_attributes(owner: LightningModule | Any) -> Iterator[None]:
-    """Restores what a method of the owner assigns to its attributes."""
-    attributes = getattr(owner, "__dict__", {})
+def _preserve_attributes(owner: Any) -> Iterator[None]:
+    """Restores what a method of a module or datamodule assigns to its attributes."""
+    if not isinstance(owner, (LightningModule, LightningDataModule)):
+        yield
+        return
+    attributes = owner.__dict__
     saved = dict(attributes)
     try:
         yield
