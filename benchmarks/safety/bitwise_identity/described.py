@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import itertools
 import operator
 import random
 import types
@@ -82,7 +83,7 @@ class _Describer:
             return _copy_of_tensor(value)
         if isinstance(value, np.ndarray) and value.dtype != object:
             return value.copy()
-        if isinstance(value, OPAQUE) or type(value).__module__.startswith(("torch._", "unittest")):
+        if isinstance(value, OPAQUE) or _is_of_torch(value):
             return type(value).__name__
         if id(value) in self.seen:
             return "described above"
@@ -108,6 +109,8 @@ class _Describer:
             return sorted(repr(part) for part in value)
         if isinstance(value, io.IOBase):
             return [value.closed, None if value.closed else value.tell()]
+        if isinstance(value, itertools.count):
+            return repr(value)
         if isinstance(value, DataLoader):
             return self.attributes({k: v for k, v in vars(value).items() if not k.startswith("_")})
         if callable(value) and not hasattr(value, "__dict__"):
@@ -157,6 +160,11 @@ def _random_state(value: Any) -> Any:
     if isinstance(value, torch.Generator):
         return value.get_state()
     return None
+
+
+def _is_of_torch(value: Any) -> bool:
+    """Whether an object belongs to the inside of torch; a generator of random numbers does not."""
+    return type(value).__module__.startswith("torch._") and not isinstance(value, torch.Generator)
 
 
 def _copy_of_tensor(tensor: Tensor) -> Any:
