@@ -91,6 +91,8 @@ def summary(results: dict[str, Any]) -> str:
     for result in (BARE, ONE_ARGUMENT, FAILED, SKIPPED):
         counts[result] = sum(row["result"] == result for row in rows)
     n_identical = sum(row["identical"] is True for row in rows)
+    n_untried = len(FAMILIES) - len(rows)
+    untried = f" {n_untried} have not been tried yet." if n_untried else ""
     dates = sorted(row["date"][:10] for row in rows)
     period = " to ".join(sorted({dates[0], dates[-1]})) if dates else "never run"
     machine = results["machine"]
@@ -98,8 +100,8 @@ def summary(results: dict[str, Any]) -> str:
     return (
         f"`{COMMAND}`, {period}, {machine.get('processor', 'unknown processor')}, one thread; {versions}.\n\n"
         f"Of {len(FAMILIES)} families, {counts[BARE]} run with the bare callback, {counts[ONE_ARGUMENT]} with one "
-        f"argument, {counts[FAILED]} fail, and {counts[SKIPPED]} were not run because a package is missing. In "
-        f"{n_identical} the training ended bit for bit as without the callback."
+        f"argument, {counts[FAILED]} fail, and {counts[SKIPPED]} were not run because a package is missing.{untried} "
+        f"In {n_identical} the training ended bit for bit as without the callback."
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from lightning.pytorch import LightningModule
 
 from benchmarks.model_families.family import TRAINING_SAMPLES, VALIDATION_SAMPLES, Family, Task, make_task
+from benchmarks.model_families.reduced_models import REDUCED
 
 #: Family, builder and side of the images, which is the smallest that the model takes or near it.
 CLASSIFICATION: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
@@ -19,7 +20,7 @@ CLASSIFICATION: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("efficientnet_v2", "efficientnet_v2_s", 32, {}),
     ("googlenet", "googlenet", 32, {"init_weights": False}),
     ("inception", "inception_v3", 80, {"init_weights": False, "aux_logits": False}),
-    ("maxvit", "maxvit_t", 224, {}),
+    ("maxvit", "maxvit_t", 32, {}),
     ("mnasnet", "mnasnet0_5", 32, {}),
     ("mobilenet_v2", "mobilenet_v2", 32, {}),
     ("mobilenet_v3", "mobilenet_v3_small", 32, {}),
@@ -53,8 +54,8 @@ DETECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
 #: Family, builder, frames and side of the clips.
 VIDEO: tuple[tuple[str, str, int, int, dict[str, Any]], ...] = (
     ("mc3", "mc3_18", 4, 32, {}),
-    ("mvit_v1", "mvit_v1_b", 4, 32, {"spatial_size": (32, 32), "temporal_size": 4}),
-    ("mvit_v2", "mvit_v2_s", 4, 32, {"spatial_size": (32, 32), "temporal_size": 4}),
+    ("mvit_v1", "mvit_v1_b", 4, 32, {}),
+    ("mvit_v2", "mvit_v2_s", 4, 32, {}),
     ("r2plus1d", "r2plus1d_18", 4, 32, {}),
     ("r3d", "r3d_18", 4, 32, {}),
     ("s3d", "s3d", 16, 64, {}),
@@ -67,12 +68,14 @@ LIST_OF_IMAGES = "forward_fn=lambda model, batch: model(list(batch[0]))"
 def _build(builder: str, options: dict[str, Any]) -> Any:
     from torchvision.models import get_model
 
+    if builder in REDUCED:
+        return REDUCED[builder](**options)
     return get_model(builder, weights=None, **options)
 
 
 def _source(builder: str, options: dict[str, Any]) -> str:
     given = ", ".join(f"{name}={value}" for name, value in options.items())
-    return f"{builder}({given})"
+    return f"{builder}({given})" + (", reduced" if builder in REDUCED else "")
 
 
 def _classification(builder: str, options: dict[str, Any], shape: tuple[int, ...]) -> Task:
