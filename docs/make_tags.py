@@ -10,7 +10,7 @@ from pathlib import Path
 
 from lightning_factorlens import LabelFreeStopping, default_measurements
 from lightning_factorlens.loggers.text_reports import documented_tag, markdown_table, tag_table
-from lightning_factorlens.measurements import PredictionChange, PredictionConfidence, Scalar
+from lightning_factorlens.measurements import PerturbationConsistency, PredictionChange, PredictionConfidence, Scalar
 
 PAGE = Path(__file__).parent / "tags.md"
 INTRODUCTION = """\
@@ -44,7 +44,7 @@ def short_table(scalars: Sequence[Scalar]) -> str:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    on_demand = [*PredictionChange.scalars, *PredictionConfidence.scalars]
+    on_demand = [*PredictionChange.scalars, *PredictionConfidence.scalars, *PerturbationConsistency.scalars]
     parts = [
         INTRODUCTION,
         tag_table(default_measurements()),
