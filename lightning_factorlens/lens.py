@@ -11,6 +11,7 @@ from torch import nn
 
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
@@ -75,6 +76,7 @@ class FactorLens:
         check_forward_fn(self.forward_fn)
         self.layer_table: list[LayerInfo] = []
         self._cache: dict[str, Any] = {}
+        self._used = UsedParameters()
 
     def __repr__(self) -> str:
         return _text.lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
@@ -164,6 +166,7 @@ class FactorLens:
             step=step,
             process_group=self.process_group,
             cache=self._cache,
+            used=self._used,
         )
         timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
         measurement_pass = MeasurementPass(
@@ -195,4 +198,6 @@ class FactorLens:
             )
 
     def _runner(self) -> ModelRunner:
-        return ModelRunner(self.model, self.options, self.forward_fn, self.forward_context, self.process_group)
+        return ModelRunner(
+            self.model, self.options, self.forward_fn, self.forward_context, self.process_group, self._used
+        )

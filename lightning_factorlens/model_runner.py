@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.tree import tree_map
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.results import LayerInfo
@@ -33,6 +34,7 @@ class ModelRunner:
             ``inputs(batch)``, that selects the tensor that counts as the input.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the samples are divided.
+        used: The parameters that forward passes have used; those without gradients are recorded.
     """
 
     model: nn.Module
@@ -40,6 +42,7 @@ class ModelRunner:
     forward_fn: ForwardFn | None
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
+    used: UsedParameters = field(default_factory=UsedParameters)
 
     def __post_init__(self) -> None:
         self._is_isolated = False
@@ -63,12 +66,12 @@ class ModelRunner:
 
     def trace(self, batch: Batch) -> list[TracedOutput]:
         """Every tensor of one forward pass."""
-        with self.isolated():
+        with self.isolated(), self.used.record(self.model):
             return trace_layers(self.model, self._call, batch)
 
     def capture(self, probe: Batch, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
-        with self.isolated():
+        with self.isolated(), self.used.record(self.model):
             return capture_distributed(self.process_group, self._capture, probe, layers)
 
     def outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:

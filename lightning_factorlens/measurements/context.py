@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
@@ -108,6 +109,7 @@ class Context:
             checkpoints; a measurement must give equal numbers without it.
         notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
+        used: The parameters that the lens's forward passes have used.
     """
 
     model: nn.Module
@@ -119,6 +121,7 @@ class Context:
     cache: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     intermediates: Intermediates = field(default_factory=Intermediates)
+    used: UsedParameters = field(default_factory=UsedParameters)
 
     @property
     def is_trained(self) -> bool:

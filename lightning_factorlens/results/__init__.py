@@ -3,7 +3,7 @@
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
-from lightning_factorlens.results.layer_spectra import LayerSpectra
+from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
@@ -29,6 +29,7 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "SkippedWeights",
     "Value",
     "required_rank_name",
 ]

@@ -11,16 +11,33 @@ from lightning_factorlens.results.spectra import AlphaSummary, LayerSpectrum
 
 
 @dataclass(frozen=True)
+class SkippedWeights:
+    """Weights that are not analysed.
+
+    Attributes:
+        name: Path of the module that they belong to.
+        n_weights: How many they are.
+        reason: Why, in words.
+    """
+
+    name: str
+    n_weights: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class LayerSpectra(Record):
-    """One spectrum for each layer with a weight.
+    """One spectrum for each layer with a weight that is trained.
 
     Attributes:
         layers: The spectra, in the order of ``named_modules()``.
         summary: Means over the layers; None where no layer has a power-law fit.
+        skipped: The weights that are not analysed, because they are frozen or the forward pass does not use them.
     """
 
     layers: tuple[LayerSpectrum, ...]
     summary: AlphaSummary | None
+    skipped: tuple[SkippedWeights, ...] = ()
 
     def values(self) -> Iterator[Value]:
         """The numbers of the summary, then every number of every layer."""
@@ -41,7 +58,7 @@ class LayerSpectra(Record):
         layers = []
         for spectrum in self.layers:
             layers.append(replace(spectrum, eigenvalues=spectrum.eigenvalues.new_empty(0)))
-        return LayerSpectra(tuple(layers), self.summary)
+        return replace(self, layers=tuple(layers))
 
 
 def _numbers(record: Any, scope: str) -> Iterator[Value]:
