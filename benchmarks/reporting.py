@@ -147,22 +147,32 @@ def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def write_section(topic: str, name: str, text: str) -> None:
-    """Replaces the section ``name`` in the README of a topic, or appends it, and prints it.
+    """Replaces the section ``name`` in the README of a topic, or appends it, and prints it; see `replace_section`."""
+    path = BENCHMARKS / topic / "README.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_text(f"# Benchmarks: {topic}\n")
+    print(replace_section(path, name, text))
+
+
+def replace_section(path: Path, name: str, text: str) -> str:
+    """Replaces the section ``name`` in a page, or appends it.
 
     A section lies between the comments ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``.
+
+    Returns:
+        The section with its comments.
     """
     begin = f"<!-- {name}: begin -->"
     end = f"<!-- {name}: end -->"
     section = f"{begin}\n{text.strip()}\n{end}"
-    path = BENCHMARKS / topic / "README.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    old = path.read_text() if path.exists() else f"# Benchmarks: {topic}\n"
+    old = path.read_text()
     if begin in old and end in old:
         new = old[: old.index(begin)] + section + old[old.index(end) + len(end) :]
     else:
         new = f"{old.rstrip()}\n\n{section}\n"
     path.write_text(new)
-    print(section)
+    return section
 
 
 def print_figures(figures: Iterable[Figure]) -> None:

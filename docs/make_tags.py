@@ -28,8 +28,8 @@ Numbers under *how to read it* are those of the demo, `examples/digits.py`. What
 ON_DEMAND = """\
 ## Measurements to switch on
 
-`FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence()])`; see
-[measurements](measurements.md)."""
+`FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence()])`, or
+`PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
 

@@ -38,7 +38,7 @@ def main() -> None:
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
     measurements = default_measurements()
-    lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)), measurements)
+    lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)), measurements, outputs="classes")
     observations = [lens.observe(unlabeled)]
     print(lens)  # which layers are observed, and why
     for epoch in range(1, args.epochs + 1):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
     from lightning_factorlens.callbacks.label_free_stopping import LabelFreeStopping
     from lightning_factorlens.capture.forward_fn import ForwardArgs
+    from lightning_factorlens.capture.outputs import Outputs
     from lightning_factorlens.config import LensOptions, TensorBoardOptions
     from lightning_factorlens.lens import FactorLens
     from lightning_factorlens.loggers.frames import to_frame
@@ -26,6 +27,7 @@ __all__ = [
     "JSONLinesSink",
     "LabelFreeStopping",
     "LensOptions",
+    "Outputs",
     "TensorBoardOptions",
     "__version__",
     "default_measurements",
@@ -40,6 +42,7 @@ _MODULES = {
     "FactorLens": "lens",
     "LensOptions": "config",
     "ForwardArgs": "capture.forward_fn",
+    "Outputs": "capture.outputs",
     "TensorBoardOptions": "config",
     "default_measurements": "measurements",
     "JSONLinesSink": "loggers.json_lines",

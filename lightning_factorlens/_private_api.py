@@ -7,13 +7,14 @@ installed versions. Nothing here imports lightning or tensorboard: their objects
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.utils.data import DataLoader
 
 #: Base class of all convolutions and transposed convolutions of torch, lazy ones included.
 ConvolutionBase: type[_ConvNd] = _ConvNd
@@ -58,6 +59,27 @@ def checks_on_train_epoch_end(callback: Any) -> bool | None:
     return found
 
 
+def saves_by_steps(callback: Any) -> bool:
+    """Whether a ``ModelCheckpoint`` saves after some training steps or some time; False for other callbacks."""
+    by_steps = getattr(callback, "_every_n_train_steps", 0) > 0
+    return by_steps or getattr(callback, "_train_time_interval", None) is not None
+
+
+def trains_in_child_processes(trainer: Any) -> bool:
+    """Whether a ``Trainer`` trains copies of its objects in child processes that it starts with multiprocessing."""
+    return hasattr(trainer.strategy.launcher, "_start_method")
+
+
+def callback_metrics_store(trainer: Any) -> dict[str, Tensor]:
+    """The dictionary that ``Trainer.callback_metrics`` returns.
+
+    Reading that property computes the user's logged metrics first, which is a collective operation where they are
+    synchronized, and which the user's own hooks may not expect yet.
+    """
+    store: dict[str, Tensor] = trainer._logger_connector._callback_metrics
+    return store
+
+
 def logger_name_prefix(logger: Any) -> Any:
     """The ``prefix`` with which a logger of lightning was constructed; an empty string for other loggers."""
     return getattr(logger, "_prefix", "")
@@ -81,6 +103,22 @@ def file_writer(summary_writer: Any) -> Any:
 def wrapped_sampler(dataset: Any) -> Any:
     """The user's sampler that lightning wrapped as the dataset of a ``DistributedSampler``; None for other datasets."""
     return getattr(dataset, "_sampler", None)
+
+
+def iterates_by_itself(loader: DataLoader[Any]) -> bool:
+    """Whether a subclass of ``DataLoader`` iterates in a way of its own, not as its parts tell."""
+    kind = type(loader)
+    return kind.__iter__ is not DataLoader.__iter__ or kind._get_iterator is not DataLoader._get_iterator
+
+
+def shutdown_workers(iterator: Any) -> None:
+    """Ends the worker processes of the iterator of a ``DataLoader``, without waiting for it to be garbage."""
+    iterator._shutdown_workers()
+
+
+def before_batch_transfer(pl_module: Any, batch: Any) -> Any:
+    """The batch after the hook ``on_before_batch_transfer`` of a ``LightningModule`` or its datamodule."""
+    return pl_module._on_before_batch_transfer(batch, dataloader_idx=0)
 
 
 def sub_schedulers(scheduler: Any) -> Sequence[Any]:
@@ -159,3 +197,31 @@ def uncompiled_path(path: str) -> str:
         ['layer1.0', '', 'layer1.']
     """
     return path.replace("_orig_mod.", "").removesuffix("_orig_mod")
+
+
+def storage_reference(tensor: Tensor) -> Hashable:
+    """What identifies the memory of a tensor without keeping it.
+
+    Returns:
+        An object that equals those of other tensors in the same memory, and no other as long as it exists, even if the
+        memory has been freed and given to another tensor.
+    """
+    from torch.multiprocessing.reductions import StorageWeakRef
+
+    reference: Hashable = StorageWeakRef(tensor.untyped_storage())
+    return reference
+
+
+def node_input_shapes(node: Any) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that a node of an autograd graph has computed; empty where it does not tell them."""
+    return [tuple(map(int, metadata.shape)) for metadata in getattr(node, "_input_metadata", ())]
+
+
+def node_dim(node: Any, n_axes: int) -> int | None:
+    """The argument ``dim`` of the operation of an autograd node, from 0; None where it has none."""
+    dim = getattr(node, "_saved_dim", None)
+    if not isinstance(dim, int):
+        return None
+    if dim >= 2**63:  # a negative number, given back without its sign
+        dim -= 2**64
+    return dim % n_axes if n_axes else None

@@ -121,8 +121,10 @@ class OverheadBudget:
     def exclude_from_price(self) -> Iterator[None]:
         """Counts the time inside as overhead, but not towards the price of an observation: preparation and closing."""
         start = self.elapsed_seconds()
-        yield
-        self.total_seconds += self.elapsed_seconds() - start
+        try:
+            yield
+        finally:
+            self.total_seconds += self.elapsed_seconds() - start
 
     def complete(self, cost: Cost, start: float) -> Cost:
         """The whole cost of an observation.

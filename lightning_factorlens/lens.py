@@ -9,8 +9,16 @@ from typing import Any
 
 from torch import nn
 
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.output_parts import OutputPart
+from lightning_factorlens.capture.output_reader import OutputReader
+from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
@@ -21,8 +29,10 @@ from lightning_factorlens.model_runner import ModelRunner
 from lightning_factorlens.results import LayerInfo, Observation, _text
 from lightning_factorlens.run_state import RunState, WarmStart
 
-#: Samples in the trace that finds the layers: enough to see a sign, few enough to keep every tensor in memory.
+#: Samples in the trace that finds the layers: enough to see a sign.
 TRACE_BATCH = 4
+#: Samples in the forward pass that finds the parts of the output.
+OUTPUT_BATCH = 3
 #: Needs for which layers are selected.
 LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
@@ -50,8 +60,12 @@ class FactorLens:
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the work is divided; each must call `measure` inside
             ``process_group.synchronized_errors()``.
+        outputs: What the model's output is: ``"classes"``, ``"multilabel"``, ``"regression"``, ``"embedding"``, another
+            of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
+            softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
         state: The state that is kept from one observation to the next.
         layer_table: The layers that were selected and those that were not; empty before the first observation.
+        output_decision: Which part of the output is read, as what, and why.
 
     Raises:
         ValueError, TypeError: A wrong argument; the message names it.
@@ -64,6 +78,7 @@ class FactorLens:
     forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
     process_group: SingleProcess = field(default_factory=SingleProcess)
     state: RunState = field(default_factory=RunState)
+    outputs: str | Outputs | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.model, nn.Module):
@@ -74,7 +89,10 @@ class FactorLens:
             )
         self.measurements = check_measurements(self.measurements)
         check_forward_fn(self.forward_fn)
+        self.output_word = check_outputs(self.outputs)
         self.layer_table: list[LayerInfo] = []
+        self.output_reader: OutputReader | None = None
+        self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
         self._used = UsedParameters()
 
@@ -103,28 +121,59 @@ class FactorLens:
             One entry for each tensor of the forward pass: whether it is selected, and why.
 
         Raises:
-            ValueError: Patterns that match nothing, fewer samples than the largest rank, or a model whose parameters
-                have no values or are sharded.
+            ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
+                whose parameters have no values or are sharded.
         """
         runner = self._runner()
-        batch = runner.wrap(probe)
+        samples = runner.wrap(probe)
         self._check_model()
-        largest = max(self.options.ranks)
-        if "factorization" in self.needs and len(batch) < largest:
-            raise ValueError(
-                f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
-                "raise `probe_size` or lower the ranks."
-            )
-        table = select_layers(runner.trace(batch[:TRACE_BATCH]), self.options.layers, previous)
+        self.options_for(samples)
+        traces: list[list[TracedOutput]] = []
+
+        def trace(batch: Batch, _: int) -> None:
+            traces.append(runner.trace(batch))
+
+        run_pass(samples, trace, samples.smallest_batch, TRACE_BATCH)
+        traced = traces[0]
+        if len(samples.whole) > 1:
+            run_pass(samples, trace, samples.largest_batch, TRACE_BATCH)
+            traced = compare_sizes(*traces)
+        table = select_layers(traced, self.options.layers, previous)
         self.layer_table = self.process_group.broadcast_object(lambda: table)
+        self._decide_outputs(runner, samples)
         return self.layer_table
+
+    def options_for(self, probe: Probe) -> LensOptions:
+        """The options with which a probe is measured: default ranks above its number of samples are left out.
+
+        Raises:
+            ValueError: A rank that the user gave is above the number of samples.
+        """
+        if "factorization" not in self.needs:
+            return self.options
+        return self.options.for_samples(len(probe), probe.is_limited)
+
+    def _decide_outputs(self, runner: ModelRunner, probe: Probe) -> None:
+        """Decides which part of the output is read, the same in all processes.
+
+        A decision that `state` holds is kept, unless the user says otherwise.
+        """
+        found: list[tuple[OutputPart, ...]] = []
+        run_pass(
+            probe, lambda batch, _: found.append(runner.inspect_outputs(batch)), probe.smallest_batch, OUTPUT_BATCH
+        )
+        self.output_reader = OutputReader(self.model, found[0], self.output_word)
+        decision = self.output_reader.decide()
+        if self.output_word is None and self.state.output_decision is not None:
+            decision = self.state.output_decision
+        self.output_decision = self.process_group.broadcast_object(lambda: decision)
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
-            probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward_fn`` takes; on the model's
-                device.
+            probe: Images (N, C, H, W), other inputs (N, …), a list of images, a batch that ``forward_fn`` takes, or a
+                `Probe`; on the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.
@@ -155,20 +204,22 @@ class FactorLens:
             ValueError: As `observe` raises it.
         """
         runner = self._runner()
-        batch = runner.wrap(probe)
+        samples = runner.wrap(probe)
         if not self.layer_table and self.needs & LAYER_NEEDS:
-            self.select_layers(batch)
+            self.select_layers(samples)
         context = Context(
             model=self.model,
-            options=self.options,
-            probe=batch,
+            options=self.options_for(samples),
+            probe=samples,
             epoch=epoch,
             step=step,
             process_group=self.process_group,
             cache=self._cache,
             used=self._used,
+            output_decision=self.output_decision,
         )
-        timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
+        runner.decision = self.output_decision
+        timer = PhaseTimer(self.state.budget.clock, samples.device)
         measurement_pass = MeasurementPass(
             runner, self.measurements, self.layer_table, context, self.state.warm_start, timer
         )
@@ -199,5 +250,5 @@ class FactorLens:
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(
-            self.model, self.options, self.forward_fn, self.forward_context, self.process_group, self._used
+            self.model, self.options, self.forward_fn, self.forward_context, self.process_group, used=self._used
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -14,17 +14,19 @@ from lightning_factorlens._private_api import tensor_version
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
 from lightning_factorlens.capture.inputs import input_blocks
+from lightning_factorlens.capture.outputs import NAMES, OutputDecision
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.linalg.threads import limit_threads
-from lightning_factorlens.measurements import Context, Measurement
+from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
 from lightning_factorlens.model_runner import ModelRunner
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars
 from lightning_factorlens.run_state import WarmStart
 
 #: Needs for which the probe's activations and outputs are captured.
-CAPTURE_NEEDS = frozenset({"capture", "factorization", "forward"})
+CAPTURE_NEEDS = frozenset({"capture", "class_scores", "factorization", "forward", "outputs"})
 
 
 class PhaseTimer:
@@ -89,11 +91,16 @@ class MeasurementPass:
         intermediates = context.intermediates
         intermediates.previous_states = warm_start.states
         intermediates.forward_fn = runner.outputs
-        intermediates.gradient_fn = lambda probe, inputs: runner.gradient_captures(probe, layers, inputs)
+        intermediates.output_fn = runner.read_output
+        intermediates.gradient_fn = self._gradient_captures
         self._layers = layers
         self._needs: set[str] = set()
         for measurement in measurements:
             self._needs |= measurement.needs
+
+    def _gradient_captures(self, probe: Probe, input_gradients: bool) -> Generator[Capture, None, None]:
+        decision = self.runner.decision if self.context.may_read_class_scores else OutputDecision()
+        return self.runner.gradient_captures(probe, self._layers, input_gradients, decision)
 
     def run(self) -> tuple[Observation, WarmStart]:
         """Makes the observation, and the warm start of the next one."""
@@ -182,6 +189,9 @@ class MeasurementPass:
         intermediates = self.context.intermediates
         intermediates.measurement = measurement.name
         intermediates.needs = measurement.needs
+        if "class_scores" in measurement.needs and not self._has_class_scores():
+            self.context.note(no_class_scores(measurement, self.context.output_decision))
+            return
         shared = dict(_shared_tensors(self.context))
         versions = {name: tensor_version(tensor) for name, tensor in shared.items()}
         with self.timer(measurement.name):
@@ -198,6 +208,10 @@ class MeasurementPass:
         if found is not None:
             self.records[measurement.name] = _as_record(measurement, found)
 
+    def _has_class_scores(self) -> bool:
+        capture = self.context.intermediates.capture
+        return capture is not None and capture.outputs is not None
+
     def _observation(self) -> Observation:
         """The records in the order of the measurements, the cost last."""
         context = self.context
@@ -205,6 +219,9 @@ class MeasurementPass:
         notes = list(context.notes)
         if factorization is not None:
             notes.insert(0, f"factorisation: {factorization.status}")
+        decision = context.output_decision
+        if self._needs & OUTPUT_NEEDS and decision.kind in NAMES and not decision.is_provisional:
+            notes.append(decision.line)
         records: dict[str, Record] = {}
         for measurement in self.measurements:
             if measurement.name in self.records:

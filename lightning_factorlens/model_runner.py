@@ -14,9 +14,13 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
+from lightning_factorlens.capture.outputs import OutputDecision
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import trace_layers
-from lightning_factorlens.capture.tree import tree_map
+from lightning_factorlens.capture.tree import clone, tree_map
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -35,6 +39,7 @@ class ModelRunner:
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the samples are divided.
         used: The parameters that forward passes have used; those without gradients are recorded.
+        decision: Which part of the model's output is read.
     """
 
     model: nn.Module
@@ -43,13 +48,14 @@ class ModelRunner:
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
     used: UsedParameters = field(default_factory=UsedParameters)
+    decision: OutputDecision = field(default_factory=OutputDecision)
 
     def __post_init__(self) -> None:
         self._is_isolated = False
 
-    def wrap(self, probe: Any) -> Batch:
-        """The probe as a batch."""
-        return Batch.wrap(probe, getattr(self.forward_fn, "inputs", None))
+    def wrap(self, probe: Any) -> Probe:
+        """The samples as a probe."""
+        return Probe.wrap(probe, getattr(self.forward_fn, "inputs", None))
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -69,18 +75,43 @@ class ModelRunner:
         with self.isolated(), self.used.record(self.model):
             return trace_layers(self.model, self._call, batch)
 
-    def capture(self, probe: Batch, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
+    def inspect_outputs(self, batch: Batch) -> tuple[OutputPart, ...]:
+        """The parts of the model's output for a few samples, with gradients where the model can be run with them.
+
+        Parts whose shape depends on the number of samples, as similarities between samples, are left out.
+        """
+        try:
+            with isolate_model(self.model, gradients=True), self.forward_context():
+                recorded, _ = differentiable_batch(batch, input_gradients=False)
+                parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))
+        except Exception:  # a model that has no gradients, or too little memory for them
+            with self.isolated():
+                parts = inspect_outputs(self.model, self._call, batch.data, len(batch))
+        if len(batch) < 2 or not batch.is_cuttable or not any(len(batch) in part.shape for part in parts):
+            return parts
+        fewer = batch[: len(batch) - 1]
+        with self.isolated():
+            found = inspect_outputs(self.model, self._call, fewer.data, len(fewer))
+        fixed_shapes = {(part.path, part.shape) for part in found}
+        return tuple(part for part in parts if (part.path, part.shape) in fixed_shapes)
+
+    def read_output(self, batch: Batch) -> Tensor | None:
+        """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""
+        with self.isolated():
+            return self.decision.tensor(self._call(batch.data), len(batch))
+
+    def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
         with self.isolated(), self.used.record(self.model):
             return capture_distributed(self.process_group, self._capture, probe, layers)
 
-    def outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+    def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The outputs for changed copies of the probe; see `Context.forward`."""
         with self.isolated():
             return forward_distributed(self.process_group, self._capture, probes, outputs)
 
     def gradient_captures(
-        self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool
+        self, probe: Probe, layers: Sequence[LayerInfo], input_gradients: bool, decision: OutputDecision
     ) -> Generator[Capture, None, None]:
         """Captures in the autograd graph, one batch after the other; see `Context.gradient_captures`."""
         options = self.options
@@ -93,19 +124,23 @@ class ModelRunner:
                 options.max_neurons_per_layer,
                 options.seed,
                 input_gradients=input_gradients,
+                decision=decision,
             )
 
     def _call(self, batch: Any) -> Any:
-        batch = tree_map(_clone, batch)  # a model that overwrites its input would otherwise change the probe
+        batch = tree_map(clone, batch)  # a model that overwrites its input would otherwise change the probe
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)
 
-    def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
+    def _capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options
-        return capture_activations(self.model, self._call, batch, layers, options.max_neurons_per_layer, options.seed)
-
-
-def _clone(part: Any) -> Any:
-    """A copy of a tensor, anything else itself."""
-    return part.clone() if isinstance(part, Tensor) else part
+        return capture_activations(
+            self.model,
+            self._call,
+            probe,
+            layers,
+            options.max_neurons_per_layer,
+            options.seed,
+            decision=self.decision,
+        )

@@ -11,11 +11,8 @@ from torch import Tensor
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.batch import fingerprint
-from lightning_factorlens.results import Observation, Record
-from lightning_factorlens.results.serialization import from_json, to_json
-
-#: Largest number of past observations in a checkpoint.
-MAX_HISTORY = 500
+from lightning_factorlens.capture.outputs import OutputDecision
+from lightning_factorlens.results import History, Observation, Record
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,12 @@ class WarmStart:
         """A copy on the CPU, as checkpoints hold it."""
         F = None if self.F is None else tuple(factor.detach().cpu() for factor in self.F)
         return WarmStart(F, _to_cpu(self.states))
+
+
+def _restored_decision(state: Mapping[str, Any]) -> OutputDecision | None:
+    """The decision in a checkpoint; None in one of before it was kept."""
+    decision = state.get("output_decision")
+    return None if decision is None else OutputDecision.from_state_dict(decision)
 
 
 def _to_cpu(value: Any) -> Any:
@@ -64,6 +67,7 @@ class RunState:
         metrics: The monitored scalars as last measured, by tag.
         epoch_metrics: The monitored scalars of the last observation, empty where it failed.
         layers: Names of the selected layers.
+        output_decision: How the model's output is read; None before it was decided.
         probe_fingerprint: Fingerprint of the probe, see `update_probe`.
         warm_start: The data from which the next observation starts.
         history: All observations, without their tensors.
@@ -80,12 +84,10 @@ class RunState:
     metrics: dict[str, float] = field(default_factory=dict, repr=False)
     epoch_metrics: dict[str, float] = field(default_factory=dict, repr=False)
     layers: list[str] = field(default_factory=list)
+    output_decision: OutputDecision | None = None
     probe_fingerprint: str = ""
     warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
-    history: list[Observation] = field(default_factory=list, repr=False)
-
-    def __post_init__(self) -> None:
-        self._json_lines: list[str] = []
+    history: History = field(default_factory=History, repr=False)
 
     def record(self, observation: Observation, warm_start: WarmStart) -> None:
         """Keeps a successful observation.
@@ -95,8 +97,13 @@ class RunState:
             warm_start: The data from which the next observation starts.
         """
         self.warm_start = warm_start
-        self.history.append(observation.without_tensors())
+        self.history.append(observation)
         self.n_measured += 1
+
+    def replace_last(self, observation: Observation, warm_start: WarmStart) -> None:
+        """Puts an observation in the place of the last one, whose numbers were not complete."""
+        self.warm_start = warm_start
+        self.history.replace_last(observation)
 
     def publish(self, metrics: dict[str, float] | None) -> None:
         """Keeps the monitored scalars that all ranks were sent; None where the observation failed."""
@@ -134,9 +141,10 @@ class RunState:
             "metrics": dict(self.metrics),
             "epoch_metrics": dict(self.epoch_metrics),
             "layers": list(self.layers),
+            "output_decision": None if self.output_decision is None else self.output_decision.state_dict(),
             "probe_fingerprint": self.probe_fingerprint,
             "warm_start": {"F": list(warm_start.F or ()), "states": dict(warm_start.states)},
-            "history": self._history_lines()[-MAX_HISTORY:],
+            "history": self.history.state_dict(),
         }
 
     def from_state_dict(
@@ -161,12 +169,8 @@ class RunState:
         for factor in F:
             if not torch.isfinite(factor).all():
                 raise ValueError("warm_start: found factors that are NaN or infinite; resume from another checkpoint.")
-        lines = list(state["history"])
         is_same = state["measured"] == self.measured
-        history = []
-        for line in lines:
-            history.append(from_json(line, record_types))
-        resumed = RunState(
+        return RunState(
             budget=budget,
             layer_patterns=self.layer_patterns,
             measured=self.measured,
@@ -177,15 +181,8 @@ class RunState:
             metrics=dict(state["metrics"]) if is_same else {},
             epoch_metrics=dict(state["epoch_metrics"]) if is_same else {},
             layers=list(state["layers"]) if state["layer_patterns"] == self.layer_patterns else [],
+            output_decision=_restored_decision(state),
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
-            history=history,
+            history=History.from_state_dict(state["history"], record_types),
         )
-        resumed._json_lines = lines
-        return resumed
-
-    def _history_lines(self) -> list[str]:
-        """The history as text, each observation converted once: a string is saved far faster than its numbers."""
-        for observation in self.history[len(self._json_lines) :]:
-            self._json_lines.append(to_json(observation))
-        return self._json_lines

@@ -27,9 +27,10 @@ def make_probe(n=16):
     return torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
-def lens_with(*measurements, net=None, **options):
+def lens_with(*measurements, net=None, outputs="classes", **options):
     """A lens of these measurements alone."""
-    return FactorLens(net or make_net(), LensOptions(**{"ranks": (1, 2, 4), **options}), list(measurements))
+    lens_options = LensOptions(**{"ranks": (1, 2, 4), **options})
+    return FactorLens(net or make_net(), lens_options, list(measurements), outputs=outputs)
 
 
 @torch.no_grad()

@@ -63,7 +63,7 @@ def observe(group, case, count=2, samples=150):
     act, options = CASES[case]
     images = torch.randn(samples, 1, 30, 30, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
     options = LensOptions(**{"max_neurons_per_layer": None, "ranks": RANKS, **options})
-    lens = FactorLens(make_net(act), options, process_group=group)
+    lens = FactorLens(make_net(act), options, process_group=group, outputs="classes")
     observations = []
     for step in range(count):
         train_a_little(lens.model, step)
@@ -92,7 +92,7 @@ def observe_with_a_failure(group, failing_rank, where):
 
     images = torch.rand(150, 1, 30, 30, generator=torch.Generator().manual_seed(1))
     options = LensOptions(ranks=RANKS, max_neurons_per_layer=None, solver=QUICK)
-    lens = FactorLens(make_net(), options, process_group=group)
+    lens = FactorLens(make_net(), options, process_group=group, outputs="classes")
     errors = []
     lens.model[3].register_forward_hook(hook)
 

@@ -92,7 +92,7 @@ def test_a_quantity_that_is_not_declared_is_an_error_that_lists_the_declared_one
 def test_a_measurement_that_overwrites_what_others_read_is_an_error(part, read):
     class Overwrites(Measurement):
         name = "overwrites"
-        needs = frozenset({"capture", "factorization"})
+        needs = frozenset({"capture", "class_scores", "factorization"})
 
         def measure(self, context):
             read(context)[:1].zero_()

@@ -1,8 +1,10 @@
 """Private attributes of lightning and torch are used in one file, and exist in the installed versions."""
 
 import ast
+import multiprocessing
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import nn
 from torch.optim.lr_scheduler import ChainedScheduler, ConstantLR, SequentialLR
-from torch.utils.data import SubsetRandomSampler
+from torch.utils.data import DataLoader, SubsetRandomSampler
 from torch.utils.tensorboard import SummaryWriter
 
 import lightning_factorlens
@@ -122,6 +124,22 @@ def test_attributes_of_the_trainer_exist():
     source = private_api.validation_data_source(trainer)
     assert callable(source.is_defined)
     assert callable(source.dataloader)
+    private_api.callback_metrics_store(trainer)["a"] = torch.tensor(1.0)
+    assert trainer.callback_metrics == {"a": torch.tensor(1.0)}
+
+
+def test_strategies_that_train_in_child_processes_are_told_from_others():
+    def trainer(strategy):
+        return Trainer(
+            logger=False, enable_checkpointing=False, enable_progress_bar=False, accelerator="cpu", devices=2,
+            strategy=strategy,
+        )  # fmt: skip
+
+    for strategy in ("ddp_spawn", "ddp_fork", "ddp_notebook"):
+        assert private_api.trains_in_child_processes(trainer(strategy))
+    assert not private_api.trains_in_child_processes(trainer("ddp"))
+    single = Trainer(logger=False, enable_checkpointing=False, accelerator="cpu", devices=1)
+    assert not private_api.trains_in_child_processes(single)
 
 
 def test_the_validation_data_source_is_that_of_a_running_fit(tmp_path):
@@ -150,6 +168,10 @@ def test_attributes_of_callbacks_exist():
     assert private_api.checks_on_train_epoch_end(EarlyStopping("x")) is None
     assert private_api.save_on_train_epoch_end_method(EarlyStopping("x")) is None
     assert private_api.checks_on_train_epoch_end(ModelCheckpoint()) is True
+    assert private_api.saves_by_steps(ModelCheckpoint(every_n_train_steps=3))
+    assert private_api.saves_by_steps(ModelCheckpoint(train_time_interval=timedelta(minutes=1)))
+    assert not private_api.saves_by_steps(ModelCheckpoint())
+    assert not private_api.saves_by_steps(EarlyStopping("x"))
 
 
 def test_attributes_of_loggers_exist(tmp_path):
@@ -188,6 +210,37 @@ def test_attributes_of_samplers_and_schedulers_exist():
     assert list(private_api.sub_schedulers(ChainedScheduler(parts))) == parts
     assert list(private_api.sub_schedulers(SequentialLR(optimizer, parts, milestones=[2]))) == parts
     assert list(private_api.sub_schedulers(parts[0])) == []
+
+
+def test_attributes_of_loaders_exist():
+    class Own(DataLoader):
+        def __iter__(self):
+            return iter([])
+
+    class Wrapped(DataLoader):
+        def _get_iterator(self):
+            return iter([])
+
+    loader = DataLoader([1, 2], num_workers=1)
+    assert not private_api.iterates_by_itself(loader)
+    assert private_api.iterates_by_itself(Own([1]))
+    assert private_api.iterates_by_itself(Wrapped([1]))
+    iterator = iter(loader)
+    private_api.shutdown_workers(iterator)
+    assert not multiprocessing.active_children()
+
+
+def test_the_hook_before_a_batch_is_transferred_is_called():
+    class Doubles(BoringModel):
+        def on_before_batch_transfer(self, batch, dataloader_idx):
+            return 2 * batch
+
+    class Ask(LearningRateMonitor):
+        def on_train_start(self, trainer, pl_module):
+            assert private_api.before_batch_transfer(pl_module, 4) == 8
+
+    trainer = Trainer(logger=False, fast_dev_run=True, accelerator="cpu", callbacks=[Ask()], enable_progress_bar=False)
+    trainer.fit(Doubles())
 
 
 def test_attributes_of_modules_and_tensors_exist():

@@ -7,8 +7,9 @@ from torch import nn
 from lightning_factorlens import FactorLens
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import LensOptions
+from lightning_factorlens.results.history import MAX_HISTORY
 from lightning_factorlens.results.serialization import to_json
-from lightning_factorlens.run_state import MAX_HISTORY, RunState, WarmStart
+from lightning_factorlens.run_state import RunState, WarmStart
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,9 @@ def test_the_state_is_restored_bit_for_bit(observation, tmp_path):
     assert list(map(to_json, resumed.history)) == list(map(to_json, state.history))
     assert (resumed.budget.total_seconds, resumed.budget.n_measured, resumed.budget.max_fraction) == (3.0, 1, 0.1)
     resumed.record(observation, resumed.warm_start)
-    assert resumed.state_dict()["history"] == [to_json(o) for o in resumed.history]
+    again = through_a_file(resumed, tmp_path)
+    assert list(map(to_json, again.history)) == [to_json(o) for o in resumed.history]
+    assert len(again.history) == 3
 
 
 def test_layers_that_other_patterns_selected_are_not_reused(observation, tmp_path):
@@ -72,6 +75,8 @@ def test_a_checkpoint_keeps_the_last_observations_of_a_long_run(observation, tmp
     resumed = through_a_file(make_state(observation, n_observations=MAX_HISTORY + 3), tmp_path)
     assert len(resumed.history) == MAX_HISTORY
     assert resumed.n_measured == MAX_HISTORY + 3
+    assert resumed.history[0].epoch == observation.epoch
+    assert len(list(resumed.history)) == MAX_HISTORY
 
 
 def test_a_failed_observation_leaves_the_last_values_and_no_new_ones(observation):

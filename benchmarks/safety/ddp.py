@@ -121,7 +121,7 @@ def process(rank: int, size: int, port: int, folder: str, count: int, quick: boo
         group = get_process_group(torch.device("cpu"), size)
     model = network(quick)
     images = smooth_images(128 if quick else 512)
-    lens = FactorLens(model, LensOptions(max_neurons_per_layer=None), process_group=group)
+    lens = FactorLens(model, LensOptions(max_neurons_per_layer=None), process_group=group, outputs="classes")
     with group.synchronized_errors():
         lens.select_layers(images)
     memory_before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -95,7 +95,10 @@ class Run:
         self.transforms: list[str] = []
         self.partner = np.zeros(0, dtype=np.int16)
         self.lens = FactorLens(
-            self.model, LensOptions(ranks=RANKS, max_neurons_per_layer=MAX_NEURONS), lens_measurements()
+            self.model,
+            LensOptions(ranks=RANKS, max_neurons_per_layer=MAX_NEURONS),
+            lens_measurements(),
+            outputs="classes",
         )
         pixels = SHIFT_PIXELS[task.dataset]
         self.shifts = {"plus": Translate(pixels, pixels), "minus": Translate(-pixels, -pixels)}

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_factorlens._private_api import checks_on_train_epoch_end, save_on_train_epoch_end_method
+from lightning_factorlens._private_api import (
+    callback_metrics_store,
+    checks_on_train_epoch_end,
+    save_on_train_epoch_end_method,
+    saves_by_steps,
+)
 from lightning_factorlens.measurements import Scalar
 
 
-def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]) -> None:
+def check_monitors(
+    trainer: Trainer,
+    prefix: str,
+    available: Collection[str],
+    reasons: Mapping[str, str],
+    observes_at_epoch_end: bool = True,
+) -> None:
     """Checks the callbacks that monitor a scalar of the lens.
 
     Args:
         trainer: The Trainer.
         prefix: First part of the lens's tags.
-        available: The lens's monitored scalars.
+        available: The tags of the lens's monitored scalars.
+        reasons: Why others do not exist, by tag.
+        observes_at_epoch_end: Whether the lens observes at the end of epochs; else it does so after some batches, and
+            a callback that acts after validation finds the last of these observations.
 
     Raises:
         MisconfigurationException: A callback monitors a scalar that is not logged, or acts before the lens observes;
@@ -30,9 +45,12 @@ def check_monitors(trainer: Trainer, prefix: str, available: Mapping[str, float]
         call = f"{type(callback).__name__}(monitor={monitor!r})"
         if monitor not in available and monitor not in foreign:
             known = ", ".join(sorted({*available, *foreign}))
+            reason = f"the observation has {reasons[monitor]} " if monitor in reasons else ""
             raise MisconfigurationException(
-                f"{call}: FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
+                f"{call}: {reason}FactorLens logs no such value; there are: {known}. Pass one of these as `monitor`."
             )
+        if not observes_at_epoch_end or saves_by_steps(callback):
+            continue
         saves_method = save_on_train_epoch_end_method(callback)
         if saves_method is None:
             argument = "check_on_train_epoch_end"
@@ -54,6 +72,44 @@ def rewind_wait_count(trainer: Trainer, prefix: str) -> None:
     """
     for callback in early_stoppings(trainer, prefix):
         callback.wait_count -= 1
+
+
+def publish_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
+    """Puts values where ``EarlyStopping``, ``ModelCheckpoint`` and plateau schedulers look for them.
+
+    They are found at once and until the next call, also between two observations. What is logged with
+    ``LightningModule.log`` in ``on_train_start`` only appears when the epoch ends, and is lost if a callback has
+    attached the module to another Trainer meanwhile.
+
+    Args:
+        trainer: The Trainer; all of its ranks must pass the same values.
+        metrics: Value by tag.
+    """
+    store = callback_metrics_store(trainer)
+    dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+    for tag, value in metrics.items():
+        store[tag] = torch.tensor(value, dtype=dtype, device=trainer.strategy.root_device)
+
+
+def relax_finite_checks(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
+    """Lets every ``EarlyStopping`` that monitors the lens go on where a value is NaN, because there is none yet.
+
+    Returns:
+        The callbacks that were changed, for `restore_finite_checks`.
+    """
+    changed = []
+    for callback in early_stoppings(trainer, prefix):
+        if callback.check_finite:
+            callback.check_finite = False
+            changed.append(callback)
+    return changed
+
+
+def restore_finite_checks(changed: list[EarlyStopping]) -> None:
+    """Undoes `relax_finite_checks` and empties the list."""
+    for callback in changed:
+        callback.check_finite = True
+    changed.clear()
 
 
 def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:

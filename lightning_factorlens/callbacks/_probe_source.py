@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+from torch import Tensor
+from torch.utils.data import DataLoader
 
-from lightning_factorlens._private_api import validation_data_source
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens._private_api import before_batch_transfer, validation_data_source
+from lightning_factorlens.callbacks._module_forward import suppress_logging
+from lightning_factorlens.callbacks._progress import DrawProgress
+from lightning_factorlens.callbacks._validation_stage import validation_stage
 from lightning_factorlens.capture.forward_fn import ForwardFn
-from lightning_factorlens.capture.isolation import isolate_rng
-from lightning_factorlens.capture.probe_batch import ProbeSource, probe_batch
+from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
+from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
+from lightning_factorlens.capture.probe_source import FinishedBatches
+from lightning_factorlens.capture.seeding import seed_cpu
 from lightning_factorlens.distributed import SingleProcess
 
 
@@ -23,16 +34,18 @@ def draw_probe(
     seed: int,
     forward_fn: ForwardFn | None,
     process_group: SingleProcess,
-) -> Batch:
+    verbose: bool = True,
+) -> Probe:
     """Draws the probe on rank 0 and sends it to all ranks, whose datasets may return different samples.
 
     Args:
         trainer: Its batch-transfer hooks are applied.
-        source: See `probe_batch`; None for the dataset of the validation dataloader.
+        source: See `draw_batches`; None for the first validation dataloader.
         size: Number of samples.
         seed: Seed of the draw.
         forward_fn: The function that calls the model; its method ``inputs(batch)``, if it has one, selects the input.
         process_group: The ranks.
+        verbose: Whether the progress bar shows how many samples have been drawn.
 
     Returns:
         The probe; on the CPU where there are several ranks, because each has its own device. Without ``forward_fn``
@@ -40,16 +53,21 @@ def draw_probe(
 
     Raises:
         MisconfigurationException: There is neither a source nor a validation dataloader.
-        TypeError, ValueError: As `probe_batch` and `Batch.wrap` raise them.
+        TypeError, ValueError: As `draw_batches` and `Probe.from_batches` raise them.
     """
 
-    def draw() -> Batch:
+    def transfer(batch: Any) -> Any:
+        return transfer_batch(trainer, batch, seed)
+
+    def draw() -> Probe:
         samples = validation_source(trainer) if source is None else source
-        data = probe_batch(samples, size, seed, lambda batch: transfer_batch(trainer, batch))
-        batch = Batch.wrap(data, getattr(forward_fn, "inputs", None))
-        if forward_fn is None:
-            batch = Batch.wrap(batch.inputs)
-        return batch.to(torch.device("cpu")) if process_group.world_size > 1 else batch
+        with DrawProgress(trainer, verbose) as progress:
+            drawn = draw_batches(
+                samples, size, seed, transfer=transfer, progress=progress.update, notify=rank_zero_warn
+            )
+        pick = getattr(forward_fn, "inputs", None)
+        probe = Probe.from_batches(drawn, size, pick, keep_data=forward_fn is not None)
+        return probe.to(torch.device("cpu")) if process_group.world_size > 1 else probe
 
     return process_group.broadcast_object(draw)
 
@@ -60,16 +78,14 @@ def validation_source(trainer: Trainer) -> Any:
     Raises:
         MisconfigurationException: There is none.
     """
-    source: Any = trainer.val_dataloaders
-    if source is None:
+    loaders: Any = trainer.val_dataloaders
+    if loaders is None:
         planned = validation_data_source(trainer)
         if planned.is_defined():
-            with isolate_rng():  # the user's `val_dataloader` may draw a split
-                source = planned.dataloader()
-    if isinstance(source, dict):
-        source = list(source.values())
-    if isinstance(source, (list, tuple)):
-        source = source[0] if source else None
+            # the user's `val_dataloader` may draw a split, or set attributes
+            with isolate_rng(), _preserve_attributes(planned.instance):
+                loaders = planned.dataloader()
+    source = None if loaders is None else first_loader(loaders)
     if source is None:
         raise MisconfigurationException(
             "FactorLensCallback: found no validation dataloader to take unlabeled images from; "
@@ -78,6 +94,65 @@ def validation_source(trainer: Trainer) -> Any:
     return source
 
 
-def transfer_batch(trainer: Trainer, batch: Any) -> Any:
-    """A collated batch after the user's batch-transfer hooks, on the model's device."""
-    return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+def first_loader(loaders: Any) -> Any:
+    """The first of the validation dataloaders, which Lightning takes in lists, tuples and dictionaries of any depth.
+
+    Args:
+        loaders: One loader, or several. A list of tuples or dictionaries of nothing but tensors counts as a list
+            of batches; a tensor as a loader whose batches are its rows, as Lightning takes it.
+
+    Returns:
+        A loader, or `FinishedBatches` of anything that is no ``DataLoader``; None if there is none.
+
+    Example:
+        >>> batches = [(torch.zeros(2, 3), torch.zeros(2)), (torch.ones(2, 3), torch.ones(2))]
+        >>> len(first_loader(batches).batches), type(first_loader({"a": DataLoader([1.0])})).__name__
+        (2, 'DataLoader')
+    """
+    combined = loaders if isinstance(loaders, CombinedLoader) else CombinedLoader(loaders, "sequential")
+    flat = combined.flattened
+    if not flat:
+        return None
+    given = combined.iterables
+    is_list = isinstance(given, (list, tuple)) and all(isinstance(batch, (list, tuple, dict)) for batch in given)
+    if is_list and all(isinstance(part, Tensor) for part in flat):
+        return FinishedBatches(given)
+    return flat[0] if isinstance(flat[0], DataLoader) else FinishedBatches(flat[0])
+
+
+def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
+    """A collated batch after the user's batch-transfer hooks, on the model's device.
+
+    The hooks run as during validation, on a model in evaluation mode that is left as found.
+
+    Args:
+        trainer: The Trainer.
+        batch: The batch.
+        seed: Seed of what the hooks draw at random.
+
+    Returns:
+        What the last hook returns.
+    """
+    pl_module = trainer.lightning_module
+    with isolate_model(pl_module), validation_stage(trainer), suppress_logging(pl_module):
+        seed_cpu(seed)
+        device = trainer.strategy.root_device
+        if device.type != "cpu":
+            torch.get_device_module(device).manual_seed(seed)
+        batch = before_batch_transfer(pl_module, batch)
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+
+
+@contextmanager
+def _preserve_attributes(owner: Any) -> Iterator[None]:
+    """Restores what a method of a module or datamodule assigns to its attributes."""
+    if not isinstance(owner, (LightningModule, LightningDataModule)):
+        yield
+        return
+    attributes = owner.__dict__
+    saved = dict(attributes)
+    try:
+        yield
+    finally:
+        attributes.clear()
+        attributes.update(saved)

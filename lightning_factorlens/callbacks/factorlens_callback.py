@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.callbacks._arguments import check_options, check_sinks
+from lightning_factorlens.callbacks._failures import attempt
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
 from lightning_factorlens.callbacks._module_forward import ModuleForward, as_sentence, reraise_with_hint
 from lightning_factorlens.callbacks._monitors import (
@@ -18,13 +24,21 @@ from lightning_factorlens.callbacks._monitors import (
     early_stoppings,
     foreign_scalars,
     hyperparameters,
+    publish_metrics,
+    relax_finite_checks,
+    restore_finite_checks,
     rewind_wait_count,
 )
+from lightning_factorlens.callbacks._output_evidence import OutputEvidence, missing_reasons, monitored_tags
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
+from lightning_factorlens.callbacks._run_results import pack_results, unpack_results
+from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.outputs import Outputs, check_outputs
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
@@ -33,9 +47,9 @@ from lightning_factorlens.loggers.base import CompositeSink, Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
-from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
-from lightning_factorlens.loggers.tags import monitored_scalars
-from lightning_factorlens.loggers.text_reports import best_criterion, tag_list
+from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_report
+from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars
+from lightning_factorlens.loggers.text_reports import tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import layer_table
@@ -65,6 +79,11 @@ class FactorLensCallback(Callback):
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
             the tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
             others have no latent images and no ``consistency``.
+        outputs: What the model's output is: ``"classes"`` (scores of classes that exclude each other),
+            ``"multilabel"``, ``"regression"``, ``"embedding"``, ``"pixel_classes"``, ``"token_classes"``, ``"none"``;
+            or an object such as ``Outputs("classes", key="sex")``. None decides by a softmax in the model, by its
+            torchmetrics modules, or by the loss of the first training step. ``consistency`` is measured of classes
+            alone.
         every_n_epochs: Observes after every n-th epoch.
         every_n_train_steps: Observes after every n-th optimizer step instead.
         measurements: What to measure; `default_measurements` unless given.
@@ -80,7 +99,8 @@ class FactorLensCallback(Callback):
             Trainer's progress bar), and a summary of the run.
 
     Attributes:
-        observation: The last observation, whole; None before the first.
+        observation: The last observation, whole; None before the first. After training in child processes
+            (``ddp_spawn``, ``ddp_notebook``) it has no tensors but the eigenvalues, and ``probe_batch`` is None.
         history: All observations of the run, without their tensors; ``to_frame(history)`` is their data frame.
         metrics: The monitored scalars as last measured, by tag.
         epoch_metrics: The monitored scalars of the epoch's last observation, from the callback's
@@ -104,6 +124,7 @@ class FactorLensCallback(Callback):
         probe_size: int = 256,
         resample_probe: bool = False,
         forward_fn: Callable[[nn.Module, Any], Any] | None = None,
+        outputs: str | Outputs | None = None,
         every_n_epochs: int = 1,
         every_n_train_steps: int | None = None,
         measurements: Sequence[Measurement] | None = None,
@@ -126,32 +147,27 @@ class FactorLensCallback(Callback):
         self.probe_size = probe_size
         self.resample_probe = resample_probe
         self.forward_fn: ForwardFn | None = check_forward_fn(forward_fn)
+        self.outputs = check_outputs(outputs)
         self.every_n_epochs = every_n_epochs
         self.every_n_train_steps = every_n_train_steps
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = _check_options("lens", lens, LensOptions)
-        self.tensorboard = _check_options("tensorboard", tensorboard, TensorBoardOptions)
-        if isinstance(sinks, (str, Sink)) or not isinstance(sinks, Iterable):
-            raise ValueError(
-                f"sinks: must be a list of sinks, found {sinks!r}; write e.g. sinks=[JSONLinesSink(path)]."
-            )
-        self.sinks = tuple(sinks)
-        for sink in self.sinks:
-            if isinstance(sink, type) or not isinstance(sink, Sink):
-                raise ValueError(
-                    f"sinks: each needs write(observation) and close(), found {sink!r}; pass objects such as "
-                    "JSONLinesSink('curves.jsonl')."
-                )
+        self.options = check_options("lens", lens, LensOptions)
+        self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
+        self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
         self.on_error = on_error
         self.verbose = verbose
         self.lens: FactorLens | None = None
-        self.observation: Observation | None = None
-        self.probe_batch: Batch | None = None
+        self.probe_batch: Probe | None = None
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
-        self.state = self._new_state()
+        self._is_running = False
+        self._relaxed_stoppings: list[EarlyStopping] = []
+        self._spawn_results = SpawnResults()
+        self._observation: Observation | None = None
+        self._state = self._new_state()
+        self._evidence = OutputEvidence(self.measurements)
 
     def _new_state(self) -> RunState:
         tags = [scalar.tag for measurement in self.measurements for scalar in measurement.scalars if scalar.monitored]
@@ -163,44 +179,73 @@ class FactorLensCallback(Callback):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
         check_supported(trainer)
-        if stage == "fit" and self.tensorboard.layout and trainer.is_global_zero:
-            columns = table_columns(self.measurements, self.options.ranks, self.prefix)
-            for logger in trainer.loggers:
-                write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
+        if stage != "fit":
+            return
+        self._spawn_results.begin(trainer, partial(self._end_run, trainer))
+        self.state.n_failed = 0
+        if self.tensorboard.layout and trainer.is_global_zero:
+            with self._guarded():
+                columns = table_columns(self.measurements, self.options.ranks, self.prefix)
+                for logger in trainer.loggers:
+                    write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, selects the layers, and observes once before the first step."""
         if trainer.global_step == 0:
+            n_failed = self.state.n_failed
             self.state = self._new_state()  # a second `fit` is another run
+            self.state.n_failed = n_failed  # in `setup`
+        self._evidence = OutputEvidence(self.measurements)
         if self.every_n_train_steps is None:
             warn_infinite_epochs(trainer)
         state = self.state
         state.budget.start()
-        with state.budget.exclude_from_price():
-            self._process_group = get_process_group(pl_module.device, trainer.world_size)
-            if trainer.is_global_zero or self._process_group.world_size > 1:
-                self._prepare(trainer, pl_module)
-            self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
-        if not state.metrics:  # or another lens's, in a resumed run
+        self.lens = None  # that of an earlier `fit` observed another module
+        self._process_group = get_process_group(pl_module.device, trainer.world_size)
+        self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
+        self._is_running = True
+        if state.metrics:
+            self._ensure_prepared(trainer, pl_module, before_training=True)
+            self._log_monitored(trainer)
+        else:  # also where the metrics are another lens's, in a resumed run
             state.epochs = trainer.current_epoch
-            self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=False), raises=True)
+            step = log_step(trainer, after_epoch=False)
+            self._observe(trainer, pl_module, state.epochs, step, before_training=True)
             state.epoch_metrics = {}  # no epoch has ended yet
-        check_monitors(trainer, self.prefix, state.metrics)
+        self._check_monitors(trainer)
         if state.epochs < trainer.current_epoch:
             self._catch_up(trainer, pl_module)
+
+    def _ensure_prepared(self, trainer: Trainer, pl_module: LightningModule, before_training: bool = False) -> None:
+        """Prepares the lens unless that has been done in this run."""
+
+        def prepare() -> None:
+            if self.lens is None and (trainer.is_global_zero or self._process_group.world_size > 1):
+                with self.state.budget.exclude_from_price():
+                    self._prepare(trainer, pl_module)
+
+        self._attempt(trainer, prepare, before_training)
+        self._evidence.is_pending = trainer.strategy.broadcast(self._evidence.is_pending)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the lens, draws the probe and selects the layers, which in a resumed run are those selected before."""
         state = self.state
-        self.lens = FactorLens(
+        lens = FactorLens(
             pl_module,
             self.options,
             self.measurements,
             forward_fn=ModuleForward(trainer, pl_module, self.forward_fn),
-            forward_context=trainer.precision_plugin.forward_context,
+            forward_context=ForwardContext(trainer),
             process_group=self._process_group,
             state=state,
+            outputs=self.outputs,
         )
+        swap = swapped_weights(trainer, pl_module)
+        if swap is not None:
+            rank_zero_warn(
+                f"FactorLens does not call {swap}, with which validation uses other weights than training. The curves "
+                "are those of the weights that are trained."
+            )
         with self._process_group.synchronized_errors():
             self.probe_batch = self._draw(trainer, pl_module)
             if not state.update_probe(self.probe_batch.inputs) and not self.resample_probe:
@@ -210,17 +255,30 @@ class FactorLensCallback(Callback):
                     "tensor."
                 )
             with reraise_with_hint(self.probe_batch, self.forward_fn):
-                table = self.lens.select_layers(self.probe_batch, state.layers)
+                table = lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            self._evidence.start(lens)
+            if not self._evidence.is_pending:
+                state.output_decision = lens.output_decision
+            ranks = lens.options_for(self.probe_batch).ranks
+            if self.verbose and ranks != self.options.ranks:
+                rank_zero_info(
+                    f"FactorLens: the default ranks are those up to the number of samples, {len(self.probe_batch)}: "
+                    f"{', '.join(map(str, ranks))}."
+                )
             if self.verbose:
-                rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
+                line = self._evidence.line
+                rank_zero_info(f"FactorLens observes these layers:\n{layer_table(table)}\n{line}")
+        self.lens = lens
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Probe:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
         seed = self.options.seed
         if self.resample_probe:
             seed += self.state.n_measured
-        drawn = draw_probe(trainer, self.probe, self.probe_size, seed, self.forward_fn, self._process_group)
+        drawn = draw_probe(
+            trainer, self.probe, self.probe_size, seed, self.forward_fn, self._process_group, self.verbose
+        )
         return drawn.to(pl_module.device)
 
     def _open_sinks(self, trainer: Trainer) -> CompositeSink:
@@ -246,32 +304,80 @@ class FactorLensCallback(Callback):
             for callback in early_stoppings(trainer, self.prefix):
                 callback.on_train_epoch_end(trainer, pl_module)
 
+    def _check_monitors(self, trainer: Trainer) -> None:
+        available = {*self.monitored_tags, *self.pending_metrics}
+        check_monitors(
+            trainer,
+            self.prefix,
+            available,
+            self.missing_reasons,
+            observes_at_epoch_end=self.every_n_train_steps is None,
+        )
+
     # ---- during training: an error here does not end the training, unless on_error="raise"
+
+    def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
+        """Reads from the graph of the first training step's loss what the model's output is."""
+        self._evidence.see_loss(pl_module, loss)
+
+    def _settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> None:
+        """Decides how the output is read, and publishes the observation that waited for the decision.
+
+        Raises:
+            MisconfigurationException: A callback monitors a scalar that does not exist, as the decision has shown.
+        """
+        decision = trainer.strategy.broadcast(self._evidence.decide(pl_module, is_last_chance))
+        if decision is None:
+            return
+        self.state.output_decision = decision
+        held = self._evidence.finish(decision)
+        if self.verbose:
+            rank_zero_info(f"FactorLens: {decision.line}")
+        published: list[dict[str, float]] = []
+
+        def publish() -> None:
+            with self._process_group.synchronized_errors():
+                if held is not None:
+                    observation, warm_start = held
+                    self.observation = observation
+                    self.state.replace_last(observation, warm_start)
+                    published.append(monitored_scalars(observation, self.measurements, self.prefix))
+                    self._write()
+
+        self._attempt(trainer, publish)
+        metrics = trainer.strategy.broadcast(published[0] if published else None)
+        self.state.metrics.update(metrics or {})
+        self._log_monitored(trainer)
+        self._check_monitors(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Observes every n steps; an accumulated batch repeats its step and is not observed twice."""
         n = self.every_n_train_steps
-        if n and trainer.global_step // n > self.state.last_step // n:  # several optimizers take several steps a batch
+        # several optimizers take several steps a batch
+        is_due = n is not None and trainer.global_step // n > self.state.last_step // n
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
+        if is_due:
             self._observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Observes every n epochs; in between, the last scalars are logged again for callbacks that monitor them."""
+        """Observes every n epochs; where an epoch has no new observation, patience does not count it."""
         state = self.state
         state.epochs = trainer.current_epoch + 1
+        is_new = state.measured_this_epoch
+        if self._evidence.is_pending:
+            self._settle_outputs(trainer, pl_module, is_last_chance=True)
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
-        else:
-            is_new = state.measured_this_epoch
-            self._log_monitored(pl_module)
         state.measured_this_epoch = False
         if not is_new:
             state.epoch_metrics = {}
             rewind_wait_count(trainer, self.prefix)
 
     def _observe(
-        self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, raises: bool = False
+        self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, before_training: bool = False
     ) -> bool:
         """Makes an observation on all ranks or on none; rank 0 writes it, and its scalars are sent to all.
 
@@ -281,24 +387,38 @@ class FactorLensCallback(Callback):
         state = self.state
         state.last_step = trainer.global_step
         if not self._can_afford(trainer):
-            self._log_monitored(pl_module)
             return False
+        self._ensure_prepared(trainer, pl_module, before_training)
         start = state.budget.elapsed_seconds()
-        metrics: dict[str, float] | None = None
-        try:
+        measured: list[dict[str, float]] = []
+
+        def measure_and_write() -> None:
             if self.lens is not None:
-                metrics = self._measure(self.lens, trainer, pl_module, epoch, step)
+                measured.append(self._measure(self.lens, trainer, pl_module, epoch, step))
                 with self._process_group.synchronized_errors():
-                    self._write()
-        except Exception as error:
-            if raises or self.on_error == "raise":
-                raise
-            self._warn(error)
-        metrics = trainer.strategy.broadcast(metrics)
+                    if not self._evidence.is_pending:
+                        self._write()
+
+        self._attempt(trainer, measure_and_write, before_training)
+        metrics = trainer.strategy.broadcast(measured[0] if measured else None)
         state.publish(metrics)
-        self._log_monitored(pl_module)
+        self._log_monitored(trainer)
         state.budget.record(state.budget.elapsed_seconds() - start)
         return metrics is not None
+
+    def _attempt(self, trainer: Trainer, work: Callable[[], None], before_training: bool = False) -> None:
+        """Does some work on all ranks, see `attempt`, and warns where it has failed."""
+        failure = attempt(trainer, work, self.on_error, before_training)
+        if failure is not None:
+            self._warn(failure)
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Warns of a failure inside the context, which need not happen on all ranks."""
+        try:
+            yield
+        except Exception as error:
+            self._warn(error)
 
     def _can_afford(self, trainer: Trainer) -> bool:
         """Whether the budget allows an observation, by the clock of rank 0; the first skipped one is explained."""
@@ -334,6 +454,7 @@ class FactorLensCallback(Callback):
             observation, warm_start = lens.measure(self.probe_batch, epoch, step)
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", budget.complete(observation["cost"], start))
+            observation, warm_start = self._evidence.hold(observation, warm_start)
             metrics = monitored_scalars(observation, self.measurements, self.prefix)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, self.measurements)}")
         self.observation = observation
@@ -349,45 +470,90 @@ class FactorLensCallback(Callback):
         finally:
             budget.write_seconds = budget.elapsed_seconds() - start
 
-    def _log_monitored(self, pl_module: LightningModule) -> None:
-        """Logs for callbacks that monitor; the sinks write the values to the loggers at the observation's own step."""
-        if self.state.metrics and not pl_module.trainer.barebones:
-            pl_module.log_dict(self.state.metrics, logger=False, on_step=False, on_epoch=True)
+    def _log_monitored(self, trainer: Trainer) -> None:
+        """Makes the values known to callbacks that monitor; the sinks write them at the observation's own step."""
+        state = self.state
+        if state.metrics:
+            restore_finite_checks(self._relaxed_stoppings)
+            publish_metrics(trainer, state.metrics)
+        else:  # the first observation has failed: a callback that finds no value at all would end the training
+            self._relaxed_stoppings += relax_finite_checks(trainer, self.prefix)
+            publish_metrics(trainer, dict.fromkeys(self.monitored_tags, math.nan))
 
-    def _warn(self, error: Exception) -> None:
-        self.state.n_failed += 1
-        if self.state.n_failed == 1:
+    def _warn(self, failure: Exception) -> None:
+        state = self.state
+        state.n_failed += 1
+        if state.n_failed == 1:
+            values = "with the last observation's values" if state.metrics else "without values until one succeeds"
             rank_zero_warn(
-                f"FactorLens could not observe: {as_sentence(f'{type(error).__name__}: {error}')} Training goes on "
-                "with the last observation's values, and further failures are not reported; pass on_error='raise' for "
-                "a traceback."
+                f"FactorLens could not observe: {as_sentence(f'{type(failure).__name__}: {failure}')} Training goes on "
+                f"{values}, and further failures are not reported; pass on_error='raise' for a traceback."
             )
 
     # ---- after training
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the sinks and prints a summary of the run."""
+        self._end_run(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Ends the run as `on_fit_end` does, after an error or an interrupt."""
+        self._end_run(trainer)
+
+    def _end_run(self, trainer: Trainer) -> None:
+        """Closes the sinks and prints a summary, once in a run; nothing here is a collective operation."""
+        if not self._is_running:
+            return
+        self._is_running = False
+        restore_finite_checks(self._relaxed_stoppings)
         if self.lens is not None:
             self.lens.process_group = SingleProcess()  # later observations may be made by one process alone
-        with self.state.budget.exclude_from_price():
-            try:
-                self._sink.close()
-            except Exception as error:
-                self._warn(error)
-        if self.verbose and trainer.is_global_zero and self.state.n_measured:
-            rank_zero_info(self._summary())
-
-    def _summary(self) -> str:
         state = self.state
-        lines = []
-        if state.history:
-            criterion = best_criterion(state.history, self.measurements, self.prefix)
-            lines.append(f"FactorLens, summary of the run{f' (best: {criterion})' if criterion else ''}:")
-            lines.append(run_table(state.history, self.measurements, self.prefix))
-        lines.append(cost_line(state.n_measured, state.n_failed, state.budget))
-        return "\n".join(lines)
+        with state.budget.exclude_from_price():
+            if self._evidence.is_pending and self.observation is not None:  # there was no training step
+                with self._guarded():
+                    self._write()
+            with self._guarded():
+                self._sink.close()
+        if self.verbose and trainer.is_global_zero and state.n_measured:
+            with self._guarded():
+                cost = cost_line(state.n_measured, state.n_failed, state.budget)
+                rank_zero_info(run_report(state.history, self.measurements, self.prefix, cost))
+        with self._guarded():
+            self._spawn_results.write(trainer, lambda: pack_results(state, self.observation))
+
+    def _collect_results(self) -> None:
+        """Takes over what a child process has left."""
+        try:
+            results = self._spawn_results.take()
+            if results is None:
+                return
+            types = record_types(self.measurements)
+            self._state, self._observation = unpack_results(results, self._new_state(), types)
+        except Exception as error:
+            self._warn(error)
 
     # ---- for other callbacks, equal on every rank
+
+    @property
+    def state(self) -> RunState:
+        """The run's state; after training in child processes, that of the first of them."""
+        self._collect_results()
+        return self._state
+
+    @state.setter
+    def state(self, state: RunState) -> None:
+        self._state = state
+
+    @property
+    def observation(self) -> Observation | None:
+        """The last observation; after training in child processes without its tensors."""
+        self._collect_results()
+        return self._observation
+
+    @observation.setter
+    def observation(self, observation: Observation | None) -> None:
+        self._observation = observation
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -395,12 +561,27 @@ class FactorLensCallback(Callback):
         return dict(self.state.metrics)
 
     @property
+    def pending_metrics(self) -> frozenset[str]:
+        """Tags that the next observation may have for the first time, once the training step has told the outputs."""
+        return monitored_tags(self.measurements, self._evidence.coming_needs, self.prefix)
+
+    @property
+    def missing_reasons(self) -> dict[str, str]:
+        """Why the last observation has no value, by the tags of the scalars that it lacks."""
+        return missing_reasons(self.observation, self.measurements, self.prefix)
+
+    @property
     def epoch_metrics(self) -> dict[str, float]:
         """The monitored scalars of the epoch's last observation; empty where there was none."""
         return dict(self.state.epoch_metrics)
 
     @property
-    def history(self) -> list[Observation]:
+    def monitored_tags(self) -> list[str]:
+        """The tags of the monitored scalars; before the first observation, those that the measurements declare."""
+        return list(self.state.metrics) or declared_tags(self.measurements, self.options.ranks, self.prefix)
+
+    @property
+    def history(self) -> Sequence[Observation]:
         """All observations of the run, without their tensors."""
         return self.state.history
 
@@ -429,19 +610,6 @@ class FactorLensCallback(Callback):
             if self.on_error == "raise":
                 raise ValueError(f"FactorLens {reason}; resume without the lens, or with on_error='warn'.") from error
             rank_zero_warn(f"FactorLens {reason}. Training goes on, the lens starts anew.")
-
-
-def _check_options(name: str, value: Any, kind: type) -> Any:
-    """An option object, or the default one.
-
-    Raises:
-        TypeError: Anything else.
-    """
-    if value is None:
-        return kind()
-    if not isinstance(value, kind):
-        raise TypeError(f"{name}: must be a {kind.__name__} or None, found {value!r}; write {name}={kind.__name__}(…).")
-    return value
 
 
 FactorLensCallback.__doc__ = (FactorLensCallback.__doc__ or "").format(tags=tag_list(default_measurements()).lstrip())

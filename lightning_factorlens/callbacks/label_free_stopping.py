@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import asdict
+from functools import partial
 from typing import Any, Literal
 
 from lightning.pytorch import LightningModule, Trainer
@@ -20,8 +21,12 @@ from lightning_factorlens.callbacks._lr_schedule import (
     current_lr,
     scale_lrs,
 )
+from lightning_factorlens.callbacks._module_forward import as_sentence
+from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
+from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
 
@@ -123,11 +128,13 @@ class LabelFreeStopping(EarlyStopping):
         self.cooldown = cooldown
         self.tag_name = tag_name
         self.prefix = monitor.split("/")[0]
+        self._has_warned = False
+        self._spawn_results = SpawnResults()
         self._reset()
 
     def _reset(self) -> None:
         """Returns to the state before the first measurement."""
-        self.decision: Decision | None = None
+        self._decision: Decision | None = None
         self._state = StoppingState(self.rule.start())
 
     @property
@@ -146,6 +153,7 @@ class LabelFreeStopping(EarlyStopping):
         """
         if stage != "fit":
             return
+        self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
         callbacks = trainer.callbacks  # type: ignore[attr-defined]
         lens_callbacks = [callback for callback in callbacks if isinstance(callback, FactorLensCallback)]
         for lens_callback in lens_callbacks:
@@ -163,10 +171,11 @@ class LabelFreeStopping(EarlyStopping):
         """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""
         if trainer.global_step == 0:
             self._reset()  # a second `fit` is another run
+            self._has_warned = False
         if self.action == "lr":
             check_scheduler_supported(trainer)
         self._lookahead = LRLookahead(trainer)
-        self._log(trainer, pl_module)
+        self._log(trainer)
         self._metrics_checked = False
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -176,16 +185,27 @@ class LabelFreeStopping(EarlyStopping):
             MisconfigurationException: The FactorLensCallback does not log one of them.
         """
         self._update_lr(trainer)
-        if self._metrics_checked:
-            return
-        missing = [tag for tag in (self.monitor, *self.rule.metrics) if tag not in self._lens_callback.metrics]
+        if not self._metrics_checked:
+            self._check_metrics()
+
+    def _check_metrics(self) -> None:
+        """Checks that all metrics of the rule exist; some may wait for the first training step."""
+        lens_callback = self._lens_callback
+        tags = (self.monitor, *self.rule.metrics)
+        available = {*lens_callback.monitored_tags, *lens_callback.pending_metrics}
+        missing = [tag for tag in tags if tag not in available]
         if missing:
-            known = ", ".join(sorted(self._lens_callback.metrics))
+            known = ", ".join(sorted(available))
+            reasons = lens_callback.missing_reasons
+            because = ""
+            for tag in missing:
+                if tag in reasons:
+                    because += f"the observation has {reasons[tag]} "
             raise MisconfigurationException(
-                f"LabelFreeStopping: FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. Change "
-                "`monitor` or the rule."
+                f"LabelFreeStopping: {because}FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. "
+                "Change `monitor` or the rule."
             )
-        self._metrics_checked = True
+        self._metrics_checked = not lens_callback.pending_metrics
 
     # ---- during training
 
@@ -202,14 +222,16 @@ class LabelFreeStopping(EarlyStopping):
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
         metrics = self._lens_callback.epoch_metrics
         if metrics:
+            if not self._metrics_checked:
+                self._check_metrics()
             state = self._state
             info = EpochInfo(trainer.current_epoch + 1, state.lr, state.min_future_lr, metrics)
             value = metrics.get(self.monitor, math.nan)
             state.rule_state, decision = self.rule.step(state.rule_state, value, info)
             state.record(decision, info.epoch)
-            self.decision = decision
+            self._decision = decision
             self._act(trainer, decision)
-        self._log(trainer, pl_module, to_loggers=bool(metrics))
+        self._log(trainer, to_loggers=bool(metrics))
 
     def _act(self, trainer: Trainer, decision: Decision) -> None:
         if self.action == "stop":
@@ -259,14 +281,52 @@ class LabelFreeStopping(EarlyStopping):
                 f"{self.decision.best_epoch}. {consequence}"
             )
 
-    def _log(self, trainer: Trainer, pl_module: LightningModule, to_loggers: bool = False) -> None:
+    def _log(self, trainer: Trainer, to_loggers: bool = False) -> None:
         """Logs for monitoring callbacks on every rank and at every epoch, to the loggers only with a measurement."""
         should_stop = self.decision is not None and self.decision.stop
         values = dict(zip(self.tags, (self._state.score, float(should_stop), float(self._state.best_epoch or 0))))
-        pl_module.log_dict(values, logger=False, on_step=False, on_epoch=True)
+        publish_metrics(trainer, values)
         if to_loggers and trainer.is_global_zero:
-            for logger in trainer.loggers:
-                logger.log_metrics(dict(values), step=log_step(trainer, after_epoch=True))
+            step = log_step(trainer, after_epoch=True)
+            try:
+                run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(values), step=step), "loggers")
+            except Exception as error:
+                self._warn("could not write its scalars", error)
+
+    def _warn(self, event: str, error: Exception) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            cause = as_sentence(f"{type(error).__name__}: {error}")
+            rank_zero_warn(f"LabelFreeStopping {event}: {cause} Further failures are not reported.")
+
+    # ---- after training
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leaves the decision for the main process, if this is a child process."""
+        self._leave_results(trainer)
+
+    def _leave_results(self, trainer: Trainer) -> None:
+        try:
+            self._spawn_results.write(trainer, self._results)
+        except Exception as error:
+            self._warn("could not pass its decision to the main process", error)
+
+    def _results(self) -> dict[str, Any]:
+        decision = None if self.decision is None else asdict(self.decision)
+        return {"decision": decision, "state": asdict(self._state)}
+
+    @property
+    def decision(self) -> Decision | None:
+        """The rule's latest decision; None before the first measurement of an epoch."""
+        try:
+            results = self._spawn_results.take()
+        except Exception as error:
+            results = None
+            self._warn("could not read the decision of its child process", error)
+        if results is not None:
+            self._state = StoppingState(**results["state"])
+            self._decision = None if results["decision"] is None else Decision(**results["decision"])
+        return self._decision
 
     # ---- for the FactorLensCallback
 

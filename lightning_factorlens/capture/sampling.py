@@ -1,30 +1,24 @@
-"""Samples of a dataset, or of those that a loader serves, without iterating over the loader.
-
-An iteration would advance the loader's random state and start its workers. Its dataset, its collate function and the
-indices that its sampler covers are sufficient.
-"""
+"""Which samples of a dataset form the probe: the keys that a sampler covers, and the choice among them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    IterableDataset,
-    RandomSampler,
-    SequentialSampler,
-    default_collate,
-)
+from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
 from lightning_factorlens._private_api import wrapped_sampler
+
+#: Keys that are read from a sampler at most, and from one over a dataset without a length.
+MAX_KEYS = 1_000_000
+MAX_KEYS_WITHOUT_LENGTH = 2_048
 
 
 def subsample_indices(n: int, size: int, seed: int) -> Tensor:
@@ -47,84 +41,127 @@ def subsample_indices(n: int, size: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:size].sort().values
 
 
-def draw_samples(source: Any, size: int, seed: int) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """At most ``size`` samples of a dataset or of a loader's dataset, and the function that makes a batch of them.
+@dataclass(frozen=True)
+class Choice:
+    """Chooses the samples of the probe among the keys of a dataset.
+
+    Attributes:
+        size: Number of samples.
+        seed: Seed of the choice.
+        batch_size: Largest number of samples in a batch.
+    """
+
+    size: int
+    seed: int
+    batch_size: int
+
+    def samples(self, keys: Sequence[Any]) -> list[list[Any]]:
+        """Batches of some of the keys, in their order."""
+        chosen = [keys[i] for i in subsample_indices(len(keys), self.size, self.seed).tolist()]
+        return self._split(chosen)
+
+    def batches(self, batches: Sequence[Sequence[Any]]) -> list[list[Any]]:
+        """Some of the batches that a batch sampler formed, in their order; the last one may be shortened.
+
+        A batch sampler may put only samples of equal length together, so its batches are not mixed.
+        """
+        order = torch.randperm(len(batches), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        n_chosen = 0
+        chosen: dict[int, list[Any]] = {}
+        for position in order:
+            if n_chosen >= self.size:
+                break
+            chosen[position] = list(batches[position])[: self.size - n_chosen]
+            n_chosen += len(chosen[position])
+        split: list[list[Any]] = []
+        for position in sorted(chosen):
+            split += self._split(chosen[position])
+        return split
+
+    def shuffled(self, keys: Sequence[Any]) -> list[Any]:
+        """All keys in random order, for those that select a whole batch each, of a size that is not known."""
+        order = torch.randperm(len(keys), generator=torch.Generator().manual_seed(self.seed)).tolist()
+        return [keys[position] for position in order]
+
+    def _split(self, keys: list[Any]) -> list[list[Any]]:
+        return [keys[start : start + self.batch_size] for start in range(0, len(keys), self.batch_size)]
+
+
+def known_keys(sampler: Any) -> Sequence[Any] | None:
+    """The keys that a sampler covers, as far as that is known without iterating over an object of the user.
 
     Args:
-        source: A dataset or a ``DataLoader``.
-        size: Largest number of samples.
-        seed: Seed of the draw.
+        sampler: The sampler of a loader. A Trainer wraps it for several devices; then the keys of all devices count.
 
     Returns:
-        The samples, and the collate function.
-
-    Raises:
-        TypeError: An iterable dataset that is its own iterator, which reading would use up.
+        The keys; None for a sampler of the user's own.
 
     Example:
-        >>> samples, collate = draw_samples([1.0, 2.0, 3.0], size=5, seed=0)
-        >>> collate(samples)
-        tensor([1., 2., 3.], dtype=torch.float64)
+        >>> known_keys(SubsetRandomSampler([7, 3])), known_keys(iter([1, 2]))
+        ([7, 3], None)
     """
-    dataset: Any = source
-    collate: Callable[[list[Any]], Any] = default_collate
-    if isinstance(source, DataLoader):
-        dataset = source.dataset
-        if source.batch_sampler is not None:
-            collate = source.collate_fn
-    if isinstance(dataset, IterableDataset):
-        return list(islice(_stream(dataset), size)), collate
-    covered: Sequence[int] | None = None
-    if isinstance(source, DataLoader):
-        covered = _covered_indices(source)
-    if covered is None:
-        covered = range(len(dataset))
-    samples = []
-    for i in subsample_indices(len(covered), size, seed).tolist():
-        samples.append(dataset[covered[i]])
-    return samples, collate
-
-
-def _stream(dataset: IterableDataset[Any]) -> Iterator[Any]:
-    """A new iterator over the stream."""
-    iterator = iter(dataset)
-    if iterator is dataset:
-        raise TypeError(
-            f"probe: found {type(dataset).__name__}, an IterableDataset that is its own iterator, so that reading "
-            "samples from it would use up your data; pass a tensor of images or a map-style dataset as `probe=`."
-        )
-    return iterator
-
-
-def _covered_indices(loader: DataLoader[Any]) -> Sequence[int] | None:
-    """The indices that a loader serves; None for all. A sampler may be what separates validation from training."""
-    batches = loader.batch_sampler
-    if batches is not None and type(batches) is not BatchSampler:
-        with _preserve_generator(batches), _preserve_generator(getattr(batches, "sampler", None)):
-            indices: set[int] = set()
-            for batch in copy.copy(batches):
-                indices.update(map(int, batch))
-            return sorted(indices)
-    sampler: Any = loader.sampler
-    if isinstance(sampler, DistributedSampler):  # a Trainer makes the user's sampler the dataset of this one
-        sampler = wrapped_sampler(sampler.dataset)
-    if sampler is None or isinstance(sampler, (SequentialSampler, RandomSampler)):
-        return None
-    if hasattr(sampler, "indices"):
+    if isinstance(sampler, (list, tuple, range, np.ndarray, Tensor)):
+        return unique_keys(sampler)
+    iterates = type(sampler).__iter__
+    if iterates in (SequentialSampler.__iter__, RandomSampler.__iter__):
+        return range(len(sampler.data_source))
+    if iterates is SubsetRandomSampler.__iter__:
         return list(sampler.indices)
-    with _preserve_generator(sampler):
-        return sorted(set(map(int, copy.copy(sampler))))
+    if iterates is DistributedSampler.__iter__:
+        return range(len(sampler.dataset))
+    if iterates is WeightedRandomSampler.__iter__:
+        private = copy.copy(sampler)
+        if private.generator is not None:
+            private.generator = private.generator.clone_state()
+        return unique_keys(private)
+    return None
 
 
-@contextmanager
-def _preserve_generator(sampler: Any) -> Iterator[None]:
-    """Restores the state of a sampler's own generator, if it has one."""
-    generator = getattr(sampler, "generator", None)
-    if generator is None:
-        yield
-        return
-    state = generator.get_state()
+def unwrapped_sampler(sampler: Any) -> Any:
+    """The user's sampler, which a Trainer wraps for several devices."""
+    if isinstance(sampler, DistributedSampler):
+        inner = wrapped_sampler(sampler.dataset)
+        return sampler if inner is None else inner
+    return sampler
+
+
+def unique_keys(keys: Any) -> list[Any]:
+    """Distinct keys in ascending order; keys that cannot be compared stay as they are.
+
+    Example:
+        >>> unique_keys([3, 1, 3]), unique_keys([[3], [1]])
+        ([1, 3], [[3], [1]])
+    """
+    plain: list[Any] = []
+    for key in keys:
+        is_number = isinstance(key, np.integer) or (isinstance(key, Tensor) and key.ndim == 0)
+        plain.append(int(key) if is_number else key)
     try:
-        yield
-    finally:
-        generator.set_state(state)
+        return sorted(set(plain))
+    except TypeError:
+        return plain
+
+
+def max_keys(dataset: Any) -> int:
+    """How many keys are read from a sampler of the user's own, which may be infinite."""
+    try:
+        return min(len(dataset), MAX_KEYS)
+    except TypeError:
+        return MAX_KEYS_WITHOUT_LENGTH
+
+
+def first_keys(sampler: Any, count: int) -> list[Any]:
+    """The distinct keys among the first that a sampler yields."""
+    return unique_keys(islice(iter(sampler), count))
+
+
+def first_batches(batch_sampler: Any, count: int) -> list[list[Any]]:
+    """The first batches that a batch sampler yields, until they have a number of keys."""
+    batches: list[list[Any]] = []
+    n_keys = 0
+    for batch in islice(iter(batch_sampler), count):
+        batches.append(list(batch))
+        n_keys += len(batches[-1])
+        if n_keys >= count:
+            break
+    return batches

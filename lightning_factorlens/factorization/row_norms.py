@@ -13,6 +13,10 @@ from lightning_factorlens.results import Block
 ROWS_PER_SUM = 64
 
 
+class NonFiniteError(ArithmeticError, ValueError):
+    """Values that are NaN or infinite; training may change them, so they are no wrong argument."""
+
+
 def feature_row_norms(block: Block) -> Tensor:
     """Computes the norm of every feature row of a block.
 
@@ -23,7 +27,7 @@ def feature_row_norms(block: Block) -> Tensor:
         Shape (features,), float64.
 
     Raises:
-        ValueError: Values that are NaN or infinite.
+        NonFiniteError: Values that are NaN or infinite.
 
     Example:
         >>> feature_row_norms(Block("relu1", "activation", torch.tensor([[3.0, 0.0], [4.0, 1.0]]), (2,)))
@@ -36,7 +40,7 @@ def feature_row_norms(block: Block) -> Tensor:
         total = float(norms.sum())
     if not math.isfinite(total):
         n_bad = int((~torch.isfinite(block.samples)).sum())
-        raise ValueError(
+        raise NonFiniteError(
             f"blocks: block {block.name!r} has {n_bad} values that are NaN or infinite, of {block.samples.numel()}. "
             "Check the layer's outputs on the probe, or leave the layer out with `layers=`."
         )

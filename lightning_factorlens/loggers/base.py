@@ -13,7 +13,12 @@ T = TypeVar("T")
 
 @runtime_checkable
 class Sink(Protocol):
-    """Anything that observations are written to."""
+    """Anything that observations are written to.
+
+    It is closed when training ends, also by an error or an interrupt. The same callback may be used in another run:
+    then `write` is called again after `close`, and must open what it needs, or raise an error that says that it is
+    closed.
+    """
 
     def write(self, observation: Observation) -> None:
         """Writes one observation."""

@@ -28,16 +28,21 @@ class FigureSchedule:
     """
 
     def __init__(
-        self, figures: Mapping[str, FigureSpec], every_n: int = 1, history: list[Observation] | None = None
+        self, figures: Mapping[str, FigureSpec], every_n: int = 1, history: Sequence[Observation] | None = None
     ) -> None:
         check_int("figures_every_n", every_n, 0)
         self.figures = figures
         self.every_n = every_n
         self.last: Observation | None = None
-        self._owns_history = history is None
-        self.history: list[Observation] = [] if history is None else history
+        self._own_history: list[Observation] | None = [] if history is None else None
+        self._given_history: Sequence[Observation] = () if history is None else history
         self._n_added = 0 if history is None else len(history)
         self._is_last_drawn = True
+
+    @property
+    def history(self) -> Sequence[Observation]:
+        """The run's observations without their tensors, oldest first."""
+        return self._given_history if self._own_history is None else self._own_history
 
     def add(self, observation: Observation) -> Images:
         """Adds one observation.
@@ -49,8 +54,8 @@ class FigureSchedule:
             Its images when they are due, else none.
         """
         is_due = self.every_n > 0 and self._n_added % self.every_n == 0
-        if self._owns_history:
-            self.history.append(observation.without_tensors())
+        if self._own_history is not None:
+            self._own_history.append(observation.without_tensors())
         self._n_added += 1
         self.last = observation
         self._is_last_drawn = is_due or self.every_n == 0
@@ -65,8 +70,8 @@ class FigureSchedule:
 
     def clear(self) -> None:
         """Drops all observations."""
-        self.history = []
-        self._owns_history = True
+        self._own_history = []
+        self._given_history = ()
         self._n_added = 0
         self.last = None
         self._is_last_drawn = True

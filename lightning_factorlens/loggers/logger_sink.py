@@ -50,7 +50,7 @@ class LoggerSink:
         options: TensorBoardOptions | None = None,
         extra_scalars: Sequence[Scalar] = (),
         notify: Callable[[str], None] | None = None,
-        history: list[Observation] | None = None,
+        history: Sequence[Observation] | None = None,
     ) -> None:
         self.loggers = tuple(loggers)
         self.measurements = list(default_measurements() if measurements is None else measurements)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
-from lightning_factorlens.loggers.text_reports import lower_bound_sign, summary_rows
+from lightning_factorlens.loggers.text_reports import best_criterion, lower_bound_sign, summary_rows
 from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Cost, Observation
 from lightning_factorlens.results._text import format_table
@@ -75,6 +75,26 @@ def _limit_rows(tags: list[str], owners: Mapping[str, str], max_rows: int) -> li
                 last = tag
         tags.remove(last)
     return tags
+
+
+def run_report(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str, cost: str) -> str:
+    """What is printed at the end of a run: its summary and the cost of its observations.
+
+    Args:
+        history: The observations of one run, oldest first.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+        cost: From `cost_line`.
+
+    Returns:
+        Several lines of plain text.
+    """
+    if not history:
+        return cost
+    criterion = best_criterion(history, measurements, prefix)
+    best = f" (best: {criterion})" if criterion else ""
+    title = f"FactorLens, summary of the run{best}:"
+    return "\n".join([title, run_table(history, measurements, prefix), cost])
 
 
 def cost_line(n_measured: int, n_failed: int, budget: OverheadBudget) -> str:

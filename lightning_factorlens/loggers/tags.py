@@ -133,6 +133,31 @@ def monitored_scalars(
     return _scalars(observation, measurements, prefix, monitored=True)
 
 
+def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX) -> list[str]:
+    """The tags that `monitored_scalars` may have, before there is an observation.
+
+    Args:
+        measurements: The lens's measurements.
+        ranks: The lens's ranks.
+        prefix: First part of every tag.
+
+    Returns:
+        The tags, in the order of the measurements, without those that name a block or a layer.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> declared_tags([Consistency()], ranks=(1, 2))[0]
+        'factorlens/consistency'
+    """
+    tags: dict[str, None] = {}
+    for measurement in with_cost(measurements):
+        for scalar in measurement.scalars:
+            if scalar.monitored and "{scope}" not in scalar.tag:
+                for rank in ranks:
+                    tags[scalar.tag.format(prefix=prefix, rank=rank)] = None
+    return list(tags)
+
+
 def other_scalars(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, float]:

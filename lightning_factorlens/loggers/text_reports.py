@@ -225,7 +225,7 @@ def lower_bound_sign(observation: Observation, entry: TaggedValue) -> str:
 
 
 def run_summary(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
-    """The summary of a run: its first, best and last observation side by side.
+    """The summary of a run: its first, best and last observation side by side, and the notes of the last one.
 
     Args:
         history: The observations of one run, oldest first, at least one.
@@ -250,6 +250,8 @@ def run_summary(history: Sequence[Observation], measurements: Sequence[Measureme
     for tag, row in rows.items():
         cells.append((f"`{tag}`", *row))
     parts.append(markdown_table(("", *titles), cells))
+    if last.notes:
+        parts.append("\n".join(f"- {note}" for note in last.notes))
     return "\n\n".join(parts)
 
 

@@ -7,6 +7,8 @@ from lightning_factorlens.measurements.defaults import default_measurements
 from lightning_factorlens.measurements.effective_rank import EffectiveRank
 from lightning_factorlens.measurements.neuron_similarity import NeuronSimilarity
 from lightning_factorlens.measurements.observation_cost import ObservationCost
+from lightning_factorlens.measurements.output_needs import OUTPUT_NEEDS, no_class_scores, without_outputs
+from lightning_factorlens.measurements.perturbation_consistency import PerturbationConsistency
 from lightning_factorlens.measurements.prediction_change import PredictionChange
 from lightning_factorlens.measurements.prediction_confidence import PredictionConfidence
 from lightning_factorlens.measurements.rank_at_error import RankAtError
@@ -16,6 +18,7 @@ from lightning_factorlens.measurements.svd_error import SVDError
 from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 
 __all__ = [
+    "OUTPUT_NEEDS",
     "Consistency",
     "Context",
     "EffectiveRank",
@@ -24,6 +27,7 @@ __all__ = [
     "Measurement",
     "NeuronSimilarity",
     "ObservationCost",
+    "PerturbationConsistency",
     "PredictionChange",
     "PredictionConfidence",
     "RankAtError",
@@ -34,5 +38,7 @@ __all__ = [
     "WeightSpectra",
     "check_measurements",
     "default_measurements",
+    "no_class_scores",
     "record_types",
+    "without_outputs",
 ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Names that no measurement may have: the record of the cost, and phases in it.
 RESERVED_NAMES = ("capture", "cost", "factorization", "total", "writing")
 #: Allowed needs of a measurement; see `Measurement.needs`.
-NEEDS = ("capture", "factorization", "forward", "gradients", "weights")
+NEEDS = ("capture", "class_scores", "factorization", "forward", "gradients", "outputs", "weights")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,10 @@ class Measurement(ABC):
         name: Name of its record in an observation; letters, digits and underscores.
         needs: The parts of the context that it reads: ``"capture"`` (the probe's activations and outputs),
             ``"factorization"`` (the factors of inputs and activations), ``"forward"`` (further forward passes through
-            the model), ``"gradients"`` (forward passes with gradients), ``"weights"`` (the model's weight matrices).
+            the model), ``"gradients"`` (forward passes with gradients), ``"weights"`` (the model's weight matrices),
+            ``"class_scores"`` (the model's output, where it is read as scores of classes that exclude each other: the
+            measurement is left out, with a note, where it is not), ``"outputs"`` (the model's output, whatever it is
+            read as).
         scalars: Its scalars.
         figures: Its figures.
         record_type: The class of its records if it is the user's own, so that it can be restored from checkpoints and

@@ -38,7 +38,7 @@ class Consistency(Measurement):
     shift: int | None = None
 
     name: ClassVar[str] = "consistency"
-    needs: ClassVar[frozenset[str]] = frozenset({"capture", "forward"})
+    needs: ClassVar[frozenset[str]] = frozenset({"class_scores", "forward"})
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "consistency",
@@ -62,17 +62,19 @@ class Consistency(Measurement):
 
     def measure(self, context: Context) -> dict[str, float] | None:
         """Sends the shifted probe through the model, and updates the temporal ensemble."""
-        is_image = context.probe.inputs.ndim == 4
+        outputs = context.class_scores
         shifted = self._shifted_outputs(context)
-        outputs = context.capture.outputs
-        if shifted is None or outputs is None:
+        if shifted is None:
             if self.shift == 0:
-                reason = "shift=0 switches it off"
-            elif not is_image:
+                context.note("no consistency: shift=0 switches it off")
+                return None
+            if context.probe.inputs.ndim != 4:
                 reason = "the inputs are not images (N, C, H, W), which could be shifted"
+            elif min(context.probe.inputs.shape[-2:]) < 4:
+                reason = "the images are smaller than 4 × 4 pixels"
             else:
-                reason = "the outputs are not (N, classes)"
-            context.note(f"no consistency: {reason}")
+                reason = "the output for shifted images has another shape"
+            context.note(f"no consistency: {reason}. {context.output_decision.alternatives}")
             return None
         average = self._previous_average(context, outputs)
         ensemble = TemporalEnsemble(average=average)
@@ -82,16 +84,15 @@ class Consistency(Measurement):
         return {"consistency": consistency(outputs, shifted, labels)}
 
     def _shifted_outputs(self, context: Context) -> Tensor | None:
-        """None where a shift has no meaning, or where the outputs are not (N, K) numbers."""
+        """None where a shift has no meaning, or where the outputs for shifted images are not (N, K) numbers."""
         probe = context.probe
-        outputs = context.capture.outputs
         pixels = default_shift(probe.inputs) if self.shift is None else self.shift
-        if not pixels or outputs is None or probe.inputs.ndim != 4:
+        if not pixels or probe.inputs.ndim != 4:
             return None
-        shifted_probe = probe.with_inputs(alternating_shift(probe.inputs, pixels))
+        shifted_probe = probe.map_inputs(lambda images: alternating_shift(images, pixels))
         if shifted_probe is None:
             return None
-        found = context.forward([shifted_probe], outputs)
+        found = context.forward([shifted_probe], context.class_scores)
         return found[0] if found else None
 
     def _previous_average(self, context: Context, outputs: Tensor) -> Tensor | None:

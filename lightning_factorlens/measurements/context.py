@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import ref
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.outputs import OutputDecision
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
@@ -33,7 +35,8 @@ class Intermediates:
         capture: The probe's activations and outputs.
         problem: The blocks that are factorised.
         factorization: Their factors.
-        forward_fn: Sends further batches through the model.
+        forward_fn: Sends changed copies of the probe through the model.
+        output_fn: Reads the model's output for a batch.
         gradient_fn: Sends the probe through the model with gradients.
         block_groups: The parts that have curves of their own, once a measurement has read them.
         curves: Their curves, once a measurement has read them.
@@ -49,8 +52,9 @@ class Intermediates:
     capture: Capture | None = None
     problem: CoupledProblem | None = None
     factorization: Factorization | None = None
-    forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    gradient_fn: Callable[[Batch, bool], Captures] | None = None
+    forward_fn: Callable[[Sequence[Probe], Tensor], list[Tensor]] | None = None
+    output_fn: Callable[[Batch], Tensor | None] | None = None
+    gradient_fn: Callable[[Probe, bool], Captures] | None = None
     block_groups: BlockGroups | None = None
     curves: dict[str, RankCurve] | None = None
     measurement: str = ""
@@ -100,13 +104,14 @@ class Context:
     Attributes:
         model: The model, left as it was found.
         options: The lens's options.
-        probe: The samples.
+        probe: The samples: ``len(probe)`` of them, ``probe.inputs``, and ``probe.batches()`` as they pass.
         epoch: Number of finished epochs.
         step: Position on the x axis.
         process_group: The processes between which the work is divided. A measurement that divides its work must make
             the same calls in every process.
         cache: A dictionary of the lens for expensive results. It lasts as long as the lens and is not part of
             checkpoints; a measurement must give equal numbers without it.
+        output_decision: Which part of the model's output is read, as what, and why.
         notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
         used: The parameters that the lens's forward passes have used.
@@ -114,11 +119,12 @@ class Context:
 
     model: nn.Module
     options: LensOptions
-    probe: Batch
+    probe: Probe
     epoch: int
     step: int
     process_group: SingleProcess
     cache: dict[str, Any]
+    output_decision: OutputDecision = field(default_factory=OutputDecision)
     notes: list[str] = field(default_factory=list)
     intermediates: Intermediates = field(default_factory=Intermediates)
     used: UsedParameters = field(default_factory=UsedParameters)
@@ -130,8 +136,41 @@ class Context:
 
     @property
     def capture(self) -> Capture:
-        """The probe's activations and outputs; needs ``"capture"``."""
-        return self._needed(self.intermediates.capture, "capture")
+        """The probe's activations and class scores; needs ``"capture"``.
+
+        Before the first training step, class scores that it has to confirm are shown only to measurements that need
+        ``"class_scores"``, whose results are dropped if it does not.
+        """
+        capture: Capture = self._needed(self.intermediates.capture, "capture")
+        return capture if self.may_read_class_scores else replace(capture, outputs=None)
+
+    @property
+    def may_read_class_scores(self) -> bool:
+        """Whether the running measurement may read class scores, if there are any."""
+        return not self.output_decision.is_provisional or "class_scores" in self.intermediates.needs
+
+    def read_output(self, batch: Batch) -> Tensor | None:
+        """The model's output for a batch, whatever it is read as; needs ``"outputs"``.
+
+        Args:
+            batch: Some samples of the probe, or a changed copy of them.
+
+        Returns:
+            The part that `output_decision` names, float32, shape (n, …); None where there is none.
+        """
+        output_fn = self._needed(self.intermediates.output_fn, "outputs")
+        found: Tensor | None = output_fn(batch)
+        return found
+
+    @property
+    def class_scores(self) -> Tensor:
+        """The model's class scores for the probe, shape (N, K), float32; needs ``"class_scores"``.
+
+        A measurement with this need is not made where the output is not read as class scores.
+        """
+        capture = self.intermediates.capture
+        outputs: Tensor = self._needed(None if capture is None else capture.outputs, "class_scores")
+        return outputs
 
     @property
     def problem(self) -> CoupledProblem:
@@ -183,11 +222,11 @@ class Context:
         """
         self.intermediates.states[self.intermediates.measurement] = _copy_state(state)
 
-    def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+    def forward(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
 
         Args:
-            probes: Copies of the probe, see `Batch.with_inputs`.
+            probes: Copies of the probe, see `Probe.map_inputs`.
             outputs: The outputs for the probe itself, shape (N, K).
 
         Returns:

@@ -20,7 +20,7 @@ class PredictionChange(Measurement):
     """
 
     name: ClassVar[str] = "prediction_change"
-    needs: ClassVar[frozenset[str]] = frozenset({"capture"})
+    needs: ClassVar[frozenset[str]] = frozenset({"class_scores"})
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "prediction_changes",
@@ -41,10 +41,7 @@ class PredictionChange(Measurement):
 
     def measure(self, context: Context) -> dict[str, float] | None:
         """Compares the outputs with those kept at the last observation; nothing at the first."""
-        outputs = context.capture.outputs
-        if outputs is None:
-            context.note("no prediction change: the outputs are not (N, classes)")
-            return None
+        outputs = context.class_scores
         context.keep_state({"outputs": outputs})
         if context.state is None or context.state["outputs"].shape != outputs.shape:
             return None

@@ -26,7 +26,7 @@ class PredictionConfidence(Measurement):
     """
 
     name: ClassVar[str] = "prediction_confidence"
-    needs: ClassVar[frozenset[str]] = frozenset({"capture"})
+    needs: ClassVar[frozenset[str]] = frozenset({"class_scores"})
     scalars: ClassVar[tuple[Scalar, ...]] = (
         _declare("confidence", "Mean over samples of the largest predicted probability."),
         _declare("prediction_entropy", "Mean over samples of the entropy of the prediction.", "nats"),
@@ -34,12 +34,9 @@ class PredictionConfidence(Measurement):
         _declare("nuclear_norm", "Nuclear norm of the matrix of predictions over its largest possible value."),
     )
 
-    def measure(self, context: Context) -> dict[str, float] | None:
-        """Reads the model's outputs for the probe."""
-        outputs = context.capture.outputs
-        if outputs is None:
-            context.note("no prediction confidence: the outputs are not (N, classes)")
-            return None
+    def measure(self, context: Context) -> dict[str, float]:
+        """Reads the model's class scores for the probe."""
+        outputs = context.class_scores
         return {
             "confidence": confidence(outputs),
             "prediction_entropy": entropy(outputs),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.results import LayerSpectrum, Observation, RankCurve
+from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observation, RankCurve
 
 
 def check_history(history: Sequence[Observation]) -> None:
@@ -41,3 +41,12 @@ def layer_spectra(observation: Observation) -> tuple[LayerSpectrum, ...]:
         return ()
     spectra: tuple[LayerSpectrum, ...] = record.layers
     return spectra
+
+
+def layer_exponents(observation: Observation) -> dict[str, LayerExponent]:
+    """α by layer, also of an observation that a checkpoint has condensed; empty where it was not measured."""
+    record = observation.get("weight_spectra")
+    if record is None:
+        return {}
+    exponents: dict[str, LayerExponent] = record.exponents()
+    return exponents

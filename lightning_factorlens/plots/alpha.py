@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_factorlens.plots._records import check_history, epochs_of, layer_spectra
+from lightning_factorlens.plots._records import check_history, epochs_of, layer_exponents, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
     GREY,
@@ -23,7 +23,7 @@ from lightning_factorlens.plots.style import (
     style_axes,
     subsample,
 )
-from lightning_factorlens.results import LayerSpectrum, Observation
+from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,17 +61,16 @@ def alpha_figure(history: Sequence[Observation]) -> Figure | None:
     return figure
 
 
-def _alphas_by_layer(observation: Observation) -> dict[str, float]:
-    return {spectrum.layer: spectrum.fit.alpha for spectrum in layer_spectra(observation)}
-
-
 def _draw_depth(ax: Axes, history: Sequence[Observation]) -> None:
     spectra = layer_spectra(history[-1])
     style_axes(ax, f"α of every layer, epoch {history[-1].epoch}", "", "α ± σ")
     past = subsample(history[:-1], MAX_PAST)
     for index, observation in enumerate(past):
-        alpha_of = _alphas_by_layer(observation)
-        past_alphas = [alpha_of.get(spectrum.layer, math.nan) for spectrum in spectra]
+        exponents = layer_exponents(observation)
+        past_alphas = []
+        for spectrum in spectra:
+            exponent = exponents.get(spectrum.layer)
+            past_alphas.append(math.nan if exponent is None else exponent.alpha)
         opacity = past_opacity(index, len(past))
         ax.plot(past_alphas, "-", color=BLUE, lw=1, alpha=opacity, gid=f"past/{observation.epoch}")
     alphas = []
@@ -105,8 +104,9 @@ def _draw_epochs(ax: Axes, history: Sequence[Observation]) -> None:
     style_axes(ax, "α over epochs, each layer and their mean", "epoch", "α")
     epochs = epochs_of(history)
     drawn: list[float] = []
+    exponents = [layer_exponents(observation) for observation in history]
     for spectrum in layer_spectra(history[-1]):
-        alphas = _reliable_alphas(history, spectrum.layer)
+        alphas = _reliable_alphas(exponents, spectrum.layer)
         drawn += alphas
         ax.plot(epochs, alphas, "-", color=BLUE, lw=1, alpha=0.35, gid=f"layer/{spectrum.layer}")
     means = _mean_alphas(history)
@@ -116,14 +116,14 @@ def _draw_epochs(ax: Axes, history: Sequence[Observation]) -> None:
     _set_alpha_limits(ax, [*drawn, *means], [0.0])
 
 
-def _reliable_alphas(history: Sequence[Observation], layer: str) -> list[float]:
+def _reliable_alphas(exponents: Sequence[Mapping[str, LayerExponent]], layer: str) -> list[float]:
     """α of one layer at every observation; NaN where it was not measured or has too few eigenvalues."""
     alphas = []
-    for observation in history:
+    for exponent_of in exponents:
         alpha = math.nan
-        for spectrum in layer_spectra(observation):
-            if spectrum.layer == layer and spectrum.fit.n >= MIN_EIGENVALUES:
-                alpha = spectrum.fit.alpha
+        exponent = exponent_of.get(layer)
+        if exponent is not None and exponent.n >= MIN_EIGENVALUES:
+            alpha = exponent.alpha
         alphas.append(alpha)
     return alphas
 

@@ -3,11 +3,12 @@
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
+from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
-from lightning_factorlens.results.spectra import AlphaSummary, LayerSpectrum, PowerLawFit
+from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 
 __all__ = [
     "AlphaSummary",
@@ -15,6 +16,8 @@ __all__ = [
     "BlockKind",
     "Cost",
     "Factorization",
+    "History",
+    "LayerExponent",
     "LayerInfo",
     "LayerSimilarities",
     "LayerSimilarity",

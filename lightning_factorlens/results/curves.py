@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.record import Record, Value, network_scopes
 
 #: Names of the three errors of a curve.
 ERRORS = ("rmse", "rel_error", "rel_sq_error")
@@ -49,6 +49,10 @@ class RankCurves(Record):
             for error in ERRORS:
                 for rank, value in zip(curve.ranks, getattr(curve, error)):
                     yield Value(self.method + error, value, scope, rank)
+
+    def condensed(self) -> RankCurves:
+        """A copy with the curves of the whole network, of its inputs and of its activations alone."""
+        return RankCurves(network_scopes(self.curves), self.method)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lightning_factorlens.results.record import Record, Value
-from lightning_factorlens.results.spectra import AlphaSummary, LayerSpectrum
+from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,20 @@ class LayerSpectra(Record):
         layers: The spectra, in the order of ``named_modules()``.
         summary: Means over the layers; None where no layer has a power-law fit.
         skipped: The weights that are not analysed, because they are frozen or the forward pass does not use them.
+        condensed_layers: In a condensed record, what remains of each layer, by its name; else empty.
     """
 
     layers: tuple[LayerSpectrum, ...]
     summary: AlphaSummary | None
     skipped: tuple[SkippedWeights, ...] = ()
+    condensed_layers: Mapping[str, LayerExponent] = field(default_factory=dict)
+
+    def exponents(self) -> dict[str, LayerExponent]:
+        """Power-law exponent by layer, also of a condensed record."""
+        found = dict(self.condensed_layers)
+        for spectrum in self.layers:
+            found[spectrum.layer] = LayerExponent(spectrum.fit.alpha, spectrum.fit.n)
+        return found
 
     def values(self) -> Iterator[Value]:
         """The numbers of the summary, then every number of every layer."""
@@ -52,6 +61,8 @@ class LayerSpectra(Record):
         for spectrum in self.layers:
             for part in (spectrum, spectrum.fit):
                 yield from _numbers(part, spectrum.layer)
+        for layer, exponent in self.condensed_layers.items():
+            yield from _numbers(exponent, layer)
 
     def without_tensors(self) -> LayerSpectra:
         """A copy without the eigenvalues."""
@@ -60,10 +71,14 @@ class LayerSpectra(Record):
             layers.append(replace(spectrum, eigenvalues=spectrum.eigenvalues.new_empty(0)))
         return replace(self, layers=tuple(layers))
 
+    def condensed(self) -> LayerSpectra:
+        """A copy with the summary, and with α alone of every layer, which the figure over epochs shows."""
+        return LayerSpectra((), self.summary, condensed_layers=self.exponents())
+
 
 def _numbers(record: Any, scope: str) -> Iterator[Value]:
     """The fields of a dataclass that are plain numbers."""
-    for field in fields(record):
-        value = getattr(record, field.name)
+    for each in fields(record):
+        value = getattr(record, each.name)
         if isinstance(value, (int, float)):
-            yield Value(field.name, float(value), scope)
+            yield Value(each.name, float(value), scope)

@@ -77,3 +77,7 @@ class LayerSimilarities(Record):
         for similarity in self.layers:
             layers.append(replace(similarity, cosine=similarity.cosine.new_empty(0)))
         return LayerSimilarities(tuple(layers))
+
+    def condensed(self) -> LayerSimilarities:
+        """A copy without layers: the record has no number of the whole network."""
+        return LayerSimilarities(())

@@ -83,6 +83,13 @@ class Observation:
             records[name] = record.without_tensors()
         return replace(self, records=records, inputs=None, factorization=None)
 
+    def condensed(self) -> Observation:
+        """A copy whose size does not grow with the number of layers, for checkpoints; see `Record.condensed`."""
+        records = {}
+        for name, record in self.records.items():
+            records[name] = record.condensed()
+        return replace(self, records=records, inputs=None, factorization=None)
+
     def __repr__(self) -> str:
         return _text.observation_text(self.epoch, self.records, self.notes)
 

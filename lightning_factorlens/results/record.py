@@ -11,6 +11,9 @@ import numpy as np
 from torch import Tensor
 
 R = TypeVar("R", bound="Record")
+T = TypeVar("T")
+#: Scopes that are no block or layer.
+NETWORK_SCOPES = ("total", "inputs", "activations")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,13 @@ class Record:
         """A copy without large tensors, for histories; by default the record itself."""
         return self
 
+    def condensed(self: R) -> R:
+        """A copy whose size does not grow with the number of layers, for checkpoints; by default `without_tensors`.
+
+        What figures over epochs, tables and summaries read of past observations must remain.
+        """
+        return self.without_tensors()
+
 
 @dataclass(frozen=True)
 class Scalars(Record):
@@ -104,6 +114,25 @@ class ScopedScalar(Record):
         """One value for each scope."""
         for scope, value in self.by_scope.items():
             yield Value(self.quantity, value, scope)
+
+    def condensed(self) -> ScopedScalar:
+        """A copy with `NETWORK_SCOPES` alone, where there is one of the whole network."""
+        return ScopedScalar(self.quantity, network_scopes(self.by_scope))
+
+
+def network_scopes(by_scope: Mapping[str, T]) -> dict[str, T]:
+    """The entries of `NETWORK_SCOPES`; all entries where there is none of the whole network.
+
+    Args:
+        by_scope: Anything by scope.
+
+    Example:
+        >>> network_scopes({"total": 1, "inputs": 2, "layer1": 3}), network_scopes({"cats": 4})
+        ({'total': 1, 'inputs': 2}, {'cats': 4})
+    """
+    if "total" not in by_scope:
+        return dict(by_scope)
+    return {scope: by_scope[scope] for scope in NETWORK_SCOPES if scope in by_scope}
 
 
 def _plain(numbers: Mapping[str, float]) -> dict[str, float]:

@@ -95,6 +95,19 @@ class LayerSpectrum:
 
 
 @dataclass(frozen=True)
+class LayerExponent:
+    """What remains of a layer's power-law fit in a condensed record.
+
+    Attributes:
+        alpha: Exponent α, see `PowerLawFit`.
+        n: Number of eigenvalues above the threshold of the fit.
+    """
+
+    alpha: float
+    n: int
+
+
+@dataclass(frozen=True)
 class AlphaSummary:
     """Means of power-law exponents over the layers that have one.
 

@@ -71,7 +71,7 @@ def test_a_wrong_solver_is_named():
 def test_what_cannot_work_fails_before_training_starts(tmp_path):
     with pytest.raises(ValueError, match="layers: 'features.*' matches nothing; there are: .*relu-2"):
         train(tmp_path, lens(layers="features.*"))
-    with pytest.raises(ValueError, match="ranks: rank 99 needs a probe of at least 99 images, found 32"):
+    with pytest.raises(ValueError, match="ranks: rank 99 needs at least 99 samples, found 32"):
         train(tmp_path, lens(ranks=(1, 99)))
     with pytest.raises(MisconfigurationException, match="no validation dataloader.*pass `probe=`"):
         train(tmp_path, lens(), data=(loaders()[0],))
@@ -167,6 +167,6 @@ def test_wrong_arguments_of_small_objects_fail_at_once_and_are_named(make, messa
 
 def test_a_failing_forward_fn_is_told_what_the_batch_is(tmp_path):
     with pytest.raises(
-        MisconfigurationException, match=r"(?s)forward_fn: .*The batch is \[Tensor \(32, .*\), Tensor \(32,\)\]"
+        MisconfigurationException, match=r"(?s)forward_fn: .*The batch is \[Tensor \(16, .*\), Tensor \(16,\)\]"
     ):
         train(tmp_path, lens(forward_fn=lambda model, batch: model(batch)))

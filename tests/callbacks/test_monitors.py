@@ -1,13 +1,17 @@
 """Callbacks of Lightning that monitor the lens's scalars."""
 
+import warnings
+
 import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch import nn
+from torchmetrics import Metric
 from training import Net, lens, loaders, train
 
-from lightning_factorlens import FactorLensCallback, LensOptions
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
 from lightning_factorlens.measurements import Consistency, ReconstructionError
 
 
@@ -109,3 +113,158 @@ def test_a_resumed_run_logs_no_scalars_of_another_lens(tmp_path, before):
     assert lost not in new.metrics
     assert found in new.metrics
     assert [observation.epoch for observation in new.history] == [0, 1, 2, 2, 3, 4]
+
+
+TAG = "factorlens/rmse/rank_4"
+
+
+class Watch(Callback):
+    """What other callbacks find after every batch and every validation, and the lens's own value."""
+
+    def __init__(self, tag=TAG):
+        self.tag = tag
+        self.found = []
+
+    def look(self, trainer):
+        known = [c for c in trainer.callbacks if isinstance(c, FactorLensCallback) and self.tag.startswith(c.prefix)]
+        found = trainer.callback_metrics.get(self.tag)
+        self.found.append((None if found is None else float(found), known[0].metrics[self.tag]))
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.look(trainer)
+
+    def on_validation_end(self, trainer, pl_module):
+        if not trainer.sanity_checking:
+            self.look(trainer)
+
+
+def values_agree(watch):
+    return all(found == pytest.approx(own, rel=1e-6) for found, own in watch.found)
+
+
+@pytest.mark.parametrize("options", [{}, {"every_n_epochs": 2}, {"every_n_train_steps": 3}], ids=str)
+@pytest.mark.parametrize("trainer", [{}, {"val_check_interval": 0.25}, {"limit_val_batches": 0}], ids=str)
+def test_a_monitored_value_exists_from_the_first_observation_on(options, trainer, tmp_path):
+    watch = Watch()
+    train(tmp_path, lens(**options), watch, **trainer)
+    assert len(watch.found) >= 12
+    assert values_agree(watch)
+    assert len({found for found, _ in watch.found}) >= 2
+
+
+@pytest.mark.parametrize("trainer", [{}, {"val_check_interval": 0.5}, {"check_val_every_n_epoch": 2}], ids=str)
+def test_a_checkpoint_every_n_steps_monitors_it(trainer, tmp_path):
+    keep = ModelCheckpoint(
+        tmp_path / "kept", monitor=TAG, every_n_train_steps=3, save_top_k=-1, filename="{step}", save_last=True
+    )
+    train(tmp_path, lens(), keep, epochs=3, enable_checkpointing=True, **trainer)
+    saved = {path.name for path in (tmp_path / "kept").glob("step*")}
+    assert {f"step={step}.ckpt" for step in (3, 6, 9)} <= saved
+    scores = [float(score) for score in keep.best_k_models.values()]
+    assert len(scores) == len(saved)
+    assert len(set(scores)) > 1
+
+
+def test_a_run_resumed_in_the_middle_of_an_epoch_has_the_values_at_once(tmp_path):
+    first = ModelCheckpoint(tmp_path / "kept", every_n_train_steps=3, save_top_k=-1, filename="{step}")
+    train(tmp_path / "a", lens(), first, epochs=2, enable_checkpointing=True)
+    watch = Watch()
+    second = ModelCheckpoint(tmp_path / "again", monitor=TAG, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+    trainer = Trainer(
+        max_epochs=3,
+        accelerator="cpu",
+        logger=False,
+        callbacks=[lens(), watch, second],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(Net(), *loaders(), ckpt_path=tmp_path / "kept" / "step=6.ckpt")
+    assert values_agree(watch)
+    assert {"step=7.ckpt", "step=8.ckpt", "step=12.ckpt"} <= {path.name for path in (tmp_path / "again").iterdir()}
+
+
+def test_two_lenses_publish_under_their_prefixes(tmp_path):
+    watches = Watch(), Watch("other/rmse/rank_4")
+    train(tmp_path, lens(), lens(prefix="other", every_n_train_steps=2), *watches)
+    assert all(map(values_agree, watches))
+    assert watches[0].found != watches[1].found
+
+
+@pytest.mark.parametrize("order", ["before the lens", "after the lens"])
+@pytest.mark.parametrize("puts_back", [True, False])
+def test_a_second_trainer_inside_a_callback_does_not_take_the_values_away(order, puts_back, tmp_path):
+    class Nested(Callback):
+        """Validates the same module with a Trainer of its own, and leaves the module attached to it."""
+
+        def on_train_epoch_end(self, trainer, pl_module):
+            nested = Trainer(
+                logger=False,
+                accelerator="cpu",
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                enable_checkpointing=False,
+            )
+            nested.validate(pl_module, loaders()[1], verbose=False)
+            if puts_back:
+                pl_module.trainer = trainer
+
+    class Silent(Net):
+        """A module that does not log, so that it trains on although it is attached to another Trainer."""
+
+        def __init__(self):
+            torch.manual_seed(0)
+            super().__init__()
+
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+        def validation_step(self, batch, batch_idx):
+            pass
+
+    def callbacks():
+        return [Nested(), lens()] if order == "before the lens" else [lens(), Nested()]
+
+    watch, stop = Watch(), EarlyStopping(TAG, patience=1, min_delta=100.0, check_on_train_epoch_end=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="FactorLens")
+        trainer, observed = train(tmp_path, *callbacks(), watch, LabelFreeStopping(), stop, module=Silent(), epochs=9)
+    assert trainer.current_epoch == 2
+    assert values_agree(watch)
+    _, alone = train(tmp_path, Nested(), module=Silent(), epochs=2)
+    assert all(map(torch.equal, observed.state_dict().values(), alone.state_dict().values()))
+
+
+def test_reading_the_values_computes_none_of_the_users_metrics(tmp_path):
+    """Lightning computes logged metrics when ``callback_metrics`` is read, which users may not expect yet."""
+    computed = []
+
+    class Counting(Metric):
+        def __init__(self):
+            super().__init__()
+            self.add_state("n", torch.zeros(()))
+
+        def update(self):
+            self.n += 1
+
+        def compute(self):
+            computed.append(len(stages))
+            return self.n
+
+    class Logs(Net):
+        def __init__(self):
+            super().__init__()
+            self.count = Counting()
+
+        def training_step(self, batch, batch_idx):
+            self.count.update()
+            self.log("count", self.count, on_step=False, on_epoch=True)
+            return super().training_step(batch, batch_idx)
+
+    stages = []
+
+    class Mark(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            stages.append("after the lens")
+
+    train(tmp_path, lens(), Mark(), module=Logs(), epochs=2)
+    assert computed == [1, 2]

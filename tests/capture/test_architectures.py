@@ -126,7 +126,7 @@ def test_names_are_the_same_in_another_process_and_with_other_weights():
 def test_a_densenet_gives_fewer_than_300_curves():
     torch.manual_seed(0)
     measurements = [m for m in default_measurements() if m.name != "weight_spectra"]
-    lens = FactorLens(models.densenet121(num_classes=5), LensOptions(ranks=(1, 2, 4)), measurements)
+    lens = FactorLens(models.densenet121(num_classes=5), LensOptions(ranks=(1, 2, 4)), measurements, outputs="classes")
     observation = lens.observe(torch.rand(8, 3, 32, 32))
     assert len(list(tagged_values(observation, measurements))) < 300  # 121 layers would bring 1,700
 

@@ -74,20 +74,10 @@ def test_random_transforms_of_the_dataset_do_not_change_the_random_states():
 
 
 def test_errors_name_sources_that_hold_no_images():
-    class OneShot(IterableDataset):
-        def __iter__(self):
-            return self
-
-        def __next__(self):
-            return torch.rand(3, 4, 4)
-
     class Stream(IterableDataset):
         def __iter__(self):
             return iter([torch.rand(3, 4, 4), torch.rand(3, 4, 4)])
 
-    for source in (OneShot(), DataLoader(OneShot(), batch_size=2)):
-        with pytest.raises(TypeError, match="probe: found .*, an IterableDataset that is its own iterator"):
-            probe_images(source, 4)
     assert probe_images(DataLoader(Stream(), batch_size=2), 4).shape == (2, 3, 4, 4)
     assert probe_images(Stream(), 4).shape == (2, 3, 4, 4)
     with pytest.raises(TypeError, match="probe: found int"):
@@ -106,3 +96,11 @@ def test_a_batch_is_transferred_after_it_was_collated():
     images, labels = probe_batch(data, 4, transfer=lambda batch: [batch[0] + 1, batch[1]])
     assert torch.equal(images, torch.ones(4, 2, 2))
     assert len(labels) == 4
+
+
+def test_several_batches_are_merged_into_one():
+    x = torch.arange(300.0).view(-1, 1).expand(-1, 4).contiguous()
+    for batch_size in (1, 7, 300):
+        images, labels = probe_batch(DataLoader(TensorDataset(x, x[:, 0]), batch_size), 200, seed=1)
+        assert torch.equal(images, probe_batch(x, 200, seed=1))
+        assert torch.equal(labels, images[:, 0])

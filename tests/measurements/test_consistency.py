@@ -158,14 +158,19 @@ def test_the_shift_is_the_given_number_of_pixels():
 def test_without_a_shift_there_is_no_record_and_a_note():
     observation = lens_with(Consistency(shift=0)).observe(make_probe())
     assert "consistency" not in observation
-    assert observation.notes == ("no consistency: shift=0 switches it off",)
+    line = "outputs: (N, 3), read as class scores: outputs= says so"
+    assert observation.notes == ("no consistency: shift=0 switches it off", line)
 
 
 def test_outputs_without_classes_are_noted():
     net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())  # outputs (N, 3, 6, 6)
-    observation = lens_with(Consistency(), net=net).observe(make_probe())
+    lens = lens_with(Consistency(), net=net, outputs=None)
+    observation = lens.observe(make_probe())
     assert "consistency" not in observation
-    assert observation.notes == ("no consistency: the outputs are not (N, classes)",)
+    (note,) = observation.notes
+    assert note.startswith("no consistency: nothing says whether (N, 3, 6, 6) are class scores. Signals that need no")
+    assert note.endswith(lens.output_decision.alternatives)
+    assert "outputs='classes'" not in note  # it could not be true
 
 
 @pytest.mark.parametrize("shift", [-1, 1.5, "1", True])

@@ -15,7 +15,7 @@ class Sensitivity(Measurement):
     """Mean size of the gradient of the largest output with respect to the last activation and to the input."""
 
     name = "sensitivity"
-    needs = frozenset({"gradients"})
+    needs = frozenset({"class_scores", "gradients"})
     scalars = (
         Scalar("layer_gradient", "{prefix}/layer_gradient", "Mean norm of the gradient at the last activation."),
         Scalar("input_gradient", "{prefix}/input_gradient", "Mean norm of the gradient at the input.", monitored=True),
@@ -51,7 +51,7 @@ def network():
 def test_gradients_are_those_of_a_plain_forward_pass():
     model = network()
     images = torch.rand(150, 1, 8, 8)  # more than a batch
-    observation = FactorLens(model, LensOptions(ranks=(1,)), [Sensitivity()]).observe(images)
+    observation = FactorLens(model, LensOptions(ranks=(1,)), [Sensitivity()], outputs="classes").observe(images)
     leaf = images.clone().requires_grad_()
     activation = torch.relu(model[0](leaf))
     largest = model[3](activation.flatten(1)).amax(1).sum()
@@ -142,7 +142,7 @@ def test_captures_that_are_not_read_to_the_end_leave_the_model_as_it_was(need, f
 
     model = network().train()
     measurement = Unfinished({"gradients", need}, fails)
-    lens = FactorLens(model, LensOptions(ranks=(1,)), [measurement, Next()])
+    lens = FactorLens(model, LensOptions(ranks=(1,)), [measurement, Next()], outputs="classes")
     if fails:
         with pytest.raises(ValueError, match="broken"):
             lens.observe(torch.rand(8, 1, 8, 8))
@@ -160,7 +160,7 @@ def test_two_captures_at_once_are_refused():
 
     class Two(Measurement):
         name = "two"
-        needs = frozenset({"gradients"})
+        needs = frozenset({"class_scores", "gradients"})
 
         def measure(self, context):
             for _ in zip(context.gradient_captures(), context.gradient_captures(input_gradients=True)):
@@ -168,19 +168,21 @@ def test_two_captures_at_once_are_refused():
 
     model = network().train()
     with pytest.raises(RuntimeError, match=r"gradient_captures: the measurement 'two' has begun to read others"):
-        FactorLens(model, LensOptions(ranks=(1,)), [Two()]).observe(torch.rand(8, 1, 8, 8))
+        FactorLens(model, LensOptions(ranks=(1,)), [Two()], outputs="classes").observe(torch.rand(8, 1, 8, 8))
     assert all(module.training for module in model.modules())
 
 
 def test_captures_that_nothing_refers_to_need_no_close():
     class Firsts(Measurement):
         name = "firsts"
-        needs = frozenset({"gradients"})
+        needs = frozenset({"class_scores", "gradients"})
 
         def measure(self, context):
             first = next(context.gradient_captures())
             second = next(context.gradient_captures())
             return {"difference": float((first.outputs - second.outputs).detach().abs().max())}
 
-    observation = FactorLens(network(), LensOptions(ranks=(1,)), [Firsts()]).observe(torch.rand(8, 1, 8, 8))
+    observation = FactorLens(network(), LensOptions(ranks=(1,)), [Firsts()], outputs="classes").observe(
+        torch.rand(8, 1, 8, 8)
+    )
     assert observation["firsts"]["difference"] == 0

@@ -26,6 +26,7 @@ def test_the_record_holds_the_functions_of_the_models_outputs():
 
 def test_outputs_without_classes_are_noted():
     net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU())
-    observation = lens_with(PredictionConfidence(), net=net).observe(make_probe())
+    observation = lens_with(PredictionConfidence(), net=net, outputs=None).observe(make_probe())
     assert "prediction_confidence" not in observation
-    assert observation.notes == ("no prediction confidence: the outputs are not (N, classes)",)
+    (note,) = observation.notes
+    assert note.startswith("no prediction confidence: nothing says whether (N, 3, 6, 6) are class scores.")

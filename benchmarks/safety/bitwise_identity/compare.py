@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.safety.bitwise_identity.setups import SetUp
+from benchmarks.safety.bitwise_identity.situations.base import Situation
+from benchmarks.safety.bitwise_identity.situations.train_situation import train_situation
 from benchmarks.safety.bitwise_identity.train import lens_callbacks, train
 
 #: The results of a comparison; "impossible" where training fails without the lens.
@@ -23,11 +25,11 @@ IDENTICAL = "identical"
 DIFFERENT = "different"
 IMPOSSIBLE = "impossible"
 #: Seconds after which a set-up counts as hung.
-TIMEOUT = 600
+TIMEOUT = 180
 #: A server that has imported what takes seconds to import. The processes that it forks have never computed a gradient,
 #: so that Lightning may fork in its turn.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["benchmarks.safety.bitwise_identity.compare"])
+PROCESSES.set_forkserver_preload([f"{__package__}.compare", f"{__package__}.situations.registry"])
 
 
 def differences(a: Any, b: Any, path: str = "") -> Iterator[str]:
@@ -58,16 +60,44 @@ def _same_array(a: Any, b: Any) -> bool:
 
 def _bytes(t: Tensor) -> Tensor:
     """The values as bytes, because -0.0 equals 0.0 and NaN does not equal itself as numbers."""
-    return t.detach().cpu().contiguous().flatten().view(torch.uint8)
+    strided = t if t.layout == torch.strided else t.to_dense()
+    return strided.detach().cpu().resolve_conj().contiguous().flatten().view(torch.uint8)
 
 
-def _one_line(error: Exception) -> str:
+def _shortened(paths: list[str], n: int = 8) -> list[str]:
+    """The first paths of every kind of thing that is compared, at most n, so that none hides the others."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        kinds.setdefault("/".join(path.split("/")[:3]), []).append(path)
+    first = [of_kind[0] for of_kind in kinds.values()]
+    return (first + [path for path in paths if path not in first])[:n]
+
+
+def _one_line(error: BaseException) -> str:
     """Type and message of an error; of a traceback of a failed process only the last line."""
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[-1]}"[:300]
 
 
-def compare(setup: SetUp, folder: Path) -> dict[str, Any]:
+def _train(setup: SetUp | Situation, folder: Path, with_lens: bool) -> list[dict[str, Any]]:
+    """The records of a training with or without the lens."""
+    if isinstance(setup, Situation):
+        return train_situation(setup, folder, setup.callbacks if with_lens else list)
+    return train(setup, folder, (lambda: lens_callbacks(setup.lens)) if with_lens else list)
+
+
+def _complaints(lenses: list[tuple[int, int]], meant_to_fail: bool) -> list[str]:
+    """What is wrong with the numbers of measurements and failures of the lenses.
+
+    A set-up shows something only if the lens has measured and never failed, or has failed where it was meant to.
+    """
+    if meant_to_fail:
+        return [] if all(n_failed for _, n_failed in lenses) else ["the lens did not fail as it was meant to"]
+    found = [f"the lens failed {n_failed} times" for _, n_failed in lenses if n_failed]
+    return found if all(n_measured for n_measured, _ in lenses) else [*found, "the lens never measured"]
+
+
+def compare(setup: SetUp | Situation, folder: Path) -> dict[str, Any]:
     """Trains a set-up twice and compares.
 
     Args:
@@ -80,31 +110,29 @@ def compare(setup: SetUp, folder: Path) -> dict[str, Any]:
     """
     start = time.perf_counter()
     try:
-        without_lens = train(setup, folder, list)
-    except Exception as error:
+        without_lens = _train(setup, folder, with_lens=False)
+    except (Exception, SystemExit) as error:
         return {"result": IMPOSSIBLE, "differences": _one_line(error), "measurements": 0}
     try:
-        with_lens = train(setup, folder, lambda: lens_callbacks(setup.lens))
-    except Exception as error:
+        with_lens = _train(setup, folder, with_lens=True)
+    except (Exception, SystemExit) as error:
         return {"result": DIFFERENT, "differences": _one_line(error), "measurements": 0}
     lenses = [lens for record in with_lens for lens in record.pop("lens")]
     for record in without_lens:
         del record["lens"]
     graphs = [max(record.pop("graphs") for record in records) for records in (without_lens, with_lens)]
     found = list(differences(without_lens, with_lens))
-    if not all(n_measured for n_measured, _ in lenses):
-        found.append("the lens never measured")
-    found += [f"the lens failed {n_failed} times" for _, n_failed in lenses if n_failed]
+    found += _complaints(lenses, isinstance(setup, Situation) and setup.lens_fails)
     return {
         "result": DIFFERENT if found else IDENTICAL,
-        "differences": "; ".join(found[:8]),
+        "differences": "; ".join(_shortened(found)),
         "measurements": sum(n_measured for n_measured, _ in lenses),
         "seconds": time.perf_counter() - start,
         "graphs": graphs,
     }
 
 
-def compare_in_subprocess(setup: SetUp, folder: Path) -> dict[str, Any]:
+def compare_in_subprocess(setup: SetUp | Situation, folder: Path) -> dict[str, Any]:
     """`compare` in its own process, which is killed after `TIMEOUT` seconds."""
     result_path = folder.with_suffix(".json")
     result_path.unlink(missing_ok=True)
@@ -121,7 +149,7 @@ def compare_in_subprocess(setup: SetUp, folder: Path) -> dict[str, Any]:
     return result
 
 
-def _compare_and_write(setup: SetUp, folder: Path, result_path: Path) -> None:
+def _compare_and_write(setup: SetUp | Situation, folder: Path, result_path: Path) -> None:
     torch.set_num_threads(1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.simplefilter("ignore")

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers.logger import Logger
 
+from benchmarks.safety.bitwise_identity.described import describe, digest, own_attributes
 from lightning_factorlens import FactorLensCallback
 
 PREFIXES = ("factorlens", "other")
@@ -55,12 +56,38 @@ class Memory(Logger):
 
 
 class Record(Callback):
-    """Writes, in every process and at the end of fit, everything that must not depend on the lens."""
+    """Writes, in every process and when fit ends, everything that must not depend on the lens.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Folder of the records.
+        objects: Objects of the user that are compared too, such as the generator of a class; the loaders, their
+            datasets and what the modules hold are always compared.
+    """
+
+    def __init__(self, folder: Path, objects: Any = None) -> None:
         self.folder = folder
+        self.objects = objects
+        self.batches: list[tuple[str, int, int, str]] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Notes which samples the training step gets."""
+        self.batches.append(("train", 0, batch_idx, digest(batch)))
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        """Notes which samples the validation step gets."""
+        self.batches.append((f"{trainer.state.stage}", dataloader_idx, batch_idx, digest(batch)))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the record of a training that has come to its end."""
+        self._write(trainer, pl_module)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Writes the record of a training that an exception ends."""
+        self._write(trainer, pl_module)
+
+    def _write(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Collects everything on which a later step, epoch or run could depend."""
         path = self.folder / "end.ckpt"
         trainer.save_checkpoint(path)
@@ -75,7 +102,7 @@ class Record(Callback):
         found = {
             "checkpoint": checkpoint,
             "weights": {**pl_module.state_dict(keep_vars=False)},
-            "strides": {k: v.stride() for k, v in pl_module.state_dict().items()},
+            "strides": {k: v.stride() for k, v in pl_module.state_dict().items() if v.layout == torch.strided},
             "gradients": {k: p.grad for k, p in pl_module.named_parameters()},
             "optimizers": [o.state_dict() for o in trainer.optimizers],
             "logged": [row for row in logged if set(row[1]) - {"epoch"}],
@@ -84,11 +111,19 @@ class Record(Callback):
             "flags": {name: module.training for name, module in pl_module.named_modules()},
             "requires_grad": {k: p.requires_grad for k, p in pl_module.named_parameters()},
             "hooks": {n: (len(m._forward_hooks), len(m._forward_pre_hooks)) for n, m in pl_module.named_modules()},
+            "batches": self.batches,
+            "objects": {"data": _data(trainer), "named": describe(self.objects)},
+            "attributes": {name: describe(own_attributes(module)) for name, module in pl_module.named_modules()},
             "graphs": compiled,
             "grad mode": (torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.is_autocast_enabled("cpu")),
             "lens": [(c.state.n_measured, c.state.n_failed) for c in lenses],
         }
         torch.save(found, self.folder / f"rank{trainer.global_rank}.pt")
+
+
+def _data(trainer: Trainer) -> Any:
+    """The loaders with their datasets, samplers, collate functions and generators, and the data module."""
+    return describe([trainer.train_dataloader, trainer.val_dataloaders, getattr(trainer, "datamodule", None)])
 
 
 def _without_lens(metrics: Any) -> dict[str, Any]:

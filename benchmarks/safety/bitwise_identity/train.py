@@ -130,15 +130,15 @@ def lens_callbacks(kind: str) -> list[Callback]:
 
 
 def small_lens(layers: str | None = None, **options: Any) -> FactorLensCallback:
-    """A lens with few samples and ranks, whose errors end the training."""
-    return FactorLensCallback(
-        probe_size=16,
-        lens=LensOptions(layers=layers, ranks=(1, 2, 4), solver=HALS(n_init=1)),
-        tensorboard=TensorBoardOptions(figures_every_n=0),
-        on_error="raise",
-        verbose=False,
-        **options,
-    )
+    """A lens with few samples and ranks, whose errors end the training unless ``options`` say otherwise."""
+    small: dict[str, Any] = {
+        "probe_size": 16,
+        "lens": LensOptions(layers=layers, ranks=(1, 2, 4), solver=HALS(n_init=1)),
+        "tensorboard": TensorBoardOptions(figures_every_n=0),
+        "on_error": "raise",
+        "verbose": False,
+    }
+    return FactorLensCallback(**{**small, **options})
 
 
 def train(setup: SetUp, folder: Path, make_callbacks: Callable[[], list[Callback]]) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Which families of published models the callback observes without being configured."""

@@ -1,0 +1,70 @@
+"""Which failures end a run before training; all others follow ``on_error``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+PACKAGE = __name__.partition(".")[0]
+
+
+def raised_by_package(error: BaseException) -> bool:
+    """Whether the innermost Python function in an error's traceback belongs to this package.
+
+    Args:
+        error: An error that has been caught.
+    """
+    traceback = error.__traceback__
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] == PACKAGE
+
+
+def attempt(trainer: Trainer, work: Callable[[], None], on_error: str, before_training: bool) -> Exception | None:
+    """Does some work on all ranks, and decides on all ranks alike what follows a failure.
+
+    Args:
+        trainer: The Trainer.
+        work: A function that fails on all ranks together, see `SingleProcess.synchronized_errors`.
+        on_error: ``"raise"`` raises every failure.
+        before_training: Whether an error in the configuration is raised in any case.
+
+    Returns:
+        The failure that is to be reported; None where there is none.
+
+    Raises:
+        Exception: The failure that ends the run, on the other ranks as a `PeerError`.
+    """
+    failure: Exception | None = None
+    try:
+        work()
+    except Exception as error:
+        failure = error
+    ends_run = failure is not None and on_error == "raise"
+    if before_training:
+        is_misconfigured = failure is not None and is_configuration_error(failure)
+        ends_run = trainer.strategy.reduce_boolean_decision(ends_run or is_misconfigured, all=False)
+    if failure is not None and ends_run:
+        raise failure
+    return failure
+
+
+def is_configuration_error(error: BaseException) -> bool:
+    """Whether an error before training means that the lens can never work as it was configured.
+
+    This package reports a wrong argument as a `ValueError` or a `TypeError`, and what is wrong in the Trainer or in the
+    way the model is called as a ``MisconfigurationException``. The same classes raised by a dataset, a model, a logger
+    or a library do not count, nor does an `ArithmeticError`, which is about values that training may change.
+
+    Args:
+        error: The error that ended the preparation or the first observation.
+    """
+    if isinstance(error, MisconfigurationException):
+        return True
+    is_about_arguments = isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError)
+    return is_about_arguments and raised_by_package(error)

@@ -1,0 +1,134 @@
+"""The parts of a model's output that have one row for each sample, and how they were computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from lightning_factorlens.capture.autograd_graph import Signature, signature
+
+#: Results of softmax that are kept for the comparison with the outputs: the last ones.
+MAX_SOFTMAXES = 16
+
+
+@dataclass(frozen=True)
+class OutputPart:
+    """A tensor of the output.
+
+    Attributes:
+        path: Its keys and positions, joined by dots; empty for an output that is one tensor.
+        shape: Shape for one sample.
+        signature: How it was computed; None where autograd has not recorded it.
+        softmax_axis: The axis whose softmax or log-softmax it is, from 0, samples first; None for none.
+        is_probability: Whether it is a softmax or a sigmoid, and no logarithm of one.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    signature: Signature | None = None
+    softmax_axis: int | None = None
+    is_probability: bool = False
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether it has the shape of class scores, (N, K ≥ 2)."""
+        return len(self.shape) == 1 and self.shape[0] >= 2
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it has further axes: positions or tokens."""
+        return len(self.shape) >= 2
+
+
+def find_parts(output: Any, n_samples: int) -> dict[str, Tensor]:
+    """The floating-point tensors of an output with one row for each sample, by their paths.
+
+    Args:
+        output: A tensor, or tensors in dictionaries, lists, tuples and dataclasses.
+        n_samples: Number of samples.
+
+    Example:
+        >>> output = {"age": torch.zeros(4, 1), "masks": [torch.zeros(4, 3, 8, 8), torch.zeros(2)]}
+        >>> {path: tuple(tensor.shape) for path, tensor in find_parts(output, 4).items()}
+        {'age': (4, 1), 'masks.0': (4, 3, 8, 8)}
+    """
+    parts = {}
+    for path, tensor in _leaves(output, ()):
+        if tensor.ndim >= 1 and tensor.shape[0] == n_samples and tensor.is_floating_point():
+            parts[".".join(path)] = tensor
+    return parts
+
+
+def _leaves(output: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
+    items: list[tuple[Any, Any]] = []
+    if isinstance(output, Tensor):
+        yield path, output
+    elif isinstance(output, Mapping):
+        items = list(output.items())
+    elif isinstance(output, (tuple, list)):
+        names = getattr(output, "_fields", range(len(output)))
+        items = list(zip(names, output))
+    elif is_dataclass(output) and not isinstance(output, type):
+        items = [(entry.name, getattr(output, entry.name)) for entry in fields(output)]
+    for key, part in items:
+        yield from _leaves(part, (*path, str(key)))
+
+
+def inspect_outputs(
+    model: nn.Module, forward: Callable[[Any], Any], batch: Any, n_samples: int
+) -> tuple[OutputPart, ...]:
+    """Passes a few samples through the model and describes the parts of its output.
+
+    Args:
+        model: In eval mode; with gradients enabled the parts have signatures.
+        forward: Calls the model on a batch.
+        batch: The samples.
+        n_samples: Their number.
+
+    Returns:
+        The parts, in the order of the output.
+    """
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    with _SoftmaxRecorder() as recorder:
+        output = forward(batch)
+    parts = []
+    for path, tensor in find_parts(output, n_samples).items():
+        found = None
+        if tensor.grad_fn is not None:
+            found = signature((tensor.grad_fn, tensor.output_nr), names)
+        axis = recorder.axis_of(tensor)
+        is_sigmoid = found is not None and found.operations[:1] == ("Sigmoid",)
+        is_probability = (axis is not None or is_sigmoid) and bool((tensor >= 0).all())
+        parts.append(OutputPart(path, tuple(tensor.shape[1:]), found, axis, is_probability))
+    return tuple(parts)
+
+
+class _SoftmaxRecorder(TorchFunctionMode):
+    """Keeps the last results of softmax and log-softmax, with their axes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.results: list[tuple[Tensor, int]] = []
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        output = func(*args, **options)
+        if getattr(func, "__name__", "") in ("softmax", "log_softmax") and isinstance(output, Tensor):
+            dim = options.get("dim", args[1] if len(args) > 1 else None)
+            if isinstance(dim, int) and output.ndim > 0:
+                self.results = [*self.results[1 - MAX_SOFTMAXES :], (output.detach(), dim % output.ndim)]
+        return output
+
+    def axis_of(self, tensor: Tensor) -> int | None:
+        """The axis whose softmax a tensor is, also in another dtype; None where it is no result of softmax."""
+        for result, axis in reversed(self.results):
+            if result.shape == tensor.shape and torch.equal(result.to(tensor.dtype), tensor.detach()):
+                return axis
+        return None
