@@ -19,6 +19,7 @@ from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.size_changes import compare_sizes
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
@@ -93,6 +94,7 @@ class FactorLens:
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
+        self._used = UsedParameters()
 
     def __repr__(self) -> str:
         return _text.lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
@@ -213,6 +215,7 @@ class FactorLens:
             step=step,
             process_group=self.process_group,
             cache=self._cache,
+            used=self._used,
             output_decision=self.output_decision,
         )
         runner.decision = self.output_decision
@@ -246,4 +249,6 @@ class FactorLens:
             )
 
     def _runner(self) -> ModelRunner:
-        return ModelRunner(self.model, self.options, self.forward_fn, self.forward_context, self.process_group)
+        return ModelRunner(
+            self.model, self.options, self.forward_fn, self.forward_context, self.process_group, used=self._used
+        )

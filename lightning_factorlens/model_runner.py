@@ -21,6 +21,7 @@ from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.tree import clone, tree_map
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.results import LayerInfo
@@ -37,6 +38,7 @@ class ModelRunner:
             ``inputs(batch)``, that selects the tensor that counts as the input.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the samples are divided.
+        used: The parameters that forward passes have used; those without gradients are recorded.
         decision: Which part of the model's output is read.
     """
 
@@ -45,6 +47,7 @@ class ModelRunner:
     forward_fn: ForwardFn | None
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
+    used: UsedParameters = field(default_factory=UsedParameters)
     decision: OutputDecision = field(default_factory=OutputDecision)
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class ModelRunner:
 
     def trace(self, batch: Batch) -> list[TracedOutput]:
         """Every tensor of one forward pass."""
-        with self.isolated():
+        with self.isolated(), self.used.record(self.model):
             return trace_layers(self.model, self._call, batch)
 
     def inspect_outputs(self, batch: Batch) -> tuple[OutputPart, ...]:
@@ -99,7 +102,7 @@ class ModelRunner:
 
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
-        with self.isolated():
+        with self.isolated(), self.used.record(self.model):
             return capture_distributed(self.process_group, self._capture, probe, layers)
 
     def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:

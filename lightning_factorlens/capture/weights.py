@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
+from lightning_factorlens.capture.adapters import adapted_layer
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class WeightLayer:
         transposed: Whether the first two axes are (in, out).
         stride: Stride of the convolution, one entry for each axis; empty for a linear layer.
         dilation: Dilation of the convolution, one entry for each axis; empty for a linear layer.
+        parameters: Names of the model's parameters that the weight is computed from, those of an adapter included.
     """
 
     name: str
@@ -36,6 +38,7 @@ class WeightLayer:
     transposed: bool = False
     stride: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
 
 
 def sharded_parameters(model: nn.Module) -> list[str]:
@@ -76,7 +79,8 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
 
     A weight that several modules share is listed once, under its first name. Parametrised weights are read as the
     forward pass reads them, but in eval mode, so that a spectral norm does no power iteration. Weights of PyTorch's
-    quantised modules are dequantised.
+    quantised modules are dequantised. A layer with an adapter, such as LoRA, is listed once, under the name of the
+    wrapper, with its effective weight; see `adapted_layer`.
 
     Args:
         model: Any module. Names are those without the wrappers of ``torch.compile``.
@@ -92,15 +96,52 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
     """
     layers: list[WeightLayer] = []
     listed: set[tuple[int, str]] = set()
+    adapters: list[str] = []
     for path, module in model.named_modules():
+        if any(path.startswith(adapter) for adapter in adapters):
+            continue  # a part of an adapter, such as ``lora_A``
         name = uncompiled_path(path).rstrip(".") or type(module).__name__
+        prefix = f"{path}." if path else ""
+        # The model itself is no adapter of a layer, and calling it with unit vectors could have other effects.
+        adapted = adapted_layer(module) if path or isinstance(module, nn.Linear) else None
+        if adapted is not None:
+            adapters.append(prefix)
+            parameters = tuple(prefix + parameter for parameter, _ in module.named_parameters())
+            geometry = _geometry(adapted.base)
+            layers.append(WeightLayer(name, type(module).__name__, adapted.weight, **geometry, parameters=parameters))
+            continue
         for suffix, owner, weight in _weights_of(module):
             key = (id(owner), suffix)
             if key not in listed:
                 listed.add(key)
                 detached = weight if nn.parameter.is_lazy(weight) else weight.detach()
-                layers.append(WeightLayer(name + suffix, type(module).__name__, detached, **_geometry(module)))
+                parameters = tuple(prefix + parameter for parameter in _parameter_names(module, owner))
+                geometry = _geometry(module)
+                layers.append(
+                    WeightLayer(name + suffix, type(module).__name__, detached, **geometry, parameters=parameters)
+                )
     return layers
+
+
+def _parameter_names(module: nn.Module, owner: object) -> list[str]:
+    """Names of the module's parameters that a weight is computed from.
+
+    Args:
+        module: The layer.
+        owner: The weight itself where it is a parameter. Otherwise it is computed, from the originals of a
+            parametrisation, or as older versions of torch do from the module's parameters other than the bias.
+    """
+    names = []
+    for name, parameter in module.named_parameters():
+        if isinstance(owner, nn.Parameter):
+            is_part = parameter is owner
+        elif parametrize.is_parametrized(module, "weight"):
+            is_part = name.startswith("parametrizations.weight.")
+        else:
+            is_part = name != "bias"
+        if is_part:
+            names.append(name)
+    return names
 
 
 def _geometry(module: nn.Module) -> dict[str, Any]:

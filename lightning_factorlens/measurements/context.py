@@ -14,6 +14,7 @@ from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
@@ -113,6 +114,7 @@ class Context:
         output_decision: Which part of the model's output is read, as what, and why.
         notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
+        used: The parameters that the lens's forward passes have used.
     """
 
     model: nn.Module
@@ -125,6 +127,7 @@ class Context:
     output_decision: OutputDecision = field(default_factory=OutputDecision)
     notes: list[str] = field(default_factory=list)
     intermediates: Intermediates = field(default_factory=Intermediates)
+    used: UsedParameters = field(default_factory=UsedParameters)
 
     @property
     def is_trained(self) -> bool:

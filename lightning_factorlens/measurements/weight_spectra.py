@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from lightning_factorlens.capture.trained_weights import NOTHING_TRAINABLE, trained_weights
 from lightning_factorlens.capture.weights import WeightLayer, weight_layers
 from lightning_factorlens.distributed import map_distributed
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
@@ -89,7 +90,10 @@ def _scalars() -> tuple[Scalar, ...]:
 
 @dataclass(frozen=True)
 class WeightSpectra(Measurement):
-    """The spectrum of every convolution and linear layer whose weight has changed, and its power law.
+    """The spectrum of every convolution and linear layer that is trained and used, and its power law.
+
+    Frozen weights and those that the forward pass does not use are listed as skipped, see `trained_weights`; with an
+    adapter such as LoRA, the effective weight is analysed. Spectra of weights that have not changed are kept.
 
     Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3;
     Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
@@ -110,14 +114,20 @@ class WeightSpectra(Measurement):
     def measure(self, context: Context) -> LayerSpectra:
         """Computes the spectra, each process those of some layers; spectra of unchanged weights are cached."""
         cache = context.cache.setdefault(self.name, SpectraCache())
-        layers = weight_layers(context.model)
+        model = context.model
+        used = context.process_group.broadcast_object(lambda: context.used)
+        layers, skipped = trained_weights(model, weight_layers(model), used)
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            context.note(f"weight spectra: {NOTHING_TRAINABLE}")
+        for group in skipped:
+            context.note(f"weight spectra: skipped {group.name} ({group.n_weights} weights), {group.reason}")
         costs = [spectrum_cost(layer) for layer in layers]
 
         def analyse(own_layers: list[WeightLayer]) -> Sequence[LayerSpectrum]:
             return layer_spectra(context.model, cache=cache, layers=own_layers)
 
         spectra = tuple(map_distributed(context.process_group, analyse, layers, costs))
-        return LayerSpectra(spectra, alpha_summary(spectra))
+        return LayerSpectra(spectra, alpha_summary(spectra), tuple(skipped))
 
     def histograms(self, record: LayerSpectra) -> Iterator[tuple[str, str, Tensor]]:
         """log10 of the positive eigenvalues of every layer."""

@@ -4,7 +4,7 @@ from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
 from lightning_factorlens.results.history import History
-from lightning_factorlens.results.layer_spectra import LayerSpectra
+from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
@@ -32,6 +32,7 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "SkippedWeights",
     "Value",
     "required_rank_name",
 ]

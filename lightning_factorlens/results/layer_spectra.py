@@ -11,17 +11,34 @@ from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, La
 
 
 @dataclass(frozen=True)
+class SkippedWeights:
+    """Weights that are not analysed.
+
+    Attributes:
+        name: Path of the module that they belong to.
+        n_weights: How many they are.
+        reason: Why, in words.
+    """
+
+    name: str
+    n_weights: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class LayerSpectra(Record):
-    """One spectrum for each layer with a weight.
+    """One spectrum for each layer with a weight that is trained.
 
     Attributes:
         layers: The spectra, in the order of ``named_modules()``.
         summary: Means over the layers; None where no layer has a power-law fit.
+        skipped: The weights that are not analysed, because they are frozen or the forward pass does not use them.
         condensed_layers: In a condensed record, what remains of each layer, by its name; else empty.
     """
 
     layers: tuple[LayerSpectrum, ...]
     summary: AlphaSummary | None
+    skipped: tuple[SkippedWeights, ...] = ()
     condensed_layers: Mapping[str, LayerExponent] = field(default_factory=dict)
 
     def exponents(self) -> dict[str, LayerExponent]:
@@ -56,7 +73,7 @@ class LayerSpectra(Record):
 
     def condensed(self) -> LayerSpectra:
         """A copy with the summary, and with α alone of every layer, which the figure over epochs shows."""
-        return LayerSpectra((), self.summary, self.exponents())
+        return LayerSpectra((), self.summary, condensed_layers=self.exponents())
 
 
 def _numbers(record: Any, scope: str) -> Iterator[Value]:

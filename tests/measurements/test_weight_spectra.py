@@ -2,9 +2,12 @@
 
 import pytest
 import torch
-from small_lens import lens_with, make_probe, train_a_little
+from adapters import PeftLike
+from small_lens import lens_with, make_net, make_probe, train_a_little
+from torch import nn
 
-from lightning_factorlens.measurements import WeightSpectra
+from lightning_factorlens.measurements import RootMeanSquare, WeightSpectra
+from lightning_factorlens.results.serialization import from_json, to_json
 from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra
 
 
@@ -50,3 +53,55 @@ def test_histograms_are_log10_of_the_positive_eigenvalues():
         positive = spectrum.eigenvalues[spectrum.eigenvalues > 0]
         assert values.tolist() == pytest.approx(positive.double().log10().tolist())
     assert list(WeightSpectra().histograms(record.without_tensors())) == []
+
+
+class WithTeacher(nn.Module):
+    """A network with a frozen copy and a network for the loss that forward does not call."""
+
+    def __init__(self):
+        super().__init__()
+        self.net, self.teacher, self.critic = make_net(), make_net().requires_grad_(False), make_net()
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.teacher(x)
+        return self.net(x)
+
+
+def test_only_the_network_that_is_trained_is_analysed_and_the_rest_is_named():
+    observation = lens_with(WeightSpectra(), RootMeanSquare(), net=WithTeacher()).observe(make_probe())
+    record = observation["weight_spectra"]
+    assert [spectrum.layer for spectrum in record.layers] == ["net.conv", "net.hidden", "net.head"]
+    groups = [(group.name, group.n_weights, group.reason) for group in record.skipped]
+    assert groups == [("teacher", 3, "frozen"), ("critic", 3, "not called by the forward pass")]
+    assert "weight spectra: skipped teacher (3 weights), frozen" in observation.notes
+    assert from_json(to_json(observation))["weight_spectra"].skipped == record.skipped
+
+
+def test_a_network_that_is_unfrozen_is_analysed_from_then_on():
+    lens = lens_with(WeightSpectra(), RootMeanSquare())
+    lens.model.conv.requires_grad_(False)
+    assert len(lens.observe(make_probe())["weight_spectra"].layers) == 2
+    lens.model.conv.requires_grad_(True)
+    record = lens.observe(make_probe(), epoch=1)["weight_spectra"]
+    assert [spectrum.layer for spectrum in record.layers] == ["conv", "hidden", "head"]
+    assert record.skipped == ()
+
+
+def test_a_pretrained_model_that_is_wholly_frozen_is_analysed_and_it_is_said():
+    observation = lens_with(WeightSpectra(), net=make_net().requires_grad_(False)).observe(make_probe())
+    assert len(observation["weight_spectra"].layers) == 3
+    assert any("no parameter of the model is trainable" in note for note in observation.notes)
+
+
+def test_the_spectrum_of_an_adapted_layer_follows_its_adapter():
+    net = make_net()
+    net.hidden = PeftLike(net.hidden)
+    lens = lens_with(WeightSpectra(), RootMeanSquare(), net=net)
+    first = lens.observe(make_probe())["weight_spectra"]
+    assert [spectrum.layer for spectrum in first.layers] == ["conv", "hidden", "head"]
+    again = lens.observe(make_probe(), epoch=1)["weight_spectra"]
+    assert all(a is b for a, b in zip(first.layers, again.layers))
+    net.hidden.lora_B["default"].weight.data.mul_(2)
+    third = lens.observe(make_probe(), epoch=2)["weight_spectra"]
+    assert [a is b for a, b in zip(first.layers, third.layers)] == [True, False, True]
