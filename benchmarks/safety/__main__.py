@@ -18,6 +18,7 @@ CHECKS = {
     "bitwise_identity": ("training with and without the callback, bit for bit", True),
     "kill_and_resume": ("runs killed by SIGKILL and resumed, with uninterrupted ones", True),
     "ddp": ("one measurement on 1, 2 and 4 processes", True),
+    "first_step": ("the time to the first step with a slow dataset, with and without the callback", True),
     "lightning_examples": ("Lightning's own example scripts with the callback added; needs --examples", False),
     "golden_record": ("every scalar of a run with the record of an earlier version; needs a subcommand", False),
 }
