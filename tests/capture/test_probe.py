@@ -134,7 +134,7 @@ def test_inputs_are_changed_pass_by_pass_as_they_are_together(batch_size):
     images = torch.rand(11, 1, 4, 4)
     drawn = [DrawnBatch((part, torch.zeros(len(part))), len(part)) for part in images.split(batch_size)]
     changed = Probe.from_batches(drawn, 256).map_inputs(shift_odd_samples)
-    assert [len(part) for part in changed.batches()][0] == batch_size
+    assert next(len(part) for part in changed.batches()) == batch_size
     assert torch.equal(torch.cat([part.data[0] for part in changed.batches()]), shift_odd_samples(images))
     assert torch.equal(changed.inputs, shift_odd_samples(images))
     assert torch.equal(changed[batch_size:].inputs, shift_odd_samples(images)[batch_size:])
