@@ -75,10 +75,23 @@ def reduced_ssd(num_classes: int, weights_backbone: None = None) -> nn.Module:
     return SSD(backbone, DefaultBoxGenerator([[2], [2, 3]]), (64, 64), num_classes)
 
 
+def reduced_s3d(num_classes: int) -> nn.Module:
+    """A separable 3D network whose last pooling fits clips of 16 frames of 64 × 64 pixels.
+
+    Its own pooling of 7 × 7 pixels needs 224 × 224.
+    """
+    from torchvision.models.video import s3d
+
+    net = s3d(weights=None, num_classes=num_classes)
+    net.avgpool = nn.AvgPool3d(kernel_size=2, stride=1)
+    return net
+
+
 #: The reduced model by the builder that it replaces.
 REDUCED: dict[str, Callable[..., nn.Module]] = {
     "maxvit_t": reduced_maxvit,
     "mvit_v1_b": partial(reduced_mvit, False),
     "mvit_v2_s": partial(reduced_mvit, True),
+    "s3d": reduced_s3d,
     "ssd300_vgg16": reduced_ssd,
 }

@@ -42,11 +42,13 @@ SEGMENTATION = (
 )
 #: The models scale images to a size of their own; a smaller one is chosen where the builder allows it.
 SMALL = {"min_size": 64, "max_size": 96}
+#: Untrained region networks propose very many boxes; few are kept, because each passes through the heads.
+FEW_BOXES = {**SMALL, "rpn_post_nms_top_n_train": 16, "rpn_post_nms_top_n_test": 8, "box_detections_per_img": 4}
 DETECTION: tuple[tuple[str, str, dict[str, Any]], ...] = (
-    ("faster_rcnn", "fasterrcnn_mobilenet_v3_large_320_fpn", SMALL),
+    ("faster_rcnn", "fasterrcnn_mobilenet_v3_large_320_fpn", FEW_BOXES),
     ("fcos", "fcos_resnet50_fpn", SMALL),
-    ("keypoint_rcnn", "keypointrcnn_resnet50_fpn", SMALL),
-    ("mask_rcnn", "maskrcnn_resnet50_fpn", SMALL),
+    ("keypoint_rcnn", "keypointrcnn_resnet50_fpn", FEW_BOXES),
+    ("mask_rcnn", "maskrcnn_resnet50_fpn", FEW_BOXES),
     ("retinanet", "retinanet_resnet50_fpn", SMALL),
     ("ssd", "ssd300_vgg16", {}),
     ("ssdlite", "ssdlite320_mobilenet_v3_large", {}),

@@ -30,6 +30,7 @@ from lightning_factorlens.callbacks._monitors import (
     rewind_wait_count,
 )
 from lightning_factorlens.callbacks._output_evidence import OutputEvidence, missing_reasons, monitored_tags
+from lightning_factorlens.callbacks._planned_ranks import planned_ranks
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._run_results import pack_results, unpack_results
@@ -73,12 +74,14 @@ class FactorLensCallback(Callback):
     Args:
         probe: Samples to observe through: a tensor (N, C, H, W), a dict of tensors, a dataset or a loader; labels are
             dropped. None takes the dataset of the validation dataloader.
-        probe_size: Number of samples in the probe.
+        probe_size: Largest number of samples in the probe. They pass through the model in batches of at most the
+            loader's batch size, and smaller ones where memory does not suffice.
         resample_probe: Whether to draw other samples at every observation. The curves then move with the probe too.
         forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor: a function, or
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
-            the tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
-            others have no latent images and no ``consistency``.
+            the tensor that counts as the input. None calls the model on that tensor alone, on the list of images of
+            a detection batch, or on a batch of graphs. Inputs need not be images: others have no latent images and no
+            ``consistency``.
         outputs: What the model's output is: ``"classes"`` (scores of classes that exclude each other),
             ``"multilabel"``, ``"regression"``, ``"embedding"``, ``"pixel_classes"``, ``"token_classes"``, ``"none"``;
             or an object such as ``Outputs("classes", key="sex")``. None decides by a softmax in the model, by its
@@ -185,7 +188,8 @@ class FactorLensCallback(Callback):
         self.state.n_failed = 0
         if self.tensorboard.layout and trainer.is_global_zero:
             with self._guarded():
-                columns = table_columns(self.measurements, self.options.ranks, self.prefix)
+                ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
+                columns = table_columns(self.measurements, ranks, self.prefix)
                 for logger in trainer.loggers:
                     write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
 

@@ -113,7 +113,7 @@ def _check_parts(scalar: Scalar, value: Value) -> None:
 def monitored_scalars(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, float]:
-    """The scalars that also go through ``LightningModule.log``.
+    """The scalars that callbacks find in ``Trainer.callback_metrics``.
 
     Args:
         observation: The observation.

@@ -46,7 +46,7 @@ class Scalar:
             ``{rank}`` shows the middle rank only.
         margin_of: For a lower bound of another quantity, that quantity's name: the chart shades the gap between them.
         lower_bound: Name of the quantity that is 1 where this one is only a lower bound; empty for none.
-        monitored: Whether it also goes through ``LightningModule.log``, so that other callbacks can monitor it.
+        monitored: Whether it is also put into ``Trainer.callback_metrics``, so that other callbacks can monitor it.
         summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
 
     Raises:

@@ -34,7 +34,7 @@ def alone():
 def healthy(tmp_path_factory):
     """What a lens logs when nothing fails."""
     folder = tmp_path_factory.mktemp("healthy")
-    train(folder, lens())
+    train(folder, lens(outputs="classes"))
     return points(folder)
 
 
@@ -46,7 +46,9 @@ def messages(caught):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, healthy, tmp_path):
     breaks, options = FAULTS[fault]
-    callback = lens(**({"probe": FragileDataset()} if fault == "probe cannot be drawn" else {}), **options)
+    probe = {"probe": FragileDataset()} if fault == "probe cannot be drawn" else {}
+    # without the user's word the first observation would be written in the first epoch, and would fail there
+    callback = lens(outputs="classes", **probe, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         end = train(tmp_path, Sabotage(breaks, WHEN[when]), callback)

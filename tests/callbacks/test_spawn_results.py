@@ -30,16 +30,21 @@ torch.set_num_threads(1)
 
 
 class Net(LightningModule):
-    def __init__(self, fails=False):
+    def __init__(self, fails):
         super().__init__()
         self.net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3))
         self.fails = fails
 
     def forward(self, x):
+        is_first_pass = not self.training and not self.trainer.sanity_checking and self.global_step == 0
+        if is_first_pass and self.global_rank == 1 and self.fails == "first pass":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        if is_first_pass and self.global_rank == 1 and self.fails == "forward":
+            raise ValueError("wrong channels")
         return self.net(x)
 
     def training_step(self, batch, batch_idx):
-        if self.fails and self.current_epoch == 1 and self.global_rank == 0:
+        if self.fails == "training" and self.current_epoch == 1 and self.global_rank == 0:
             raise RuntimeError("the user's error")
         return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
@@ -82,12 +87,12 @@ class File:
             file.write("c")
 
 
-def train(name, strategy, devices=1, fails=False):
+def train(name, strategy, devices=1, fails="", on_error="raise"):
     options = LensOptions(ranks=(1, 2), solver=HALS(n_init=1, max_iter=10))
     sink = File(f"{out}/{name}.txt")
     measurements = [*default_measurements(), Own()]
     lens = FactorLensCallback(
-        probe_size=16, verbose=False, lens=options, sinks=[sink], measurements=measurements, on_error="raise"
+        probe_size=16, verbose=False, lens=options, sinks=[sink], measurements=measurements, on_error=on_error
     )
     stopping = LabelFreeStopping()
     torch.manual_seed(0)
@@ -113,7 +118,7 @@ def train(name, strategy, devices=1, fails=False):
         "published": {t: float(v) for t, v in trainer.callback_metrics.items()},
         "decision": None if decision is None else asdict(decision),
         "layers": lens.state.layers,
-        "sink": open(f"{out}/{name}.txt").read(),
+        "sink": open(f"{out}/{name}.txt").read() if os.path.exists(f"{out}/{name}.txt") else "",
         "left_over": [name for name in os.listdir(tempfile.gettempdir()) if name.startswith("lightning-factorlens")],
     }
     with open(f"{out}/{name}.json", "w") as file:
@@ -126,13 +131,15 @@ if __name__ == "__main__":
     train("alone", "auto")
     train("spawn", "ddp_spawn")
     train("fork", "ddp_fork", devices=2)
-    train("failing", "ddp_fork", fails=True)
+    train("failing", "ddp_fork", fails="training")
+    train("out_of_memory", "ddp_fork", devices=2, fails="first pass", on_error="warn")
+    train("misconfigured", "ddp_fork", devices=2, fails="forward", on_error="warn")
 '''
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """The results of four runs: without child processes, with spawned and forked ones, and with one that fails."""
+    """The results of runs without child processes, with spawned and forked ones, and with some that fail."""
     folder = tmp_path_factory.mktemp("spawn")
     script = folder / "script.py"
     script.write_text(SCRIPT)
@@ -141,8 +148,9 @@ def runs(tmp_path_factory):
     ran = subprocess.run(
         [sys.executable, script, folder], timeout=400, capture_output=True, text=True, env=environment, check=False
     )
-    assert (folder / "failing.json").exists(), ran.stderr
-    return {name: json.loads((folder / f"{name}.json").read_text()) for name in ("alone", "spawn", "fork", "failing")}
+    names = ("alone", "spawn", "fork", "failing", "out_of_memory", "misconfigured")
+    assert (folder / f"{names[-1]}.json").exists(), ran.stderr
+    return {name: json.loads((folder / f"{name}.json").read_text()) for name in names}
 
 
 @pytest.mark.parametrize("strategy", ["spawn", "fork"])
@@ -171,7 +179,14 @@ def test_the_results_of_a_run_that_failed_in_a_child_process_are_kept_and_its_si
 
 
 def test_no_file_is_left_over(runs):
-    assert [found["left_over"] for found in runs.values()] == [[]] * 4
+    assert all(found["left_over"] == [] for found in runs.values())
+
+
+def test_a_failure_before_training_in_one_process_has_one_consequence_in_all(runs):
+    assert runs["out_of_memory"]["error"] == ""
+    assert runs["out_of_memory"]["epochs"] == [1, 2]
+    assert "FactorLensCallback calls your LightningModule" in runs["misconfigured"]["error"]
+    assert runs["misconfigured"]["epochs"] == []
 
 
 def test_a_run_without_child_processes_writes_no_file(tmp_path, monkeypatch):

@@ -50,6 +50,8 @@ def digest(value: Any) -> str:
 
 def own_attributes(module: nn.Module) -> dict[str, Any]:
     """What a module holds in its ``__dict__`` besides parameters, buffers, modules, and what Lightning puts there."""
+    if _is_of_torch(module):  # the wrapper of a compiled module
+        return {}
     return {name: value for name, value in vars(module).items() if name not in COMMON_ATTRIBUTES}
 
 
@@ -163,8 +165,10 @@ def _random_state(value: Any) -> Any:
 
 
 def _is_of_torch(value: Any) -> bool:
-    """Whether an object belongs to the inside of torch; a generator of random numbers does not."""
-    return type(value).__module__.startswith("torch._") and not isinstance(value, torch.Generator)
+    """Whether an object is a compiled function or belongs to the inside of torch; a random generator does not."""
+    is_compiled = isinstance(value, types.FunctionType) and hasattr(value, "_torchdynamo_orig_callable")
+    is_inside = type(value).__module__.startswith("torch._") and not isinstance(value, torch.Generator)
+    return is_compiled or is_inside
 
 
 def _copy_of_tensor(tensor: Tensor) -> Any:

@@ -102,9 +102,8 @@ class Fusing(nn.Module):
         """Applies the branches, or their sum in one."""
         if self.training:
             return self.a(x) + self.b(x)
-        assert self.a.bias is not None
-        assert self.b.bias is not None
-        return nn.functional.conv2d(x, self.fused, self.a.bias + self.b.bias, padding=1)
+        bias = cast(Tensor, self.a.bias) + cast(Tensor, self.b.bias)
+        return nn.functional.conv2d(x, self.fused, bias, padding=1)
 
 
 class SparseAndComplex(Classifier):
@@ -130,8 +129,8 @@ class SparseAndComplex(Classifier):
 
 def lazy() -> Classifier:
     """Layers whose sizes the first batch tells."""
-    layers: list[nn.Module] = [nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU(), nn.Flatten()]
-    module = Classifier(nn.Sequential(*layers, nn.LazyLinear(CLASSES)))
+    convolution: list[nn.Module] = [nn.LazyConv2d(8, 3), nn.LazyBatchNorm2d(), nn.ReLU()]
+    module = Classifier(nn.Sequential(*convolution, nn.Flatten(), nn.LazyLinear(CLASSES)))
     module(torch.zeros(2, 3, 8, 8))
     return module
 
