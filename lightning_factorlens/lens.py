@@ -12,6 +12,7 @@ from torch import nn
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.forward_gradients import ForwardNeeds
 from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
@@ -95,6 +96,7 @@ class FactorLens:
         self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
         self._used = UsedParameters()
+        self._forward_needs = ForwardNeeds()
 
     def __repr__(self) -> str:
         return _text.lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
@@ -250,5 +252,11 @@ class FactorLens:
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(
-            self.model, self.options, self.forward_fn, self.forward_context, self.process_group, used=self._used
+            self.model,
+            self.options,
+            self.forward_fn,
+            self.forward_context,
+            self.process_group,
+            used=self._used,
+            needs=self._forward_needs,
         )

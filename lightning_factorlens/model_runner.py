@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
@@ -14,6 +15,7 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.forward_gradients import ForwardNeeds, detach_output, lacks_gradients
 from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
@@ -39,6 +41,7 @@ class ModelRunner:
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
         process_group: The processes between which the samples are divided.
         used: The parameters that forward passes have used; those without gradients are recorded.
+        needs: What forward passes have turned out to need.
         decision: Which part of the model's output is read.
     """
 
@@ -48,6 +51,7 @@ class ModelRunner:
     forward_context: Callable[[], AbstractContextManager[Any]]
     process_group: SingleProcess
     used: UsedParameters = field(default_factory=UsedParameters)
+    needs: ForwardNeeds = field(default_factory=ForwardNeeds)
     decision: OutputDecision = field(default_factory=OutputDecision)
 
     def __post_init__(self) -> None:
@@ -65,15 +69,21 @@ class ModelRunner:
             return
         self._is_isolated = True
         try:
-            with isolate_model(self.model), self.forward_context():
+            with isolate_model(self.model, gradients=self.needs.gradients), torch.no_grad(), self.forward_context():
                 yield
         finally:
             self._is_isolated = False
 
     def trace(self, batch: Batch) -> list[TracedOutput]:
-        """Every tensor of one forward pass."""
-        with self.isolated(), self.used.record(self.model):
-            return trace_layers(self.model, self._call, batch)
+        """Every tensor of one forward pass, with gradients if ``forward`` needs them."""
+        try:
+            with self.isolated(), self.used.record(self.model):
+                return trace_layers(self.model, self._call, batch)
+        except RuntimeError as error:
+            if self.needs.gradients or not lacks_gradients(error):
+                raise
+        self.needs.gradients = True
+        return self.trace(batch)
 
     def inspect_outputs(self, batch: Batch) -> tuple[OutputPart, ...]:
         """The parts of the model's output for a few samples, with gradients where the model can be run with them.
@@ -129,6 +139,12 @@ class ModelRunner:
 
     def _call(self, batch: Any) -> Any:
         batch = tree_map(clone, batch)  # a model that overwrites its input would otherwise change the probe
+        if not self.needs.gradients or torch.is_grad_enabled():
+            return self._forward(batch)
+        with torch.enable_grad():
+            return detach_output(self._forward(batch))
+
+    def _forward(self, batch: Any) -> Any:
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)

@@ -8,13 +8,17 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from lightning_factorlens.callbacks._validation_stage import ForwardContext
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.capture.tree import move, tree_map
 
 
 class ModuleForward:
@@ -26,12 +30,16 @@ class ModuleForward:
         trainer: Its precision plugin converts the inputs.
         pl_module: The module whose logging is suppressed.
         forward_fn: Function of the module and a batch that returns the output; None to call the module on the batch.
+
+    Attributes:
+        is_inferred: Whether it is known how the module is called on a dictionary.
     """
 
     def __init__(self, trainer: Trainer, pl_module: LightningModule, forward_fn: ForwardFn | None = None) -> None:
         self.trainer = trainer
         self.pl_module = pl_module
         self.forward_fn = forward_fn
+        self.is_inferred = forward_fn is not None
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """Returns the module's output on a batch, which without a ``forward_fn`` is a tensor of inputs."""
@@ -40,6 +48,24 @@ class ModuleForward:
             if self.forward_fn is None:
                 return model(batch)
             return self.forward_fn(model, batch)
+
+    def infer(self, trial: Any, verbose: bool = True) -> None:
+        """Finds out how the module is called on a batch that is a dictionary; see `infer_forward_fn`.
+
+        Args:
+            trial: A few samples, on any device.
+            verbose: Whether to say how the module is called.
+        """
+        device = self.pl_module.device
+        samples = self.trainer.precision_plugin.convert_input(tree_map(lambda part: move(part, device), trial))
+        with suppress_logging(self.pl_module):
+            call = infer_forward_fn(self.pl_module, samples, ForwardContext(self.trainer))
+        self.forward_fn = call
+        self.is_inferred = True
+        if call is not None and verbose:
+            labels = [key for key in call.keys if key in LABEL_KEYS]
+            note = f" It needs {', '.join(labels)}; the lens does not read them." if labels else ""
+            rank_zero_info(f"FactorLens calls the module as {call.text}.{note}")
 
     def inputs(self, batch: Any) -> Inputs:
         """Returns the tensor of a batch that counts as the input."""

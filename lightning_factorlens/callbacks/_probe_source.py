@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +16,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_factorlens._private_api import before_batch_transfer, validation_data_source
-from lightning_factorlens.callbacks._module_forward import suppress_logging
+from lightning_factorlens.callbacks._module_forward import ModuleForward, suppress_logging
 from lightning_factorlens.callbacks._progress import DrawProgress
 from lightning_factorlens.callbacks._validation_stage import validation_stage
-from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.drawn_batch import DrawnBatch
 from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
+from lightning_factorlens.capture.keyword_forward import KeywordForward, dictionary_of, trial_samples
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
 from lightning_factorlens.capture.probe_source import FinishedBatches
@@ -32,7 +34,7 @@ def draw_probe(
     source: ProbeSource | None,
     size: int,
     seed: int,
-    forward_fn: ForwardFn | None,
+    forward: ModuleForward,
     process_group: SingleProcess,
     verbose: bool = True,
 ) -> Probe:
@@ -43,13 +45,14 @@ def draw_probe(
         source: See `draw_batches`; None for the first validation dataloader.
         size: Number of samples.
         seed: Seed of the draw.
-        forward_fn: The function that calls the model; its method ``inputs(batch)``, if it has one, selects the input.
+        forward: Calls the model. If it has no function for that, and the batches are dictionaries that the model takes,
+            it is given one, on all ranks; see `infer_forward_fn`.
         process_group: The ranks.
         verbose: Whether the progress bar shows how many samples have been drawn.
 
     Returns:
-        The probe; on the CPU where there are several ranks, because each has its own device. Without ``forward_fn``
-        only the inputs are kept, so that no label reaches the lens.
+        The probe; on the CPU where there are several ranks, because each has its own device. Without a function
+        that calls the model only the inputs are kept, so that no label reaches the lens.
 
     Raises:
         MisconfigurationException: There is neither a source nor a validation dataloader.
@@ -59,17 +62,30 @@ def draw_probe(
     def transfer(batch: Any) -> Any:
         return transfer_batch(trainer, batch, seed)
 
-    def draw() -> Probe:
+    drawn: list[DrawnBatch] = []
+
+    def draw() -> Any:
         samples = validation_source(trainer) if source is None else source
         with DrawProgress(trainer, verbose) as progress:
-            drawn = draw_batches(
-                samples, size, seed, transfer=transfer, progress=progress.update, notify=rank_zero_warn
+            drawn.extend(
+                draw_batches(samples, size, seed, transfer=transfer, progress=progress.update, notify=rank_zero_warn)
             )
+        if forward.is_inferred or dictionary_of(drawn[0].data) is None:
+            return None
+        return trial_samples(drawn[0].data)
+
+    def make() -> Probe:
+        forward_fn = forward.forward_fn
+        if isinstance(forward_fn, KeywordForward):
+            drawn[:] = [replace(batch, data=forward_fn.select(batch.data)) for batch in drawn]
         pick = getattr(forward_fn, "inputs", None)
         probe = Probe.from_batches(drawn, size, pick, keep_data=forward_fn is not None)
         return probe.to(torch.device("cpu")) if process_group.world_size > 1 else probe
 
-    return process_group.broadcast_object(draw)
+    trial = process_group.broadcast_object(draw)
+    if trial is not None:
+        forward.infer(trial, verbose)
+    return process_group.broadcast_object(make)
 
 
 def validation_source(trainer: Trainer) -> Any:

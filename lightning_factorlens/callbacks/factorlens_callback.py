@@ -234,11 +234,12 @@ class FactorLensCallback(Callback):
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the lens, draws the probe and selects the layers, which in a resumed run are those selected before."""
         state = self.state
+        forward = ModuleForward(trainer, pl_module, self.forward_fn)
         lens = FactorLens(
             pl_module,
             self.options,
             self.measurements,
-            forward_fn=ModuleForward(trainer, pl_module, self.forward_fn),
+            forward_fn=forward,
             forward_context=ForwardContext(trainer),
             process_group=self._process_group,
             state=state,
@@ -251,7 +252,7 @@ class FactorLensCallback(Callback):
                 "are those of the weights that are trained."
             )
         with self._process_group.synchronized_errors():
-            self.probe_batch = self._draw(trainer, pl_module)
+            self.probe_batch = self._draw(trainer, pl_module, forward)
             if not state.update_probe(self.probe_batch.inputs) and not self.resample_probe:
                 rank_zero_warn(
                     "FactorLens: the probe is not the one that the checkpoint was written with, so the curves may "
@@ -275,14 +276,12 @@ class FactorLensCallback(Callback):
                 rank_zero_info(f"FactorLens observes these layers:\n{layer_table(table)}\n{line}")
         self.lens = lens
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Probe:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule, forward: ModuleForward) -> Probe:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
         seed = self.options.seed
         if self.resample_probe:
             seed += self.state.n_measured
-        drawn = draw_probe(
-            trainer, self.probe, self.probe_size, seed, self.forward_fn, self._process_group, self.verbose
-        )
+        drawn = draw_probe(trainer, self.probe, self.probe_size, seed, forward, self._process_group, self.verbose)
         return drawn.to(pl_module.device)
 
     def _open_sinks(self, trainer: Trainer) -> CompositeSink:
@@ -452,7 +451,8 @@ class FactorLensCallback(Callback):
         progress = ProgressLine(trainer, f"FactorLens observes, epoch {epoch} ...", self.verbose)
         with self._process_group.synchronized_errors(), progress:
             if self.resample_probe and self.state.n_measured:
-                self.probe_batch = self._draw(trainer, pl_module)
+                assert isinstance(lens.forward_fn, ModuleForward)
+                self.probe_batch = self._draw(trainer, pl_module, lens.forward_fn)
                 lens.reset()
             self.probe_batch = self.probe_batch.to(pl_module.device)
             observation, warm_start = lens.measure(self.probe_batch, epoch, step)

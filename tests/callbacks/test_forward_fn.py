@@ -277,3 +277,87 @@ def test_a_dict_of_tensors_is_a_probe():
     torch.manual_seed(0)
     lens = fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image", "mask"]), probe=images())
     assert len(lens.observation.inputs) == 16
+
+
+def test_a_dictionary_whose_keys_are_parameters_of_forward_is_passed_as_keywords(tmp_path):
+    class LitMasked(Lit):
+        def forward(self, image, mask, label=None):
+            assert label is None
+            return self.net(image, mask)
+
+    torch.manual_seed(0)
+    given = fit(LitMasked(), DictDataset(), forward_fn=ForwardArgs([], {"image": "image", "mask": "mask"}))
+    torch.manual_seed(0)
+    lens = fit(LitMasked(), DictDataset())
+    assert lens.state.n_failed == 0
+    assert lens.state.layers == given.state.layers == ["net.act"]
+    assert sorted(lens.probe_batch.part(0).data) == ["image", "mask"]  # no label reaches the lens
+    for name in ("rms", "effective_rank", "consistency"):
+        assert repr(list(lens.observation[name].values())) == repr(list(given.observation[name].values()))
+
+
+def test_how_the_module_is_called_is_said_and_that_it_needs_labels(caplog):
+    class NeedsLabels(Lit):
+        def forward(self, image, mask, label=None):
+            if label is None:
+                raise ValueError("either decoder inputs or label")
+            return self.net(image, mask)
+
+        def training_step(self, batch, batch_idx):
+            return nn.functional.cross_entropy(self(batch["image"], batch["mask"], batch["label"]), batch["label"] % 3)
+
+    with caplog.at_level("INFO", logger="lightning.pytorch.utilities.rank_zero"):
+        lens = fit(NeedsLabels(), DictDataset(), verbose=True)
+    assert lens.state.layers == ["net.act"]
+    assert "calls the module as model(mask=…, label=…, image=…). It needs label; the lens does not" in caplog.text
+
+
+def test_a_resampled_probe_is_called_in_the_same_way():
+    lens = fit(Lit(), DictDataset(), resample_probe=True)
+    assert lens.state.n_failed == 0
+    assert lens.state.n_measured == 2
+
+
+class Forces(LightningModule):
+    """The derivative of an energy, which `forward` takes itself."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.act, self.energy = nn.Linear(6, 8), nn.Softplus(), nn.Linear(8, 1)
+
+    def forward(self, positions):
+        positions = positions.requires_grad_(True)
+        energy = self.energy(self.act(self.hidden(positions))).sum()
+        return torch.autograd.grad(energy, positions, create_graph=self.training)[0]
+
+    def training_step(self, batch, batch_idx):
+        return (self(batch[0]) - batch[1]).square().mean()
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def test_a_model_that_takes_gradients_in_forward_is_observed_and_trained_as_without_the_lens():
+    g = torch.Generator().manual_seed(0)
+    data = TensorDataset(torch.rand(16, 6, generator=g), torch.rand(16, 6, generator=g))
+    torch.manual_seed(1)
+    alone, observed = Forces(), Forces()
+    observed.load_state_dict(alone.state_dict())
+    train(alone, data)
+    lens = lens_of()
+    train(observed, data, lens)
+    assert lens.state.n_failed == 0
+    assert lens.state.layers == ["act"]
+    assert not lens.probe_batch.inputs.requires_grad
+    for wanted, found in zip(alone.parameters(), observed.parameters()):
+        assert torch.equal(wanted, found)
+
+
+def test_without_lightning_a_model_that_takes_gradients_in_forward_is_observed():
+    lens, probe = FactorLens(Forces(), OPTIONS), torch.rand(8, 6)
+    with torch.inference_mode():
+        observation = lens.observe(probe)
+    assert observation["rms"]["act"] > 0
