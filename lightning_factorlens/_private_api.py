@@ -7,7 +7,7 @@ installed versions. Nothing here imports lightning or tensorboard: their objects
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -133,3 +133,16 @@ def uncompiled_path(path: str) -> str:
         ['layer1.0', '', 'layer1.']
     """
     return path.replace("_orig_mod.", "").removesuffix("_orig_mod")
+
+
+def storage_reference(tensor: Tensor) -> Hashable:
+    """What identifies the memory of a tensor without keeping it.
+
+    Returns:
+        An object that equals those of other tensors in the same memory, and no other as long as it exists, even if the
+        memory has been freed and given to another tensor.
+    """
+    from torch.multiprocessing.reductions import StorageWeakRef
+
+    reference: Hashable = StorageWeakRef(tensor.untyped_storage())
+    return reference

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
 from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
+
+#: The ranks unless others are given; those above the number of samples are left out.
+DEFAULT_RANKS = (1, 2, 4, 8, 16, 32)
 
 
 @dataclass(frozen=True)
@@ -21,7 +24,8 @@ class LensOptions:
 
     Attributes:
         layers: None for the automatic selection; else globs, ``"re:…"``, ``"type:…"`` or module types.
-        ranks: Ranks of the coupled factorisation, all fitted in one batch.
+        ranks: Ranks of the coupled factorisation, all fitted in one batch, at most the number of samples. Of the
+            default ranks, those above it are left out.
         solver: A solver object with its options, such as ``MultiplicativeUpdates()``; `HALS` unless given.
         weighting: ``"unit"``: every block has the same weight; ``"raw"``: every entry has, as in the papers.
         input_sign_policy: How inputs below zero are made non-negative: ``"shift"``, ``"rectify"``, ``"split"``,
@@ -36,7 +40,7 @@ class LensOptions:
     """
 
     layers: LayerPatterns = None
-    ranks: Sequence[int] = (1, 2, 4, 8, 16, 32)
+    ranks: Sequence[int] = DEFAULT_RANKS
     solver: Solver | None = None
     weighting: Weighting = "unit"
     input_sign_policy: str | SignPolicy = "shift"
@@ -53,6 +57,34 @@ class LensOptions:
         check_int("max_neurons_per_layer", self.max_neurons_per_layer, 1, or_none="all")
         check_int("seed", self.seed, 0)
         check_solver(self.solver)
+
+    def for_samples(self, n_samples: int, is_limited: bool = False) -> LensOptions:
+        """These options for a probe of a number of samples.
+
+        Args:
+            n_samples: Number of samples.
+            is_limited: Whether the source may have more samples than were drawn.
+
+        Returns:
+            The options; default ranks above ``n_samples`` are left out.
+
+        Raises:
+            ValueError: A rank that the user gave is above ``n_samples``.
+
+        Example:
+            >>> LensOptions().for_samples(5).ranks
+            (1, 2, 4)
+        """
+        largest = max(self.ranks)
+        if largest <= n_samples:
+            return self
+        if tuple(self.ranks) == DEFAULT_RANKS:
+            return replace(self, ranks=tuple(rank for rank in DEFAULT_RANKS if rank <= n_samples))
+        example = tuple(rank for rank in self.ranks if rank <= n_samples) or (1,)
+        advice = f"lower the ranks, e.g. LensOptions(ranks={example})"
+        if is_limited:
+            advice += f", or raise `probe_size`, if there are more than these {n_samples} samples"
+        raise ValueError(f"ranks: rank {largest} needs at least {largest} samples, found {n_samples}; {advice}.")
 
 
 @dataclass(frozen=True)

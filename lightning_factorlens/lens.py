@@ -9,8 +9,13 @@ from typing import Any
 
 from torch import nn
 
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
@@ -20,7 +25,7 @@ from lightning_factorlens.model_runner import ModelRunner
 from lightning_factorlens.results import LayerInfo, Observation, _text
 from lightning_factorlens.run_state import RunState, WarmStart
 
-#: Samples in the trace that finds the layers: enough to see a sign, few enough to keep every tensor in memory.
+#: Samples in the trace that finds the layers: enough to see a sign.
 TRACE_BATCH = 4
 #: Needs for which layers are selected.
 LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
@@ -101,28 +106,43 @@ class FactorLens:
             One entry for each tensor of the forward pass: whether it is selected, and why.
 
         Raises:
-            ValueError: Patterns that match nothing, fewer samples than the largest rank, or a model whose parameters
-                have no values or are sharded.
+            ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
+                whose parameters have no values or are sharded.
         """
         runner = self._runner()
-        batch = runner.wrap(probe)
+        samples = runner.wrap(probe)
         self._check_model()
-        largest = max(self.options.ranks)
-        if "factorization" in self.needs and len(batch) < largest:
-            raise ValueError(
-                f"ranks: rank {largest} needs a probe of at least {largest} images, found {len(batch)}; "
-                "raise `probe_size` or lower the ranks."
-            )
-        table = select_layers(runner.trace(batch[:TRACE_BATCH]), self.options.layers, previous)
+        self.options_for(samples)
+        traces: list[list[TracedOutput]] = []
+
+        def trace(batch: Batch, _: int) -> None:
+            traces.append(runner.trace(batch))
+
+        run_pass(samples, trace, samples.smallest_batch, TRACE_BATCH)
+        traced = traces[0]
+        if len(samples.whole) > 1:
+            run_pass(samples, trace, samples.largest_batch, TRACE_BATCH)
+            traced = compare_sizes(*traces)
+        table = select_layers(traced, self.options.layers, previous)
         self.layer_table = self.process_group.broadcast_object(lambda: table)
         return self.layer_table
+
+    def options_for(self, probe: Probe) -> LensOptions:
+        """The options with which a probe is measured: default ranks above its number of samples are left out.
+
+        Raises:
+            ValueError: A rank that the user gave is above the number of samples.
+        """
+        if "factorization" not in self.needs:
+            return self.options
+        return self.options.for_samples(len(probe), probe.is_limited)
 
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
-            probe: Images (N, C, H, W), other inputs (N, …), or a batch that ``forward_fn`` takes; on the model's
-                device.
+            probe: Images (N, C, H, W), other inputs (N, …), a list of images, a batch that ``forward_fn`` takes, or a
+                `Probe`; on the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.
@@ -153,19 +173,19 @@ class FactorLens:
             ValueError: As `observe` raises it.
         """
         runner = self._runner()
-        batch = runner.wrap(probe)
+        samples = runner.wrap(probe)
         if not self.layer_table and self.needs & LAYER_NEEDS:
-            self.select_layers(batch)
+            self.select_layers(samples)
         context = Context(
             model=self.model,
-            options=self.options,
-            probe=batch,
+            options=self.options_for(samples),
+            probe=samples,
             epoch=epoch,
             step=step,
             process_group=self.process_group,
             cache=self._cache,
         )
-        timer = PhaseTimer(self.state.budget.clock, batch.inputs.device)
+        timer = PhaseTimer(self.state.budget.clock, samples.device)
         measurement_pass = MeasurementPass(
             runner, self.measurements, self.layer_table, context, self.state.warm_start, timer
         )

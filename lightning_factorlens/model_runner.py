@@ -15,8 +15,9 @@ from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import trace_layers
-from lightning_factorlens.capture.tree import tree_map
+from lightning_factorlens.capture.tree import clone, tree_map
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.results import LayerInfo
@@ -44,9 +45,9 @@ class ModelRunner:
     def __post_init__(self) -> None:
         self._is_isolated = False
 
-    def wrap(self, probe: Any) -> Batch:
-        """The probe as a batch."""
-        return Batch.wrap(probe, getattr(self.forward_fn, "inputs", None))
+    def wrap(self, probe: Any) -> Probe:
+        """The samples as a probe."""
+        return Probe.wrap(probe, getattr(self.forward_fn, "inputs", None))
 
     @contextmanager
     def isolated(self) -> Iterator[None]:
@@ -66,18 +67,18 @@ class ModelRunner:
         with self.isolated():
             return trace_layers(self.model, self._call, batch)
 
-    def capture(self, probe: Batch, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
+    def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
         with self.isolated():
             return capture_distributed(self.process_group, self._capture, probe, layers)
 
-    def outputs(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+    def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The outputs for changed copies of the probe; see `Context.forward`."""
         with self.isolated():
             return forward_distributed(self.process_group, self._capture, probes, outputs)
 
     def gradient_captures(
-        self, probe: Batch, layers: Sequence[LayerInfo], input_gradients: bool
+        self, probe: Probe, layers: Sequence[LayerInfo], input_gradients: bool
     ) -> Generator[Capture, None, None]:
         """Captures in the autograd graph, one batch after the other; see `Context.gradient_captures`."""
         options = self.options
@@ -93,16 +94,11 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
-        batch = tree_map(_clone, batch)  # a model that overwrites its input would otherwise change the probe
+        batch = tree_map(clone, batch)  # a model that overwrites its input would otherwise change the probe
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)
 
-    def _capture(self, batch: Batch, layers: Iterable[LayerInfo]) -> Capture:
+    def _capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options
-        return capture_activations(self.model, self._call, batch, layers, options.max_neurons_per_layer, options.seed)
-
-
-def _clone(part: Any) -> Any:
-    """A copy of a tensor, anything else itself."""
-    return part.clone() if isinstance(part, Tensor) else part
+        return capture_activations(self.model, self._call, probe, layers, options.max_neurons_per_layer, options.seed)

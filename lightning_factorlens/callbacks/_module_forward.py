@@ -10,8 +10,11 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.batch import Batch, find_inputs
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.out_of_memory import is_out_of_memory
+from lightning_factorlens.capture.probe import Probe
 
 
 class ModuleForward:
@@ -38,9 +41,9 @@ class ModuleForward:
                 return model(batch)
             return self.forward_fn(model, batch)
 
-    def inputs(self, batch: Any) -> Tensor:
+    def inputs(self, batch: Any) -> Inputs:
         """Returns the tensor of a batch that counts as the input."""
-        found: Tensor = getattr(self.forward_fn, "inputs", find_inputs)(batch)
+        found: Inputs = getattr(self.forward_fn, "inputs", find_inputs)(batch)
         return found
 
 
@@ -62,11 +65,11 @@ def suppress_logging(pl_module: LightningModule) -> Iterator[None]:
 
 
 @contextmanager
-def reraise_with_hint(batch: Batch, forward_fn: ForwardFn | None = None) -> Iterator[None]:
+def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iterator[None]:
     """Turns an error of a forward pass inside the context into one that explains how to call the model.
 
     Args:
-        batch: The batch of that forward pass; the message describes it.
+        probe: The samples of that forward pass; the message describes its first batch.
         forward_fn: The user's function, if the model is called by one.
 
     Raises:
@@ -74,20 +77,46 @@ def reraise_with_hint(batch: Batch, forward_fn: ForwardFn | None = None) -> Iter
     """
     try:
         yield
-    except (NotImplementedError, TypeError, RuntimeError, LookupError, AttributeError) as error:
+    except Exception as error:
+        if not _comes_from_forward(error) or is_out_of_memory(error):
+            raise
+        batch = probe.part(0)
         cause = as_sentence(f"{type(error).__name__}: {error}")
         if forward_fn is not None:
             raise MisconfigurationException(
                 f"forward_fn: the call on the model and a batch failed: {cause} The batch is {_describe(batch.data)}, "
                 "as the data loader collates it, labels included: let the function pick the parts that the model takes."
             ) from error
+        described = _describe(batch.data)
+        if isinstance(batch.data, Tensor):
+            described = f"{tuple(batch.data.shape)} of {batch.data.dtype}"
         raise MisconfigurationException(
-            f"FactorLensCallback calls your LightningModule on a batch of inputs, {tuple(batch.inputs.shape)} of "
-            f"{batch.inputs.dtype}: {cause} Define `forward(self, x)`; or pass `forward_fn=`, which determines how the "
+            f"FactorLensCallback calls your LightningModule on a batch of inputs, {described}: {cause} {_advice(batch)}"
+            "Define `forward(self, x)`; or pass `forward_fn=`, which determines how the "
             "model is called, e.g. ForwardArgs(['image', 'mask']), ForwardArgs([0], target='discriminator') or a "
             "function (model, batch) → model.predict_step(batch, 0); or pass `probe=` if the model takes other inputs "
             "than those of the validation set, such as a generator's noise."
         ) from error
+
+
+def _comes_from_forward(error: Exception) -> bool:
+    """Whether an error was raised while the model was called."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is ModuleForward.__call__.__code__:
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _advice(batch: Batch) -> str:
+    """What to pass for a batch that is one sample without a batch axis; empty for any other."""
+    if not batch.is_single:
+        return ""
+    return (
+        "It is one sample without a batch axis, as the collate function returns it; if the model needs that axis, add "
+        "it: forward_fn=lambda model, batch: model(batch[0][None]). "
+    )
 
 
 def as_sentence(text: str) -> str:

@@ -18,12 +18,13 @@ from lightning_factorlens._private_api import before_batch_transfer, validation_
 from lightning_factorlens.callbacks._module_forward import suppress_logging
 from lightning_factorlens.callbacks._progress import DrawProgress
 from lightning_factorlens.callbacks._validation_stage import validation_stage
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
-from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches, merge_batches
+from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
 from lightning_factorlens.capture.probe_source import FinishedBatches
 from lightning_factorlens.capture.seeding import seed_cpu
+from lightning_factorlens.capture.tree import move, tree_map
 from lightning_factorlens.distributed import SingleProcess
 
 
@@ -35,7 +36,7 @@ def draw_probe(
     forward_fn: ForwardFn | None,
     process_group: SingleProcess,
     verbose: bool = True,
-) -> Batch:
+) -> Probe:
     """Draws the probe on rank 0 and sends it to all ranks, whose datasets may return different samples.
 
     Args:
@@ -53,22 +54,22 @@ def draw_probe(
 
     Raises:
         MisconfigurationException: There is neither a source nor a validation dataloader.
-        TypeError, ValueError: As `draw_batches` and `Batch.wrap` raise them.
+        TypeError, ValueError: As `draw_batches` and `Probe.from_batches` raise them.
     """
 
     def transfer(batch: Any) -> Any:
-        return transfer_batch(trainer, batch, seed)
+        on_device = transfer_batch(trainer, batch, seed)
+        return tree_map(lambda part: move(part, torch.device("cpu")), on_device)  # `Probe.to` decides what stays there
 
-    def draw() -> Batch:
+    def draw() -> Probe:
         samples = validation_source(trainer) if source is None else source
         with DrawProgress(trainer, verbose) as progress:
             drawn = draw_batches(
                 samples, size, seed, transfer=transfer, progress=progress.update, notify=rank_zero_warn
             )
-        batch = Batch.wrap(merge_batches([batch.data for batch in drawn]), getattr(forward_fn, "inputs", None))
-        if forward_fn is None:
-            batch = Batch.wrap(batch.inputs)
-        return batch.to(torch.device("cpu")) if process_group.world_size > 1 else batch
+        pick = getattr(forward_fn, "inputs", None)
+        probe = Probe.from_batches(drawn, size, pick, keep_data=forward_fn is not None)
+        return probe.to(torch.device("cpu")) if process_group.world_size > 1 else probe
 
     return process_group.broadcast_object(draw)
 

@@ -20,12 +20,13 @@ from lightning_factorlens.callbacks._monitors import (
     hyperparameters,
     rewind_wait_count,
 )
+from lightning_factorlens.callbacks._planned_ranks import planned_ranks
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.distributed import SingleProcess, get_process_group
@@ -60,12 +61,14 @@ class FactorLensCallback(Callback):
     Args:
         probe: Samples to observe through: a tensor (N, C, H, W), a dict of tensors, a dataset or a loader; labels are
             dropped. None takes the dataset of the validation dataloader.
-        probe_size: Number of samples in the probe.
+        probe_size: Largest number of samples in the probe. They pass through the model in batches of at most the
+            loader's batch size, and smaller ones where memory does not suffice.
         resample_probe: Whether to draw other samples at every observation. The curves then move with the probe too.
         forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor: a function, or
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
-            the tensor that counts as the input. None calls the model on that tensor alone. Inputs need not be images:
-            others have no latent images and no ``consistency``.
+            the tensor that counts as the input. None calls the model on that tensor alone, on the list of images of
+            a detection batch, or on a batch of graphs. Inputs need not be images: others have no latent images and no
+            ``consistency``.
         every_n_epochs: Observes after every n-th epoch.
         every_n_train_steps: Observes after every n-th optimizer step instead.
         measurements: What to measure; `default_measurements` unless given.
@@ -149,7 +152,7 @@ class FactorLensCallback(Callback):
         self.verbose = verbose
         self.lens: FactorLens | None = None
         self.observation: Observation | None = None
-        self.probe_batch: Batch | None = None
+        self.probe_batch: Probe | None = None
         self._process_group = SingleProcess()
         self._sink = CompositeSink()
         self.state = self._new_state()
@@ -165,7 +168,8 @@ class FactorLensCallback(Callback):
         """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
         check_supported(trainer)
         if stage == "fit" and self.tensorboard.layout and trainer.is_global_zero:
-            columns = table_columns(self.measurements, self.options.ranks, self.prefix)
+            ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
+            columns = table_columns(self.measurements, ranks, self.prefix)
             for logger in trainer.loggers:
                 write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
 
@@ -219,10 +223,16 @@ class FactorLensCallback(Callback):
             with reraise_with_hint(self.probe_batch, self.forward_fn):
                 table = self.lens.select_layers(self.probe_batch, state.layers)
             state.layers = [layer.name for layer in table if layer.selected]
+            ranks = self.lens.options_for(self.probe_batch).ranks
+            if self.verbose and ranks != self.options.ranks:
+                rank_zero_info(
+                    f"FactorLens: the default ranks are those up to the number of samples, {len(self.probe_batch)}: "
+                    f"{', '.join(map(str, ranks))}."
+                )
             if self.verbose:
                 rank_zero_info("FactorLens observes these layers:\n" + layer_table(table))
 
-    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Batch:
+    def _draw(self, trainer: Trainer, pl_module: LightningModule) -> Probe:
         """Draws the probe: equal samples every time, or with ``resample_probe`` other ones."""
         seed = self.options.seed
         if self.resample_probe:

@@ -6,10 +6,13 @@ The steps of one measurement: `probe_batch` draws the samples, `trace_layers` li
 """
 
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
-from lightning_factorlens.capture.batch import Batch, find_inputs
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.drawn_batch import DrawnBatch
+from lightning_factorlens.capture.find_inputs import find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import probe_batch
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import Denormalize, KeepSigned, Rectify, Split, SubtractMin
@@ -19,8 +22,10 @@ __all__ = [
     "Batch",
     "Capture",
     "Denormalize",
+    "DrawnBatch",
     "ForwardArgs",
     "KeepSigned",
+    "Probe",
     "Rectify",
     "Split",
     "SubtractMin",

@@ -13,11 +13,10 @@ from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
 from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
+from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.probe import BATCH, Probe
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
-
-#: Samples in each forward pass. A larger batch needs more memory and may change the last bits of the results.
-BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Capture:
 def capture_activations(
     model: nn.Module,
     forward: Callable[[Any], Any],
-    probe: Tensor | Batch,
+    probe: Tensor | Batch | Probe,
     layers: Iterable[LayerInfo],
     max_neurons_per_layer: int | None = None,
     seed: int = 0,
@@ -51,16 +50,16 @@ def capture_activations(
     Args:
         model: In eval mode, see `isolate_model`.
         forward: Calls the model on the data of a batch and returns its output.
-        probe: Inputs, shape (N, …), or a batch of them and of the model's other arguments.
+        probe: Inputs, shape (N, …), a batch of them and of the model's other arguments, or a probe of several batches.
         layers: From `select_layers`; the selected ones are captured.
         max_neurons_per_layer: Largest number of neurons that are captured of each layer, drawn once for all samples by
             ``seed`` and the layer's name; None for all neurons.
         seed: Seed of that draw.
-        gradients: With False, blocks and outputs are detached and the probe is sent in batches of `BATCH`. With True
-            they stay in the autograd graph, in which the outputs are computed from the blocks: ``torch.autograd.grad``
-            gives gradients of an output with respect to a block, and of a block with respect to the weights. All
-            samples then go through the model in one forward pass, whose graph stays in memory;
-            `capture_batches` keeps one batch at a time.
+        gradients: With False, blocks and outputs are detached and the probe is sent in passes of at most `BATCH`
+            samples, or fewer where memory does not suffice. With True they stay in the autograd graph, in which the
+            outputs are computed from the blocks: ``torch.autograd.grad`` gives gradients of an output with respect to a
+            block, and of a block with respect to the weights. All samples then go through the model in one forward
+            pass, whose graph stays in memory, and must be one batch; `capture_batches` keeps one batch at a time.
         input_gradients: Also take gradients with respect to the inputs, see `Capture.inputs`.
 
     Returns:
@@ -68,7 +67,8 @@ def capture_activations(
 
     Raises:
         RuntimeError: A selected layer did not run for every sample, or gave another shape than in the traced forward
-            pass; or autograd is disabled while ``gradients=True``.
+            pass of samples of one size; memory does not suffice for one sample; or autograd is disabled while
+            ``gradients=True``.
         ValueError: ``input_gradients`` without ``gradients``, or for inputs that have none.
 
     Example:
@@ -88,26 +88,30 @@ def capture_activations(
         True
     """
     check_gradients(gradients, input_gradients)
-    batch = Batch.wrap(probe)
+    samples = Probe.wrap(probe)
     if gradients:
-        graph_buffers = make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
-        return _capture_graph(model, forward, batch, graph_buffers, input_gradients)
-    buffers = make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(batch))
+        graph_buffers = make_buffers(GraphLayerBuffer, layers, max_neurons_per_layer, seed, len(samples))
+        return _capture_graph(model, forward, _only_batch(samples), graph_buffers, input_gradients)
+    buffers = make_buffers(LayerBuffer, layers, max_neurons_per_layer, seed, len(samples), samples.has_equal_sizes)
     outputs: list[Tensor] = []
     n_batches = 0
     start = 0
 
     def keep(call: TracedCall) -> None:
         if call.name in buffers:
-            buffers[call.name].fill(call.output, start)
+            buffers[call.name].fill(call.output)
 
-    with trace_calls(model, keep):
-        for part in batch.split(BATCH):
+    def run(part: Batch, start: int) -> None:
+        for buffer in buffers.values():
+            buffer.begin(part, start)
+        with trace_calls(model, keep):
             logits = _find_logits(forward(part.data), len(part))
-            if logits is not None:
-                outputs.append(logits.detach())
-            n_batches += 1
-            start += len(part)
+        if logits is not None:
+            outputs.append(logits.detach())
+
+    while start < len(samples):
+        start += run_pass(samples, run, start)
+        n_batches += 1
     blocks = make_blocks(buffers)
     return Capture(blocks, torch.cat(outputs) if len(outputs) == n_batches else None)
 
@@ -115,7 +119,7 @@ def capture_activations(
 def capture_batches(
     model: nn.Module,
     forward: Callable[[Any], Any],
-    probe: Tensor | Batch,
+    probe: Tensor | Batch | Probe,
     layers: Iterable[LayerInfo],
     max_neurons_per_layer: int | None = None,
     seed: int = 0,
@@ -132,7 +136,7 @@ def capture_batches(
     Args:
         model: A model in eval mode, see `isolate_model`.
         forward: Calls the model on the data of a batch and returns its output.
-        probe: Inputs, shape (N, …), or a batch.
+        probe: Inputs, shape (N, …), a batch, or a probe of several batches.
         layers: From `select_layers`.
         max_neurons_per_layer: The same neurons in every batch.
         seed: Seed of their draw.
@@ -163,18 +167,42 @@ def capture_batches(
     """
     check_gradients(gradients, input_gradients)
     check_int("batch_size", batch_size, 1)
+    samples = Probe.wrap(probe)
     table = list(layers)
-    for part in Batch.wrap(probe).split(batch_size):
-        yield capture_activations(
-            model,
-            forward,
-            part,
-            table,
-            max_neurons_per_layer,
-            seed,
-            gradients=gradients,
-            input_gradients=input_gradients,
+    captures: list[Capture] = []
+    start = 0
+
+    def run(part: Batch, _: int) -> None:
+        captures.append(
+            capture_activations(
+                model,
+                forward,
+                part,
+                table,
+                max_neurons_per_layer,
+                seed,
+                gradients=gradients,
+                input_gradients=input_gradients,
+            )
         )
+
+    while start < len(samples):
+        start += run_pass(samples, run, start, batch_size)
+        yield captures.pop()  # no reference to its graph stays here
+
+
+def _only_batch(samples: Probe) -> Batch:
+    """All samples as one batch.
+
+    Raises:
+        ValueError: They are several batches.
+    """
+    if len(samples.whole) > 1 or samples.functions or len(samples) < len(samples.whole[0]):
+        raise ValueError(
+            "gradients: found a probe that is not one batch, so that its samples cannot pass together; use "
+            "`capture_batches`, which captures one batch after the other."
+        )
+    return samples.whole[0]
 
 
 def _capture_graph(
@@ -189,9 +217,11 @@ def _capture_graph(
     def keep(call: TracedCall) -> Tensor | None:
         if call.name not in buffers:
             return None
-        return buffers[call.name].fill(call.output, 0)
+        return buffers[call.name].fill(call.output)
 
     batch, inputs = differentiable_batch(batch, input_gradients)
+    for buffer in buffers.values():
+        buffer.begin(batch, 0)
     with trace_calls(model, keep, replace_outputs=True):
         outputs = _find_logits(forward(batch.data), len(batch))
     return Capture(make_blocks(buffers), outputs, inputs)

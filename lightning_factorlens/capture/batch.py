@@ -1,21 +1,29 @@
-"""The probe as a model takes it: a collated batch of any structure, and the tensor in it that counts as the input."""
+"""Some samples as a model takes them: a batch of any structure, and the part of it that counts as the input."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.tree import tree_leaves, tree_map
+from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
+from lightning_factorlens.capture.tree import (
+    batch_objects,
+    holds_records,
+    is_batch_object,
+    move,
+    replace_tensors,
+    tree_map,
+)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """N samples as the model is called with them.
+    """Some samples as the model is called with them.
 
     Example:
         >>> import torch
@@ -24,16 +32,23 @@ class Batch:
         (4, (4, 3), ['b', 'c'])
 
     Attributes:
-        data: A tensor, or tensors in dictionaries, lists and tuples. Tensors and lists of N rows have one row for each
-            sample.
-        inputs: The tensor that counts as the input, shape (N, …).
+        data: A tensor; tensors in dictionaries, lists and tuples; or an object that holds them, such as a batch of
+            graphs. Tensors and lists of n rows have one row for each of the n samples.
+        inputs: The tensor that counts as the input, shape (n, …), or a list of one tensor for each sample.
+        n_samples: Number of samples n; None for one sample for each row of the inputs.
+        row_index: The sample of each row of the inputs, shape (rows,), where the rows are parts of samples, such as the
+            nodes of graphs; else None.
+        is_single: Whether the batch is one sample without a batch axis.
     """
 
     data: Any
-    inputs: Tensor
+    inputs: Inputs
+    n_samples: int | None = None
+    row_index: Tensor | None = None
+    is_single: bool = False
 
     @staticmethod
-    def wrap(data: Any, pick: Callable[[Any], Tensor] | None = None) -> Batch:
+    def wrap(data: Any, pick: Callable[[Any], Inputs] | None = None) -> Batch:
         """Makes a batch of what the model takes.
 
         Args:
@@ -50,17 +65,33 @@ class Batch:
             return data
         if pick is not None:
             return Batch(data, pick(data))
-        if isinstance(data, Tensor):
-            return Batch(data, data)
         return Batch(data, find_inputs(data))
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.inputs) if self.n_samples is None else self.n_samples
+
+    @property
+    def is_cuttable(self) -> bool:
+        """Whether some of the samples are a batch as well."""
+        has_objects = next(batch_objects(self.data), None) is not None
+        if self.is_single or self.row_index is not None or has_objects:
+            return False
+        if isinstance(self.inputs, list):
+            return self.data is self.inputs
+        return len(self.inputs) == len(self) and not holds_records(self.data, len(self))
+
+    @property
+    def device(self) -> torch.device:
+        """Device of the inputs."""
+        first = self.inputs[0] if isinstance(self.inputs, list) else self.inputs
+        return first.device
 
     def __getitem__(self, rows: slice) -> Batch:
-        """Some of the samples."""
+        """Some of the samples of a batch that is cuttable."""
         n_samples = len(self)
         inputs = self.inputs[rows]
+        if self.data is self.inputs:
+            return Batch(inputs, inputs)
 
         def select(part: Any) -> Any:
             if part is self.inputs:
@@ -79,82 +110,59 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """This batch with its tensors on another device."""
-        inputs = self.inputs.to(device)
+        row_index = None if self.row_index is None else self.row_index.to(device)
+        return replace(self.map(lambda part: move(part, device)), row_index=row_index)
 
-        def move(part: Any) -> Any:
-            if part is self.inputs:
-                return inputs
-            if isinstance(part, Tensor):
-                return part.to(device)
-            return part
+    def map(self, function: Callable[[Any], Any]) -> Batch:
+        """This batch with a function applied once to every part of its data and to its inputs.
 
-        return Batch(tree_map(move, self.data), inputs)
+        Args:
+            function: Receives tensors and whatever else `tree_map` passes.
+        """
+        results: dict[int, Any] = {}
 
-    def with_inputs(self, inputs: Tensor) -> Batch | None:
+        def apply(part: Any) -> Any:
+            if id(part) not in results:
+                results[id(part)] = function(part)
+                if is_batch_object(part):
+                    results[id(part.x)] = results[id(part)].x
+            return results[id(part)]
+
+        data = tree_map(apply, self.data)
+        if self.data is self.inputs:
+            return replace(self, data=data, inputs=data)
+        if isinstance(self.inputs, list):
+            return replace(self, data=data, inputs=[apply(image) for image in self.inputs])
+        return replace(self, data=data, inputs=apply(self.inputs))
+
+    def with_inputs(self, inputs: Inputs) -> Batch | None:
         """This batch with other inputs; None if its inputs are no part of its data but were computed from them."""
-        n_replaced = 0
-
-        def replace(part: Any) -> Any:
-            nonlocal n_replaced
-            if part is not self.inputs:
-                return part
-            n_replaced += 1
-            return inputs
-
-        data = tree_map(replace, self.data)
-        return Batch(data, inputs) if n_replaced else None
-
-
-def find_inputs(batch: Any) -> Tensor:
-    """The tensor of a batch that counts as the input; labels are dropped.
-
-    It is the floating-point or uint8 tensor with the most axes, at least two. Without one it is the tensor of whole
-    numbers with the most axes, at least two: token ids. Among equals, one under a key that names an input (see
-    `INPUT_KEYS` in `tree`) comes first, then the first in the batch.
-
-    Args:
-        batch: A tensor, or tensors in dictionaries, lists and tuples.
-
-    Returns:
-        The tensor itself, shape (N, …).
-
-    Raises:
-        TypeError: The batch has no tensor of at least two axes.
-
-    Example:
-        >>> import torch
-        >>> tuple(find_inputs((torch.rand(2, 3, 8, 8), torch.tensor([0, 1]))).shape)
-        (2, 3, 8, 8)
-    """
-    candidates: list[Tensor] = []
-    amounts: list[Tensor] = []
-    for tensor in tree_leaves(batch):
-        if tensor.ndim >= 2:
-            candidates.append(tensor)
-            if tensor.is_floating_point() or tensor.dtype == torch.uint8:
-                amounts.append(tensor)
-    if not candidates:
-        raise TypeError(
-            f"probe: found no tensor of inputs in a batch of type {type(batch).__name__}, since none has two axes or "
-            "more. Pass `probe=` a tensor (N, C, H, W), or `forward_fn=` an object whose method `inputs(batch)` "
-            "returns the inputs, such as ForwardArgs(['image'])."
-        )
-    return max(amounts or candidates, key=lambda tensor: tensor.ndim)
+        if self.data is self.inputs:
+            return replace(self, data=inputs, inputs=inputs)
+        if isinstance(self.inputs, list):
+            replacements = {id(old): new for old, new in zip(self.inputs, inputs)}
+        else:
+            assert isinstance(inputs, Tensor)
+            replacements = {id(self.inputs): inputs}
+        data, n_replaced = replace_tensors(self.data, replacements)
+        return replace(self, data=data, inputs=inputs) if n_replaced else None
 
 
 def fingerprint(samples: Tensor) -> str:
     """A hash of the values, equal for samples that are equal bit for bit.
 
     Args:
-        samples: A tensor of any shape and dtype.
+        samples: A tensor of any shape and dtype. No copy of the whole is made.
 
     Returns:
         The 128-bit hash in 32 hexadecimal digits.
 
     Example:
-        >>> import torch
         >>> fingerprint(torch.zeros(2, 3)) == fingerprint(torch.zeros(2, 3)), fingerprint(torch.zeros(2))
         (True, 'c804ce198ec337e3dc762bdd1a09aece')
     """
-    data = samples.detach().contiguous().cpu().flatten().view(torch.uint8).numpy()
-    return hashlib.blake2b(data.data, digest_size=16).hexdigest()
+    digest = hashlib.blake2b(digest_size=16)
+    for row in samples.detach().view(1) if samples.ndim == 0 else samples.detach():
+        data = row.contiguous().cpu().flatten().view(torch.uint8).numpy()
+        digest.update(data.data)
+    return digest.hexdigest()

@@ -47,6 +47,8 @@ class TracedOutput:
         owner: Path of the module whose forward made the call.
         memory: Equal for two calls that returned the same entries of the same memory.
         n_features: Entries for each sample.
+        obstacle: Why it cannot be captured whatever the user selects; empty if it can.
+        treatment: What is done to make one row of equal size for each sample; empty if nothing is.
     """
 
     info: LayerInfo
@@ -55,6 +57,8 @@ class TracedOutput:
     owner: tuple[str, ...]
     memory: Hashable
     n_features: int
+    obstacle: str = ""
+    treatment: str = ""
 
     @property
     def name(self) -> str:

@@ -1,8 +1,8 @@
 """Capture of one observation by several processes.
 
 Each process passes some samples through the model; then the processes exchange activations, so that each of them holds
-some features of every layer for all samples. The samples are assigned in whole batches of `BATCH`, so that every batch
-is the one that a single process would have made, and its activations are equal bit for bit.
+some features of every layer for all samples. The samples are assigned in whole passes (`Probe.unit_ends`), so that
+every pass is the one that a single process would have made, and its activations are equal bit for bit.
 """
 
 from __future__ import annotations
@@ -13,24 +13,31 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.activations import BATCH, Capture
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.activations import Capture
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.signs import ELEMENTWISE, SignPolicy, apply_sign_policy
-from lightning_factorlens.distributed import Partition, SingleProcess, assign_greedy, make_partition, split_evenly
+from lightning_factorlens.distributed import (
+    Partition,
+    SingleProcess,
+    assign_greedy,
+    ends_to_slices,
+    make_partition,
+    split_units,
+)
 from lightning_factorlens.results import Block, LayerInfo
 
-#: Passes a batch through the model and captures the selected ones of the layers.
-CaptureFn = Callable[[Batch, Iterable[LayerInfo]], Capture]
+#: Passes some samples through the model and captures the selected ones of the layers.
+CaptureFn = Callable[[Probe, Iterable[LayerInfo]], Capture]
 
 
 def capture_distributed(
-    process_group: SingleProcess, capture: CaptureFn, probe: Batch, layers: Sequence[LayerInfo]
+    process_group: SingleProcess, capture: CaptureFn, probe: Probe, layers: Sequence[LayerInfo]
 ) -> tuple[Capture, Partition]:
     """Captures the probe's activations and outputs, the samples divided between the processes.
 
     Args:
         process_group: The processes; all hold the same model, probe and layers.
-        capture: Passes a batch through the model.
+        capture: Passes some samples through the model.
         probe: N samples.
         layers: From `select_layers`; the selected ones are captured.
 
@@ -38,7 +45,7 @@ def capture_distributed(
         Blocks with this process's features of all N samples, with the outputs of all samples; and the partition of
         these blocks.
     """
-    partition = make_partition(process_group, len(probe), BATCH)
+    partition = make_partition(process_group, probe.unit_ends())
     captured = capture(partition.local_samples(probe), layers)
     blocks = captured.layers
     feature_counts = _feature_counts(blocks)
@@ -72,13 +79,13 @@ class _ForwardTask:
 
 
 def forward_distributed(
-    process_group: SingleProcess, capture: CaptureFn, probes: Sequence[Batch], outputs: Tensor
+    process_group: SingleProcess, capture: CaptureFn, probes: Sequence[Probe], outputs: Tensor
 ) -> list[Tensor]:
     """Computes the model's outputs for modified copies of the probe, the batches divided between the processes.
 
     Args:
         process_group: The processes; all hold the same model, probes and outputs.
-        capture: Passes a batch through the model.
+        capture: Passes some samples through the model.
         probes: Copies of the probe, each of N samples.
         outputs: Outputs for the probe itself, shape (N, K).
 
@@ -87,7 +94,7 @@ def forward_distributed(
     """
     N, K = outputs.shape
     rank = process_group.rank
-    tasks = _forward_tasks(process_group, len(probes), N)
+    tasks = _forward_tasks(process_group, len(probes), probes[0].unit_ends())
     own_outputs: list[Tensor] = []
     is_valid = [1.0] * len(probes)
     for task in tasks:
@@ -122,14 +129,14 @@ def _gather_tasks(
     return _concatenate(parts)
 
 
-def _forward_tasks(process_group: SingleProcess, n_copies: int, N: int) -> list[_ForwardTask]:
-    """Assigns the batches of all copies to the processes that passed the fewest samples of the probe itself.
+def _forward_tasks(process_group: SingleProcess, n_copies: int, unit_ends: Sequence[int]) -> list[_ForwardTask]:
+    """Assigns the passes of all copies to the processes that passed the fewest samples of the probe itself.
 
-    Consecutive batches of one copy with one owner are one task: the capture divides them into the same batches again.
+    Consecutive passes of one copy with one owner are one task: the capture divides them into the same passes again.
     """
-    n_batches = -(-N // BATCH)
-    batches = split_evenly(N, n_batches, BATCH) * n_copies
-    own_samples = split_evenly(N, process_group.world_size, BATCH)
+    n_batches = len(unit_ends)
+    batches = ends_to_slices(unit_ends) * n_copies
+    own_samples = split_units(unit_ends, process_group.world_size)
     owners = assign_greedy(_lengths(batches), _lengths(own_samples))
     tasks: list[_ForwardTask] = []
     for index, (rows, owner) in enumerate(zip(batches, owners)):

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.batch import find_inputs
+from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 
 ForwardFn = Callable[[nn.Module, Any], Any]
 
@@ -73,7 +73,7 @@ class ForwardArgs:
         keywords = {name: _part(batch, key) for name, key in self.keywords.items()}
         return called(*arguments, **keywords)
 
-    def inputs(self, batch: Any) -> Tensor:
+    def inputs(self, batch: Any) -> Inputs:
         """The tensor of the batch that counts as the input: the first argument, or what `find_inputs` finds in it."""
         keys = [*self.arguments, *self.keywords.values()]
         first = _part(batch, keys[0])

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.tree import tree_map
 
 
 def check_gradients(gradients: bool, input_gradients: bool) -> None:
@@ -46,16 +45,15 @@ def differentiable_batch(batch: Batch, input_gradients: bool) -> tuple[Batch, Te
     Raises:
         ValueError: Inputs that have no gradient.
     """
-    inputs = _without_inference(batch.inputs)
-
-    def convert(part: Any) -> Any:
-        if part is batch.inputs:
-            return inputs
-        return _without_inference(part)
-
-    converted = Batch(tree_map(convert, batch.data), inputs)
+    converted = batch.map(_without_inference)
     if not input_gradients:
         return converted, None
+    inputs = converted.inputs
+    if isinstance(inputs, list):
+        raise ValueError(
+            f"input_gradients: found a list of {len(inputs)} images as inputs, gradients are taken of tensors alone; "
+            "capture the first layer instead."
+        )
     if not inputs.is_floating_point():
         raise ValueError(
             f"input_gradients: found inputs of dtype {inputs.dtype}, only floating-point inputs have gradients; "

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
+from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.sample_rows import resize_rows, sample_rows
 from lightning_factorlens.results import Block, LayerInfo
 
 
@@ -37,22 +39,42 @@ class LayerBuffer:
         max_neurons: Largest number of its neurons, see `draw_features`.
         seed: Seed of that draw.
         n_samples: Samples N of the whole probe.
+        has_equal_sizes: Whether all samples have the same size; otherwise larger outputs are averaged to the traced
+            shape.
     """
 
-    def __init__(self, layer: LayerInfo, max_neurons: int | None, seed: int, n_samples: int) -> None:
+    def __init__(
+        self, layer: LayerInfo, max_neurons: int | None, seed: int, n_samples: int, has_equal_sizes: bool = True
+    ) -> None:
         self.layer = layer
         self.n_features = torch.Size(layer.shape).numel()
         self.n_samples = n_samples
+        self.has_equal_sizes = has_equal_sizes
         self.features = draw_features(layer, max_neurons, seed)
         self.samples: Tensor | None = None
         self.n_filled = 0
+        self.batch: Batch | None = None
+        self.start = 0
+        self.n_before = 0  # rows that were filled before this batch
 
-    def fill(self, output: Tensor, start: int) -> Tensor | None:
-        """Copies one batch's output into the rows from ``start`` on; must be called before the next layer runs.
+    def begin(self, batch: Batch, start: int) -> None:
+        """Prepares for one batch; rows of an earlier try of the same batch are filled again.
 
         Args:
-            output: Shape (n, …).
-            start: Index of its first sample in the probe.
+            batch: The samples of the forward pass.
+            start: Position of the first of them in the probe.
+        """
+        if start != self.start:
+            self.n_before = self.n_filled
+        self.n_filled = self.n_before
+        self.batch = batch
+        self.start = start
+
+    def fill(self, output: Tensor) -> Tensor | None:
+        """Copies one batch's output into its rows; must be called before the next layer runs.
+
+        Args:
+            output: The layer's output for the batch.
 
         Returns:
             None: the forward pass goes on with the output as it is.
@@ -61,11 +83,15 @@ class LayerBuffer:
             RuntimeError: An output of another shape than in the traced forward pass.
         """
         flat = self.select(self.flatten(output.detach()))
+        self.keep(flat, self.start)
+        return None
+
+    def keep(self, flat: Tensor, start: int) -> None:
+        """Copies the captured columns of some samples into the rows from ``start`` on."""
         if self.samples is None:
             self.samples = flat.new_empty(self.n_samples, flat.shape[1], dtype=block_dtype(flat))
         self.samples[start : start + len(flat)] = flat
         self.n_filled += len(flat)
-        return None
 
     def flatten(self, output: Tensor) -> Tensor:
         """The output with one row for each sample.
@@ -73,14 +99,21 @@ class LayerBuffer:
         Raises:
             RuntimeError: An output of another size than in the traced forward pass.
         """
-        flat = output.flatten(1)
-        if flat.shape[1] != self.n_features:
+        assert self.batch is not None
+        rows = sample_rows(output, self.batch)
+        if rows is None:
             raise RuntimeError(
-                f"layer {self.layer.name!r}: found an output of shape {tuple(output.shape[1:])} for each sample, "
+                f"layer {self.layer.name!r}: found {len(output)} rows for {len(self.batch)} samples; a captured layer "
+                "must give one row for each sample. Leave it out with `layers=`."
+            )
+        resized = rows if self.has_equal_sizes else resize_rows(rows, self.layer.shape)
+        if resized is None or resized.numel() != len(rows) * self.n_features:
+            raise RuntimeError(
+                f"layer {self.layer.name!r}: found an output of shape {tuple(rows.shape[1:])} for each sample, "
                 f"expected {self.layer.shape} as in the traced forward pass; a captured layer must not change its "
                 "shape with the data. Leave it out with `layers=`, or use a probe of equal sizes."
             )
-        return flat
+        return resized.flatten(1)
 
     def select(self, flat: Tensor) -> Tensor:
         """The columns of the captured neurons."""
@@ -117,18 +150,23 @@ class GraphLayerBuffer(LayerBuffer):
     The rest of the forward pass is computed from the block, so that gradients with respect to it exist.
     """
 
-    def fill(self, output: Tensor, start: int) -> Tensor | None:
+    def fill(self, output: Tensor) -> Tensor | None:
         """Keeps the output of all samples.
 
         Args:
             output: Shape (N, …).
-            start: 0, as there is one batch only.
 
         Returns:
             A tensor equal to the output and computed from the block, for the rest of the forward pass. It has memory of
             its own: what overwrites it in place does not change the block.
         """
         flat = self.flatten(output)
+        if flat.numel() != output.numel():
+            raise RuntimeError(
+                f"layer {self.layer.name!r}: found an output of shape {tuple(output.shape)}, which is averaged "
+                "over the parts of samples, or to the smallest size; gradients need a block that has all of them. "
+                "Leave the layer out with `layers=`, or use a probe of equal sizes."
+            )
         selected = self.select(flat)
         samples = selected.to(block_dtype(selected)).clone(memory_format=torch.contiguous_format)
         if not samples.requires_grad:  # frozen weights: the graph begins here
@@ -146,7 +184,12 @@ def block_dtype(values: Tensor) -> torch.dtype:
 
 
 def make_buffers(
-    kind: type[LayerBuffer], layers: Iterable[LayerInfo], max_neurons: int | None, seed: int, n_samples: int
+    kind: type[LayerBuffer],
+    layers: Iterable[LayerInfo],
+    max_neurons: int | None,
+    seed: int,
+    n_samples: int,
+    has_equal_sizes: bool = True,
 ) -> dict[str, LayerBuffer]:
     """Makes an empty buffer for each selected layer.
 
@@ -156,6 +199,7 @@ def make_buffers(
         max_neurons: Largest number of neurons of each layer; None for all of them.
         seed: Seed of their draw.
         n_samples: Samples N of the whole probe.
+        has_equal_sizes: Whether all samples have the same size.
 
     Returns:
         Buffer by the layer's name, in the order of the table.
@@ -163,7 +207,7 @@ def make_buffers(
     buffers: dict[str, LayerBuffer] = {}
     for layer in layers:
         if layer.selected:
-            buffers[layer.name] = kind(layer, max_neurons, seed, n_samples)
+            buffers[layer.name] = kind(layer, max_neurons, seed, n_samples, has_equal_sizes)
     return buffers
 
 

@@ -10,8 +10,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lightning_factorlens._private_api import storage_reference
 from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput, default_layers
+from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.capture.sample_rows import sample_rows
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import LayerInfo
 
@@ -27,10 +30,11 @@ def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor 
     Args:
         model: In eval mode, see `isolate_model`.
         forward: Calls the model on the data of a batch.
-        probe: A few samples, or a batch of them. Their activations are in memory at the same time.
+        probe: A few samples, or a batch of them.
 
     Returns:
-        One entry for each call that returned a floating-point tensor with one row for each sample.
+        One entry for each call that returned a floating-point tensor. Those from which no row for each sample can be
+        made have an `obstacle`.
 
     Example:
         >>> import torch
@@ -39,33 +43,47 @@ def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor 
         >>> [output.name for output in trace_layers(model, model, torch.rand(2, 4))]
         ['0', '1', '2', '']
     """
-    batch = Batch.wrap(probe)
+    batch = probe if isinstance(probe, Batch) else Probe.wrap(probe).whole[0]
     traced: list[TracedOutput] = []
-    alive: list[Tensor] = []  # memory of a freed tensor may be given to the next one, and would seem to be shared
 
     def record(call: TracedCall) -> None:
         output = call.output.detach()
-        if output.ndim < 2 or output.shape[0] != len(batch) or not output.is_floating_point():
+        if not output.is_floating_point() or output.ndim == 0:
             return
-        alive.append(output)
-        traced.append(_traced_output(call, output))
+        rows = sample_rows(output, batch)
+        if rows is None or rows.numel() == 0:
+            traced.append(_untraceable_output(call, output, len(batch)))
+        elif rows.ndim >= 2:
+            traced.append(_traced_output(call, output, rows))
 
     with trace_calls(model, record):
         forward(batch.data)
     return traced
 
 
-def _traced_output(call: TracedCall, output: Tensor) -> TracedOutput:
+def _traced_output(call: TracedCall, output: Tensor, rows: Tensor) -> TracedOutput:
     """The record of a call from which the selection decides."""
-    info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), float(output.min()), False, "")
+    info = LayerInfo(call.name, call.op, tuple(rows.shape[1:]), float(output.min()), False, "")
     return TracedOutput(
         info,
         module_type=None if call.module is None else type(call.module),
         is_leaf=call.module is None or next(call.module.children(), None) is None,
         owner=_owner(call),
-        memory=(output.untyped_storage().data_ptr(), (int(output.storage_offset()), output.numel())),
-        n_features=output[0].numel(),
+        memory=(storage_reference(output), (int(output.storage_offset()), output.numel())),
+        n_features=rows[0].numel(),
+        treatment="" if rows.numel() == output.numel() else "mean over the rows of each sample",
     )
+
+
+def _untraceable_output(call: TracedCall, output: Tensor, n_samples: int) -> TracedOutput:
+    """The record of a call whose output cannot be captured."""
+    obstacle = (
+        "it is empty" if output.numel() == 0 else f"its rows are not samples: {len(output)} for {n_samples} samples"
+    )
+    minimum = float(output.min()) if output.numel() else 0.0
+    info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), minimum, False, "")
+    module_type = None if call.module is None else type(call.module)
+    return TracedOutput(info, module_type, True, _owner(call), None, 0, obstacle)
 
 
 def _owner(call: TracedCall) -> tuple[str, ...]:
@@ -90,11 +108,11 @@ def select_layers(
             them were traced: the automatic selection depends on signs, which training may have changed.
 
     Returns:
-        The table of layers: one row for each output, selected or not, with the reason.
+        The table of layers: one row for each output, selected or not, with the reason. The automatic selection may find
+        no activation: then no layer is selected.
 
     Raises:
-        ValueError: A pattern that matches nothing, or names one of several calls; or a network in which the automatic
-            selection finds no activation.
+        ValueError: A pattern that matches nothing that can be captured, or names one of several calls.
 
     Example:
         >>> import torch
@@ -107,27 +125,30 @@ def select_layers(
         '2' Linear (3,) False
         '' Sequential (3,) False
     """
-    decisions = default_layers(traced) if layers is None else _match_patterns(traced, layers)
-    if previous and set(previous).issubset(output.name for output in traced):
+    usable = [output for output in traced if not output.obstacle]
+    found = default_layers(usable) if layers is None else _match_patterns(traced, layers)
+    if layers is None:
+        by_name = {output.name: decision for output, decision in zip(usable, found)}
+        found = [by_name.get(output.name, (False, "")) for output in traced]
+    if previous and set(previous).issubset(output.name for output in usable):
         for k, output in enumerate(traced):
             was_selected = output.name in previous
-            reason = "selected before the interruption" if was_selected else decisions[k][1]
-            decisions[k] = (was_selected, reason)
+            reason = "selected before the interruption" if was_selected else found[k][1]
+            found[k] = (was_selected, reason)
     rows: list[LayerInfo] = []
     selected_in_memory: dict[Hashable, str] = {}
-    for output, (selected, reason) in zip(traced, decisions):
+    for output, (selected, reason) in zip(traced, found):
+        if output.obstacle:
+            selected = False
+            reason = output.obstacle
         if selected:
             first = selected_in_memory.setdefault(output.memory, output.name)
             if first != output.name:
                 selected = False
                 reason = f"the same tensor as {first}"
+            elif output.treatment:
+                reason = f"{reason}; {output.treatment}"
         rows.append(replace(output.info, selected=selected, reason=reason))
-    if not selected_in_memory:
-        raise ValueError(
-            "layers: the automatic selection found no activation function in the model's forward pass. "
-            f"Name layers yourself with LensOptions(layers=…); there are: {_listed(traced)}. Modules that return "
-            "several tensors, such as nn.LSTM, cannot be captured."
-        )
     return rows
 
 
@@ -167,12 +188,17 @@ def _match_patterns(traced: Sequence[TracedOutput], layers: LayerPatterns) -> li
     patterns = check_patterns(layers)
     decisions = [(False, "does not match `layers`")] * len(traced)
     for pattern in patterns:
-        n_matches = 0
+        matches = []
         for k, output in enumerate(traced):
             if _matches(output, pattern):
                 decisions[k] = (True, "matches `layers`")
-                n_matches += 1
-        if n_matches == 0:
+                matches.append(output)
+        if matches and all(output.obstacle for output in matches):
+            raise ValueError(
+                f"layers: {pattern!r} matches only outputs that cannot be captured, first {matches[0].name!r}: "
+                f"{matches[0].obstacle}. Name other layers."
+            )
+        if not matches:
             raise ValueError(
                 f"layers: {pattern!r} matches nothing; there are: {_listed(traced)}. "
                 "Globs match whole names; write 're:…' for a regular expression, 'type:ReLU' for a type."

@@ -1,10 +1,12 @@
-"""Iteration over a collated batch: tensors in dictionaries, lists and tuples."""
+"""Iteration over a collated batch: tensors in dictionaries, lists and tuples, and objects that hold tensors."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 #: Keys under which a dictionary holds its inputs. Their tensors come first.
@@ -81,3 +83,92 @@ def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
 
 def _holds_containers(batch: list[Any]) -> bool:
     return any(isinstance(part, (Tensor, Mapping, tuple, list)) for part in batch)
+
+
+def is_batch_object(part: Any) -> bool:
+    """Whether a part of a batch is an object that holds tensors and can be moved, such as a batch of graphs.
+
+    Example:
+        >>> is_batch_object(torch.zeros(2)), is_batch_object({"x": torch.zeros(2)})
+        (False, False)
+    """
+    return not isinstance(part, (Tensor, Mapping, tuple, list)) and callable(getattr(part, "to", None))
+
+
+def batch_objects(batch: Any) -> Iterator[Any]:
+    """Every part of a batch for which `is_batch_object` is true."""
+    if isinstance(batch, Mapping):
+        batch = tuple(batch.values())
+    if isinstance(batch, (tuple, list)):
+        for part in batch:
+            yield from batch_objects(part)
+    elif is_batch_object(batch):
+        yield batch
+
+
+def move(part: Any, device: torch.device) -> Any:
+    """A tensor or an object that holds tensors on another device; anything else unchanged."""
+    if isinstance(part, Tensor):
+        return part.to(device)
+    if is_batch_object(part):
+        moved = copy.copy(part)  # `to` of such objects works in place
+        result = moved.to(device)
+        return moved if result is None else result
+    return part
+
+
+def clone(part: Any) -> Any:
+    """A copy of a tensor or of an object that holds tensors; anything else unchanged."""
+    if isinstance(part, Tensor):
+        return part.clone()
+    if is_batch_object(part):
+        return part.clone() if callable(getattr(part, "clone", None)) else copy.deepcopy(part)
+    return part
+
+
+def replace_tensors(batch: Any, replacements: Mapping[int, Tensor]) -> tuple[Any, int]:
+    """A batch with some tensors replaced.
+
+    Args:
+        batch: Tensors in dictionaries, lists and tuples, or objects that hold inputs in an attribute ``x``.
+        replacements: The new tensor by the ``id`` of the old one.
+
+    Returns:
+        The batch, and how many of its parts were replaced.
+    """
+    n_replaced = 0
+
+    def replace(part: Any) -> Any:
+        nonlocal n_replaced
+        x = getattr(part, "x", None) if is_batch_object(part) else part
+        if id(x) not in replacements:
+            return part
+        n_replaced += 1
+        if x is part:
+            return replacements[id(part)]
+        part = copy.copy(part)
+        part.x = replacements[id(x)]
+        return part
+
+    return tree_map(replace, batch), n_replaced
+
+
+def holds_records(batch: Any, n_samples: int) -> bool:
+    """Whether a batch has a list with one entry for each sample whose tensors are not rows of samples.
+
+    Such a batch, as the targets of detection are, cannot be cut by rows.
+
+    Example:
+        >>> images, boxes = torch.zeros(2, 3, 8, 8), [{"boxes": torch.zeros(5, 4)}, {"boxes": torch.zeros(1, 4)}]
+        >>> holds_records([images, boxes], n_samples=2), holds_records([images, images], n_samples=2)
+        (True, False)
+    """
+    if isinstance(batch, Mapping):
+        return any(holds_records(part, n_samples) for part in batch.values())
+    if not isinstance(batch, (tuple, list)):
+        return False
+    if len(batch) == n_samples:
+        for tensor in tree_leaves(batch):
+            if tensor.ndim == 0 or len(tensor) != n_samples:
+                return True
+    return any(holds_records(part, n_samples) for part in batch)

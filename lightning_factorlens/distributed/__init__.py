@@ -6,6 +6,7 @@ from lightning_factorlens.distributed.assignment import (
     map_distributed,
     split_blocks,
     split_evenly,
+    split_units,
 )
 from lightning_factorlens.distributed.partition import Partition
 from lightning_factorlens.distributed.process_group import (
@@ -29,4 +30,5 @@ __all__ = [
     "map_distributed",
     "split_blocks",
     "split_evenly",
+    "split_units",
 ]

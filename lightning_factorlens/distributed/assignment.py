@@ -43,11 +43,28 @@ def split_evenly(length: int, world_size: int, unit: int = 1) -> list[slice]:
         >>> split_evenly(300, world_size=2, unit=128)
         [slice(0, 128, None), slice(128, 300, None)]
     """
-    n_units = -(-length // unit)
+    return split_units([*range(unit, length, unit), length] if length else [], world_size)
+
+
+def split_units(unit_ends: Sequence[int], world_size: int) -> list[slice]:
+    """Splits consecutive units of any sizes into one consecutive part per process.
+
+    Args:
+        unit_ends: The end of each unit, ascending; the first unit starts at 0.
+        world_size: Number of processes.
+
+    Returns:
+        The items of each process. Their numbers of units differ by at most one.
+
+    Example:
+        >>> split_units([4, 5, 9], world_size=2)
+        [slice(0, 4, None), slice(4, 9, None)]
+    """
+    n_units = len(unit_ends)
     ends = []
     for rank in range(world_size):
         end_unit = n_units * (rank + 1) // world_size
-        ends.append(min(length, unit * end_unit))
+        ends.append(unit_ends[end_unit - 1] if end_unit else 0)
     return ends_to_slices(ends)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.distributed.assignment import split_blocks, split_evenly
+from lightning_factorlens.distributed.assignment import split_blocks, split_evenly, split_units
 from lightning_factorlens.distributed.partition import FEATURE_CHUNK, Batch, Partition
 from lightning_factorlens.distributed.process_group import SingleProcess
 
@@ -158,19 +158,19 @@ class ShardedPartition(Partition):
 
 
 def make_partition(
-    process_group: SingleProcess, n_samples: int, batch_size: int, chunk_size: int = FEATURE_CHUNK
+    process_group: SingleProcess, unit_ends: Sequence[int], chunk_size: int = FEATURE_CHUNK
 ) -> Partition:
     """Returns the partition of a probe over the processes, before its layers are known (`Partition.split_features`).
 
     Args:
         process_group: The processes.
-        n_samples: Number of samples N of the probe.
-        batch_size: Samples that one process passes through the model together.
+        unit_ends: The ends of the batches that one process passes through the model; the last is the number of samples
+            N of the probe.
         chunk_size: Number of features that are processed together and never divided between processes.
     """
     if process_group.world_size == 1:
         return Partition(chunk_size)
-    sample_slices = split_evenly(n_samples, process_group.world_size, batch_size)
+    sample_slices = split_units(unit_ends, process_group.world_size)
     return ShardedPartition(process_group, sample_slices, chunk_size=chunk_size)
 
 

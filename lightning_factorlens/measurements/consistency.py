@@ -88,7 +88,7 @@ class Consistency(Measurement):
         pixels = default_shift(probe.inputs) if self.shift is None else self.shift
         if not pixels or outputs is None or probe.inputs.ndim != 4:
             return None
-        shifted_probe = probe.with_inputs(alternating_shift(probe.inputs, pixels))
+        shifted_probe = probe.map_inputs(lambda images: alternating_shift(images, pixels))
         if shifted_probe is None:
             return None
         found = context.forward([shifted_probe], outputs)

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.activations import Capture
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
@@ -32,7 +32,7 @@ class Intermediates:
         capture: The probe's activations and outputs.
         problem: The blocks that are factorised.
         factorization: Their factors.
-        forward_fn: Sends further batches through the model.
+        forward_fn: Sends changed copies of the probe through the model.
         gradient_fn: Sends the probe through the model with gradients.
         block_groups: The parts that have curves of their own, once a measurement has read them.
         curves: Their curves, once a measurement has read them.
@@ -48,8 +48,8 @@ class Intermediates:
     capture: Capture | None = None
     problem: CoupledProblem | None = None
     factorization: Factorization | None = None
-    forward_fn: Callable[[Sequence[Batch], Tensor], list[Tensor]] | None = None
-    gradient_fn: Callable[[Batch, bool], Captures] | None = None
+    forward_fn: Callable[[Sequence[Probe], Tensor], list[Tensor]] | None = None
+    gradient_fn: Callable[[Probe, bool], Captures] | None = None
     block_groups: BlockGroups | None = None
     curves: dict[str, RankCurve] | None = None
     measurement: str = ""
@@ -99,7 +99,7 @@ class Context:
     Attributes:
         model: The model, left as it was found.
         options: The lens's options.
-        probe: The samples.
+        probe: The samples: ``len(probe)`` of them, ``probe.inputs``, and ``probe.batches()`` as they pass.
         epoch: Number of finished epochs.
         step: Position on the x axis.
         process_group: The processes between which the work is divided. A measurement that divides its work must make
@@ -112,7 +112,7 @@ class Context:
 
     model: nn.Module
     options: LensOptions
-    probe: Batch
+    probe: Probe
     epoch: int
     step: int
     process_group: SingleProcess
@@ -180,11 +180,11 @@ class Context:
         """
         self.intermediates.states[self.intermediates.measurement] = _copy_state(state)
 
-    def forward(self, probes: Sequence[Batch], outputs: Tensor) -> list[Tensor]:
+    def forward(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
 
         Args:
-            probes: Copies of the probe, see `Batch.with_inputs`.
+            probes: Copies of the probe, see `Probe.map_inputs`.
             outputs: The outputs for the probe itself, shape (N, K).
 
         Returns:

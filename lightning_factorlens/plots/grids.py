@@ -12,7 +12,9 @@ from lightning_factorlens.results import Factorization
 MIN_FILLED = 0.75
 
 
-def factor_maps(factorization: Factorization, rank_index: int, block_index: int) -> np.ndarray | None:
+def factor_maps(
+    factorization: Factorization, rank_index: int, block_index: int, merge_channels: bool = False
+) -> np.ndarray | None:
     """The columns of one block's factor as maps.
 
     A block of shape (H, W) has one map for each column and one of shape (C, H, W) has C. Where a feature budget kept
@@ -24,6 +26,7 @@ def factor_maps(factorization: Factorization, rank_index: int, block_index: int)
         factorization: A factorisation whose ``shapes`` are known.
         rank_index: Position of the rank among its ranks.
         block_index: Position of the block.
+        merge_channels: Whether a block of shape (C, H, W) has one map, the mean over its channels.
 
     Returns:
         Shape (rank, channels, height, width), float32; without a budget the factor's own values. None where the shape
@@ -40,6 +43,9 @@ def factor_maps(factorization: Factorization, rank_index: int, block_index: int)
     if len(shape) not in (2, 3):
         return _square_maps(columns)
     features = np.arange(n_rows) if kept is None else kept.cpu().numpy()
+    if merge_channels:
+        features = features % math.prod(shape[-2:])
+        shape = shape[-2:]
     return _positioned_maps(columns, features, (1, *shape)[-3:])
 
 

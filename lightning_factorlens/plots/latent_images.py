@@ -130,12 +130,15 @@ def top_components(observation: Observation) -> TopComponents | None:
 def _input_maps(
     factorization: Factorization, rank_index: int, blocks: Sequence[int], shape: tuple[int, ...]
 ) -> np.ndarray | None:
-    """Maps of the input blocks, shape (rank, blocks, height, width), where all are of the images' shape."""
+    """Maps of the input blocks, shape (rank, blocks, height, width), where all are of the images' shape.
+
+    A block of many channels has one map, the mean over them.
+    """
     maps: list[np.ndarray] = []
     for block in blocks:
-        if not factorization.shapes or factorization.shapes[block] != shape:
+        if not factorization.shapes or factorization.shapes[block][-2:] != shape:
             return None
-        found = factor_maps(factorization, rank_index, block)
+        found = factor_maps(factorization, rank_index, block, merge_channels=True)
         if found is None or (maps and found.shape != maps[0].shape):
             return None
         maps.append(found)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+#: Smallest upper end of the error axis: errors of zero, as at as many ranks as samples, would put all else far above.
+SMALLEST_TOP = 0.1
+
 
 def rank_curve_figure(history: Sequence[Observation], ax: Axes | None = None) -> Figure | None:
     """Relative error of all blocks together against rank, above that of the truncated SVD.
@@ -79,7 +82,7 @@ def _draw_present(ax: Axes, observation: Observation) -> None:
     ax.set_xscale("log", base=2)
     ax.set_xticks(curve.ranks, labels=[str(rank) for rank in curve.ranks])
     ax.minorticks_off()
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, max(ax.get_ylim()[1], SMALLEST_TOP))
     required_ranks = observation.get("required_rank")
     if required_ranks is not None:
         for required in required_ranks.ranks:

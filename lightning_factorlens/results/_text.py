@@ -112,6 +112,12 @@ def layer_table(layers: Sequence[LayerInfo]) -> str:
             skipped.append(_layer_row(layer))
     lines = _align_table(LAYER_HEADER, selected + skipped, right=(LAYER_HEADER.index("min"),))
     lines.append(f"kept {len(selected)} of {len(layers)} tensors, {n_features:,} features a sample")
+    if not selected:
+        lines.append(
+            "no layer is observed, only inputs and outputs: the automatic selection found no activation function; name "
+            "layers with LensOptions(layers=...); modules that return several tensors, such as nn.LSTM, have no output "
+            "that can be captured"
+        )
     return "\n".join(lines)
 
 

@@ -71,7 +71,7 @@ def test_a_wrong_solver_is_named():
 def test_what_cannot_work_fails_before_training_starts(tmp_path):
     with pytest.raises(ValueError, match="layers: 'features.*' matches nothing; there are: .*relu-2"):
         train(tmp_path, lens(layers="features.*"))
-    with pytest.raises(ValueError, match="ranks: rank 99 needs a probe of at least 99 images, found 32"):
+    with pytest.raises(ValueError, match="ranks: rank 99 needs at least 99 samples, found 32"):
         train(tmp_path, lens(ranks=(1, 99)))
     with pytest.raises(MisconfigurationException, match="no validation dataloader.*pass `probe=`"):
         train(tmp_path, lens(), data=(loaders()[0],))

@@ -15,7 +15,6 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import token_counts
 from lightning_factorlens.capture.probe_batch import probe_batch
@@ -72,7 +71,7 @@ def test_a_model_that_takes_an_image_and_a_mask(call):
     lens = fit(Lit(), DictDataset(), forward_fn=pickle.loads(pickle.dumps(call)))
     observation = lens.observation
     assert lens.state.layers == ["net.act"]
-    assert torch.equal(observation.inputs, images()["image"][Batch.wrap(lens.probe_batch).data["label"]])
+    assert torch.equal(observation.inputs, images()["image"][lens.probe_batch.data["label"]])
     net, batch = lens.lens.model.net, lens.probe_batch.data
     with torch.no_grad():
         plain = net(batch["image"], batch["mask"])

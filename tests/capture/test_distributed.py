@@ -5,8 +5,7 @@ import torch
 from torch import nn
 from worker_processes import run_in_processes
 
-from lightning_factorlens.capture.activations import BATCH, capture_activations
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.distributed import (
     _forward_tasks,
     apply_sign_policies_distributed,
@@ -14,6 +13,7 @@ from lightning_factorlens.capture.distributed import (
     forward_distributed,
 )
 from lightning_factorlens.capture.inputs import input_blocks
+from lightning_factorlens.capture.probe import BATCH, Probe
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import Rectify, Split, SubtractMin, apply_sign_policy
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
@@ -31,14 +31,14 @@ def capture_everything(group):
     """The blocks, whole again, the outputs, those of a shifted copy, and the blocks after two sign policies."""
     model = make_model()
     images = torch.rand(N, 1, 6, 6, generator=torch.Generator().manual_seed(1)) - 0.3
-    probe = Batch.wrap(images)
-    moved = Batch.wrap(images.roll(1, 3))
+    probe = Probe.wrap(images)
+    moved = Probe.wrap(images.roll(1, 3))
 
     def capture(batch, layers):
         return capture_activations(model, model, batch, layers)
 
     with torch.no_grad():
-        layers = select_layers(trace_layers(model, model, probe[:4]), ["re:.*"])
+        layers = select_layers(trace_layers(model, model, images[:4]), ["re:.*"])
         captured, partition = capture_distributed(group, capture, probe, layers)
         shifted = forward_distributed(group, capture, [moved, probe], captured.outputs)
         other_width = forward_distributed(group, capture, [moved], captured.outputs[:, :3])
@@ -63,7 +63,7 @@ def capture_everything(group):
 def held_features(group):
     """How many features of every block each process holds."""
     images = torch.rand(20, 3, 60, 60)
-    partition = make_partition(group, 20, BATCH, chunk_size=1000).split_features([0])
+    partition = make_partition(group, [20], chunk_size=1000).split_features([0])
     layers = [Block("a", "activation", torch.rand(20, 0), (1,))]
     blocks, partition = apply_sign_policies_distributed(
         partition, input_blocks(images), layers, SubtractMin(), SubtractMin()
@@ -133,7 +133,7 @@ def test_every_process_holds_some_of_the_features(results):
 
 
 def test_a_single_process_captures_the_probe_itself_and_copies_no_block():
-    probe = Batch.wrap(torch.rand(5, 1, 6, 6))
+    probe = Probe.wrap(torch.rand(5, 1, 6, 6))
     received = []
 
     def capture(batch, layers):
@@ -153,7 +153,7 @@ class FirstOfTwo(SingleProcess):
 
 @pytest.mark.parametrize("group", [SingleProcess(), FirstOfTwo()])
 def test_forward_tasks_cover_every_sample_of_every_copy_once(group):
-    tasks = _forward_tasks(group, 2, N)
+    tasks = _forward_tasks(group, 2, [BATCH, 2 * BATCH, N])
     rows = [(task.copy, row) for task in tasks for row in range(N)[task.rows]]
     assert rows == [(copy, row) for copy in range(2) for row in range(N)]
     assert all(task.rows.start % BATCH == 0 for task in tasks)

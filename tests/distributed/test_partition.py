@@ -7,7 +7,7 @@ from worker_processes import run_in_processes
 from lightning_factorlens.distributed import Partition, ShardedPartition, SingleProcess, make_partition
 from lightning_factorlens.linalg.svd import gram_eigvalsh
 
-N, BATCH, CHUNK = 10, 4, 8
+N, CHUNK = 10, 8
 WIDTHS = (30, 5, 17)
 
 
@@ -19,7 +19,7 @@ def whole_blocks():
 def work(group):
     """Captures, exchanges and gathers blocks of which every process knows the whole."""
     whole = whole_blocks()
-    captured = make_partition(group, N, BATCH, CHUNK)
+    captured = make_partition(group, [4, 8, N], CHUNK)
     rows = captured.local_samples(torch.arange(N))
     partition = captured.split_features(WIDTHS)
     own = [partition.exchange(b, block[rows]) for b, block in enumerate(whole)]
@@ -87,7 +87,7 @@ def test_joined_partitions_keep_the_distribution_of_their_blocks(results):
 
 
 def test_a_single_process_copies_nothing():
-    partition = make_partition(SingleProcess(), N, BATCH)
+    partition = make_partition(SingleProcess(), [N])
     assert type(partition) is Partition and not partition.is_sharded
     block = torch.rand(N, 6)
     assert partition.local_samples(block) is block
@@ -102,7 +102,7 @@ class LastOfThree(SingleProcess):
 
 
 def test_a_process_without_own_samples_captures_one_to_learn_the_shapes():
-    partition = make_partition(LastOfThree(), n_samples=5, batch_size=4)
+    partition = make_partition(LastOfThree(), [4, 5])
     assert isinstance(partition, ShardedPartition)
     probe = torch.arange(5)
     lengths = [part.stop - part.start for part in partition.sample_slices]

@@ -96,3 +96,16 @@ def test_it_draws_into_given_axes(observe):
     assert not left.images
     assert right.get_title(loc="left").startswith("Latent images, rank 8, epoch 3\nall 8 components: input factor")
     to_array(figure)
+
+
+def test_a_block_of_many_channels_is_drawn_as_the_mean_over_them(observe):
+    o = observe(channels=1)
+    wide = torch.rand(3 * 144, 8)
+    index = o.factorization.ranks.index(8)
+    W = [list(factors) for factors in o.factorization.W]
+    W[index][0] = wide
+    shapes = ((3, 12, 12), *o.factorization.shapes[1:])
+    factorization = replace(o.factorization, W=tuple(map(tuple, W)), shapes=shapes)
+    images = by_id(latent_images_figure([replace(o, factorization=factorization)]).axes[0].images)
+    found = images["factor/0/0"].get_array()
+    np.testing.assert_allclose(found, wide[:, 0].view(3, 12, 12).mean(0).numpy(), rtol=1e-5)
