@@ -80,7 +80,7 @@ def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iter
     except Exception as error:
         if not _comes_from_forward(error) or is_out_of_memory(error):
             raise
-        batch = probe.part(0)
+        batch = probe.whole[0]
         cause = as_sentence(f"{type(error).__name__}: {error}")
         if forward_fn is not None:
             raise MisconfigurationException(
