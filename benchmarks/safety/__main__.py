@@ -19,6 +19,7 @@ CHECKS = {
     "kill_and_resume": ("runs killed by SIGKILL and resumed, with uninterrupted ones", True),
     "memory": ("the peak memory of an observation with that of a validation step", True),
     "ddp": ("one measurement on 1, 2 and 4 processes", True),
+    "first_step": ("the time to the first step with a slow dataset, with and without the callback", True),
     "lightning_examples": ("Lightning's own example scripts with the callback added; needs --examples", False),
     "golden_record": ("every scalar of a run with the record of an earlier version; needs a subcommand", False),
 }

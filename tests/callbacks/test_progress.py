@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
 from torch import nn
 
-from lightning_factorlens.callbacks._progress import ProgressLine
+from lightning_factorlens.callbacks._progress import DrawProgress, ProgressLine
 from lightning_factorlens.loggers.tables import run_table
 
 
@@ -130,6 +130,19 @@ def test_other_ranks_and_disabled_bars_print_nothing(first, disabled, monkeypatc
         line.finish(lambda: "done")
         assert bar.lines == expected
         trainer.is_global_zero, bar.is_disabled = True, False
+
+
+@pytest.mark.parametrize("bar", [None, TQDMProgressBar])
+def test_a_slow_draw_shows_how_many_samples_it_has(bar, monkeypatch, capsys):
+    monkeypatch.setattr(ProgressLine, "DELAY_SECONDS", 0.01)
+    monkeypatch.setattr(DrawProgress, "EVERY_SECONDS", 0.0)
+    shown = CustomBar() if bar is None else bar()  # one of tqdm has no open bar before the first epoch
+    trainer = SimpleNamespace(progress_bar_callback=shown, is_global_zero=True)
+    with DrawProgress(trainer) as progress:
+        time.sleep(0.1)
+        progress.update(96, 256)
+    lines = shown.lines if bar is None else capsys.readouterr().out.splitlines()
+    assert lines == ["FactorLens draws the probe: ...", "FactorLens draws the probe: 96 of 256 samples"]
 
 
 def test_the_closing_table_is_short_aligned_and_correct(monkeypatch, caplog):
