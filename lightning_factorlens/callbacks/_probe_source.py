@@ -26,6 +26,7 @@ from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
 from lightning_factorlens.capture.probe_source import FinishedBatches
 from lightning_factorlens.capture.seeding import seed_cpu
+from lightning_factorlens.capture.tree import move, tree_map
 from lightning_factorlens.distributed import SingleProcess
 
 
@@ -60,7 +61,8 @@ def draw_probe(
     """
 
     def transfer(batch: Any) -> Any:
-        return transfer_batch(trainer, batch, seed)
+        on_device = transfer_batch(trainer, batch, seed)
+        return tree_map(lambda part: move(part, torch.device("cpu")), on_device)  # `Probe.to` decides what stays there
 
     drawn: list[DrawnBatch] = []
 
