@@ -24,6 +24,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.reporting import Figure, machine, median, print_figures, write_json
 from lightning_factorlens import FactorLensCallback, TensorBoardOptions
+from lightning_factorlens.callbacks._observer import Observer
+from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 LAYERS = 20
@@ -31,8 +33,30 @@ EPOCHS = 6
 SIZE = 32
 
 
+class MeteredPublisher(Publisher):
+    """Adds up the processor time of writing observations and of publishing the monitored scalars.
+
+    Attributes:
+        seconds: Processor seconds since they were last set to 0.
+    """
+
+    seconds = 0.0
+
+    def write(self) -> None:
+        """Writes the last observation."""
+        start = time.process_time()
+        super().write()
+        self.seconds += time.process_time() - start
+
+    def publish(self, trainer: Trainer) -> None:
+        """Publishes the monitored scalars."""
+        start = time.process_time()
+        super().publish(trainer)
+        self.seconds += time.process_time() - start
+
+
 class MeteredCallback(FactorLensCallback):
-    """Adds up the processor time of writing observations and of logging the monitored scalars.
+    """Measures the processor time of logging.
 
     Attributes:
         seconds_by_epoch: Processor seconds of logging in each epoch, the logger's flush included.
@@ -41,25 +65,17 @@ class MeteredCallback(FactorLensCallback):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.seconds_by_epoch: list[float] = []
-        self._seconds = 0.0
-
-    def _write(self) -> None:
-        start = time.process_time()
-        super()._write()
-        self._seconds += time.process_time() - start
-
-    def _log_monitored(self, pl_module: LightningModule) -> None:
-        start = time.process_time()
-        super()._log_monitored(pl_module)
-        self._seconds += time.process_time() - start
+        self._metered = MeteredPublisher(self, self._results)
+        self._publisher = self._metered
+        self._observer = Observer(self, self._results, self._prepared, self._publisher)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes, and keeps the processor time of logging."""
-        self._seconds = 0.0
+        self._metered.seconds = 0.0
         super().on_train_epoch_end(trainer, pl_module)
         start = time.process_time()
         trainer.logger.experiment.flush()  # type: ignore[union-attr]
-        self.seconds_by_epoch.append(self._seconds + time.process_time() - start)
+        self.seconds_by_epoch.append(self._metered.seconds + time.process_time() - start)
 
 
 class Network(LightningModule):

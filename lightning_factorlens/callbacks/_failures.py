@@ -1,11 +1,16 @@
-"""Which failures end a run before training; all others follow ``on_error``."""
+"""Which failures end a run before training; all others follow ``on_error``, and are reported once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.rank_zero import rank_zero_warn
+
+from lightning_factorlens.callbacks._module_forward import as_sentence
+from lightning_factorlens.run_state import RunState
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -68,3 +73,32 @@ def is_configuration_error(error: BaseException) -> bool:
         return True
     is_about_arguments = isinstance(error, (ValueError, TypeError)) and not isinstance(error, ArithmeticError)
     return is_about_arguments and raised_by_package(error)
+
+
+def report_failure(failure: Exception, state: RunState) -> None:
+    """Counts a failure, and warns of the first one of a run.
+
+    Args:
+        failure: The failure.
+        state: The run's state.
+    """
+    state.n_failed += 1
+    if state.n_failed == 1:
+        values = "with the last observation's values" if state.metrics else "without values until one succeeds"
+        rank_zero_warn(
+            f"FactorLens could not observe: {as_sentence(f'{type(failure).__name__}: {failure}')} Training goes on "
+            f"{values}, and further failures are not reported; pass on_error='raise' for a traceback."
+        )
+
+
+@contextmanager
+def guarded(state: RunState) -> Iterator[None]:
+    """Reports a failure inside the context, which need not happen on all ranks, and goes on.
+
+    Args:
+        state: The run's state.
+    """
+    try:
+        yield
+    except Exception as error:
+        report_failure(error, state)

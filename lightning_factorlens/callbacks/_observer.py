@@ -1,0 +1,165 @@
+"""Makes the observations of a run, on all ranks or on none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_factorlens.callbacks._callback_results import CallbackResults
+from lightning_factorlens.callbacks._failures import attempt, report_failure
+from lightning_factorlens.callbacks._preparation import PreparedLens
+from lightning_factorlens.callbacks._progress import ProgressLine
+from lightning_factorlens.callbacks._publisher import Publisher
+from lightning_factorlens.callbacks._settings import Settings
+from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.loggers.tables import epoch_line
+from lightning_factorlens.loggers.tags import monitored_scalars
+
+
+class Observer:
+    """Makes observations; a failure on one rank is a failure on all, and follows ``on_error``.
+
+    Args:
+        settings: The callback's arguments.
+        results: The run's state and last observation.
+        prepared: The lens and its probe.
+        publisher: Passes the results on.
+    """
+
+    def __init__(
+        self, settings: Settings, results: CallbackResults, prepared: PreparedLens, publisher: Publisher
+    ) -> None:
+        self._settings = settings
+        self._results = results
+        self._prepared = prepared
+        self._publisher = publisher
+
+    def prepare(self, trainer: Trainer, pl_module: LightningModule, before_training: bool = False) -> None:
+        """Prepares the lens unless that has been done in this run."""
+        self._attempt(trainer, lambda: self._prepared.prepare(trainer, pl_module), before_training)
+        evidence = self._prepared.evidence
+        evidence.is_pending = trainer.strategy.broadcast(evidence.is_pending)
+
+    def observe(
+        self, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int, before_training: bool = False
+    ) -> bool:
+        """Makes an observation; rank 0 writes it, and its scalars are sent to all.
+
+        Args:
+            trainer: The Trainer.
+            pl_module: The module.
+            epoch: Number of epochs that have ended.
+            step: Step at which loggers show the observation.
+            before_training: Whether an error in the configuration is raised in any case.
+
+        Returns:
+            Whether there is a new observation.
+        """
+        state = self._results.state
+        state.last_step = trainer.global_step
+        if not self._can_afford(trainer):
+            return False
+        self.prepare(trainer, pl_module, before_training)
+        start = state.budget.elapsed_seconds()
+        measured: list[dict[str, float]] = []
+
+        def measure_and_write() -> None:
+            lens = self._prepared.lens
+            if lens is not None:
+                measured.append(self._measure(lens, trainer, pl_module, epoch, step))
+                with self._prepared.process_group.synchronized_errors():
+                    if not self._prepared.evidence.is_pending:
+                        self._publisher.write()
+
+        self._attempt(trainer, measure_and_write, before_training)
+        metrics = trainer.strategy.broadcast(measured[0] if measured else None)
+        state.publish(metrics)
+        self._publisher.publish(trainer)
+        state.budget.record(state.budget.elapsed_seconds() - start)
+        return metrics is not None
+
+    def _can_afford(self, trainer: Trainer) -> bool:
+        """Whether the budget allows an observation, by the clock of rank 0; the first skipped one is explained."""
+        settings = self._settings
+        budget = self._results.state.budget
+        if settings.max_overhead is None or trainer.strategy.broadcast(budget.can_afford()):
+            return True
+        budget.n_skipped += 1
+        if settings.verbose and budget.n_skipped == 1:
+            rank_zero_info(
+                f"FactorLens skips an observation: one takes {budget.estimated_seconds():.1f} s, which max_overhead="
+                f"{settings.max_overhead:g} allows after {budget.seconds_until_affordable():.0f} s more of training. "
+                f"From now on it observes as often as that allows; {settings.prefix}/skipped counts, and patience "
+                "counts observations."
+            )
+        return False
+
+    def _measure(
+        self, lens: FactorLens, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int
+    ) -> dict[str, float]:
+        """Makes one observation and returns its monitored scalars.
+
+        Nothing is kept before all ranks have succeeded: ranks that start from different states would diverge.
+        """
+        settings = self._settings
+        state = self._results.state
+        budget = state.budget
+        start = budget.elapsed_seconds()
+        progress = ProgressLine(trainer, f"FactorLens observes, epoch {epoch} ...", settings.verbose)
+        with self._prepared.process_group.synchronized_errors(), progress:
+            probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
+            observation, warm_start = lens.measure(probe, epoch, step)
+            warm_start = warm_start.cpu()
+            observation = observation.with_record("cost", budget.complete(observation["cost"], start))
+            observation, warm_start = self._prepared.evidence.hold(observation, warm_start)
+            metrics = monitored_scalars(observation, settings.measurements, settings.prefix)
+        progress.finish(lambda: f"FactorLens: {epoch_line(observation, settings.measurements)}")
+        self._results.observation = observation
+        state.record(observation, warm_start)
+        return metrics
+
+    def settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> bool:
+        """Decides how the output is read, and publishes the observation that waited for the decision.
+
+        Args:
+            trainer: The Trainer.
+            pl_module: The module.
+            is_last_chance: Whether to decide without a loss, if none has been seen.
+
+        Returns:
+            Whether it has been decided now.
+        """
+        settings = self._settings
+        state = self._results.state
+        evidence = self._prepared.evidence
+        decision = trainer.strategy.broadcast(evidence.decide(pl_module, is_last_chance))
+        if decision is None:
+            return False
+        state.output_decision = decision
+        held = evidence.finish(decision)
+        if settings.verbose:
+            rank_zero_info(f"FactorLens: {decision.line}")
+        published: list[dict[str, float]] = []
+
+        def publish() -> None:
+            with self._prepared.process_group.synchronized_errors():
+                if held is not None:
+                    observation, warm_start = held
+                    self._results.observation = observation
+                    state.replace_last(observation, warm_start)
+                    published.append(monitored_scalars(observation, settings.measurements, settings.prefix))
+                    self._publisher.write()
+
+        self._attempt(trainer, publish)
+        metrics = trainer.strategy.broadcast(published[0] if published else None)
+        state.metrics.update(metrics or {})
+        self._publisher.publish(trainer)
+        return True
+
+    def _attempt(self, trainer: Trainer, work: Callable[[], None], before_training: bool = False) -> None:
+        """Does some work on all ranks, see `attempt`, and reports its failure."""
+        failure = attempt(trainer, work, self._settings.on_error, before_training)
+        if failure is not None:
+            report_failure(failure, self._results.state)

@@ -1,0 +1,104 @@
+"""Passes results on: to the sinks, to callbacks that monitor the lens, and in a summary to the user."""
+
+from __future__ import annotations
+
+import math
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
+
+from lightning_factorlens.callbacks._callback_results import CallbackResults
+from lightning_factorlens.callbacks._failures import guarded
+from lightning_factorlens.callbacks._monitors import (
+    foreign_scalars,
+    publish_metrics,
+    relax_finite_checks,
+    restore_finite_checks,
+)
+from lightning_factorlens.callbacks._settings import Settings
+from lightning_factorlens.loggers.base import CompositeSink
+from lightning_factorlens.loggers.logger_sink import LoggerSink
+from lightning_factorlens.loggers.tables import cost_line, run_report
+from lightning_factorlens.loggers.tags import declared_tags
+
+
+class Publisher:
+    """Writes the observations of a run, and publishes their monitored scalars.
+
+    Args:
+        settings: The callback's arguments.
+        results: The run's state and last observation.
+    """
+
+    def __init__(self, settings: Settings, results: CallbackResults) -> None:
+        self._settings = settings
+        self._results = results
+        self._sink = CompositeSink()
+        self._relaxed_stoppings: list[EarlyStopping] = []
+
+    def open(self, trainer: Trainer) -> None:
+        """Opens the sinks on rank 0."""
+        self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
+
+    def _open_sinks(self, trainer: Trainer) -> CompositeSink:
+        settings = self._settings
+        loggers = LoggerSink(
+            trainer.loggers,
+            settings.measurements,
+            settings.prefix,
+            settings.tensorboard,
+            extra_scalars=foreign_scalars(trainer, settings.prefix),
+            notify=rank_zero_info if settings.verbose else None,
+            history=self._results.state.history,
+        )
+        return CompositeSink(loggers, *settings.sinks)
+
+    def write(self) -> None:
+        """Writes the last observation to the sinks."""
+        observation = self._results.observation
+        assert observation is not None
+        budget = self._results.state.budget
+        start = budget.elapsed_seconds()
+        try:
+            self._sink.write(observation)
+        finally:
+            budget.write_seconds = budget.elapsed_seconds() - start
+
+    @property
+    def monitored_tags(self) -> list[str]:
+        """The tags of the monitored scalars; before the first observation, those that the measurements declare."""
+        settings = self._settings
+        known = list(self._results.state.metrics)
+        return known or declared_tags(settings.measurements, settings.options.ranks, settings.prefix)
+
+    def publish(self, trainer: Trainer) -> None:
+        """Makes the values known to callbacks that monitor; the sinks write them at the observation's own step."""
+        state = self._results.state
+        if state.metrics:
+            restore_finite_checks(self._relaxed_stoppings)
+            publish_metrics(trainer, state.metrics)
+        else:  # the first observation has failed: a callback that finds no value at all would end the training
+            self._relaxed_stoppings += relax_finite_checks(trainer, self._settings.prefix)
+            publish_metrics(trainer, dict.fromkeys(self.monitored_tags, math.nan))
+
+    def end_run(self, trainer: Trainer, has_unwritten: bool) -> None:
+        """Closes the sinks and prints a summary; nothing here is a collective operation.
+
+        Args:
+            trainer: The Trainer.
+            has_unwritten: Whether the last observation has not been written, because there was no training step.
+        """
+        settings = self._settings
+        restore_finite_checks(self._relaxed_stoppings)
+        state = self._results.state
+        with state.budget.exclude_from_price():
+            if has_unwritten and self._results.observation is not None:
+                with guarded(state):
+                    self.write()
+            with guarded(state):
+                self._sink.close()
+        if settings.verbose and trainer.is_global_zero and state.n_measured:
+            with guarded(state):
+                cost = cost_line(state.n_measured, state.n_failed, state.budget)
+                rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost))
