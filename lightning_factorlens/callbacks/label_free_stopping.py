@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import asdict
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
-from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens._validation import check_bool, check_int
 from lightning_factorlens.callbacks._global_step import log_step
 from lightning_factorlens.callbacks._lr_schedule import (
     LRLookahead,
@@ -22,25 +20,16 @@ from lightning_factorlens.callbacks._lr_schedule import (
     scale_lrs,
 )
 from lightning_factorlens.callbacks._module_forward import as_sentence
+from lightning_factorlens.callbacks._monitored_lens import check_metrics, find_lens_callback
 from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.callbacks._should_stop import stop_training
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
+from lightning_factorlens.callbacks._stopping_arguments import check_action, check_rule, check_tag_name
+from lightning_factorlens.callbacks._stopping_scalars import declare_scalars, stopping_tags
 from lightning_factorlens.callbacks._stopping_state import StoppingState
-from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
 from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
-
-MODES = ("advise", "stop", "lr")
-#: Meaning, direction and chart of the three scalars, in the order of `LabelFreeStopping.tags`.
-DECLARATIONS: tuple[tuple[str, Literal["lower"] | None, str], ...] = (
-    (
-        "Falls by one whenever the newest observation is the rule's best, and is one higher in between.",
-        "lower",
-        "stop score and decision",
-    ),
-    ("1 where the rule's latest decision is to stop, else 0.", None, "stop score and decision"),
-    ("The rule's best epoch, counted from 1; 0 before the first.", None, "best epoch so far, by the stopping rule"),
-)
 
 
 class LabelFreeStopping(EarlyStopping):
@@ -87,6 +76,7 @@ class LabelFreeStopping(EarlyStopping):
     Example:
         >>> from lightning.pytorch import Trainer
         >>> from lightning.pytorch.callbacks import ModelCheckpoint
+        >>> from lightning_factorlens import FactorLensCallback
         >>> stopping = LabelFreeStopping(mode="stop")
         >>> stopping.tags
         ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
@@ -106,18 +96,10 @@ class LabelFreeStopping(EarlyStopping):
         tag_name: str = "stop",
         verbose: bool = True,
     ) -> None:
-        if not isinstance(monitor, str) or not all(monitor.partition("/")):
-            raise ValueError(f"monitor: must be a tag such as {DEFAULT_MONITOR!r}, found {monitor!r}.")
-        if rule is not None and not isinstance(rule, Rule):
-            raise ValueError(f"rule: must be a rule such as Patience() or None for the default, found {rule!r}.")
-        check_choice("mode", mode, MODES)
-        if not isinstance(factor, float) or not 0 < factor < 1:
-            raise ValueError(f"factor: must be a number between 0 and 1, found {factor!r}.")
-        if isinstance(min_lr, bool) or not isinstance(min_lr, (int, float)) or not 0 <= min_lr < math.inf:
-            raise ValueError(f"min_lr: must be a number ≥ 0, found {min_lr!r}.")
+        check_rule(monitor, rule)
+        check_action(mode, factor, min_lr)
         check_int("cooldown", cooldown, 0)
-        if not isinstance(tag_name, str) or not re.fullmatch(r"[-\w.]+", tag_name, flags=re.ASCII):
-            raise ValueError(f"tag_name: may have letters, digits and '-', '.', '_' only, found {tag_name!r}.")
+        check_tag_name(tag_name)
         check_bool("verbose", verbose)
         super().__init__(monitor, check_on_train_epoch_end=True, verbose=verbose)
         self.rule = default_rule() if rule is None else rule
@@ -140,8 +122,7 @@ class LabelFreeStopping(EarlyStopping):
     @property
     def tags(self) -> tuple[str, ...]:
         """The tags that are logged, the score first."""
-        names = (f"{self.tag_name}_score", f"should_{self.tag_name}", f"{self.tag_name}_best_epoch")
-        return tuple(f"{self.prefix}/{name}" for name in names)
+        return stopping_tags(self.prefix, self.tag_name)
 
     # ---- before training: all misconfigurations are found here
 
@@ -154,18 +135,7 @@ class LabelFreeStopping(EarlyStopping):
         if stage != "fit":
             return
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
-        callbacks = trainer.callbacks  # type: ignore[attr-defined]
-        lens_callbacks = [callback for callback in callbacks if isinstance(callback, FactorLensCallback)]
-        for lens_callback in lens_callbacks:
-            if lens_callback.prefix == self.prefix:
-                self._lens_callback = lens_callback
-                return
-        found = ", ".join(repr(lens_callback.prefix) for lens_callback in lens_callbacks) or "none"
-        raise MisconfigurationException(
-            f"LabelFreeStopping(monitor={self.monitor!r}) needs a FactorLensCallback with prefix {self.prefix!r} in "
-            f"the same Trainer; found prefixes: {found}. Add FactorLensCallback(prefix={self.prefix!r}), or change "
-            "`monitor`."
-        )
+        self._lens_callback = find_lens_callback(trainer, self.monitor, self.prefix)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""
@@ -189,23 +159,7 @@ class LabelFreeStopping(EarlyStopping):
             self._check_metrics()
 
     def _check_metrics(self) -> None:
-        """Checks that all metrics of the rule exist; some may wait for the first training step."""
-        lens_callback = self._lens_callback
-        tags = (self.monitor, *self.rule.metrics)
-        available = {*lens_callback.monitored_tags, *lens_callback.pending_metrics}
-        missing = [tag for tag in tags if tag not in available]
-        if missing:
-            known = ", ".join(sorted(available))
-            reasons = lens_callback.missing_reasons
-            because = ""
-            for tag in missing:
-                if tag in reasons:
-                    because += f"the observation has {reasons[tag]} "
-            raise MisconfigurationException(
-                f"LabelFreeStopping: {because}FactorLens logs no {', '.join(map(repr, missing))}; there are: {known}. "
-                "Change `monitor` or the rule."
-            )
-        self._metrics_checked = not lens_callback.pending_metrics
+        self._metrics_checked = check_metrics(self._lens_callback, self.monitor, self.rule)
 
     # ---- during training
 
@@ -242,14 +196,7 @@ class LabelFreeStopping(EarlyStopping):
             self._announce("would stop", "Training goes on; pass mode='stop' to have it stopped.")
 
     def _stop(self, trainer: Trainer, decision: Decision) -> None:
-        """Sets ``should_stop`` unless it is too early: the Trainer never resets it, while the rule may still do so."""
-        min_epochs = trainer.min_epochs or 0
-        min_steps = trainer.min_steps or 0
-        too_early = trainer.current_epoch + 1 < min_epochs or trainer.global_step < min_steps
-        stop = decision.stop and not too_early and not trainer.fast_dev_run  # type: ignore[attr-defined]
-        stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
-        trainer.should_stop = trainer.should_stop or stop
-        if stop:
+        if stop_training(trainer, decision):
             self.stopped_epoch = trainer.current_epoch
             self.stopping_reason_message = decision.reason
             self._state.announced = False  # a resumed run may stop again
@@ -333,11 +280,7 @@ class LabelFreeStopping(EarlyStopping):
     @property
     def scalars(self) -> tuple[Scalar, ...]:
         """Declarations of the logged scalars, for TensorBoard's layout and help page, and for checks of monitors."""
-        declared = []
-        for tag, (text, better, chart) in zip(self.tags, DECLARATIONS):
-            name = tag.removeprefix(f"{self.prefix}/")
-            declared.append(Scalar(name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True))
-        return tuple(declared)
+        return declare_scalars(self.tags, self.prefix)
 
     # ---- state
 

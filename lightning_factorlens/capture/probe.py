@@ -13,30 +13,15 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.batch_kinds import mark_bags, n_bytes, without_labels
+from lightning_factorlens.capture.batch_inputs import input_shapes, join_inputs, map_inputs, mean_input_size
+from lightning_factorlens.capture.batch_kinds import n_bytes
 from lightning_factorlens.capture.drawn_batch import DrawnBatch
-from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
-from lightning_factorlens.capture.merge import merge_batches
-from lightning_factorlens.capture.sample_rows import describe_rows, input_rows, resize_rows, smallest_shape
+from lightning_factorlens.capture.find_inputs import Inputs
+from lightning_factorlens.capture.joined_batches import batch_of_samples, describe_drawn, join_batches
+from lightning_factorlens.capture.pass_size import BATCH, PassSize
 
-#: Largest number of samples in a forward pass. A larger batch needs more memory and may change the last bits of the
-#: results.
-BATCH = 128
 #: A probe of more bytes stays in the host's memory and is moved to an accelerator pass by pass.
 MAX_DEVICE_BYTES = 256 * 2**20
-
-
-@dataclass
-class PassSize:
-    """The largest number of samples in a forward pass; a probe and all its copies share one.
-
-    Attributes:
-        unit: Size at the start. Only whole units are divided between processes, so that all divide alike.
-        current: Size at present, which is halved where memory does not suffice.
-    """
-
-    unit: int
-    current: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,14 +70,7 @@ class Probe:
         """
         if isinstance(samples, Probe):
             return samples
-        if isinstance(samples, Batch):
-            batch = samples
-        else:
-            inputs = find_inputs(samples) if pick is None else pick(samples)
-            if isinstance(inputs, list) and isinstance(samples, (list, tuple)) and len(samples) == len(inputs):
-                samples = inputs
-            batch = describe_rows(samples, inputs, None)
-        return Probe((batch,), PassSize(BATCH, BATCH))
+        return Probe((batch_of_samples(samples, pick),), PassSize(BATCH, BATCH))
 
     @staticmethod
     def from_batches(
@@ -114,22 +92,10 @@ class Probe:
             TypeError: `find_inputs` finds no inputs.
             ValueError: No batches, or inputs that cannot be compared.
         """
-        if not drawn:
-            raise ValueError("probe: found no batches; give a source that has at least one sample.")
-        batches = []
-        for batch in drawn:
-            inputs = find_inputs(batch.data, batch.n_samples) if pick is None else pick(batch.data)
-            batches.append(describe_rows(batch.data, inputs, batch.n_samples))
-        batches = mark_bags(batches, [batch.n_samples for batch in drawn])
-        if isinstance(drawn, list):
-            drawn.clear()
-        if not keep_data:
-            batches = list(map(without_labels, batches))
+        batches = describe_drawn(drawn, pick, keep_data)
         unit = min(BATCH, max(map(len, batches)))
         n_drawn = sum(map(len, batches))
-        merged = merge_batches(batches)
-        kept = _first_samples(batches if merged is None else [merged], size)
-        return Probe(tuple(kept), PassSize(unit, unit), is_limited=n_drawn >= size)
+        return Probe(tuple(join_batches(batches, size)), PassSize(unit, unit), is_limited=n_drawn >= size)
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -164,7 +130,7 @@ class Probe:
     @cached_property
     def has_equal_sizes(self) -> bool:
         """Whether the inputs of all samples have the same size."""
-        return len(self._input_shapes()) == 1
+        return len(input_shapes(self.whole)) == 1
 
     @cached_property
     def inputs(self) -> Tensor:
@@ -173,26 +139,7 @@ class Probe:
             found = self.whole[0].inputs
             if isinstance(found, Tensor):
                 return found if len(self) == len(found) else found[self.first : self._last]
-        shape = smallest_shape(sorted(self._input_shapes()))
-        rows = []
-        for part in self.batches():
-            for values in input_rows(part):
-                resized = resize_rows(values, shape)
-                if resized is None:
-                    raise ValueError(
-                        f"probe: found inputs of {tuple(values.shape[1:])} and of {shape} features, which cannot be "
-                        "compared; pass `forward_fn=` an object whose method `inputs(batch)` returns equal ones."
-                    )
-                rows.append(resized.to(self.whole[0].device))
-        return torch.cat(rows)
-
-    def _input_shapes(self) -> set[tuple[int, ...]]:
-        """The shapes of the inputs of single samples that occur."""
-        shapes = set()
-        for batch in self.whole:
-            for rows in input_rows(batch):
-                shapes.add(tuple(rows.shape[1:]))
-        return shapes
+        return join_inputs(self.batches(), input_shapes(self.whole), self.whole[0].device)
 
     def part(self, start: int, max_size: int | None = None) -> Batch:
         """The samples of one forward pass.
@@ -219,7 +166,7 @@ class Probe:
         if self.target is not None:
             batch = batch.to(self.target)
         for function in self.functions:
-            batch = _apply(function, batch)
+            batch = map_inputs(function, batch)
         return batch[n_dropped:] if n_dropped else batch
 
     def batches(self, max_size: int | None = None) -> Iterator[Batch]:
@@ -259,18 +206,15 @@ class Probe:
     @property
     def smallest_batch(self) -> int:
         """Position of the first sample of the batch whose inputs are smallest."""
-        return self._starts[min(range(len(self.whole)), key=self._size_of_sample)]
+        return self._starts[min(range(len(self.whole)), key=self._mean_input_size)]
 
     @property
     def largest_batch(self) -> int:
         """Position of the first sample of the batch whose inputs are largest."""
-        return self._starts[max(range(len(self.whole)), key=self._size_of_sample)]
+        return self._starts[max(range(len(self.whole)), key=self._mean_input_size)]
 
-    def _size_of_sample(self, index: int) -> float:
-        """Mean number of input entries of one sample."""
-        batch = self.whole[index]
-        inputs = batch.inputs if isinstance(batch.inputs, list) else [batch.inputs]
-        return sum(tensor.numel() for tensor in inputs) / max(1, len(batch))
+    def _mean_input_size(self, index: int) -> float:
+        return mean_input_size(self.whole[index])
 
     def to(self, device: torch.device) -> Probe:
         """This probe for a model on another device.
@@ -310,35 +254,4 @@ class Probe:
         Returns:
             Whether they can be made smaller.
         """
-        if n_failed <= 1 or not self.is_cuttable:
-            return False
-        self.pass_size.current = min(self.pass_size.current, n_failed) // 2
-        return True
-
-
-def _first_samples(batches: Sequence[Batch], size: int) -> list[Batch]:
-    """The first batches that have ``size`` samples; the last of them is cut if it can be."""
-    kept: list[Batch] = []
-    n_missing = size
-    for batch in batches:
-        if n_missing <= 0:
-            break
-        if batch.is_cuttable and len(batch) > n_missing:
-            batch = batch[:n_missing]
-        kept.append(batch)
-        n_missing -= len(batch)
-    return kept
-
-
-def _apply(function: Callable[[Tensor], Tensor], batch: Batch) -> Batch:
-    """The batch with a function applied to its inputs."""
-    inputs: Inputs
-    if isinstance(batch.inputs, list):
-        inputs = [function(image.unsqueeze(0)).squeeze(0) for image in batch.inputs]
-    elif batch.is_single and batch.row_index is None:
-        inputs = function(batch.inputs.unsqueeze(0)).squeeze(0)
-    else:
-        inputs = function(batch.inputs)
-    changed = batch.with_inputs(inputs)
-    assert changed is not None  # `map_inputs` has tried it
-    return changed
+        return self.is_cuttable and self.pass_size.halve(n_failed)

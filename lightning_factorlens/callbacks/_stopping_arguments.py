@@ -1,0 +1,59 @@
+"""Checks of the arguments of LabelFreeStopping."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from lightning_factorlens._validation import check_choice
+from lightning_factorlens.stopping import DEFAULT_MONITOR, Rule
+
+MODES = ("advise", "stop", "lr")
+
+
+def check_rule(monitor: Any, rule: Any) -> None:
+    """Checks the monitored tag and the rule.
+
+    Args:
+        monitor: The argument ``monitor``.
+        rule: The argument ``rule``.
+
+    Raises:
+        ValueError: No tag, or no rule.
+    """
+    if not isinstance(monitor, str) or not all(monitor.partition("/")):
+        raise ValueError(f"monitor: must be a tag such as {DEFAULT_MONITOR!r}, found {monitor!r}.")
+    if rule is not None and not isinstance(rule, Rule):
+        raise ValueError(f"rule: must be a rule such as Patience() or None for the default, found {rule!r}.")
+
+
+def check_action(mode: Any, factor: Any, min_lr: Any) -> None:
+    """Checks what the callback does when the rule decides to stop.
+
+    Args:
+        mode: The argument ``mode``.
+        factor: The argument ``factor``.
+        min_lr: The argument ``min_lr``.
+
+    Raises:
+        ValueError: An argument is invalid.
+    """
+    check_choice("mode", mode, MODES)
+    if not isinstance(factor, float) or not 0 < factor < 1:
+        raise ValueError(f"factor: must be a number between 0 and 1, found {factor!r}.")
+    if isinstance(min_lr, bool) or not isinstance(min_lr, (int, float)) or not 0 <= min_lr < math.inf:
+        raise ValueError(f"min_lr: must be a number ≥ 0, found {min_lr!r}.")
+
+
+def check_tag_name(tag_name: Any) -> None:
+    """Checks the part of the logged tags that the user chooses.
+
+    Args:
+        tag_name: The argument ``tag_name``.
+
+    Raises:
+        ValueError: It has characters that a tag cannot have.
+    """
+    if not isinstance(tag_name, str) or not re.fullmatch(r"[-\w.]+", tag_name, flags=re.ASCII):
+        raise ValueError(f"tag_name: may have letters, digits and '-', '.', '_' only, found {tag_name!r}.")
