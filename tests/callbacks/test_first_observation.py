@@ -12,7 +12,8 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader
 
 from lightning_factorlens import LabelFreeStopping
-from lightning_factorlens.callbacks._failures import is_configuration_error, is_out_of_memory
+from lightning_factorlens.callbacks._failures import is_configuration_error
+from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 from lightning_factorlens.factorization.row_norms import NonFiniteError
 from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
 
