@@ -77,9 +77,10 @@ class Report(Callback):
         sign = "≥" if metrics[f"{name}_is_lower_bound"] else ""
         rank = f"{sign}{metrics[name]:.1f}"
         alpha = f"{metrics['mean_alpha']:.2f}" if "mean_alpha" in metrics else "–"
+        # before the first training step, nothing has shown yet that the outputs are class scores
+        consistency = f"{metrics['consistency']:.4f}" if "consistency" in metrics else "–"
         print(
-            f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {metrics['consistency']:11.4f} |"
-            f" {self.loss:9.4f}  {self.accuracy:8.1%}",
+            f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {consistency:>11s} | {self.loss:9.4f}  {self.accuracy:8.1%}",
             flush=True,
         )
 

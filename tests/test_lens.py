@@ -25,22 +25,24 @@ def row_of(lens, name):
     return next(row for row in lens.layer_table if row.name == name)
 
 
-def observe(model, drawn, options=OPTIONS):
+def observe(model, drawn, options=OPTIONS, outputs=None):
     probe = Probe.from_batches(drawn, 256, keep_data=False)
-    lens = FactorLens(model, options)
+    lens = FactorLens(model, options, outputs=outputs)
     return lens, probe, lens.observe(probe)
 
 
 def test_a_network_of_graphs_is_observed_with_one_row_for_each_graph():
     model = GraphNet()
-    lens, probe, observation = observe(model, graph_batches())
+    lens, probe, observation = observe(model, graph_batches(), outputs="classes")
     assert row_of(lens, "act").reason == "non-negative activation; mean over the rows of each sample"
     assert row_of(lens, "head").reason == "signed"
     W = observation.factorization.W[1]
     assert [len(factor) for factor in W] == [5, 8]
     graphs = probe.whole[1].data
     nodes = torch.relu(model.nodes(graphs.x))
-    capture = lens._runner().capture(probe, lens.layer_table)[0]
+    runner = lens._runner()
+    runner.decision = lens.output_decision
+    capture = runner.capture(probe, lens.layer_table)[0]
     assert torch.allclose(capture.layers[0].samples[9], nodes[graphs.batch == 1].mean(0), atol=1e-6)
     assert capture.outputs.shape == (32, 2)
 
@@ -52,7 +54,7 @@ def test_bags_of_instances_are_observed_with_one_row_for_each_bag():
 
 def test_layers_of_images_of_different_sizes_are_averaged_to_the_smallest():
     model = FullyConvolutional()
-    lens, probe, observation = observe(model, sized_images())
+    lens, probe, observation = observe(model, sized_images(), outputs="classes")
     row = row_of(lens, "act")
     assert row.shape == (4, 8, 10)
     assert row.reason == "non-negative activation; larger outputs averaged to this shape"

@@ -95,13 +95,14 @@ def capture(lens: FactorLens, images: Tensor) -> tuple[list[Block], Tensor]:
                 options.max_neurons_per_layer,
                 options.seed,
             ).layers
+            penultimate = torch.cat(features)  # what a hook keeps is taken back at the end of the isolation
     finally:
         hook.remove()
     blocks = []
     for layer in layers:
         samples = layer.samples.clamp_min(0)
         blocks.append(Block(layer.name, layer.kind, samples, layer.shape, sampling_factor=layer.sampling_factor))
-    return blocks, torch.cat(features)
+    return blocks, penultimate
 
 
 def fold_views(

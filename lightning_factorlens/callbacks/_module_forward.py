@@ -105,7 +105,8 @@ def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iter
     try:
         yield
     except Exception as error:
-        if not _comes_from_forward(error) or is_out_of_memory(error):
+        is_about_call = _comes_from_forward(error) and not isinstance(error, OSError)
+        if not is_about_call or is_out_of_memory(error):
             raise
         batch = probe.whole[0]
         cause = as_sentence(f"{type(error).__name__}: {error}")

@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -28,6 +29,9 @@ from lightning_factorlens.capture.probe_source import FinishedBatches
 from lightning_factorlens.capture.seeding import seed_cpu
 from lightning_factorlens.capture.tree import move, tree_map
 from lightning_factorlens.distributed import SingleProcess
+
+#: Hooks of a module or a data module through which every batch passes.
+TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
 def draw_probe(
@@ -152,6 +156,8 @@ def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
         What the last hook returns.
     """
     pl_module = trainer.lightning_module
+    if not _has_transfer_hooks(trainer):  # no code of the user's runs, so there is nothing to isolate
+        return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
     with isolate_model(pl_module), validation_stage(trainer), suppress_logging(pl_module):
         seed_cpu(seed)
         device = trainer.strategy.root_device
@@ -159,6 +165,17 @@ def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
             torch.get_device_module(device).manual_seed(seed)
         batch = before_batch_transfer(pl_module, batch)
         return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
+
+
+def _has_transfer_hooks(trainer: Trainer) -> bool:
+    """Whether the module or the data module has a batch-transfer hook of its own."""
+    datamodule = getattr(trainer, "datamodule", None)
+    for hook in TRANSFER_HOOKS:
+        if is_overridden(hook, trainer.lightning_module, LightningModule):
+            return True
+        if datamodule is not None and is_overridden(hook, datamodule, LightningDataModule):
+            return True
+    return False
 
 
 @contextmanager

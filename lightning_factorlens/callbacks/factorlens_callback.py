@@ -61,7 +61,8 @@ class FactorLensCallback(Callback):
         forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor: a function, or
             an object such as ``ForwardArgs(["image", "mask"])``; its method ``inputs(batch)``, if it has one, picks
             the tensor that counts as the input. None calls the model on that tensor alone, on the list of images of
-            a detection batch, or on a batch of graphs. Inputs need not be images: others have no latent images and no
+            a detection batch, on a batch of graphs, or as ``model(**batch)`` on a dictionary whose keys are parameters
+            of ``forward``. Inputs need not be images: others have no latent images and no
             ``consistency``.
         outputs: What the model's output is: ``"classes"`` (scores of classes that exclude each other),
             ``"multilabel"``, ``"regression"``, ``"embedding"``, ``"pixel_classes"``, ``"token_classes"``, ``"none"``;

@@ -7,31 +7,26 @@ variables of a Python module (``global``), files, generators and iterators, and 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
-from types import CellType, FunctionType, MemberDescriptorType, MethodType
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import plain_tensor_operations, script_attributes, wrapped_tensors
-from lightning_factorlens.capture.saved_objects import (
-    MISSING,
-    SavedArray,
-    SavedAttributes,
-    SavedBytes,
-    SavedCell,
-    SavedDeque,
-    SavedDict,
-    SavedList,
-    SavedSet,
-    save_generator,
+from lightning_factorlens.capture.object_contents import (
+    HEAP_TYPE,
+    SavedScript,
+    function_state,
+    save_class,
+    save_contents,
+    save_slots,
 )
-from lightning_factorlens.capture.state_boundary import is_entered, is_own_class, is_own_function
+from lightning_factorlens.capture.saved_objects import SavedAttributes
+from lightning_factorlens.capture.state_boundary import is_entered, is_own_class
 from lightning_factorlens.capture.tensor_state import SavedTensor, StorageCopies, is_restorable
 
 #: Types whose objects never change and hold nothing that does; most values of a model's attributes are of these.
@@ -123,14 +118,14 @@ class PythonState:
             return self._save_tensor(value)
         if isinstance(value, tuple):
             return [*value, *self._save_attributes(value)] if type(value) is not tuple else value
-        saved = _save_contents(value)
+        saved = save_contents(value)
         if saved is not None:
             self._saved.append(saved)
             if type(value).__flags__ & HEAP_TYPE:  # a subclass may have attributes besides its contents
                 return [*saved.children, *self._save_attributes(value)]
             return saved.children
         if isinstance(value, (FunctionType, MethodType, partial)):
-            return _function_state(value)
+            return function_state(value)
         if is_entered(value):
             return self._save_attributes(value)
         return ()
@@ -153,7 +148,7 @@ class PythonState:
         for kind in type(value).__mro__:
             if is_own_class(kind):
                 children += self._save_class(kind)
-                children += self._save_slots(value, kind)
+                children += self._keep(save_slots(value, kind))
         return children
 
     def _save_script(self, module: nn.Module) -> Iterable[Any]:
@@ -161,88 +156,18 @@ class PythonState:
         names = script_attributes(module)
         if not names:
             return ()
-        saved = _SavedScript(module, names)
+        saved = SavedScript(module, names)
         self._saved.append(saved)
         return [*saved.values.values(), *module.children()]
 
     def _save_class(self, kind: type) -> Iterable[Any]:
-        """Saves the attributes that the objects of a class share, such as ``outputs = []`` in its body."""
+        """Saves the attributes that the objects of a class share, once."""
         if id(kind) in self._seen:
             return ()
         self._seen[id(kind)] = kind
-        names = []
-        for name, value in vars(kind).items():
-            is_data = not name.startswith("__") and not isinstance(value, _DESCRIPTORS)
-            if is_data and not hasattr(type(value), "__get__"):
-                names.append(name)
-        if not names:
-            return ()
-        saved = SavedAttributes(kind, names, _read_class)
-        self._saved.append(saved)
+        return self._keep(save_class(kind))
+
+    def _keep(self, saved: SavedAttributes) -> Iterable[Any]:
+        if saved.values:
+            self._saved.append(saved)
         return saved.children
-
-    def _save_slots(self, value: Any, kind: type) -> Iterable[Any]:
-        names = [name for name, slot in vars(kind).items() if isinstance(slot, MemberDescriptorType)]
-        if not names:
-            return ()
-        saved = SavedAttributes(value, names, _read_slot)
-        self._saved.append(saved)
-        return saved.children
-
-
-#: The flag of types that were made by a ``class`` statement.
-HEAP_TYPE = 1 << 9
-_DESCRIPTORS = (property, staticmethod, classmethod, MemberDescriptorType, FunctionType)
-
-
-class _SavedScript:
-    """The attributes of a scripted module: numbers, lists, tensors."""
-
-    def __init__(self, module: nn.Module, names: Iterable[str]) -> None:
-        self.module = module
-        self.values = {name: getattr(module, name) for name in names}
-
-    def restore(self) -> None:
-        for name, value in self.values.items():
-            current = getattr(self.module, name)
-            is_same = current is value if isinstance(value, Tensor) else current == value
-            if not is_same:
-                setattr(self.module, name, value)
-
-
-def _save_contents(value: Any) -> Any:
-    """The saved contents of a container, an array or a generator; None for anything else."""
-    if isinstance(value, dict):
-        return SavedDict(value)
-    if isinstance(value, list):
-        return SavedList(value)
-    if isinstance(value, set):
-        return SavedSet(value)
-    if isinstance(value, deque):
-        return SavedDeque(value)
-    if isinstance(value, bytearray):
-        return SavedBytes(value)
-    if isinstance(value, np.ndarray):
-        return SavedArray(value)
-    if isinstance(value, CellType):
-        return SavedCell(value)
-    return save_generator(value)
-
-
-def _function_state(function: Any) -> Iterable[Any]:
-    """What a function refers to: the variables of its closure and its defaults, the object of a method."""
-    if isinstance(function, MethodType):
-        return [function.__self__, function.__func__]
-    if isinstance(function, partial):
-        return [function.func, function.args, function.keywords]
-    if not is_own_function(function):
-        return ()
-    return [*(function.__closure__ or ()), function.__defaults__, function.__kwdefaults__, function.__dict__]
-
-
-def _read_slot(owner: Any, name: str) -> Any:
-    return getattr(owner, name, MISSING)
-
-
-def _read_class(kind: Any, name: str) -> Any:
-    return vars(kind).get(name, MISSING)

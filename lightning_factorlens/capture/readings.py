@@ -109,12 +109,15 @@ class StreamReading(Reading):
 
     def _read_batches(self, report: Report) -> Iterator[DrawnBatch]:
         n_rows = 0
-        for part in self.stream:
-            batch = self.collate(part)
-            n_rows += count_rows(batch)
-            report(n_rows)
-            yield DrawnBatch(batch, None)
-            if n_rows >= self.size:
+        for _ in range(2):  # an iterator that stands at the end of an epoch begins the next one when iterated again
+            for part in self.stream:
+                batch = self.collate(part)
+                n_rows += count_rows(batch)
+                report(n_rows)
+                yield DrawnBatch(batch, None)
+                if n_rows >= self.size:
+                    return
+            if n_rows > 0:
                 return
 
     def loader_arguments(self) -> dict[str, Any]:

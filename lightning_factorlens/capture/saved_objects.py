@@ -1,4 +1,4 @@
-"""The contents of Python's containers, arrays and generators, restored in place and only where they have changed.
+"""The contents of Python's containers and arrays, restored in place and only where they have changed.
 
 Each class has an attribute ``children``, the objects that the contents refer to, and a method ``restore()``.
 """
@@ -6,14 +6,12 @@ Each class has an attribute ``children``, the objects that the contents refer to
 from __future__ import annotations
 
 import operator
-import random
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from types import CellType
 from typing import Any
 
 import numpy as np
-import torch
 
 #: What a slot, a cell or an attribute without a value is saved as.
 MISSING = object()
@@ -114,19 +112,6 @@ class SavedArray:
             self.array[...] = self.copy
 
 
-class SavedGenerator:
-    """The state of a random number generator of torch, numpy or Python."""
-
-    def __init__(self, read: Callable[[], Any], write: Callable[[Any], Any]) -> None:
-        self.write = write
-        self.state = read()
-        self.children: tuple[Any, ...] = ()
-
-    def restore(self) -> None:
-        """Restores the state."""
-        self.write(self.state)
-
-
 class SavedCell:
     """A variable of a closure."""
 
@@ -171,40 +156,6 @@ class SavedAttributes:
                 kind.__delattr__(self.owner, name)
             else:
                 kind.__setattr__(self.owner, name, value)
-
-
-def save_generator(value: Any) -> SavedGenerator | None:
-    """Saves the state of a random number generator.
-
-    Args:
-        value: Any object.
-
-    Returns:
-        The saved state; None for an object that is no such generator.
-
-    Example:
-        >>> generator = random.Random(0)
-        >>> saved, first = save_generator(generator), generator.random()
-        >>> saved.restore()
-        >>> generator.random() == first, save_generator(0)
-        (True, None)
-    """
-    if isinstance(value, torch.Generator):
-        return SavedGenerator(value.get_state, value.set_state)
-    if isinstance(value, np.random.Generator):
-        value = value.bit_generator
-    if isinstance(value, np.random.BitGenerator):
-        generator = value
-
-        def write(state: Any) -> None:
-            generator.state = state
-
-        return SavedGenerator(lambda: generator.state, write)
-    if isinstance(value, np.random.RandomState):
-        return SavedGenerator(value.get_state, value.set_state)
-    if isinstance(value, random.Random) and not isinstance(value, random.SystemRandom):
-        return SavedGenerator(value.getstate, value.setstate)
-    return None
 
 
 def _read_cell(cell: CellType) -> Any:

@@ -167,6 +167,6 @@ def test_wrong_arguments_of_small_objects_fail_at_once_and_are_named(make, messa
 
 def test_a_failing_forward_fn_is_told_what_the_batch_is(tmp_path):
     with pytest.raises(
-        MisconfigurationException, match=r"(?s)forward_fn: .*The batch is \[Tensor \(16, .*\), Tensor \(16,\)\]"
+        MisconfigurationException, match=r"(?s)forward_fn: .*The batch is \[Tensor \(32, .*\), Tensor \(32,\)\]"
     ):
         train(tmp_path, lens(forward_fn=lambda model, batch: model(batch)))

@@ -160,7 +160,7 @@ def tensors(value):
 def train(mode):
     lens = FactorLensCallback(
         probe_size=150, resample_probe=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
-        sinks=[Disk()], lens=OPTIONS
+        sinks=[Disk()], lens=OPTIONS, outputs="classes"
     )
     stop = EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     sabotage = Sabotage(PLANS[mode]) if mode in PLANS else None

@@ -84,10 +84,17 @@ def test_without_forward_fn_no_label_reaches_the_lens():
     assert lens.probe_batch.data is lens.probe_batch.inputs
 
 
+class LitRenamed(Lit):
+    """Its `forward` has parameters that are no keys of the batch."""
+
+    def forward(self, picture, cover):
+        return self.net(picture, cover)
+
+
 def test_a_wrong_forward_fn_is_explained_before_training():
-    with pytest.raises(MisconfigurationException, match=r"calls your .*\(8, 1, 8, 8\).*mask.*pass `forward_fn=`"):
-        fit(Lit(), DictDataset())
-    with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(16, 1, 8, 8\)"):
+    with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*cover.*pass `forward_fn=`"):
+        fit(LitRenamed(), DictDataset())
+    with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(8, 1, 8, 8\)"):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image"]))
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["img"]))

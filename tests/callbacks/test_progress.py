@@ -45,6 +45,7 @@ def fit(bar, seconds=0.05, delay=0.04, verbose=True, monkeypatch=None, error_thr
         fit_power_law=False,
         verbose=verbose,
         on_error="raise",
+        outputs="classes",
         error_thresholds=error_thresholds,
     )
     trainer = Trainer(

@@ -352,3 +352,27 @@ def test_loaders_of_finished_batches_yield_batches_of_unknown_size():
     for loader in loaders:
         batches = draw_batches(loader, 10)
         assert [(batch.n_samples, len(batch.data)) for batch in batches] == [(None, 4)] * 3
+
+
+class RestartingStream:
+    """Its own iterator, which begins anew after the end of an epoch, as those of some data pipelines do."""
+
+    def __init__(self, position):
+        self.position = position
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.position == 3:
+            self.position = 0
+            raise StopIteration
+        self.position += 1
+        return torch.full((4, 2), float(self.position))
+
+
+def test_a_stream_at_the_end_of_its_epoch_is_read_from_the_next_one():
+    stream = RestartingStream(position=3)
+    drawn = draw_batches(FinishedBatches(stream), 8)
+    assert [float(batch.data[0, 0]) for batch in drawn] == [1.0, 2.0]
+    assert stream.position == 3

@@ -52,7 +52,7 @@ def test_passes_are_halved_from_the_failed_one_on_and_the_numbers_stay(limit, er
 def test_a_whole_observation_goes_on_with_smaller_passes():
     torch.manual_seed(0)
     model = Limited(1)
-    lens = FactorLens(model, OPTIONS, default_measurements())
+    lens = FactorLens(model, OPTIONS, default_measurements(), outputs="classes")
     observation = lens.observe(torch.rand(20, 3, 8, 8))
     assert "consistency" in observation and observation["reconstruction_error"]["total"].ranks == (1, 2)
 
