@@ -1,4 +1,4 @@
-"""Every use of a private attribute of lightning or torch, so that a new release of either is checked in one place.
+"""Every use of a private attribute of lightning, torch or Python, so that new releases are checked in one place.
 
 Tested with lightning 2.6.6 and torch 2.14.1 (with tensorboard 2.21.0). `tests/test_private_api.py` reads the other
 modules and fails if one of them uses such an attribute, and checks that every attribute named here exists in the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
+from multiprocessing.managers import BaseProxy
 from typing import Any
 
 import torch
@@ -225,3 +226,23 @@ def node_dim(node: Any, n_axes: int) -> int | None:
     if dim >= 2**63:  # a negative number, given back without its sign
         dim -= 2**64
     return dim % n_axes if n_axes else None
+
+
+def replace_manager_calls(make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replaces, in this process, how methods of the values of a ``multiprocessing.Manager`` are called.
+
+    Args:
+        make: Receives the function ``(proxy, method, args, kwds) → result`` of `BaseProxy`, and returns another one.
+    """
+    replacement = make(BaseProxy._callmethod)
+
+    def call(proxy: BaseProxy, *args: Any, **kwargs: Any) -> Any:
+        return replacement(proxy, *args, **kwargs)
+
+    BaseProxy._callmethod = call  # type: ignore[method-assign, assignment]
+
+
+def manager_value_key(proxy: BaseProxy) -> Hashable:
+    """What identifies the value of a ``multiprocessing.Manager`` for which a proxy stands."""
+    token: Any = proxy._token  # type: ignore[attr-defined]
+    return token.address, token.id

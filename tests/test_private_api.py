@@ -5,6 +5,7 @@ import multiprocessing
 import subprocess
 import sys
 from datetime import timedelta
+from multiprocessing.managers import BaseProxy
 from pathlib import Path
 
 import pytest
@@ -267,3 +268,13 @@ def test_torch_compile_inserts_the_level_that_is_removed():
     compiled = torch.compile(model, backend="eager")
     paths = [private_api.uncompiled_path(path) for path, _ in compiled.named_modules()]
     assert paths == ["", "", "0", "1", "1."]
+
+
+def test_values_of_a_manager_are_identified_and_their_calls_replaced(monkeypatch):
+    monkeypatch.setattr(BaseProxy, "_callmethod", BaseProxy._callmethod)  # restored afterwards
+    with multiprocessing.Manager() as manager:
+        first, second = manager.list([1]), manager.list([1])
+        keys = {private_api.manager_value_key(value) for value in (first, second, first)}
+        assert len(keys) == 2
+        private_api.replace_manager_calls(lambda original: lambda proxy, name, args=(), kwds=None: (name, args))
+        assert first.count(3) == ("count", (3,))

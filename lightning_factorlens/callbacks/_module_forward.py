@@ -18,7 +18,7 @@ from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.tree import move, tree_map
+from lightning_factorlens.capture.tree import is_record, move, record_fields, tree_map
 
 
 class ModuleForward:
@@ -157,6 +157,9 @@ def _describe(data: Any) -> str:
     """The structure of a batch in a few words, such as ``[Tensor (4, 1, 8, 8), Tensor (4,)]``."""
     if isinstance(data, Tensor):
         return f"Tensor {tuple(data.shape)}"
+    if is_record(data):
+        fields = ", ".join(f"{name}={_describe(part)}" for name, part in record_fields(data).items())
+        return f"{type(data).__name__}({fields})"
     if isinstance(data, Mapping):
         return "{" + ", ".join(f"{key!r}: {_describe(part)}" for key, part in data.items()) + "}"
     if isinstance(data, (list, tuple)) and any(isinstance(part, (Tensor, Mapping, list, tuple)) for part in data):

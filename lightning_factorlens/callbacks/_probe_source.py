@@ -26,12 +26,15 @@ from lightning_factorlens.capture.keyword_forward import KeywordForward, diction
 from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
 from lightning_factorlens.capture.probe_source import FinishedBatches
+from lightning_factorlens.capture.python_state import PythonState
 from lightning_factorlens.capture.seeding import seed_cpu
 from lightning_factorlens.capture.tree import move, tree_map
 from lightning_factorlens.distributed import SingleProcess
 
 #: Hooks of a module or a data module through which every batch passes.
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
+#: Largest size of the tensors and arrays of a datamodule that are restored; larger ones are the data themselves.
+MAX_STATE_BYTES = 2**20
 
 
 def draw_probe(
@@ -105,7 +108,7 @@ def validation_source(trainer: Trainer) -> Any:
         planned = validation_data_source(trainer)
         if planned.is_defined():
             # the user's `val_dataloader` may draw a split, or set attributes
-            with isolate_rng(), _preserve_attributes(planned.instance):
+            with isolate_rng(), _preserve_state(planned.instance):
                 loaders = planned.dataloader()
     source = None if loaders is None else first_loader(loaders)
     if source is None:
@@ -145,7 +148,7 @@ def first_loader(loaders: Any) -> Any:
 def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
     """A collated batch after the user's batch-transfer hooks, on the model's device.
 
-    The hooks run as during validation, on a model in evaluation mode that is left as found.
+    The hooks run as during validation, on a model in evaluation mode; module and datamodule are left as found.
 
     Args:
         trainer: The Trainer.
@@ -158,7 +161,8 @@ def transfer_batch(trainer: Trainer, batch: Any, seed: int = 0) -> Any:
     pl_module = trainer.lightning_module
     if not _has_transfer_hooks(trainer):  # no code of the user's runs, so there is nothing to isolate
         return trainer.strategy.batch_to_device(batch, dataloader_idx=0)
-    with isolate_model(pl_module), validation_stage(trainer), suppress_logging(pl_module):
+    datamodule = trainer.datamodule  # type: ignore[attr-defined]
+    with isolate_model(pl_module), _preserve_state(datamodule), validation_stage(trainer), suppress_logging(pl_module):
         seed_cpu(seed)
         device = trainer.strategy.root_device
         if device.type != "cpu":
@@ -179,15 +183,13 @@ def _has_transfer_hooks(trainer: Trainer) -> bool:
 
 
 @contextmanager
-def _preserve_attributes(owner: Any) -> Iterator[None]:
-    """Restores what a method of a module or datamodule assigns to its attributes."""
+def _preserve_state(owner: Any) -> Iterator[None]:
+    """Restores what a method of a module or datamodule changes in its attributes and in what they hold."""
     if not isinstance(owner, (LightningModule, LightningDataModule)):
         yield
         return
-    attributes = owner.__dict__
-    saved = dict(attributes)
+    state = PythonState(vars(owner), parameters=False, max_bytes=MAX_STATE_BYTES)
     try:
         yield
     finally:
-        attributes.clear()
-        attributes.update(saved)
+        state.restore()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.tree import INPUT_KEYS, is_batch_object
+from lightning_factorlens.capture.tree import INPUT_KEYS, is_batch_object, is_record, record_fields
 
 #: A tensor of all samples, or a list of one tensor for each sample.
 Inputs = Tensor | list[Tensor]
@@ -70,6 +70,8 @@ def _candidates(batch: Any, n_samples: int | None, siblings: Sequence[Any] = ())
     """Every tensor and list of images, in order, but in a dictionary those under one of `INPUT_KEYS` first."""
     if isinstance(batch, Tensor):
         yield batch
+    elif is_record(batch):
+        yield from _candidates(record_fields(batch), n_samples, siblings)
     elif isinstance(batch, Mapping):
         keys = sorted(batch, key=lambda key: str(key) not in INPUT_KEYS)  # stable: the other keys keep their order
         for key in keys:

@@ -15,9 +15,9 @@ from typing import Any, Protocol
 
 import torch
 
-from lightning_factorlens.capture.file_offsets import separate_file_offsets
 from lightning_factorlens.capture.plain_pickle import from_bytes, to_bytes
 from lightning_factorlens.capture.seeding import seed_cpu
+from lightning_factorlens.capture.shared_state import Channel, open_channels, separate_process
 
 #: Seconds without a sample after which the process is taken for blocked, e.g. by a lock that another thread held.
 TIMEOUT_SECONDS = 60.0
@@ -59,8 +59,9 @@ def read_in_fork(reading: Readable, seed: int, report: Callable[[int], None]) ->
         Exception: What reading raised in the process.
     """
     context: Any = multiprocessing.get_context("fork")
+    channels = open_channels()
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_serve, args=(reading, seed, sender))
+    process = context.Process(target=_serve, args=(reading, seed, sender, channels))
     is_complete = False
     try:
         with warnings.catch_warnings():
@@ -80,13 +81,13 @@ def read_in_fork(reading: Readable, seed: int, report: Callable[[int], None]) ->
             process.close()
 
 
-def _serve(reading: Readable, seed: int, sender: Connection) -> None:
+def _serve(reading: Readable, seed: int, sender: Connection, channels: frozenset[Channel]) -> None:
     """The work of the forked process."""
     gc.disable()  # a garbage object of the parent may have a finalizer that acts outside of the process
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives it too, and ends this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)  # the threads of OpenMP do not exist after a fork
-    separate_file_offsets()
+    separate_process(channels)
     seed_cpu(seed)
 
     def send(kind: str, value: Any) -> None:

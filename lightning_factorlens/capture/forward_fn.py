@@ -15,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
+from lightning_factorlens.capture.tree import is_record, record_fields
 
 ForwardFn = Callable[[nn.Module, Any], Any]
 
@@ -112,6 +113,8 @@ def _part(batch: Any, key: str | int) -> Any:
         if isinstance(batch, Tensor):
             return batch
         try:
+            if is_record(batch):
+                batch = record_fields(batch)
             if isinstance(batch, Mapping):
                 allowed = str(list(batch))
                 batch = batch[step]

@@ -14,6 +14,7 @@ from lightning_factorlens.capture.key_source import KeyReading, KnownKeys, Sampl
 from lightning_factorlens.capture.keyed_readings import KeyedReading
 from lightning_factorlens.capture.readings import Reading, Report, StreamReading
 from lightning_factorlens.capture.seeding import seed_cpu
+from lightning_factorlens.capture.shared_state import is_channel_error
 from lightning_factorlens.capture.worker_reading import WorkerSettings, read_in_workers
 
 #: Errors of the user's own code, which another way of reading cannot avoid.
@@ -63,6 +64,8 @@ def read_isolated(
             if isinstance(error, USER_ERRORS) or _is_repeated(error, failures):
                 raise
             failures.append(error)
+            if is_channel_error(error):
+                break  # a copy would use the same pipe or socket
     return _read_here(reading, is_native, failures, seed, report, notify)
 
 

@@ -140,8 +140,7 @@ class OutputReader:
 
     def _confirm_compiled(self, term: LossTerm, part: OutputPart) -> OutputDecision | None:
         """The decision where the loss is taken of the result of a compiled function, which hides what it computes."""
-        matrices = [other for other in self.parts if other.is_matrix]
-        if term.operation != "LogSoftmax" or term.shape is None or term.axis is None or matrices != [part]:
+        if term.operation != "LogSoftmax" or term.shape is None or term.axis is None or self._matrices != [part]:
             return None
         is_square = len(set(term.shape)) == 1  # as many columns as samples: similarities of samples look the same
         if len(term.shape) != 2 or is_square or term.class_axis((0, *part.shape)) != 1:
@@ -151,7 +150,7 @@ class OutputReader:
     def _by_code(self, module: nn.Module) -> OutputDecision:
         """The decision by the names in the training step's code, which is weak evidence."""
         losses = losses_in_code(module)
-        matrices = [part for part in self.parts if part.is_matrix]
+        matrices = self._matrices
         if losses == {"cross-entropy"} and len(matrices) == 1:
             reason = "the training step's code names cross-entropy and no other loss; its graph does not show the loss"
             return self._read("classes", matrices[0], reason)
@@ -164,22 +163,23 @@ class OutputReader:
             part.shape,
             reason,
             is_probability=part.is_probability,
-            may_be_classes=self._may_be_classes,
+            may_be_classes=bool(self._matrices),
         )
 
     def _unknown(self, reason: str, read: bool = True, kind: str = "unknown") -> OutputDecision:
         """A decision for no kind; the only part that may be meant can still be read by measurements without one."""
-        matrices = [part for part in self.parts if part.is_matrix]
+        matrices = self._matrices
+        class_key = matrices[0].path if len(matrices) > 1 else None
         parts = matrices or list(self.parts)
         described = ", ".join(describe_part(part.path, part.shape) for part in parts) or "the output"
         text = reason.replace("{part}", described)
         part = parts[0] if read and len(parts) == 1 else OutputPart("", ())
         path = part.path if read and len(parts) == 1 else None
-        return OutputDecision(kind, path, part.shape, text, may_be_classes=self._may_be_classes)
+        return OutputDecision(kind, path, part.shape, text, may_be_classes=bool(matrices), class_key=class_key)
 
     @property
-    def _may_be_classes(self) -> bool:
-        return any(part.is_matrix for part in self.parts)
+    def _matrices(self) -> list[OutputPart]:
+        return [part for part in self.parts if part.is_matrix]
 
 
 def _class_kind(part: OutputPart, axis: int | None) -> str | None:

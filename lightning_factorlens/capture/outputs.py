@@ -112,6 +112,7 @@ class OutputDecision:
         is_provisional: Whether class scores are assumed until the first training step confirms or refutes it.
         is_probability: Whether the part is probabilities, which is decided once and not by each batch's values.
         may_be_classes: Whether some part has the shape of class scores, so that the user could say that it is.
+        class_key: The path of one such part, where there are several.
     """
 
     kind: str = "unknown"
@@ -121,6 +122,7 @@ class OutputDecision:
     is_provisional: bool = False
     is_probability: bool = False
     may_be_classes: bool = False
+    class_key: str | None = None
 
     def tensor(self, output: Any, n_samples: int) -> Tensor | None:
         """The part of an output that is read, in float32.
@@ -167,7 +169,8 @@ class OutputDecision:
         """What a user can do where there are no class scores."""
         advice = ""
         if self.may_be_classes and self.kind in ("unknown", "none"):
-            advice = "If a part of the output is class scores, pass outputs='classes'. "
+            word = "'classes'" if self.class_key is None else f"Outputs('classes', key={self.class_key!r})"
+            advice = f"If a part of the output is class scores, pass outputs={word}. "
         return (
             f"{advice}Signals that need no class scores: measurements=[*default_measurements(), "
             "PerturbationConsistency()] with LabelFreeStopping(monitor='factorlens/perturbation_consistency', rule=…), "

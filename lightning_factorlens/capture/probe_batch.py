@@ -73,6 +73,12 @@ def draw_batches(
         batches: list[DrawnBatch] = read_isolated(reading, settings, seed, report, notify or _warn)
         if not batches:
             raise ValueError(_EMPTY)
+        batches = [batch for batch in batches if batch.data is not None]
+        if not batches:
+            raise ValueError(
+                "probe: found that the collate function returned None for every batch; pass `probe=` samples that it "
+                "does not drop."
+            )
         if transfer is None:
             return batches
         return [DrawnBatch(transfer(batch.data), batch.n_samples) for batch in batches]

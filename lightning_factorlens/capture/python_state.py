@@ -7,12 +7,14 @@ variables of a Python module (``global``), files, generators and iterators, and 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -46,9 +48,11 @@ class PythonState:
     """The state of a model at one moment.
 
     Args:
-        model: The model.
+        model: The model, or any other object or container.
         parameters: Whether the values of parameters are copied. False where the caller knows that they are restored
             anyway.
+        max_bytes: Largest size of tensors and arrays whose values are copied. Larger ones are taken to stay as they
+            are, such as the data that a datamodule holds. None for no limit.
 
     Example:
         >>> class Counter(nn.Module):
@@ -67,8 +71,9 @@ class PythonState:
         (0, [])
     """
 
-    def __init__(self, model: nn.Module, *, parameters: bool = True) -> None:
+    def __init__(self, model: Any, *, parameters: bool = True, max_bytes: int | None = None) -> None:
         self._parameters = parameters
+        self._max_bytes = math.inf if max_bytes is None else max_bytes
         self._copies = StorageCopies()
         self._saved: list[Saved] = []
         self._seen: dict[int, Any] = {}  # keeps the objects alive, so that no other one gets the id
@@ -118,7 +123,8 @@ class PythonState:
             return self._save_tensor(value)
         if isinstance(value, tuple):
             return [*value, *self._save_attributes(value)] if type(value) is not tuple else value
-        saved = save_contents(value)
+        is_large = isinstance(value, np.ndarray) and value.nbytes > self._max_bytes
+        saved = None if is_large else save_contents(value)
         if saved is not None:
             self._saved.append(saved)
             if type(value).__flags__ & HEAP_TYPE:  # a subclass may have attributes besides its contents
@@ -133,6 +139,7 @@ class PythonState:
     def _save_tensor(self, tensor: Tensor) -> Iterable[Any]:
         inner = wrapped_tensors(tensor)
         is_skipped = isinstance(tensor, nn.Parameter) and not self._parameters
+        is_skipped = is_skipped or _n_bytes(tensor) > self._max_bytes
         if not inner and not is_skipped and is_restorable(tensor):
             self._saved.append(SavedTensor(tensor, self._copies))
         return [*inner, getattr(tensor, "__dict__", None)]
@@ -171,3 +178,8 @@ class PythonState:
         if saved.values:
             self._saved.append(saved)
         return saved.children
+
+
+def _n_bytes(tensor: Tensor) -> int:
+    is_strided = tensor.layout == torch.strided and not tensor.is_nested
+    return tensor.numel() * tensor.element_size() if is_strided else 0

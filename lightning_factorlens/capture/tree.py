@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def tree_leaves(batch: Any) -> Iterator[Tensor]:
     """Every tensor of a batch, in order, but in a dictionary those under one of `INPUT_KEYS` first.
 
     Args:
-        batch: A tensor, or tensors in dictionaries, lists and tuples.
+        batch: A tensor, or tensors in dictionaries, lists, tuples and dataclasses.
 
     Yields:
         The tensors.
@@ -51,6 +52,8 @@ def tree_leaves(batch: Any) -> Iterator[Tensor]:
     elif isinstance(batch, (tuple, list)):
         for part in batch:
             yield from tree_leaves(part)
+    elif is_record(batch):
+        yield from tree_leaves(record_fields(batch))
 
 
 def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
@@ -73,6 +76,11 @@ def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
         if type(batch) is dict:
             return parts
         return type(batch)(parts)  # type: ignore[call-arg]
+    if is_record(batch):
+        changed = copy.copy(batch)
+        for name, part in tree_map(function, record_fields(batch)).items():
+            object.__setattr__(changed, name, part)  # also where the dataclass is frozen
+        return changed
     if not isinstance(batch, (tuple, list)) or (isinstance(batch, list) and not _holds_containers(batch)):
         return function(batch)
     values = [tree_map(function, part) for part in batch]
@@ -81,8 +89,29 @@ def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
     return type(batch)(values)
 
 
+def is_record(part: Any) -> bool:
+    """Whether a part of a batch is an object of a dataclass, which is a container as a dictionary is.
+
+    One that holds inputs in ``x`` and can be moved is an object of its own kind instead, such as a batch of graphs.
+    """
+    if not is_dataclass(part) or isinstance(part, (type, Mapping, tuple, list, Tensor)):
+        return False
+    return not (callable(getattr(part, "to", None)) and isinstance(getattr(part, "x", None), Tensor))
+
+
+def record_fields(record: Any) -> dict[str, Any]:
+    """The fields of an object of a dataclass, by name.
+
+    Example:
+        >>> from dataclasses import make_dataclass
+        >>> record_fields(make_dataclass("Pair", ["image", "label"])(image=1, label=2))
+        {'image': 1, 'label': 2}
+    """
+    return {entry.name: getattr(record, entry.name) for entry in fields(record)}
+
+
 def _holds_containers(batch: list[Any]) -> bool:
-    return any(isinstance(part, (Tensor, Mapping, tuple, list)) for part in batch)
+    return any(isinstance(part, (Tensor, Mapping, tuple, list)) or is_record(part) for part in batch)
 
 
 def is_batch_object(part: Any) -> bool:
@@ -92,11 +121,14 @@ def is_batch_object(part: Any) -> bool:
         >>> is_batch_object(torch.zeros(2)), is_batch_object({"x": torch.zeros(2)})
         (False, False)
     """
-    return not isinstance(part, (Tensor, Mapping, tuple, list)) and callable(getattr(part, "to", None))
+    is_container = isinstance(part, (Tensor, Mapping, tuple, list)) or is_record(part)
+    return not is_container and callable(getattr(part, "to", None))
 
 
 def batch_objects(batch: Any) -> Iterator[Any]:
     """Every part of a batch for which `is_batch_object` is true."""
+    if is_record(batch):
+        batch = record_fields(batch)
     if isinstance(batch, Mapping):
         batch = tuple(batch.values())
     if isinstance(batch, (tuple, list)):
@@ -163,6 +195,8 @@ def holds_records(batch: Any, n_samples: int) -> bool:
         >>> holds_records([images, boxes], n_samples=2), holds_records([images, images], n_samples=2)
         (True, False)
     """
+    if is_record(batch):
+        batch = record_fields(batch)
     if isinstance(batch, Mapping):
         return any(holds_records(part, n_samples) for part in batch.values())
     if not isinstance(batch, (tuple, list)):

@@ -12,9 +12,9 @@ from torch.utils.data import DataLoader
 
 from lightning_factorlens._private_api import shutdown_workers
 from lightning_factorlens.capture.drawn_batch import DrawnBatch
-from lightning_factorlens.capture.file_offsets import separate_file_offsets
 from lightning_factorlens.capture.plain_pickle import from_bytes, to_bytes
 from lightning_factorlens.capture.readings import Reading, Report, count_rows
+from lightning_factorlens.capture.shared_state import Channel, open_channels, separate_process
 
 #: Seconds without a batch after which the workers are taken for blocked, where the user's loader has no timeout.
 TIMEOUT_SECONDS = 300.0
@@ -76,7 +76,7 @@ def read_in_workers(reading: Reading, settings: WorkerSettings, seed: int, repor
             collate_fn=PackBatch(reading.collate, reading.counted),
             num_workers=num_workers,
             multiprocessing_context=settings.context,
-            worker_init_fn=InitWorker(settings.init),
+            worker_init_fn=InitWorker(settings.init, open_channels()),
             prefetch_factor=settings.prefetch_factor,
             timeout=settings.timeout or TIMEOUT_SECONDS,
             generator=torch.Generator().manual_seed(seed),
@@ -121,12 +121,14 @@ class InitWorker:
 
     Attributes:
         init: The user's function.
+        channels: The parent's pipes and sockets.
     """
 
     init: Callable[[int], None] | None
+    channels: frozenset[Channel]
 
     def __call__(self, worker_id: int) -> None:
-        """Separates the positions of open files, and calls the user's function."""
-        separate_file_offsets()
+        """Separates the process from what it shares with its parent, and calls the user's function."""
+        separate_process(self.channels)
         if self.init is not None:
             self.init(worker_id)

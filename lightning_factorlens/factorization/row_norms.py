@@ -39,6 +39,12 @@ def feature_row_norms(block: Block) -> Tensor:
         norms = torch.linalg.vector_norm(block.samples, dim=0, dtype=torch.float64)
         total = float(norms.sum())
     if not math.isfinite(total):
+        if block.kind == "input":
+            raise NonFiniteError(
+                f"blocks: the probe's inputs have NaN or infinite values, found in block {block.name!r}. If the model "
+                "replaces them, let the lens read replaced ones: pass `forward_fn=` an object whose method "
+                "`inputs(batch)` returns them; or pass `probe=` samples without such values."
+            )
         n_bad = int((~torch.isfinite(block.samples)).sum())
         raise NonFiniteError(
             f"blocks: block {block.name!r} has {n_bad} values that are NaN or infinite, of {block.samples.numel()}. "

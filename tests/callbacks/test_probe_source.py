@@ -4,10 +4,11 @@ import importlib
 import os
 import warnings
 
+import numpy as np
 import pytest
 import torch
-from lightning.pytorch import LightningDataModule, Trainer
-from torch.utils.data import DataLoader, Dataset, TensorDataset, random_split
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from torch.utils.data import DataLoader, Dataset, Subset, TensorDataset, random_split
 from training import Net, lens, loaders, train
 
 from lightning_factorlens.measurements import WeightSpectra
@@ -178,3 +179,33 @@ def test_what_is_read_in_this_process_is_said_once(tmp_path):
     with pytest.warns(UserWarning, match="FactorLens reads the probe's samples from Handle in the main") as caught:
         train(tmp_path, small_lens(), data=(loaders()[0], DataLoader(Handle(), 16)), epochs=2)
     assert sum("reads the probe" in str(warning.message) for warning in caught) == 1
+
+
+class OwnState(LightningDataModule):
+    """Keeps a generator, a counter and a list, which its hooks change."""
+
+    def __init__(self):
+        super().__init__()
+        self.rng, self.n_calls, self.calls = np.random.default_rng(0), 0, []
+        self.train, self.validation = (loader.dataset for loader in loaders())
+
+    def train_dataloader(self):
+        return DataLoader(self.train, 16)
+
+    def val_dataloader(self):
+        self.n_calls += 1
+        return DataLoader(Subset(self.validation, self.rng.permutation(48).tolist()), 16)
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        self.calls.append(self.n_calls)
+        return batch[0] * float(self.rng.random()), batch[1]
+
+
+@pytest.mark.parametrize("n_sanity", [0, 1])
+def test_hooks_of_a_datamodule_leave_it_as_found(n_sanity, tmp_path):
+    states = []
+    for callback in (Callback(), small_lens()):
+        data = OwnState()
+        train(tmp_path, callback, data=(data,), num_sanity_val_steps=n_sanity)
+        states.append((data.rng.bit_generator.state, data.n_calls, data.calls))
+    assert states[0] == states[1]

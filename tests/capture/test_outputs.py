@@ -55,6 +55,8 @@ def test_rounded_probabilities_sum_to_one_again():
 
 def test_alternatives_advise_only_what_can_be_true():
     assert "outputs='classes'" in OutputDecision("unknown", may_be_classes=True).alternatives
+    several = OutputDecision("unknown", may_be_classes=True, class_key="sex").alternatives
+    assert "outputs=Outputs('classes', key='sex')" in several
     for decision in (OutputDecision("unknown"), OutputDecision("regression", may_be_classes=True)):
         assert "outputs='classes'" not in decision.alternatives
         assert "PerturbationConsistency" in decision.alternatives

@@ -8,7 +8,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, SubsetRandomSampler, TensorDataset
 
 from lightning_factorlens.capture.batch import find_inputs
-from lightning_factorlens.capture.probe_batch import probe_batch
+from lightning_factorlens.capture.probe_batch import draw_batches, probe_batch
 
 
 def probe_images(*arguments, **options):
@@ -104,3 +104,20 @@ def test_several_batches_are_merged_into_one():
         images, labels = probe_batch(DataLoader(TensorDataset(x, x[:, 0]), batch_size), 200, seed=1)
         assert torch.equal(images, probe_batch(x, 200, seed=1))
         assert torch.equal(labels, images[:, 0])
+
+
+def keep_even(samples):
+    kept = [row for row, label in samples if label % 2 == 0]
+    return torch.stack(kept) if kept else None
+
+
+def test_batches_that_the_collate_function_drops_are_left_out():
+    data = TensorDataset(torch.arange(10.0)[:, None].repeat(1, 3), torch.arange(10))
+    drawn = draw_batches(DataLoader(data, batch_size=1, collate_fn=keep_even), size=10)
+    assert [batch.data[0, 0].item() for batch in drawn] == [0, 2, 4, 6, 8]
+
+
+def test_a_collate_function_that_drops_everything_is_named():
+    data = TensorDataset(torch.rand(10, 3), torch.ones(10))
+    with pytest.raises(ValueError, match="collate function returned None"):
+        draw_batches(DataLoader(data, batch_size=2, collate_fn=keep_even), size=10)

@@ -285,3 +285,13 @@ def test_a_scripted_module_keeps_its_attributes_and_the_flags_of_its_parts():
     assert [model[0].n, model[0].seen] == [1, [1]]
     assert torch.equal(model[0].h, hidden)
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
+def test_large_tensors_and_arrays_are_left_out_on_request():
+    held = {"small": torch.zeros(4), "large": torch.zeros(1000), "array": np.zeros(1000)}
+    state = PythonState(held, max_bytes=100)
+    held["small"] += 1
+    held["large"] += 1
+    held["array"] += 1
+    state.restore()
+    assert [float(value.sum()) for value in held.values()] == [0, 1000, 1000]

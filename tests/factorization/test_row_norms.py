@@ -23,3 +23,10 @@ def test_values_that_are_not_finite_are_counted_and_the_block_is_named(value):
     message = r"blocks: block 'layer1' has 1 values that are NaN or infinite, of 12\. .*leave the layer out"
     with pytest.raises(ValueError, match=message):
         feature_row_norms(Block("layer1", "activation", samples, (4,)))
+
+
+def test_inputs_that_are_not_finite_are_said_to_be_inputs():
+    samples = torch.tensor([[1.0, torch.nan]])
+    with pytest.raises(ArithmeticError, match="the probe's inputs have NaN") as caught:
+        feature_row_norms(Block("input/0", "input", samples, (2,)))
+    assert "layers=" not in str(caught.value)
