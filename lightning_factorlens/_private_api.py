@@ -169,6 +169,8 @@ def sparse_parts(tensor: Tensor) -> tuple[Tensor, ...]:
 
 def wrapped_tensors(tensor: Tensor) -> list[Tensor]:
     """The tensors that a tensor without memory of its own is made of; none for an ordinary one."""
+    if tensor.is_nested and tensor.layout == torch.strided:
+        return [tensor.values()]
     flatten = getattr(tensor, "__tensor_flatten__", None)
     if type(tensor) is Tensor or flatten is None:
         return []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Iterable
-from functools import partial
-from types import CellType, FunctionType, MemberDescriptorType, MethodType
+from types import CellType, FunctionType, MemberDescriptorType
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,6 @@ from lightning_factorlens.capture.saved_objects import (
     SavedList,
     SavedSet,
 )
-from lightning_factorlens.capture.state_boundary import is_own_function
 
 #: The flag of types that were made by a ``class`` statement.
 HEAP_TYPE = 1 << 9
@@ -84,31 +83,10 @@ SAVED_KINDS: tuple[tuple[type, Any], ...] = (
     (set, SavedSet),
     (deque, SavedDeque),
     (bytearray, SavedBytes),
+    (array, SavedBytes),
     (np.ndarray, SavedArray),
     (CellType, SavedCell),
 )
-
-
-def function_state(function: Any) -> Iterable[Any]:
-    """What a function refers to: the variables of its closure and its defaults, the object of a method.
-
-    Args:
-        function: A function, a method or a ``functools.partial``.
-
-    Returns:
-        The objects; none for functions of the standard library and of other libraries that hold no state.
-
-    Example:
-        >>> function_state([].append.__self__.copy), len(function_state(partial(print, [1])))
-        ((), 3)
-    """
-    if isinstance(function, MethodType):
-        return [function.__self__, function.__func__]
-    if isinstance(function, partial):
-        return [function.func, function.args, function.keywords]
-    if not isinstance(function, FunctionType) or not is_own_function(function):
-        return ()
-    return [*(function.__closure__ or ()), function.__defaults__, function.__kwdefaults__, function.__dict__]
 
 
 def save_class(kind: type) -> SavedAttributes:

@@ -11,17 +11,28 @@ from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.probe import Probe
 
 #: Parts of the messages of errors that torch raises where memory does not suffice.
-MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "not enough memory",
+    "failed to allocate",
+    "bad_alloc",
+    "STATUS_ALLOC_FAILED",  # cuBLAS, cuDNN and cuSPARSE
+    "RESOURCE_EXHAUSTED",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error reports that memory did not suffice.
+    """Whether an error reports that memory did not suffice, or was raised from such an error.
 
     Example:
         >>> is_out_of_memory(RuntimeError("CUDA error: out of memory")), is_out_of_memory(RuntimeError("shape"))
         (True, False)
     """
     if isinstance(error, MemoryError):
+        return True
+    if error.__cause__ is not None and is_out_of_memory(error.__cause__):
         return True
     return isinstance(error, RuntimeError) and any(message in str(error) for message in MESSAGES)
 

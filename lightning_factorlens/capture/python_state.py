@@ -1,8 +1,9 @@
 """The whole state of a model as Python knows it: attributes, containers, tensors, helper objects, generators.
 
-The state is what can be reached from the model through attributes, slots, containers, the closures of its hooks, and
-attributes that its classes share. `state_boundary` says where that ends. What cannot be reached is not restored:
-variables of a Python module (``global``), files, generators and iterators, and objects of other libraries.
+The state is what can be reached from the model through attributes, slots, containers, weak references, the closures
+of its hooks, attributes that its classes share, and the global variables that its ``forward`` names. `state_boundary`
+says where that ends. What cannot be reached is not restored: files, generators and iterators, objects by which threads
+and processes communicate, and objects of other libraries.
 """
 
 from __future__ import annotations
@@ -13,23 +14,18 @@ from contextlib import suppress
 from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, Protocol
+from weakref import ReferenceType
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import plain_tensor_operations, script_attributes, wrapped_tensors
-from lightning_factorlens.capture.object_contents import (
-    HEAP_TYPE,
-    SavedScript,
-    function_state,
-    save_class,
-    save_contents,
-    save_slots,
-)
+from lightning_factorlens.capture.function_state import called_functions, function_parts, global_variables
+from lightning_factorlens.capture.object_contents import HEAP_TYPE, SavedScript, save_class, save_contents, save_slots
 from lightning_factorlens.capture.saved_objects import SavedAttributes
 from lightning_factorlens.capture.state_boundary import is_entered, is_own_class
-from lightning_factorlens.capture.tensor_state import SavedTensor, StorageCopies, is_restorable
+from lightning_factorlens.capture.tensor_state import SavedTensor, StorageCopies, is_restorable, leaf_gradient
 
 #: Types whose objects never change and hold nothing that does; most values of a model's attributes are of these.
 CONSTANT_TYPES: frozenset[type] = frozenset(
@@ -131,7 +127,9 @@ class PythonState:
                 return [*saved.children, *self._save_attributes(value)]
             return saved.children
         if isinstance(value, (FunctionType, MethodType, partial)):
-            return function_state(value)
+            return [*function_parts(value), *self._save_variables(value)]
+        if isinstance(value, ReferenceType):
+            return [value()]
         if is_entered(value):
             return self._save_attributes(value)
         return ()
@@ -142,7 +140,7 @@ class PythonState:
         is_skipped = is_skipped or _n_bytes(tensor) > self._max_bytes
         if not inner and not is_skipped and is_restorable(tensor):
             self._saved.append(SavedTensor(tensor, self._copies))
-        return [*inner, getattr(tensor, "__dict__", None)]
+        return [*inner, leaf_gradient(tensor), getattr(tensor, "__dict__", None)]
 
     def _save_attributes(self, value: Any) -> Iterable[Any]:
         """Saves the attributes of an object and of its class, and those of a module that Python does not show."""
@@ -152,6 +150,8 @@ class PythonState:
         if isinstance(value, nn.Module):
             self._saved.append(SavedAttributes(value, ["__class__"], getattr))  # a lazy module changes its class
             children += self._save_script(value)
+        if id(type(value)) not in self._seen:
+            children += called_functions(type(value))
         for kind in type(value).__mro__:
             if is_own_class(kind):
                 children += self._save_class(kind)
@@ -178,6 +178,18 @@ class PythonState:
         if saved.values:
             self._saved.append(saved)
         return saved.children
+
+    def _save_variables(self, function: Any) -> list[Any]:
+        """Saves the global variables that a function of the user names, and the attributes of classes among them."""
+        saved = global_variables(function)
+        if saved is None:
+            return []
+        self._saved.append(saved)
+        children = list(saved.children)
+        for child in saved.children:
+            if isinstance(child, type) and is_own_class(child):
+                children += self._save_class(child)
+        return children
 
 
 def _n_bytes(tensor: Tensor) -> int:

@@ -80,15 +80,15 @@ class SavedDeque:
 
 
 class SavedBytes:
-    """The bytes of a ``bytearray``."""
+    """The contents of a ``bytearray`` or an ``array.array``."""
 
-    def __init__(self, container: bytearray) -> None:
+    def __init__(self, container: Any) -> None:
         self.container = container
-        self.value = bytes(container)
+        self.value = container[:]
         self.children: tuple[Any, ...] = ()
 
     def restore(self) -> None:
-        """Restores the bytes."""
+        """Restores the contents."""
         if self.container != self.value:
             self.container[:] = self.value
 
@@ -98,12 +98,14 @@ class SavedArray:
 
     def __init__(self, array: np.ndarray[Any, Any]) -> None:
         self.array = array
-        self.copy = array.copy()
+        self.copy = array.copy() if _is_writeable(array) else array
         holds_objects = array.dtype == np.dtype(object)
         self.children: list[Any] = self.copy.ravel().tolist() if holds_objects else []
 
     def restore(self) -> None:
         """Restores shape and values."""
+        if self.copy is self.array:
+            return
         if self.array.shape != self.copy.shape:
             self.array.resize(self.copy.shape, refcheck=False)
         if self.array.dtype.hasobject or self.array.tobytes() != self.copy.tobytes():
@@ -156,6 +158,16 @@ class SavedAttributes:
                 kind.__delattr__(self.owner, name)
             else:
                 kind.__setattr__(self.owner, name, value)
+
+
+def _is_writeable(array: np.ndarray[Any, Any]) -> bool:
+    """Whether the values can change, also through the array that this one is a view of; not so in a read-only file."""
+    part: Any = array
+    while isinstance(part, np.ndarray):
+        if part.flags.writeable:
+            return True
+        part = part.base
+    return False
 
 
 def _read_cell(cell: CellType) -> Any:

@@ -9,7 +9,12 @@ from typing import Any
 from torch import nn
 
 #: Modules of the standard library whose classes are containers or bases of a user's classes.
-CONTAINER_MODULES = frozenset(["abc", "argparse", "collections", "contextlib", "dataclasses", "types", "typing"])
+CONTAINER_MODULES = frozenset(
+    ["abc", "argparse", "collections", "contextlib", "dataclasses", "types", "typing", "weakref"]
+)
+#: Parts of torch whose objects a forward pass may change: quasi-random numbers, parameters of distributions, and
+#: optimizers of what is fitted within a forward pass.
+STATEFUL_TORCH_MODULES = ("torch.distributions.", "torch.optim.", "torch.quasirandom")
 #: Libraries whose objects are not a model's state: they hold the run, its data or its figures.
 FOREIGN_PACKAGES = frozenset(
     [
@@ -48,9 +53,9 @@ FOREIGN_PACKAGES = frozenset(
 def is_entered(value: Any) -> bool:
     """Whether the attributes of an object belong to the state of a model that refers to it.
 
-    Modules (metrics of torchmetrics included) and objects of the user's own classes do. A Trainer, optimizers,
-    schedulers, loggers, datasets and loaders do not, nor does any other object whose class is derived from one of the
-    standard library or of `FOREIGN_PACKAGES`.
+    Modules (metrics of torchmetrics included), objects of the user's own classes, and optimizers and schedulers that
+    the model itself refers to do. A Trainer, loggers, datasets and loaders do not, nor does any other object whose
+    class is derived from one of the standard library or of `FOREIGN_PACKAGES`.
 
     Args:
         value: Any object that is no container.
@@ -60,15 +65,20 @@ def is_entered(value: Any) -> bool:
 
     Example:
         >>> from types import SimpleNamespace
-        >>> from torch import optim
-        >>> is_entered(SimpleNamespace(n=0)), is_entered(optim.SGD(nn.Linear(2, 2).parameters(), lr=0.1))
+        >>> from torch.utils.data import DataLoader
+        >>> is_entered(SimpleNamespace(n=0)), is_entered(DataLoader([0, 1]))
         (True, False)
     """
     if isinstance(value, nn.Module):
         return True
     if isinstance(value, type):
         return False
-    return all(is_own_class(kind) or _package(kind) in CONTAINER_MODULES for kind in _bases(type(value)))
+    for kind in _bases(type(value)):
+        is_container = _package(kind) in CONTAINER_MODULES
+        is_stateful = str(kind.__module__).startswith(STATEFUL_TORCH_MODULES)
+        if not (is_own_class(kind) or is_container or is_stateful):
+            return False
+    return True
 
 
 def is_own_class(kind: type) -> bool:

@@ -73,6 +73,8 @@ class SavedTensor:
         self.is_lazy = nn.parameter.is_lazy(tensor)
         self.is_dense = tensor.layout == torch.strided
         self.data: Tensor = tensor.data
+        self.requires_grad = tensor.requires_grad
+        self.gradient = leaf_gradient(tensor)
         if self.is_dense and not self.is_lazy:
             copies.save(self.data)
         elif not self.is_dense:
@@ -94,9 +96,19 @@ class SavedTensor:
                 tensor.data = self.data
             else:
                 tensor.copy_(self.data)  # setting `data` has no effect on a compressed tensor
+        if tensor.is_leaf:
+            if tensor.grad is not self.gradient:
+                tensor.grad = self.gradient
+            if tensor.requires_grad != self.requires_grad:
+                tensor.requires_grad_(self.requires_grad)
         if tensor_version(tensor) != self.version:
             # The values are the old ones, so a graph that has saved the tensor may still be differentiated.
             set_tensor_version(tensor, self.version)
+
+
+def leaf_gradient(tensor: Tensor) -> Tensor | None:
+    """The attribute ``grad`` of a tensor; None for one that was computed from others, of which torch warns."""
+    return tensor.grad if tensor.is_leaf else None
 
 
 def is_restorable(tensor: Tensor) -> bool:

@@ -6,6 +6,7 @@ from kinds_of_data import FullyConvolutional, GraphNet, graph_batches
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture import Probe, capture_activations, capture_batches, isolate_model, select_layers
+from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.measurements import default_measurements
 
@@ -83,3 +84,22 @@ def test_another_error_is_raised_at_once():
     with pytest.raises(RuntimeError, match="shapes"):
         capture_activations(model, model, torch.rand(3, 3, 8, 8), ())
     assert model.sizes == [3]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "std::bad_alloc",
+        "DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes. Error code 12",
+    ],
+)
+def test_errors_of_libraries_that_report_exhausted_memory_are_recognised(message):
+    assert is_out_of_memory(RuntimeError(message))
+
+
+def test_an_error_raised_from_an_out_of_memory_error_is_one():
+    error = ValueError("the model failed")
+    error.__cause__ = torch.OutOfMemoryError("CUDA out of memory")
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(ValueError("the model failed"))

@@ -1,9 +1,11 @@
 """What hides in Python is left as found: attributes, containers, helper objects, metrics, generators."""
 
+import array
 import collections
 import copy
 import random
 import types
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +20,7 @@ from torchmetrics.classification import MulticlassAccuracy
 
 from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.python_state import PythonState
+from lightning_factorlens.capture.saved_objects import SavedArray
 from lightning_factorlens.capture.state_boundary import is_entered
 
 
@@ -215,17 +218,67 @@ def test_what_a_hook_keeps_in_its_closure_its_defaults_or_its_object_is_restored
 
 def test_the_state_ends_at_objects_that_hold_the_run():
     model = nn.Linear(2, 2)
-    model.optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     model.dataset = torch.utils.data.TensorDataset(torch.zeros(2))
     model.dataset.n_reads = 0
     with isolate_model(model):
-        model.optimizer.param_groups[0]["lr"] = 0.5
         model.dataset.n_reads = 1
-    assert model.optimizer.param_groups[0]["lr"] == 0.5
     assert model.dataset.n_reads == 1
-    assert not is_entered(model.optimizer)
+    assert not is_entered(model.dataset)
     assert not is_entered(Average)
     assert is_entered(Average())
+
+
+def test_an_optimizer_that_the_model_refers_to_is_restored_with_its_state():
+    model = nn.Linear(2, 2)
+    model.fast = torch.ones(2, requires_grad=True)
+    model.optimizer = torch.optim.Adam([model.fast], lr=0.1)
+    with isolate_model(model, gradients=True):
+        model.fast.sum().backward()
+        model.optimizer.step()
+        model.optimizer.param_groups[0]["lr"] = 0.5
+    assert model.fast.tolist() == [1, 1] and model.fast.grad is None
+    assert model.optimizer.param_groups[0]["lr"] == 0.1
+    assert not model.optimizer.state
+
+
+def test_gradients_of_tensors_that_are_no_parameters_of_the_model_are_restored():
+    model = nn.Linear(2, 2)
+    model.others = [nn.Linear(2, 1), torch.zeros(2, requires_grad=True)]
+    model.others[1].grad = torch.ones(2)
+    with isolate_model(model, gradients=True):
+        (model.others[0](torch.ones(2)) + model.others[1].sum()).sum().backward()
+        model.others[0].requires_grad_(False)
+    assert model.others[0].weight.grad is None and model.others[0].weight.requires_grad
+    assert model.others[1].grad.tolist() == [1, 1]
+
+
+def test_objects_behind_weak_references_arrays_and_quasi_random_numbers_are_restored():
+    model, average = nn.Linear(2, 2), Average()
+    model.reference = weakref.ref(average)
+    model.by_object = weakref.WeakKeyDictionary({average: 0})
+    model.numbers = array.array("d", [1.0])
+    model.sobol = torch.quasirandom.SobolEngine(2, scramble=True, seed=0)
+    model.ragged = torch.nested.nested_tensor([torch.ones(2), torch.ones(3)])
+    with isolate_model(model):
+        model.reference().update(torch.ones(4, 3))
+        model.by_object[average] = 1
+        model.numbers.append(2.0)
+        drawn = model.sobol.draw(3)
+        model.ragged.mul_(2)
+    assert average.n == 0 and not average.value.any()
+    assert model.by_object[average] == 0
+    assert model.numbers.tolist() == [1]
+    assert torch.equal(model.sobol.draw(3), drawn)
+    assert [part.tolist() for part in model.ragged.unbind()] == [[1, 1], [1, 1, 1]]
+
+
+def test_a_read_only_array_is_not_copied_unless_its_base_can_be_written():
+    values = np.arange(3)
+    view = values[:]
+    view.flags.writeable = False
+    assert SavedArray(view).copy is not view
+    values.flags.writeable = False
+    assert SavedArray(view).copy is view
 
 
 def test_every_part_is_restored_when_one_restoration_fails_and_the_first_error_is_raised():
