@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
+from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 
 ForwardFn = Callable[[nn.Module, Any], Any]
 
