@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.forward_gradients import ForwardNeeds
@@ -17,7 +18,6 @@ from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._private_api import tensor_version
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.outputs import NAMES, OutputDecision
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import fit, full_precision, make_problem

@@ -10,22 +10,22 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import ForwardNeeds, detach_output, lacks_gradients
 from lightning_factorlens.capture.gradients import differentiable_batch
-from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.selection import trace_layers
-from lightning_factorlens.capture.tree import clone, tree_map
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
+from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import LayerInfo
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_factorlens.batches.batch import fingerprint
 from lightning_factorlens.budget import OverheadBudget
-from lightning_factorlens.capture.batch import fingerprint
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
 

@@ -12,7 +12,8 @@ import lightning_factorlens
 PACKAGE = Path(lightning_factorlens.__file__).parent
 NAME = "lightning_factorlens"
 FLOOR = {"results", "_validation", "_private_api", "distributed"}
-MIDDLE = {"linalg", "capture", "factorization"} | FLOOR
+SAMPLES = {"isolation", "batches", "sampling"}
+MIDDLE = {"linalg", "capture", "factorization"} | SAMPLES | FLOOR
 ANALYSES = {"metrics", "concepts", "spectra"} | MIDDLE
 #: Package or module → those that it may import, besides itself.
 MAY_IMPORT = {
@@ -21,7 +22,10 @@ MAY_IMPORT = {
     "_private_api": set(),
     "distributed": set(),
     "linalg": FLOOR,
-    "capture": {"linalg"} | FLOOR,
+    "isolation": {"_private_api"},
+    "batches": set(),
+    "sampling": {"isolation", "batches", "_private_api"},
+    "capture": {"linalg"} | SAMPLES | FLOOR,
     "factorization": {"linalg"} | FLOOR,
     "spectra": MIDDLE,
     "metrics": MIDDLE,
@@ -30,13 +34,15 @@ MAY_IMPORT = {
     "config": {"factorization", "capture"} | FLOOR,
     "measurements": {"plots", "config"} | ANALYSES,
     "budget": {"results"},
-    "run_state": {"budget", "capture", "results"},
-    "model_runner": {"config", "capture"} | FLOOR,
+    "run_state": {"budget", "batches", "capture", "results"},
+    "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
-    "lens": {"measurement_pass", "model_runner", "measurements", "config", "run_state", "capture"} | FLOOR,
+    "lens": {"measurement_pass", "model_runner", "measurements", "config", "run_state", "capture", "batches"} | FLOOR,
     "loggers": {"measurements", "plots", "config", "budget"} | FLOOR,
     "stopping": {"_validation"},
-    "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"} | FLOOR,
+    "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
+    | SAMPLES
+    | FLOOR,
     "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
 }
 #: Packages that only some may import.

@@ -29,10 +29,10 @@ from benchmarks.solver.feature_budget_report import judge, report
 from benchmarks.solver.networks import DATA, RECIPES, trained
 from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.factorization import CoupledProblem, fit
+from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.measurements import RankAtError
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.metrics.required_rank import required_rank

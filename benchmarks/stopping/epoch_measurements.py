@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from benchmarks.stopping.networks import Classifier, channels_last
 from benchmarks.stopping.signals.supervised.gradient_disparity import batch_gradients, gradient_disparity
 from benchmarks.stopping.signals.transforms import Transform, transformed_outputs
-from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import LayerSpectra, Observation, RankCurves
 
 BATCH = 128

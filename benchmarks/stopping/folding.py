@@ -13,7 +13,7 @@ from benchmarks.stopping.networks import channels_last
 from benchmarks.stopping.signals.factor_consistency import fold_in
 from lightning_factorlens import FactorLens
 from lightning_factorlens.capture.activations import capture_activations
-from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import Block, Factorization
 
 SWEEPS = 40

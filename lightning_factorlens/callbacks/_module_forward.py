@@ -11,14 +11,14 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.tree import is_record, move, record_fields, tree_map
 from lightning_factorlens.callbacks._validation_stage import ForwardContext
-from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
-from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.tree import is_record, move, record_fields, tree_map
 
 
 class ModuleForward:

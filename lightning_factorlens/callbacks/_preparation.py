@@ -5,13 +5,13 @@ from __future__ import annotations
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._module_forward import ModuleForward, reraise_with_hint
 from lightning_factorlens.callbacks._output_evidence import OutputEvidence
 from lightning_factorlens.callbacks._probe_source import draw_probe
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.distributed import SingleProcess, get_process_group
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.results._text import layer_table

@@ -17,19 +17,19 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lightning_factorlens._private_api import before_batch_transfer, validation_data_source
+from lightning_factorlens.batches.drawn_batch import DrawnBatch
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.tree import move, tree_map
 from lightning_factorlens.callbacks._module_forward import ModuleForward, suppress_logging
 from lightning_factorlens.callbacks._progress import DrawProgress
 from lightning_factorlens.callbacks._validation_stage import validation_stage
-from lightning_factorlens.capture.drawn_batch import DrawnBatch
-from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
 from lightning_factorlens.capture.keyword_forward import KeywordForward, dictionary_of, trial_samples
-from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.probe_batch import ProbeSource, draw_batches
-from lightning_factorlens.capture.probe_source import FinishedBatches
-from lightning_factorlens.capture.python_state import PythonState
-from lightning_factorlens.capture.seeding import seed_cpu
-from lightning_factorlens.capture.tree import move, tree_map
 from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.isolation.isolation import isolate_model, isolate_rng
+from lightning_factorlens.isolation.python_state import PythonState
+from lightning_factorlens.sampling.probe_batch import ProbeSource, draw_batches
+from lightning_factorlens.sampling.probe_source import FinishedBatches
+from lightning_factorlens.sampling.seeding import seed_cpu
 
 #: Hooks of a module or a data module through which every batch passes.
 TRANSFER_HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")

@@ -6,10 +6,10 @@ from typing import Protocol
 
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.outputs import Outputs
-from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.loggers.base import Sink
 from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.sampling.probe_batch import ProbeSource
 
 
 class Settings(Protocol):

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.callbacks._arguments import check_options, check_sinks
 from lightning_factorlens.callbacks._callback_results import CallbackResults
@@ -25,8 +26,6 @@ from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
-from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.probe_batch import ProbeSource
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import Sink, logger_prefix
@@ -36,6 +35,7 @@ from lightning_factorlens.loggers.text_reports import tag_list
 from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import RunState
+from lightning_factorlens.sampling.probe_batch import ProbeSource
 
 
 class FactorLensCallback(Callback):

@@ -1,22 +1,22 @@
-"""Which samples, which layers, and what a forward pass computes for them; leaves model and data as found.
+"""Which layers, what the model's output is, and what a forward pass computes for them; leaves the model as found.
 
 The steps of one measurement: `probe_batch` draws the samples, `trace_layers` lists the tensors that the model computes,
 `select_layers` decides which of them are captured, and `capture_activations` captures them, all inside
 `isolate_model`. `weight_layers` lists the weights.
 """
 
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.drawn_batch import DrawnBatch
+from lightning_factorlens.batches.find_inputs import find_inputs
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
-from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.drawn_batch import DrawnBatch
-from lightning_factorlens.capture.find_inputs import find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.isolation import isolate_model, isolate_rng
-from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.probe_batch import probe_batch
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import Denormalize, KeepSigned, Rectify, Split, SubtractMin
 from lightning_factorlens.capture.weights import weight_layers
+from lightning_factorlens.isolation.isolation import isolate_model, isolate_rng
+from lightning_factorlens.sampling.probe_batch import probe_batch
 
 __all__ = [
     "Batch",

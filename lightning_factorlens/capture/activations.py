@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import BATCH, Probe
 from lightning_factorlens.capture.gradients import check_gradients, differentiable_batch
 from lightning_factorlens.capture.layer_buffers import GraphLayerBuffer, LayerBuffer, make_blocks, make_buffers
 from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.output_parts import find_parts
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.probe import BATCH, Probe
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import Block, LayerInfo
 

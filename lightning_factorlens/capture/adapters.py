@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import ConvolutionBase
-from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.isolation.isolation import isolate_model
 
 #: Unit vectors that pass through a wrapper together.
 ROWS = 1024

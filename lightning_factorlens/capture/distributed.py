@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.signs import ELEMENTWISE, SignPolicy, apply_sign_policy
 from lightning_factorlens.distributed import (
     Partition,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.tree import tree_map
+from lightning_factorlens.batches.tree import tree_map
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.batches.batch import Batch
 
 
 def check_gradients(gradients: bool, input_gradients: bool) -> None:

@@ -11,12 +11,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.find_inputs import Inputs, find_inputs
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
+from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import lacks_gradients
-from lightning_factorlens.capture.isolation import isolate_model
-from lightning_factorlens.capture.tree import clone, tree_map
+from lightning_factorlens.isolation.isolation import isolate_model
 
 #: Keys of labels, which are not passed where ``forward`` does without them.
 LABEL_KEYS = ("labels", "label", "target", "targets", "y")

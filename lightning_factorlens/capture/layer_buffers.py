@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.sample_rows import resize_rows, sample_rows
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.sample_rows import resize_rows, sample_rows
 from lightning_factorlens.results import Block, LayerInfo
 
 

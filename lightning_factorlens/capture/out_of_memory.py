@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from lightning_factorlens.capture.batch import Batch
-from lightning_factorlens.capture.probe import Probe
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
 
 #: Parts of the messages of errors that torch raises where memory does not suffice.
 MESSAGES = (

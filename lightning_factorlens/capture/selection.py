@@ -11,10 +11,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import storage_reference
-from lightning_factorlens.capture.batch import Batch
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.sample_rows import sample_rows
 from lightning_factorlens.capture.default_layers import TracedOutput, default_layers
-from lightning_factorlens.capture.probe import Probe
-from lightning_factorlens.capture.sample_rows import sample_rows
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import LayerInfo
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lightning_factorlens.batches.sample_rows import is_resizable
 from lightning_factorlens.capture.default_layers import TracedOutput
-from lightning_factorlens.capture.sample_rows import is_resizable
 
 
 def compare_sizes(smallest: Sequence[TracedOutput], largest: Sequence[TracedOutput]) -> list[TracedOutput]:

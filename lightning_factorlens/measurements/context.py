@@ -10,10 +10,10 @@ from weakref import ref
 import numpy as np
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
-from lightning_factorlens.capture.batch import Batch
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.probe import Probe
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from lightning_factorlens import FactorLens, FactorLensCallback, LensOptions
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import token_counts
-from lightning_factorlens.capture.probe_batch import probe_batch
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency
+from lightning_factorlens.sampling.probe_batch import probe_batch
 
 OPTIONS = LensOptions(ranks=(1, 2))
 

@@ -23,8 +23,8 @@ from torch.utils.data import (
 )
 from training import lens
 
-from lightning_factorlens.capture.forked_reading import can_fork
 from lightning_factorlens.measurements import WeightSpectra
+from lightning_factorlens.sampling.forked_reading import can_fork
 
 pytestmark = pytest.mark.skipif(not can_fork(), reason="closures and globals are isolated by forks alone")
 

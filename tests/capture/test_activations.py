@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightning_factorlens.capture.activations import capture_activations
-from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 def test_captured_values_are_those_of_the_forward_pass(model, layer_names):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from worker_processes import run_in_processes
 
+from lightning_factorlens.batches.probe import BATCH, Probe
 from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.distributed import (
     _forward_tasks,
@@ -13,7 +14,6 @@ from lightning_factorlens.capture.distributed import (
     forward_distributed,
 )
 from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.probe import BATCH, Probe
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import Rectify, Split, SubtractMin, apply_sign_policy
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 def selected_names(rows):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_factorlens.capture.isolation import isolate_model
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.tracing import trace_calls
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 def selected_names(rows):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.capture.activations import capture_activations
-from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 class Transform:

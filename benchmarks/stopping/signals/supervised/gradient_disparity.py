@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens.capture.isolation import isolate_model
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 def batch_gradients(model: nn.Module, loss: Callable[[Any], Tensor], batches: Iterable[Any]) -> Tensor:

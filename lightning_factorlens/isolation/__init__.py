@@ -1,0 +1,1 @@
+"""Leaves a model as found: its modes, hooks, tensors, Python attributes, generators, and the global random states."""
