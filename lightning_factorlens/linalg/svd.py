@@ -58,8 +58,8 @@ def gram_eigvalsh(grams: Tensor) -> Tensor:
         grams: Positive semi-definite, shape (k, N, N).
 
     Returns:
-        Shape (k, N), float64. Negative values, which are rounding errors, are set to 0. All NaN for a matrix whose
-        diagonal holds NaN or infinity, as that of a matrix with such a value does; the others are not affected.
+        Shape (k, N), float64. Negative values, which are rounding errors, are set to 0. All NaN for a matrix that holds
+        NaN or infinity; the others are not affected.
 
     Example:
         >>> import torch
@@ -67,17 +67,35 @@ def gram_eigvalsh(grams: Tensor) -> Tensor:
         tensor([[1., 2.],
                 [nan, nan]], dtype=torch.float64)
     """
-    grams = grams.double()
-    finite = grams.diagonal(dim1=1, dim2=2).sum(1).isfinite()
-    if not finite.all():
-        # LAPACK rejects the whole batch if one matrix holds NaN.
-        grams = grams.masked_fill(~finite[:, None, None], 0.0)
+    grams, finite = replace_nonfinite(grams.double())
     if grams.device.type == "cpu":
         # On the processors tried, numpy's LAPACK was a third faster than torch's.
         eigenvalues = torch.from_numpy(np.linalg.eigvalsh(grams.numpy()))
     else:
         eigenvalues = torch.linalg.eigvalsh(grams)
     return eigenvalues.clamp_min(0).masked_fill(~finite[:, None], math.nan)
+
+
+def replace_nonfinite(matrices: Tensor) -> tuple[Tensor, Tensor]:
+    """Replaces matrices with NaN or infinity by zeros: LAPACK rejects a whole batch if one matrix holds NaN.
+
+    Args:
+        matrices: Shape (k, rows, columns), real or complex.
+
+    Returns:
+        The matrices, the same tensor if all are finite; and which of them are, shape (k,).
+
+    Example:
+        >>> import torch
+        >>> replace_nonfinite(torch.tensor([[[1.0]], [[torch.inf]]]))
+        (tensor([[[1.]],
+        <BLANKLINE>
+                [[0.]]]), tensor([ True, False]))
+    """
+    finite = matrices.isfinite().flatten(1).all(1)
+    if not finite.all():
+        matrices = matrices.masked_fill(~finite[:, None, None], 0.0)
+    return matrices, finite
 
 
 def truncation_errors(eigenvalues: Tensor, ranks: Sequence[int]) -> list[float]:
