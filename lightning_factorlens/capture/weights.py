@@ -13,6 +13,7 @@ from torch.nn.utils import parametrize
 
 from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
 from lightning_factorlens.capture.adapters import adapted_layer
+from lightning_factorlens.capture.weight_parameters import other_weights
 
 
 @dataclass(frozen=True)
@@ -20,10 +21,12 @@ class WeightLayer:
     """The weight of a layer, detached; it shares the memory of the parameter.
 
     Attributes:
-        name: The module's path, followed by ``.q``, ``.k`` or ``.v`` for the projections of an attention.
+        name: The module's path, followed by ``.q``, ``.k`` or ``.v`` for the projections of an attention, and by the
+            parameter's name where a module has several weights.
         op: Class name of the module.
         weight: Shape (d, c/groups, *k) for a convolution, (c, d/groups, *k) for a transposed one, (d, c) for a linear
-            layer. It may be on the meta device or an ``UninitializedParameter``, which has no values yet.
+            layer, (matrices, rows, columns) for a stack of experts. It may be on the meta device or an
+            ``UninitializedParameter``, which has no values yet.
         groups: Groups of the convolution.
         transposed: Whether the first two axes are (in, out).
         stride: Stride of the convolution, one entry for each axis; empty for a linear layer.
@@ -39,6 +42,11 @@ class WeightLayer:
     stride: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
+
+    @property
+    def is_stack(self) -> bool:
+        """Whether the weight is a stack of matrices, each of which has its own spectrum, pooled for the layer."""
+        return not self.stride and not nn.parameter.is_lazy(self.weight) and self.weight.ndim == 3
 
 
 def sharded_parameters(model: nn.Module) -> list[str]:
@@ -75,12 +83,14 @@ def _is_sharded(parameter: Tensor) -> bool:
 
 @torch.no_grad()
 def weight_layers(model: nn.Module) -> list[WeightLayer]:
-    """Every convolution, transposed convolution and linear layer, and the projections of every attention.
+    """Every convolution, linear and recurrent layer, the projections of every attention, and stacks of experts.
 
     A weight that several modules share is listed once, under its first name. Parametrised weights are read as the
     forward pass reads them, but in eval mode, so that a spectral norm does no power iteration. Weights of PyTorch's
-    quantised modules are dequantised. A layer with an adapter, such as LoRA, is listed once, under the name of the
-    wrapper, with its effective weight; see `adapted_layer`.
+    quantised modules are dequantised, sparse ones made dense. A layer with an adapter, such as LoRA, is listed once,
+    under the name of the wrapper, with its effective weight; see `adapted_layer`. `weight_parameters.other_weights`
+    finds the weights of modules that are neither convolutions, linear layers nor attentions. Embeddings are left out:
+    they are tables, not maps.
 
     Args:
         model: Any module. Names are those without the wrappers of ``torch.compile``.
@@ -114,13 +124,21 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
             key = (id(owner), suffix)
             if key not in listed:
                 listed.add(key)
-                detached = weight if nn.parameter.is_lazy(weight) else weight.detach()
+                detached = weight if nn.parameter.is_lazy(weight) else _detach_dense(weight)
                 parameters = tuple(prefix + parameter for parameter in _parameter_names(module, owner))
                 geometry = _geometry(module)
                 layers.append(
                     WeightLayer(name + suffix, type(module).__name__, detached, **geometry, parameters=parameters)
                 )
     return layers
+
+
+def _detach_dense(weight: Tensor) -> Tensor:
+    """The weight without its graph; a sparse one with its zeros."""
+    weight = weight.detach()
+    if weight.layout != torch.strided:
+        return weight.to_dense()
+    return weight
 
 
 def _parameter_names(module: nn.Module, owner: object) -> list[str]:
@@ -176,6 +194,11 @@ def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
         read_weight = getattr(module, "weight", None)
         if callable(read_weight):
             yield "", module, read_weight().dequantize()
+    elif parametrize.is_parametrized(module):
+        with _eval_mode(module.get_submodule("parametrizations")):
+            yield from other_weights(module)
+    else:
+        yield from other_weights(module)
 
 
 @contextmanager

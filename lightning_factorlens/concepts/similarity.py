@@ -51,13 +51,16 @@ def similarity_spectrum(cosine: Tensor) -> Tensor:
         cosine: Shape (…, r, r), symmetric.
 
     Returns:
-        Shape (…, r).
+        Shape (…, r). All NaN for a matrix that holds NaN or infinity.
 
     Example:
         >>> similarity_spectrum(torch.ones(2, 2)).round(decimals=4)
         tensor([2., 0.])
     """
-    return torch.linalg.eigvalsh(cosine).flip(-1)
+    finite = cosine.isfinite().all(-1).all(-1)
+    # LAPACK rejects the whole batch if one matrix holds NaN.
+    eigenvalues = torch.linalg.eigvalsh(cosine.where(finite[..., None, None], 0.0)).flip(-1)
+    return eigenvalues.where(finite[..., None], math.nan)
 
 
 def first_k_mean(eigenvalues: Tensor, k: int) -> float:
@@ -93,7 +96,8 @@ def layer_similarities(factorization: Factorization, k: int | None = None) -> tu
         k: Number of eigenvalues that are averaged; None for half of them.
 
     Returns:
-        One record for each block, in the factorisation's order.
+        One record for each block, in the factorisation's order. The means of a block whose factor is zero are NaN: no
+        component uses any of its neurons.
     """
     position = len(factorization.ranks) // 2
     rank = factorization.ranks[position]
@@ -111,6 +115,10 @@ def _layer_similarity(name: str, rank: int, factor: Tensor, k: int) -> LayerSimi
     cosine = column_cosine(factor).cpu()
     eigenvalues = similarity_spectrum(cosine)
     mean_cosine = math.nan
-    if rank > 1:
+    mean_top_k = math.nan
+    is_dead = not bool(factor.any())
+    if not is_dead:
+        mean_top_k = first_k_mean(eigenvalues, k)
+    if rank > 1 and not is_dead:
         mean_cosine = float(cosine.sum() - rank) / (rank * (rank - 1))
-    return LayerSimilarity(name, rank, cosine, eigenvalues, mean_cosine, k, first_k_mean(eigenvalues, k))
+    return LayerSimilarity(name, rank, cosine, eigenvalues, mean_cosine, k, mean_top_k)

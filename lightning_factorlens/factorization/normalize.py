@@ -40,9 +40,13 @@ def normalize_columns(result: Factorization, rank: int) -> tuple[list[Tensor], T
     normalized = []
     scales = []
     for factor in result.W[result.ranks.index(rank)]:
-        norms = torch.linalg.vector_norm(factor, dim=0)
-        normalized.append(factor / torch.where(norms > 0, norms, 1))
-        scales.append(norms)
+        # Dividing by the largest entry first keeps the squares of very small or large values in the float's range.
+        columns = factor.double()
+        largest = columns.abs().amax(0)
+        columns = columns / largest.where(largest > 0, 1.0)
+        norms = torch.linalg.vector_norm(columns, dim=0)
+        normalized.append((columns / norms.where(norms > 0, 1.0)).to(factor))
+        scales.append((norms * largest).to(factor))
     return normalized, torch.stack(scales)
 
 

@@ -188,6 +188,8 @@ class Context:
         problem = self.problem
         if self.intermediates.block_groups is None:
             self.intermediates.block_groups = BlockGroups(problem)
+            for part in self.intermediates.block_groups.dead_parts():
+                self.note(f"{part}: no error, SVD error, effective rank or similarity: all its values are zero")
         return self.intermediates.block_groups
 
     @property

@@ -23,6 +23,9 @@ from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spec
 CHART = "α of each layer, and their mean"
 #: Quantity, help and unit of the scalars that only have a curve of their own.
 PER_LAYER = (
+    ("alpha_corrected", "α without its bias, which is upwards and large on few eigenvalues.", ""),
+    ("alpha_low", "Lower end of the 95 % interval of α.", ""),
+    ("alpha_high", "Upper end of the 95 % interval of α.", ""),
     ("sigma", "Standard error of α, (α − 1) / √n_tail.", ""),
     ("ks_distance", "Kolmogorov–Smirnov distance between the tail and its fit.", ""),
     ("n_tail", "Eigenvalues in the tail that is fitted.", "eigenvalues"),
@@ -48,6 +51,13 @@ SUMMARY = (
         "Mean over layers of α times log10 of the largest eigenvalue.",
         "It is read like alpha_hat.",
         True,
+    ),
+    (
+        "mean_alpha_corrected",
+        "{prefix}_spectra/mean_alpha_corrected",
+        "Mean over layers of α without its bias.",
+        "",
+        False,
     ),
     (
         "mean_log_lambda_max",
@@ -77,7 +87,8 @@ def _scalars() -> tuple[Scalar, ...]:
             "alpha",
             "{prefix}_spectra/{scope}/alpha",
             "Exponent of the power law fitted to the eigenvalues of a layer's unfolded weight.",
-            reading="Below about 20 eigenvalues it is noise.",
+            reading="Below about 20 eigenvalues it is noise, and up to about 100 it is biased upwards: read "
+            "`alpha_corrected` beside it.",
             chart=CHART,
         ),
     ]

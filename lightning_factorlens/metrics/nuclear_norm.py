@@ -6,6 +6,8 @@ accuracy estimation", who estimate accuracy with it.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -19,12 +21,15 @@ def nuclear_norm(outputs: Tensor) -> float:
         outputs: Shape (N, K).
 
     Returns:
-        Above 0, and at most 1: one-hot predictions with equally many images in each class.
+        Above 0, and at most 1: one-hot predictions with equally many images in each class. NaN for no outputs, and for
+        outputs with NaN.
 
     Example:
         >>> round(nuclear_norm(100 * torch.eye(3)), 4)
         1.0
     """
     probabilities = log_probabilities(outputs).exp().double().cpu()
+    if not probabilities.numel() or not probabilities.isfinite().all():
+        return math.nan
     largest = (len(probabilities) * min(probabilities.shape)) ** 0.5
     return float(torch.linalg.svdvals(probabilities).sum()) / largest

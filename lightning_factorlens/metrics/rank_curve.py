@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization import CoupledProblem
-from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, truncation_errors
+from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, sample_gram, truncation_errors
 from lightning_factorlens.results import Factorization, RankCurve
 
 #: Names of the parts that are not blocks; a block of such a name gets a suffix.
 RESERVED = ("total", "inputs", "activations")
-#: Squared relative errors below this are within the rounding of a float32 Gram matrix.
-ROUNDING = 1e-5
+#: A bound on the squared error that exceeds it by no more than this fraction of it, and this fraction of ‖X‖², does so
+#: by rounding: the factors and the residuals are float32.
+ROUNDING = 1e-4
+ABSOLUTE_ROUNDING = 1e-12
 
 
 def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_error: Sequence[float]) -> RankCurve:
@@ -29,7 +31,7 @@ def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_erro
 
     Args:
         ranks: Ranks, ascending.
-        rel_sq_error: ‖X − X̂‖² / ‖X‖² at every rank; rounding below 0 is cut off.
+        rel_sq_error: ‖X − X̂‖² / ‖X‖² at every rank; rounding below 0 is cut off, NaN remains NaN.
         mean_sq_error: ‖X − X̂‖² / entries at every rank.
 
     Returns:
@@ -46,7 +48,9 @@ def rank_curve(ranks: Sequence[int], rel_sq_error: Sequence[float], mean_sq_erro
 
 
 def _non_negative(error: float) -> float:
-    return max(float(error), 0.0)
+    if error < 0:  # not max(0.0, error), which is 0.0 for NaN
+        return 0.0
+    return float(error)
 
 
 class BlockGroups:
@@ -92,8 +96,16 @@ class BlockGroups:
             found[part] = math.sqrt(energy / self._n_entries(part))
         return found
 
+    def dead_parts(self) -> tuple[str, ...]:
+        """Parts all of whose values are zero: they have no relative error, no SVD and no effective rank."""
+        dead = []
+        for part, positions in self.members.items():
+            if not any(self.problem.block_energy[b] for b in positions):
+                dead.append(part)
+        return tuple(dead)
+
     def curves(self, factorization: Factorization) -> dict[str, RankCurve]:
-        """Errors of a coupled factorisation of the problem's blocks, by part."""
+        """Errors of a coupled factorisation of the problem's blocks, by part; NaN for a dead part."""
         problem = self.problem
         factors = []
         for block in problem.blocks:
@@ -101,8 +113,8 @@ class BlockGroups:
         sse_by_rank = (factorization.sse * torch.tensor(factors, dtype=torch.float64)).tolist()
         curves = {}
         for part in self.members:
-            energy = self._sum(part, problem.block_energy, weighted=True) or 1.0
-            n_entries = self._n_entries(part)
+            energy = self._sum(part, problem.block_energy, weighted=True) or math.nan
+            n_entries = self._n_entries(part) if energy > 0 else math.nan
             relative = []
             mean = []
             for sse in sse_by_rank:
@@ -114,7 +126,8 @@ class BlockGroups:
     def svd_curves(self, curves: Mapping[str, RankCurve]) -> dict[str, RankCurve]:
         """Errors of the truncated SVD at the same ranks, below which no factorisation of the part can get.
 
-        Where blocks are weighted, the two errors of a part belong to two matrices and have two lower bounds.
+        Where blocks are weighted, the two errors of a part belong to two matrices and have two lower bounds. A dead
+        part has NaN.
 
         Args:
             curves: Errors of the factorisation, see `curves`.
@@ -124,20 +137,23 @@ class BlockGroups:
         for part, curve in curves.items():
             weighted = truncation_errors(self._eigenvalues[part, True], curve.ranks)
             unweighted = truncation_errors(self._eigenvalues[part, False], curve.ranks)
-            relative = list(map(_at_most, weighted, curve.rel_sq_error))
             power = rms[part] ** 2
-            mean = [0.0] * len(curve.ranks)
-            if power:
-                for k, (bound, rmse) in enumerate(zip(unweighted, curve.rmse)):
-                    mean[k] = _at_most(bound, rmse * rmse / power) * power
+            relative = []
+            mean = []
+            for k, (relative_bound, mean_bound) in enumerate(zip(weighted, unweighted)):
+                relative.append(_at_most(relative_bound, curve.rel_sq_error[k], 1.0))
+                mean.append(_at_most(mean_bound * power, curve.rmse[k] ** 2, power))
             svd_curves[part] = rank_curve(curve.ranks, relative, mean)
         return svd_curves
 
     def effective_ranks(self) -> dict[str, float]:
-        """RankMe of every part, see `effective_rank`."""
+        """RankMe of every part, see `effective_rank`; NaN for a dead part."""
+        dead = self.dead_parts()
         ranks = {}
         for part in self.members:
-            ranks[part] = effective_rank(self._eigenvalues[part, True])
+            ranks[part] = math.nan
+            if part not in dead:
+                ranks[part] = effective_rank(self._eigenvalues[part, True])
         return ranks
 
     def _sum(self, part: str, values: Sequence[float], weighted: bool) -> float:
@@ -163,7 +179,8 @@ class BlockGroups:
         inverse_squares = []
         for weight in self.problem.weights:
             inverse_squares.append(weight**-2 if weight else 1.0)
-        unweighted_grams = torch.tensor(inverse_squares).to(weighted_grams)[:, None, None] * weighted_grams
+        factors = torch.tensor(inverse_squares, dtype=torch.float64, device=weighted_grams.device)
+        unweighted_grams = factors[:, None, None] * weighted_grams
         sums = {}
         for part, positions in self.members.items():
             if len(positions) > 1:
@@ -178,14 +195,16 @@ class BlockGroups:
         return eigenvalues
 
     def _weighted_grams(self) -> Tensor:
-        """XᵀX of every block, weighted, shape (blocks, N, N)."""
+        """XᵀX of every block, weighted, shape (blocks, N, N), float64."""
         problem = self.problem
-        grams = torch.stack(list(map(problem.gram_block, range(len(problem.blocks)))))
-        return problem.partition.all_reduce_sum(grams).to(problem.prototype)
+        grams = []
+        for block, omega in zip(problem.blocks, problem.omega):
+            grams.append(sample_gram(block.samples, omega).to(problem.prototype.device))
+        return problem.partition.all_reduce_sum(torch.stack(grams))
 
 
-def _at_most(bound: float, error: float) -> float:
-    """The lower bound; the error itself where rounding has lifted the bound above it."""
-    if bound < ROUNDING:
-        return min(bound, error)
+def _at_most(bound: float, error: float, power: float) -> float:
+    """The lower bound of a squared error; the error itself where rounding has lifted the bound above it."""
+    if error < bound <= error * (1 + ROUNDING) + ABSOLUTE_ROUNDING * power:
+        return error
     return bound

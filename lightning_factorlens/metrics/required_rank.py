@@ -22,6 +22,7 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
 
     Returns:
         The rank. Where even the largest rank tried has a larger error, it is that rank, and ``is_lower_bound`` is set.
+        NaN where the curve holds NaN.
 
     Raises:
         ValueError: ``tau`` is not between 0 and 1.
@@ -35,6 +36,8 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
         raise ValueError(f"tau: a relative error lies between 0 and 1, found {tau!r}; give e.g. 0.3.")
     ranks = curve.ranks
     errors = curve.rel_error
+    if any(map(math.isnan, errors)):
+        return RequiredRank(tau, math.nan, False)
     if errors[0] <= tau:
         return RequiredRank(tau, float(ranks[0]), False)
     for (rank, error), (next_rank, next_error) in pairwise(zip(ranks, errors)):

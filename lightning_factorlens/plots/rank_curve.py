@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,8 @@ def _draw_present(ax: Axes, observation: Observation) -> None:
     required_ranks = observation.get("required_rank")
     if required_ranks is not None:
         for required in required_ranks.ranks:
-            _mark_required(ax, required, curve.ranks)
+            if math.isfinite(required.rank):
+                _mark_required(ax, required, curve.ranks)
 
 
 def _mark_required(ax: Axes, required: RequiredRank, ranks: Sequence[int]) -> None:

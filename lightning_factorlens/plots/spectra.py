@@ -155,7 +155,13 @@ def _alpha_text(fit: PowerLawFit) -> str:
 def _all_numbers(spectrum: LayerSpectrum) -> str:
     """At most three lines of what the axes do not show; unknown numbers are left out."""
     fit = spectrum.fit
-    tail = {"x_min": fit.x_min, "KS": fit.ks_distance, "p": fit.p_value, "σ with x_min": fit.sigma_bootstrap}
+    tail = {
+        "α corrected": fit.alpha_corrected,
+        "x_min": fit.x_min,
+        "KS": fit.ks_distance,
+        "p": fit.p_value,
+        "σ with x_min": fit.sigma_bootstrap,
+    }
     alternatives = {
         "R against lognormal": fit.lognormal_ratio,
         "p lognormal": fit.lognormal_p,

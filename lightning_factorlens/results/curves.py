@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,7 @@ class RequiredRank:
     Attributes:
         tau: The relative error τ, between 0 and 1.
         rank: The rank, interpolated in log rank; the largest rank tried where the curve ends above τ, the smallest
-            where it starts below.
+            where it starts below; NaN without a curve.
         is_lower_bound: Whether the curve never came down to τ, so that ``rank`` is only a lower bound.
     """
 
@@ -87,10 +88,13 @@ class RequiredRanks(Record):
     ranks: tuple[RequiredRank, ...]
 
     def values(self) -> Iterator[Value]:
-        """Each rank, and whether it is only a lower bound as 1 or 0."""
+        """Each rank, and whether it is only a lower bound as 1 or 0; both NaN without a rank."""
         for required in self.ranks:
+            is_lower_bound = float(required.is_lower_bound)
+            if math.isnan(required.rank):
+                is_lower_bound = math.nan
             yield Value(required.quantity, required.rank, "total")
-            yield Value(f"{required.quantity}_is_lower_bound", float(required.is_lower_bound), "total")
+            yield Value(f"{required.quantity}_is_lower_bound", is_lower_bound, "total")
 
 
 def required_rank_name(tau: float) -> str:

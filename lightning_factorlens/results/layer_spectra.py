@@ -53,6 +53,7 @@ class LayerSpectra(Record):
         summary = self.summary
         if summary is not None:
             yield Value("mean_alpha", summary.mean_alpha)
+            yield Value("mean_alpha_corrected", summary.mean_alpha_corrected)
             yield Value("alpha_hat", summary.alpha_hat)
             yield Value("mean_alpha_hat", summary.mean_alpha_hat)
             yield Value("mean_log_lambda_max", summary.mean_log_lambda_max)

@@ -41,9 +41,10 @@ class LayerSimilarity:
         rank: Rank of the factorisation, which is also the size of the matrix.
         cosine: Cosine between the columns of O_j, shape (rank, rank), float64, on the CPU.
         eigenvalues: Its eigenvalues, descending, shape (rank,).
-        mean_cosine: Mean of the cosines of distinct components; NaN at rank 1.
+        mean_cosine: Mean of the cosines of distinct components; NaN at rank 1 and for a layer whose factor is zero.
         k: Number of eigenvalues that enter ``mean_top_k``.
-        mean_top_k: Mean of the k largest eigenvalues: 1 when no two components share a neuron.
+        mean_top_k: Mean of the k largest eigenvalues: 1 when no two components share a neuron; NaN for a layer whose
+            factor is zero.
     """
 
     layer: str

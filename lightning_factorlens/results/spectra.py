@@ -14,13 +14,18 @@ class PowerLawFit:
     """A continuous power law p(x) ∝ x^(−α), x ≥ x_min, fitted to eigenvalues.
 
     Attributes:
-        alpha: Exponent α; NaN where it cannot be fitted, see ``reason``.
+        alpha: Exponent α; NaN where it cannot be fitted, see ``reason``. It is biased upwards: for α = 3, by 20 % on
+            samples of 20 eigenvalues, 7 % on 50, 2 % on 200.
         sigma: Standard error of α, (α − 1) / √n_tail.
         x_min: Smallest value of the tail.
         ks_distance: Kolmogorov–Smirnov distance between the tail and the fit.
         n_tail: Number of eigenvalues in the tail.
         n: Number of eigenvalues above the threshold of the fit.
         reason: Empty for a valid fit; otherwise why there is none or why it is weak, in words.
+        alpha_corrected: α without that bias: within 3 % from 20 eigenvalues on, if the tail follows a power law. NaN
+            for tails of fewer than 4 eigenvalues.
+        alpha_low: Lower end of the 95 % interval of α.
+        alpha_high: Upper end of the 95 % interval of α.
         p_value: Goodness of fit: the fraction of samples from the law that fit it worse than the data. This and the
             following fields are NaN until ``add_goodness_of_fit`` computes them.
         sigma_bootstrap: Standard error of α that includes the choice of x_min, which ``sigma`` takes as given.
@@ -43,6 +48,9 @@ class PowerLawFit:
     n_tail: int
     n: int
     reason: str = ""
+    alpha_corrected: float = math.nan
+    alpha_low: float = math.nan
+    alpha_high: float = math.nan
     p_value: float = math.nan
     sigma_bootstrap: float = math.nan
     lognormal_ratio: float = math.nan
@@ -69,8 +77,8 @@ class LayerSpectrum:
         spectral_norm: √λ_max.
         stable_rank: Σλ / λ_max.
         entropy_rank: exp of the entropy of σ / Σσ.
-        mp_edge: Upper edge of the Marchenko–Pastur bulk, which the largest eigenvalue of a noise matrix exceeds with
-            probability 1/1,000.
+        mp_edge: Upper edge of the Marchenko–Pastur bulk, which the largest eigenvalue of noise of this shape exceeds
+            with probability 1/1,000.
         spikes: Number of eigenvalues above ``mp_edge``; None where there is no edge.
         traps: Number of correlation traps: eigenvalues outside the bulk of the shuffled weight. None until
             ``add_correlation_traps`` computes it.
@@ -119,6 +127,7 @@ class AlphaSummary:
         mean_log_lambda_max: Mean of log10 λ_max over layers.
         layers: Number of layers in the means.
         abstained: Number of layers without a fit.
+        mean_alpha_corrected: Mean of the corrected α over the layers that have one; NaN where none has.
     """
 
     mean_alpha: float
@@ -127,3 +136,4 @@ class AlphaSummary:
     mean_log_lambda_max: float
     layers: int
     abstained: int
+    mean_alpha_corrected: float = math.nan

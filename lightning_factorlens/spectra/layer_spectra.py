@@ -22,7 +22,7 @@ from lightning_factorlens.spectra.matrices import (
     weight_matrices,
 )
 from lightning_factorlens.spectra.power_law import WEAK_BELOW, fit_power_law
-from lightning_factorlens.spectra.record import missing_spectrum, spectrum_record, unreadable_reason
+from lightning_factorlens.spectra.record import missing_spectrum, nonfinite_reason, spectrum_record, unreadable_reason
 from lightning_factorlens.spectra.weightwatcher import weightwatcher_spectra
 
 #: A function that fits a power law to the eigenvalues of a layer.
@@ -119,7 +119,7 @@ def _compute(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Siz
     spectra: dict[int, LayerSpectrum] = {}
     matrices: dict[int, Tensor] = {}
     for i, layer in layers.items():
-        if reason := unreadable_reason(layer.weight):
+        if reason := unreadable_reason(layer.weight) or nonfinite_reason(layer.weight):
             spectra[i] = missing_spectrum(layer.name, mode, matrix_shape(layer, mode), reason)
         elif _is_image_operator(layer, mode):
             spectra[i] = _operator_spectrum(layer, mode, fit, sizes)
@@ -178,6 +178,7 @@ def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = 
         log_lambdas.append(log_lambda_max)
         weighted.append(spectrum.fit.alpha * log_lambda_max)
     alpha_hat = sum(weighted)
+    corrected = [s.fit.alpha_corrected for s in used if math.isfinite(s.fit.alpha_corrected)]
     return AlphaSummary(
         mean_alpha=sum(alphas) / len(used),
         alpha_hat=alpha_hat,
@@ -185,6 +186,7 @@ def alpha_summary(spectra: tuple[LayerSpectrum, ...], *, min_eigenvalues: int = 
         mean_log_lambda_max=sum(log_lambdas) / len(used),
         layers=len(used),
         abstained=len(spectra) - len(fitted),
+        mean_alpha_corrected=sum(corrected) / len(corrected) if corrected else math.nan,
     )
 
 
@@ -203,5 +205,7 @@ def spectrum_cost(layer: WeightLayer) -> float:
         45.0
     """
     size = layer.weight.numel()
+    if layer.is_stack:
+        return float(size * min(layer.weight.shape[1:]))
     rows = max(1, layer.weight.shape[0])
     return float(size * min(rows, size // rows))

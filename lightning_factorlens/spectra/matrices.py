@@ -23,14 +23,14 @@ _BATCH_ENTRIES = 1 << 25  # of one eigenvalue call: 256 MiB in float64
 
 
 def weight_matrices(layer: WeightLayer, mode: str) -> Tensor:
-    """Returns the channel slices of a weight in mode ``"slices"``, otherwise its W1.
+    """Returns the channel slices of a weight in mode ``"slices"``, otherwise its W1; a stack of matrices as it is.
 
     Args:
         layer: Layer and its weight.
         mode: Mode of the spectrum.
 
     Returns:
-        Shape (b, rows, columns): one matrix per kernel tap, or one per group.
+        Shape (b, rows, columns): one matrix per kernel tap, per group, or per expert.
 
     Example:
         >>> import torch
@@ -38,6 +38,8 @@ def weight_matrices(layer: WeightLayer, mode: str) -> Tensor:
         >>> weight_matrices(layer, "w1").shape, weight_matrices(layer, "slices").shape
         (torch.Size([1, 6, 36]), torch.Size([9, 6, 4]))
     """
+    if layer.is_stack:
+        return layer.weight
     if mode == "slices":
         return channel_slices(layer.weight, transposed=layer.transposed)
     return unfold_weight(layer.weight, groups=layer.groups, transposed=layer.transposed)
@@ -60,6 +62,8 @@ def matrix_shape(layer: WeightLayer, mode: str) -> tuple[int, ...]:
     """
     if nn.parameter.is_lazy(layer.weight):
         return ()
+    if layer.is_stack:
+        return tuple(layer.weight.shape[1:])
     first, second, *kernel = layer.weight.shape
     if mode == "slices" and layer.transposed:
         return (second, first)

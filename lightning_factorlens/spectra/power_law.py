@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_factorlens.results import PowerLawFit
+from lightning_factorlens.spectra.alpha_correction import correct_alpha
+from lightning_factorlens.spectra.ks_distance import largest_plausible_tail, smallest_ks
 
 Array = NDArray[np.float64]
 
+#: Beyond this α, the values of a tail are equal to within 0.5 %: ties, not a power law.
+MAX_ALPHA = 201.0
 #: With fewer eigenvalues than this, α is noise.
 WEAK_BELOW = 20
 _MIN_MEAN_LOG_RATIO = 1e-12  # mean log(x / x_min) of a tail whose values differ by more than rounding
-_STRIDE = 16  # candidates and points of the first stage of _smallest_ks
-_BLOCK_ENTRIES = 1 << 16  # of one block of distances: half a MiB, which stays in cache
 
 
 def fit_power_law(
@@ -52,7 +54,9 @@ def fit_power_law(
 
     Returns:
         The fit; ``n`` counts the values above the threshold. α is NaN, with the reason in words, when nothing can be
-        fitted. Below 20 values there is an α, and the reason calls it weak.
+        fitted, and when the values of the tail are equal to within 0.5 % (α above 201), as those of an orthogonal
+        weight, where α would measure rounding. Below 20 values there is an α, and the reason calls it weak. α is biased
+        upwards, see `alpha_correction`; ``alpha_corrected`` is not.
 
     Raises:
         ValueError: If ``ties`` is unknown.
@@ -70,7 +74,7 @@ def fit_power_law(
         raise ValueError(f'ties must be "distinct" or "each", found {ties!r}')
     x = np.sort(eigenvalues.detach().double().cpu().numpy().ravel())
     if not np.isfinite(x).all():
-        return _no_fit(x.size, "the eigenvalues are not all finite")
+        return no_fit(x.size, "the eigenvalues are not all finite")
     if x.size:
         lowest = threshold
         if relative:
@@ -79,7 +83,7 @@ def fit_power_law(
     n = x.size
     needed = max(min_eigenvalues, 2)
     if n < needed:
-        return _no_fit(n, f"{n} eigenvalues above the threshold, at least {needed} are needed")
+        return no_fit(n, f"{n} eigenvalues above the threshold, at least {needed} are needed")
     small = small_sample and n < WEAK_BELOW
     if small:
         min_tail = max(min_tail, min(8, n))
@@ -91,16 +95,26 @@ def fit_power_law(
     rounding = _MIN_MEAN_LOG_RATIO * n_in_tail[start]
     candidates = np.flatnonzero((n_in_tail[start] >= min_tail) & (log_ratios[start] > rounding))
     if not candidates.size:
-        return _no_fit(n, f"no tail of {min_tail} or more eigenvalues that differ by more than rounding")
+        return no_fit(n, f"no tail of {min_tail} or more eigenvalues that differ by more than rounding")
     # The maximum changes no candidate. It prevents a division by 0 at the largest values, whose slope is never used.
     slope = (n_in_tail[start] - small) / np.maximum(log_ratios[start], rounding)
-    best, distance = _smallest_ks(log_x[start], start.astype(float), slope, candidates, n)
+    below = start.astype(float)
+    best, distance = smallest_ks(log_x[start], below, slope, candidates, n)
 
     alpha = 1.0 + float(slope[best])
     n_tail = n - int(start[best])
+    if alpha > MAX_ALPHA:
+        spread = 100 / (alpha - 1)
+        return no_fit(
+            n,
+            f"the {n_tail} largest eigenvalues are equal to within {spread:.1g} %, as those of an orthogonal weight: "
+            "not a power law",
+        )
     reason = ""
     if n < WEAK_BELOW:
         reason = f"weak: {n} eigenvalues, α on fewer than {WEAK_BELOW} is noise"
+    n_plausible = largest_plausible_tail(log_x[start], below, slope, candidates, n, n_tail)
+    corrected = correct_alpha(n_tail / float(log_ratios[start[best]]), n_tail, n_plausible)
     return PowerLawFit(
         alpha=alpha,
         sigma=(alpha - 1) / math.sqrt(n_tail),
@@ -109,6 +123,9 @@ def fit_power_law(
         n_tail=n_tail,
         n=n,
         reason=reason,
+        alpha_corrected=corrected.alpha,
+        alpha_low=corrected.low,
+        alpha_high=corrected.high,
     )
 
 
@@ -129,7 +146,20 @@ def fit_like_weightwatcher(eigenvalues: Tensor) -> PowerLawFit:
     return fit_power_law(eigenvalues, threshold=1e-5, relative=False, min_eigenvalues=2, ties="each", small_sample=True)
 
 
-def _no_fit(n: int, reason: str) -> PowerLawFit:
+def no_fit(n: int, reason: str) -> PowerLawFit:
+    """The record of a spectrum without a fit.
+
+    Args:
+        n: Number of eigenvalues above the threshold.
+        reason: Why there is no fit, in words.
+
+    Returns:
+        A record whose numbers are NaN.
+
+    Example:
+        >>> no_fit(3, "too few eigenvalues").alpha
+        nan
+    """
     nan = math.nan
     return PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=n, reason=reason)
 
@@ -138,57 +168,3 @@ def _summed_log_ratios(log_x: Array, n_in_tail: Array) -> Array:
     """Σ log(x / x_i) over the tail from each x_i, summed from the largest gap down: all terms are non-negative."""
     gaps = np.diff(log_x) * n_in_tail[1:]
     return np.append(np.cumsum(gaps[::-1])[::-1], 0.0)
-
-
-def _smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int) -> tuple[int, float]:
-    """Finds the candidate with the smallest KS distance, exactly, without computing all distances.
-
-    The distance over some of a tail's points cannot exceed the distance over all of them. First the distances of every
-    16th candidate are computed; the smallest is an upper bound. Then every candidate's distance over every 16th point
-    is computed, which is a lower bound. Only candidates whose lower bound does not exceed the upper bound are computed
-    in full. That takes about n²/16 exponentials in place of n²/2.
-
-    Args:
-        log_x: Shape (m,), ascending.
-        below: Number of values below each, shape (m,).
-        slope: α − 1 of the tail that begins at each, shape (m,).
-        candidates: Indices, ascending, at least one.
-        n: Number of values.
-
-    Returns:
-        The first index of the smallest distance, and that distance.
-    """
-    points = np.arange(log_x.size)
-    if candidates.size > 8 * _STRIDE:
-        upper_bound = _ks_distances(log_x, below, slope, candidates[::_STRIDE], points, n).min()
-        lower_bounds = _ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n)
-        candidates = candidates[lower_bounds <= upper_bound]
-    distances = _ks_distances(log_x, below, slope, candidates, points, n)
-    winner = int(np.argmin(distances))
-    return int(candidates[winner]), float(distances[winner])
-
-
-def _ks_distances(
-    log_x: Array, below: Array, slope: Array, rows: NDArray[np.intp], points: NDArray[np.intp], n: int
-) -> Array:
-    """KS distance of the tail from each i in ``rows`` to its power law, over the ``points`` in that tail.
-
-    max_j |1 − (x_j / x_i)^(1 − α_i) − (fraction of tail i below x_j)|.
-
-    Returns:
-        Shape (rows,); 0 for a row without a point in its tail.
-    """
-    distances = np.zeros(rows.size)
-    done = 0
-    while done < rows.size:
-        # Tails become shorter from row to row: a block covers its first row's tail, by as many rows as it may hold.
-        j = points[np.searchsorted(points, rows[done]) :]
-        rows_per_block = max(1, _BLOCK_ENTRIES // max(j.size, 1))
-        i = rows[done : done + rows_per_block, None]
-        if j.size:
-            # Points below the row's own tail are clamped to x_min, where both distribution functions are 0.
-            fitted = 1 - np.exp(np.minimum(-slope[i] * (log_x[j] - log_x[i]), 0))
-            observed = np.maximum((below[j] - below[i]) / (n - below[i]), 0)
-            distances[done : done + i.size] = np.abs(fitted - observed).max(1)
-        done += i.size
-    return distances

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
-from lightning_factorlens.spectra.marchenko_pastur import bulk_edge
+from lightning_factorlens.spectra.marchenko_pastur import bulk_edge, flat_spectrum_reason
+from lightning_factorlens.spectra.power_law import no_fit
 from lightning_factorlens.spectra.spectral_summary import spectral_summary
 
 
@@ -25,7 +26,8 @@ def spectrum_record(
         fit: Their power law.
 
     Returns:
-        The record. In mode ``"w2"`` it has no bulk edge: the operator repeats its entries, so the spectrum of noise is
+        The record. A spectrum that is much narrower than that of noise has no α, see `flat_spectrum_reason`. In mode
+        ``"w2"`` there is no such test and no bulk edge: the operator repeats its entries, so the spectrum of noise is
         not that of Marchenko and Pastur.
 
     Example:
@@ -35,6 +37,10 @@ def spectrum_record(
         >>> spectrum_record("fc", "w1", (2, 2), eigenvalues, fit_power_law(eigenvalues)).lambda_max
         3.0
     """
+    if mode != "w2" and math.isfinite(fit.alpha):
+        reason = flat_spectrum_reason(eigenvalues, shape)
+        if reason:
+            fit = no_fit(fit.n, reason)
     lambda_max = float(eigenvalues[-1]) if eigenvalues.numel() else math.nan
     norm, stable_rank, entropy_rank = spectral_summary(eigenvalues)
     log_lambda_max = math.nan
@@ -77,9 +83,8 @@ def missing_spectrum(layer: str, mode: str, shape: tuple[int, ...], reason: str)
         >>> missing_spectrum("fc", "w1", (2, 3), "the weight is on the meta device").lambda_max
         nan
     """
-    nan = math.nan
-    fit = PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=0, reason=reason)
-    return LayerSpectrum(layer, mode, shape, torch.empty(0, dtype=torch.float64), nan, fit)
+    empty = torch.empty(0, dtype=torch.float64)
+    return LayerSpectrum(layer, mode, shape, empty, math.nan, no_fit(0, reason))
 
 
 def unreadable_reason(weight: Tensor) -> str:
@@ -107,3 +112,24 @@ def unreadable_reason(weight: Tensor) -> str:
     except (NotImplementedError, RuntimeError):
         return f"the weight is {weight.dtype}, which PyTorch cannot convert to float64"
     return ""
+
+
+def nonfinite_reason(weight: Tensor) -> str:
+    """Explains that a weight has no spectrum because of NaN or infinite values.
+
+    Args:
+        weight: A weight with readable values.
+
+    Returns:
+        The reason in words; empty when all values are finite.
+
+    Example:
+        >>> nonfinite_reason(torch.tensor([[1.0, torch.nan]]))
+        'the weight has 1 value that is NaN or infinite, of 2'
+    """
+    n_bad = int((~weight.double().isfinite()).sum())
+    if not n_bad:
+        return ""
+    if n_bad == 1:
+        return f"the weight has 1 value that is NaN or infinite, of {weight.numel()}"
+    return f"the weight has {n_bad} values that are NaN or infinite, of {weight.numel()}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh
 
 
 @torch.no_grad()
@@ -36,21 +37,13 @@ def squared_singular_values(matrices: Tensor) -> Tensor:
     X = (matrices.cpu() if matrices.device.type == "mps" else matrices).double()
     if X.shape[1] > X.shape[2]:
         X = X.mT
-    on_cpu = X.device.type == "cpu"
-    if on_cpu:
+    if X.device.type == "cpu":
         # numpy recognizes the product of a matrix with its own transpose and computes only half of it.
         array = X.numpy()
         gram = torch.from_numpy(array @ array.swapaxes(1, 2))
     else:
         gram = X @ X.mT
-    # NaN or infinity in a row makes the row's squared norm non-finite.
-    finite = gram.diagonal(dim1=1, dim2=2).sum(1).isfinite()
-    if not finite.all():
-        # LAPACK rejects the whole batch if one matrix holds NaN.
-        gram = gram.masked_fill(~finite[:, None, None], 0.0)
-    # On the processors tried, numpy's LAPACK was a third faster than torch's.
-    eigenvalues = torch.from_numpy(np.linalg.eigvalsh(gram.numpy())) if on_cpu else torch.linalg.eigvalsh(gram)
-    return eigenvalues.clamp_min(0).masked_fill(~finite[:, None], torch.nan)
+    return gram_eigvalsh(gram)
 
 
 def spectral_summary(eigenvalues: Tensor) -> tuple[float, float, float]:
@@ -80,8 +73,4 @@ def spectral_summary(eigenvalues: Tensor) -> tuple[float, float, float]:
     largest = float(lam.max())
     if largest <= 0:
         return 0.0, nan, nan
-    # Eigenvalues below the rounding of the largest one are noise, and their square roots would contribute.
-    sigma = lam[lam > largest * torch.finfo(torch.float64).eps * lam.numel()].sqrt()
-    p = sigma / sigma.sum()
-    entropy = -(p * p.log()).sum()
-    return largest**0.5, float(lam.sum()) / largest, float(entropy.exp())
+    return largest**0.5, float(lam.sum() / largest), effective_rank(lam)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from lightning_factorlens.linalg.svd import replace_nonfinite
 from lightning_factorlens.spectra.unfolding import unfold_weight
 
 
@@ -44,7 +45,7 @@ def tensor_svd(weight: Tensor, *, groups: int = 1, rank: int | None = None) -> T
             chain is then the best approximation of W1 of that rank.
 
     Returns:
-        The three kernels and the singular values.
+        The three kernels and the singular values. All NaN for a group whose weight holds NaN or infinity.
 
     Raises:
         ValueError: If ``rank`` is not between 1 and the number of singular values.
@@ -64,10 +65,11 @@ def tensor_svd(weight: Tensor, *, groups: int = 1, rank: int | None = None) -> T
     r = most if rank is None else rank
     if not 1 <= r <= most:
         raise ValueError(f"rank must be from 1 to {most} for a weight of shape {tuple(weight.shape)}, found {rank}")
+    W, finite = replace_nonfinite(W)
     full_U, full_sigma, full_Vt = torch.linalg.svd(W, full_matrices=False)
-    U = full_U[..., :r]
-    sigma = full_sigma[:, :r]
-    Vt = full_Vt[:, :r]
+    U = full_U[..., :r].where(finite[:, None, None], torch.nan)
+    sigma = full_sigma[:, :r].where(finite[:, None], torch.nan)
+    Vt = full_Vt[:, :r].where(finite[:, None, None], torch.nan)
     ones = (1,) * (weight.ndim - 2)
     return TensorSVD(
         Vt=Vt.reshape(groups * r, *weight.shape[1:]).to(weight),

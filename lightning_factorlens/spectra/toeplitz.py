@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lightning_factorlens.linalg.svd import replace_nonfinite
+
 _CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 _MAX_DENSE_ENTRIES = 1 << 26  # half a GiB in float64
 _BATCH_ENTRIES = 1 << 21  # complex entries of one SVD call
@@ -40,7 +42,8 @@ def circular_singular_values(
 
     Returns:
         Shape (groups·∏(m/s)·min(d/groups, ∏s·c/groups),), ascending, float64. The matrix of d·∏(m/s) rows and c·∏m
-        columns may have more singular values because of its shape; those are zero and left out.
+        columns may have more singular values because of its shape; those are zero and left out. NaN, which come last,
+        for a group whose weight holds NaN or infinity.
 
     Raises:
         ValueError: If an argument does not match the kernel's axes, or a stride does not divide the size.
@@ -64,7 +67,9 @@ def circular_singular_values(
         H = torch.tensordot(H, waves, dims=([3], [0]))  # replaces the first kernel axis by a last axis of frequencies
     blocks = _frequency_blocks(H, m, s)
     blocks_per_call = max(1, _BATCH_ENTRIES // max(1, blocks[0].numel()))
+    blocks, finite = replace_nonfinite(blocks)
     values = torch.cat([torch.linalg.svdvals(part) for part in blocks.split(blocks_per_call)])
+    values = values.where(finite[:, None], torch.nan)
     return (values.flatten() / math.prod(s) ** 0.5).sort().values
 
 

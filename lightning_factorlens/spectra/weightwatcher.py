@@ -20,7 +20,8 @@ from torch import nn
 from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
 from lightning_factorlens.spectra.matrices import matrix_shape
-from lightning_factorlens.spectra.record import missing_spectrum, unreadable_reason
+from lightning_factorlens.spectra.power_law import MAX_ALPHA, no_fit
+from lightning_factorlens.spectra.record import missing_spectrum, nonfinite_reason, unreadable_reason
 
 _CONVOLUTIONS: dict[tuple[int, bool], type[nn.Module]] = {
     (1, False): nn.Conv1d, (2, False): nn.Conv2d, (3, False): nn.Conv3d,
@@ -55,7 +56,7 @@ def weightwatcher_spectra(layers: Sequence[WeightLayer], **options: Any) -> tupl
     readable: dict[str, WeightLayer] = {}
     reasons: dict[str, str] = {}
     for i, layer in enumerate(layers):
-        reason = unreadable_reason(layer.weight)
+        reason = unreadable_reason(layer.weight) or nonfinite_reason(layer.weight) or _unsupported_reason(layer)
         if reason:
             reasons[str(i)] = reason
         else:
@@ -109,15 +110,7 @@ def _copy(layer: WeightLayer) -> nn.Module:
 
 
 def _spectrum_from_row(layer: WeightLayer, row: dict[str, Any]) -> LayerSpectrum:
-    fit = PowerLawFit(
-        alpha=_number(row, "alpha"),
-        sigma=_number(row, "sigma"),
-        x_min=_number(row, "xmin"),
-        ks_distance=_number(row, "D"),
-        n_tail=int(row.get("num_pl_spikes", 0)),
-        n=int(row.get("num_evals", 0)),
-        reason=str(row.get("warning") or ""),
-    )
+    fit = _fit_from_row(row)
     external = {str(name): value for name, value in row.items()}
     external["name"] = layer.name
     external["longname"] = layer.name
@@ -130,11 +123,30 @@ def _spectrum_from_row(layer: WeightLayer, row: dict[str, Any]) -> LayerSpectrum
         lambda_max=lambda_max,
         fit=fit,
         log_lambda_max=_log10_or_nan(lambda_max),
-        alpha_weighted=_number(row, "alpha_weighted"),
+        alpha_weighted=_number(row, "alpha_weighted") if math.isfinite(fit.alpha) else math.nan,
         spectral_norm=_sqrt_or_nan(lambda_max),
         stable_rank=_number(row, "stable_rank"),
         traps=int(row["num_traps"]) if "num_traps" in row else None,
         external=external,
+    )
+
+
+def _fit_from_row(row: dict[str, Any]) -> PowerLawFit:
+    """The fit of a row; none where weightwatcher has found none, which it writes as α = −1, or fitted rounding."""
+    n = int(row.get("num_evals", 0))
+    alpha = _number(row, "alpha")
+    if not math.isfinite(alpha) or alpha <= 1:
+        return no_fit(n, f"weightwatcher found no power law (status {row.get('status', 'unknown')!r}, α = {alpha:g})")
+    if alpha > MAX_ALPHA:
+        return no_fit(n, f"weightwatcher fitted eigenvalues that are equal up to rounding (α = {alpha:.3g})")
+    return PowerLawFit(
+        alpha=alpha,
+        sigma=_number(row, "sigma"),
+        x_min=_number(row, "xmin"),
+        ks_distance=_number(row, "D"),
+        n_tail=int(row.get("num_pl_spikes", 0)),
+        n=n,
+        reason=str(row.get("warning") or ""),
     )
 
 
@@ -152,6 +164,12 @@ def _sqrt_or_nan(value: float) -> float:
     if value >= 0:
         return math.sqrt(value)
     return math.nan
+
+
+def _unsupported_reason(layer: WeightLayer) -> str:
+    if layer.is_stack:
+        return f"weightwatcher does not analyze stacked weights of shape {tuple(layer.weight.shape)}"
+    return ""
 
 
 def _skipped_reason(layer: WeightLayer) -> str:

@@ -109,3 +109,25 @@ def test_a_single_component_has_no_mean_cosine():
     (only,) = layer_similarities(fit(CoupledProblem([Block("a", "activation", torch.rand(8, 5), (5,))]), (1,)))
     assert math.isnan(only.mean_cosine)
     assert only.mean_top_k == 1
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_not_a_number_has_no_spectrum(bad):
+    matrices = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
+    matrices[0, 1, 2] = bad
+    values = similarity_spectrum(matrices)
+    assert values[0].isnan().all()
+    assert values[1].tolist() == [1, 1, 1]
+    assert math.isnan(first_k_mean(values[0], 2))
+
+
+def test_a_dead_layer_has_no_similarity():
+    blocks = [
+        Block("dead", "activation", torch.zeros(8, 5), (5,)),
+        Block("alive", "activation", torch.rand(8, 5), (5,)),
+    ]
+    dead, alive = layer_similarities(fit(CoupledProblem(blocks), (1, 2)))
+    assert math.isnan(dead.mean_cosine)
+    assert math.isnan(dead.mean_top_k)
+    assert math.isfinite(alive.mean_cosine)
+    assert math.isfinite(alive.mean_top_k)

@@ -20,3 +20,10 @@ def test_it_reaches_its_bound_for_sure_and_balanced_predictions():
 @pytest.mark.parametrize("convert", [lambda x: x.log_softmax(1), lambda x: x.softmax(1)], ids=["log", "probabilities"])
 def test_outputs_may_be_logits_log_probabilities_or_probabilities(convert):
     assert nuclear_norm(convert(logits())) == pytest.approx(nuclear_norm(logits()), rel=1e-4)
+
+
+def test_not_a_number_gives_no_value():
+    x = logits().clone()
+    x[3, 2] = math.nan
+    assert math.isnan(nuclear_norm(x))
+    assert math.isnan(nuclear_norm(x[:0]))

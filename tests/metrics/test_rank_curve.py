@@ -8,6 +8,7 @@ import torch
 
 from lightning_factorlens.factorization import CoupledProblem, fit
 from lightning_factorlens.metrics.rank_curve import BlockGroups, rank_curve
+from lightning_factorlens.metrics.required_rank import required_rank
 from lightning_factorlens.results import Block
 
 RANKS = (1, 2, 4, 8)
@@ -98,3 +99,84 @@ def test_rounding_below_zero_is_cut_off():
     curve = rank_curve((1, 2), (0.25, -1e-9), (1.0, -1e-9))
     assert curve.rel_error == (0.5, 0.0)
     assert curve.rmse == (1.0, 0.0)
+
+
+def random_blocks(kind, scale, N=32):
+    """Two layers, the second at another scale, and an input channel."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.randn(N, 90, generator=g)
+    if kind == "nearly rank one":
+        x = 1 + 0.005 * z
+    elif kind == "low rank and noise":
+        x = torch.rand(N, 5, generator=g) @ torch.rand(5, 90, generator=g) + 0.01 * torch.rand(N, 90, generator=g)
+    elif kind == "exactly low rank":
+        x = torch.rand(N, 3, generator=g) @ torch.rand(3, 90, generator=g)
+    else:
+        x = z.relu()
+    return [
+        Block("a", "activation", x, (90,)),
+        Block("b", "activation", scale * torch.rand(N, 40, generator=g), (40,)),
+        Block("input/0", "input", torch.rand(N, 25, generator=g), (5, 5)),
+    ]
+
+
+@pytest.mark.parametrize("weighting", ["unit", "raw"])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e15])
+@pytest.mark.parametrize("kind", ["relu", "nearly rank one", "low rank and noise", "exactly low rank"])
+def test_bounds_are_those_of_a_float64_svd_and_no_error_is_below(kind, scale, weighting):
+    problem = CoupledProblem(random_blocks(kind, scale), weighting)
+    groups = BlockGroups(problem)
+    curves = groups.curves(fit(problem, RANKS))
+    bounds = groups.svd_curves(curves)
+    effective_ranks = groups.effective_ranks()
+    X = [block.samples.T.double().numpy() for block in problem.blocks]
+    for part, members in groups.members.items():
+        sigma = np.linalg.svd(stack(X, members, problem.weights), compute_uv=False)
+        p = sigma / sigma.sum()
+        p = p[p > 0]
+        assert effective_ranks[part] == pytest.approx(np.exp(-(p * np.log(p)).sum()), rel=1e-4)
+        for k, rank in enumerate(RANKS):
+            expected = math.sqrt((sigma[rank:] ** 2).sum() / (sigma**2).sum())
+            assert bounds[part].rel_error[k] == pytest.approx(expected, rel=1e-4, abs=2e-7)
+            assert bounds[part].rel_error[k] <= curves[part].rel_error[k] * (1 + 1e-6)
+            assert bounds[part].rmse[k] <= curves[part].rmse[k] * (1 + 1e-6)
+
+
+def test_a_dead_layer_has_no_error_and_no_effective_rank():
+    blocks = random_blocks("relu", 1.0)
+    blocks.insert(1, Block("dead", "activation", torch.zeros(32, 12), (12,)))
+    problem = CoupledProblem(blocks)
+    groups = BlockGroups(problem)
+    curves = groups.curves(fit(problem, RANKS))
+    bounds = groups.svd_curves(curves)
+    assert groups.dead_parts() == ("dead",)
+    for curve in (curves["dead"], bounds["dead"]):
+        assert np.isnan([curve.rmse, curve.rel_error, curve.rel_sq_error]).all()
+    assert math.isnan(groups.effective_ranks()["dead"])
+    assert groups.rms()["dead"] == 0
+    alive = CoupledProblem([block for block in blocks if block.name != "dead"])
+    assert groups.effective_ranks()["total"] == pytest.approx(BlockGroups(alive).effective_ranks()["total"])
+    assert np.isfinite([curves["total"].rel_error, curves["activations"].rmse, bounds["total"].rmse]).all()
+
+
+def test_without_any_live_value_nothing_has_an_error():
+    problem = CoupledProblem([Block("dead", "activation", torch.zeros(8, 12), (12,))])
+    groups = BlockGroups(problem)
+    curves = groups.curves(fit(problem, (1, 2)))
+    assert groups.dead_parts() == ("total", "activations", "dead")
+    assert np.isnan([curves["total"].rel_error, groups.svd_curves(curves)["total"].rel_error]).all()
+    assert math.isnan(required_rank(curves["total"], 0.3).rank)
+
+
+def test_a_constant_layer_has_effective_rank_one_and_bound_zero():
+    problem = CoupledProblem([Block("constant", "activation", torch.full((8, 12), 0.3), (12,))])
+    groups = BlockGroups(problem)
+    bounds = groups.svd_curves(groups.curves(fit(problem, (1, 2))))
+    assert groups.effective_ranks()["constant"] == pytest.approx(1)
+    assert bounds["constant"].rel_error == (0, 0)
+
+
+def test_not_a_number_is_not_cut_off():
+    curve = rank_curve((1, 2), (math.nan, 0.04), (math.nan, 0.16))
+    assert np.isnan([curve.rmse[0], curve.rel_error[0], curve.rel_sq_error[0]]).all()
+    assert curve.rel_error[1] == pytest.approx(0.2)

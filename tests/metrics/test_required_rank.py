@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from lightning_factorlens.metrics.rank_curve import rank_curve
 from lightning_factorlens.metrics.required_rank import required_rank
+from lightning_factorlens.results import RequiredRanks
 
 RANKS = (1, 2, 4, 8, 16, 32)
 
@@ -46,3 +47,11 @@ def test_a_rank_that_was_tried_is_exact():
 def test_a_threshold_outside_0_and_1_is_refused(tau):
     with pytest.raises(ValueError, match="a relative error lies between 0 and 1, found"):
         required_rank(curve_of((0.9, 0.5, 0.25, 0.1, 0.05, 0.02)), tau)
+
+
+def test_a_curve_that_holds_nan_has_no_rank():
+    found = required_rank(rank_curve((1, 2, 4), (0.8, float("nan"), 0.01), (1.0, 1.0, 1.0)), 0.3)
+    assert np.isnan(found.rank)
+    values = list(RequiredRanks((found,)).values())
+    assert len(values) == 2
+    assert all(np.isnan(value.value) for value in values)

@@ -65,7 +65,7 @@ def test_layers_without_a_fit_have_a_reason():
         found = by_name(layer_spectra(model, cache=cache))
         for name, reason in [
             ("zero", "0 eigenvalues"),
-            ("nan", "not all finite"),
+            ("nan", "the weight has 1 value that is NaN or infinite, of 900"),
             ("lazy", "not initialised"),
             ("meta", "meta"),
             ("complex", "complex64"),

@@ -6,6 +6,7 @@ F' = argmin_{F' ≥ 0} Σ_j w_j² ‖X'_j − W_j F'‖², and F' is compared wi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -35,16 +36,27 @@ def fold_in(
     if len(samples) != len(factors) or mismatched:
         found = [tuple(t.shape) for t in (*samples, *factors)]
         raise ValueError(f"factors: need one of shape (features, r) for each layer's (N, features), found {found}.")
+    sample_scale = _power_of_two(samples)
+    factor_scale = _power_of_two(factors)
     squares = [1.0] * len(samples) if weights is None else [w * w for w in weights]
     grams = []
     projections = []
     for square, x, W in zip(squares, samples, factors):
-        grams.append(square * (W.T @ W))
-        projections.append(square * (W.T @ x.T))
+        scaled = W * factor_scale
+        grams.append(square * (scaled.T @ scaled))
+        projections.append(square * (scaled.T @ (x * sample_scale).T))
     G = torch.stack(grams).sum(0)
     B = torch.stack(projections).sum(0)
     start = B.clamp_min(0) / G.diagonal()[:, None].clamp_min(torch.finfo(G.dtype).tiny)
-    return hals_sweeps_(start, B, G, sweeps)
+    return hals_sweeps_(start, B, G, sweeps) * (factor_scale / sample_scale)
+
+
+def _power_of_two(tensors: Sequence[Tensor]) -> float:
+    """A factor that makes the largest value lie between ½ and 1 and changes no digit, so that squares stay in range."""
+    largest = max(float(tensor.abs().max()) if tensor.numel() else 0.0 for tensor in tensors)
+    if not 0 < largest < math.inf:
+        return 1.0
+    return 2.0 ** -math.frexp(largest)[1]
 
 
 def factor_consistency(F: Tensor, transformed: Sequence[Tensor]) -> float:

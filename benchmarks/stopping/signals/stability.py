@@ -18,8 +18,11 @@ def subspace_overlap(before: Tensor, F: Tensor) -> float:
         F: Sample factor of this epoch and the same images, shape (s, N).
 
     Returns:
-        From 0 (orthogonal) to 1 (the smaller space lies within the larger one); NaN where one factor is zero.
+        From 0 (orthogonal) to 1 (the smaller space lies within the larger one); NaN where one factor is zero, or holds
+        NaN or infinity.
     """
+    if not before.isfinite().all() or not F.isfinite().all():
+        return float("nan")
     P = _row_basis(before)
     Q = _row_basis(F)
     smaller = min(P.shape[1], Q.shape[1])
@@ -28,7 +31,8 @@ def subspace_overlap(before: Tensor, F: Tensor) -> float:
 
 def cluster_assignment(F: Tensor) -> Tensor:
     """The largest component of each image after scaling every component to unit norm: shape (N,), from F of (r, N)."""
-    return (F / F.norm(dim=1, keepdim=True).clamp_min(torch.finfo(F.dtype).tiny)).argmax(0)
+    rows = F.double()
+    return (rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)).argmax(0)
 
 
 def adjusted_rand_index(a: Tensor, b: Tensor) -> float:
@@ -69,5 +73,7 @@ def _pair_count(counts: Tensor) -> float:
 def _row_basis(F: Tensor) -> Tensor:
     """Orthonormal columns that span the rows of F, shape (N, rank)."""
     _, sigma, vectors = torch.linalg.svd(F.double().cpu(), full_matrices=False)
-    tolerance = max(F.shape) * torch.finfo(F.dtype).eps * float(sigma[:1].sum())
+    # Half-precision values are exact numbers too: with their eps the tolerance would exceed most singular values.
+    eps = min(torch.finfo(F.dtype).eps, torch.finfo(torch.float32).eps)
+    tolerance = max(F.shape) * eps * float(sigma[:1].sum())
     return vectors[sigma > tolerance].T

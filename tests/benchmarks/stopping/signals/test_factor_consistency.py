@@ -64,3 +64,17 @@ def test_shapes_that_do_not_fit_are_told():
         fold_in(samples[:1], factors)
     with pytest.raises(ValueError, match=r"found \[\(25, 30\), \(50, 4\)\]"):
         fold_in(samples[:1], factors[1:])
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-21, 1e20, 1e30])
+@pytest.mark.parametrize("of_factors", [True, False])
+def test_fold_in_does_not_depend_on_the_scale(scale, of_factors):
+    g = torch.Generator().manual_seed(0)
+    samples = [torch.rand(20, 30, generator=g), torch.rand(20, 12, generator=g)]
+    factors = [torch.rand(30, 4, generator=g), torch.rand(12, 4, generator=g)]
+    expected = fold_in(samples, factors, [1.0, 2.0])
+    if of_factors:
+        found = fold_in(samples, [scale * W for W in factors], [1.0, 2.0]) * scale
+    else:
+        found = fold_in([scale * x for x in samples], factors, [1.0, 2.0]) / scale
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)

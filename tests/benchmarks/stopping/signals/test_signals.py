@@ -1,5 +1,6 @@
 """The study's signals against scikit-learn, torchmetrics, scipy, and slow float64 versions of their formulas."""
 
+import itertools
 import math
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score
 from torchmetrics.clustering import AdjustedRandScore
 
 from benchmarks.reporting import ROOT, subprocess_environment
-from benchmarks.stopping.signals.cka import linear_cka
+from benchmarks.stopping.signals.cka import linear_cka, unbiased_linear_cka
 from benchmarks.stopping.signals.mixup import hard_mixup_consistency, mixed_images, mixup_consistency
 from benchmarks.stopping.signals.prediction_consistency import (
     disagreement_rate,
@@ -160,3 +161,66 @@ def test_the_signals_do_not_import_torchmetrics_lightning_or_scipy():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=subprocess_environment(), cwd=ROOT
     ).stdout
     assert out.strip() == "[]"
+
+
+def slow_unbiased_cka(x, y):
+    """Means of products over all ordered quadruples of distinct images."""
+    x, y = x.double().flatten(1).numpy(), y.double().flatten(1).numpy()
+    quadruples = np.array(list(itertools.permutations(range(len(x)), 4))).T
+
+    def hsic(K, L):
+        i, j, k, l = quadruples
+        return np.mean(K[i, j] * (L[i, j] + L[k, l] - 2 * L[i, k]))
+
+    K, L = x @ x.T, y @ y.T
+    return hsic(K, L) / math.sqrt(hsic(K, K) * hsic(L, L))
+
+
+@pytest.mark.parametrize("n", [4, 5, 8])
+def test_unbiased_cka_is_the_mean_over_quadruples(n):
+    g = torch.Generator().manual_seed(n)
+    x = torch.randn(n, 3, generator=g)
+    y = x[:, :2] + 0.1 * torch.randn(n, 2, generator=g)
+    assert unbiased_linear_cka(x, y) == pytest.approx(slow_unbiased_cka(x, y), rel=1e-9)
+
+
+def test_independent_wide_features_are_similar_only_to_the_biased_estimator():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(256, 512, generator=g), torch.randn(256, 512, generator=g)
+    assert linear_cka(x, y) == pytest.approx(0.67, abs=0.02)
+    assert abs(unbiased_linear_cka(x, y)) < 0.02
+    assert unbiased_linear_cka(x, x) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("function", [linear_cka, unbiased_linear_cka])
+def test_cka_of_any_scale_and_without_values(function):
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(9, 4, generator=g, dtype=torch.float64), torch.randn(9, 5, generator=g, dtype=torch.float64)
+    for scale in (1e-200, 1e-30, 1e30, 1e200):
+        assert function(x * scale, y) == pytest.approx(function(x, y), rel=1e-9)
+    assert math.isnan(function(x, torch.full((9, 2), 0.1)))
+    for bad in (math.nan, math.inf):
+        broken = x.clone()
+        broken[2, 1] = bad
+        assert math.isnan(function(broken, y))
+    assert math.isnan(function(x[:1], y[:1]))
+    assert math.isnan(unbiased_linear_cka(x[:3], y[:3]))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("scale", [2.0**-10, 1.0, 2.0**10])
+def test_the_overlap_of_a_space_with_itself_is_one_in_every_dtype(dtype, scale):
+    F = (torch.rand(4, 64, generator=torch.Generator().manual_seed(0)) * scale).to(dtype)
+    assert subspace_overlap(F, F) == pytest.approx(1)
+    other = torch.rand(3, 64, generator=torch.Generator().manual_seed(1)).to(dtype)
+    angles = scipy.linalg.subspace_angles(F.double().numpy().T, other.double().numpy().T)
+    assert subspace_overlap(F, other) == pytest.approx(np.mean(np.cos(angles) ** 2), rel=1e-9)
+
+
+def test_the_overlap_with_nan_is_nan_and_clusters_ignore_any_scale():
+    F = torch.rand(3, 9)
+    broken = F.clone()
+    broken[0, 0] = math.nan
+    assert math.isnan(subspace_overlap(F, broken))
+    assert torch.equal(cluster_assignment(F * 1e30), cluster_assignment(F))
+    assert torch.equal(cluster_assignment(F * 1e-30), cluster_assignment(F))

@@ -1,0 +1,119 @@
+"""Kolmogorov–Smirnov distances between the tails of a sample and the power laws fitted to them."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_STRIDE = 16  # candidates and points of the first stage of smallest_ks
+_BLOCK_ENTRIES = 1 << 16  # of one block of distances: half a MiB, which stays in cache
+_N_TAILS = 24  # tails that largest_plausible_tail tries
+#: √n times the distance, which is exceeded by 4 to 7 % of samples of a power law, for n from 20 to 500.
+_CRITICAL_DISTANCE = 1.0
+
+
+def smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int) -> tuple[int, float]:
+    """Finds the candidate with the smallest KS distance, exactly, without computing all distances.
+
+    The distance over some of a tail's points cannot exceed the distance over all of them. First the distances of every
+    16th candidate are computed; the smallest is an upper bound. Then every candidate's distance over every 16th point
+    is computed, which is a lower bound. Only candidates whose lower bound does not exceed the upper bound are computed
+    in full. That takes about n²/16 exponentials in place of n²/2.
+
+    Args:
+        log_x: Shape (m,), ascending.
+        below: Number of values below each, shape (m,).
+        slope: α − 1 of the tail that begins at each, shape (m,).
+        candidates: Indices, ascending, at least one.
+        n: Number of values.
+
+    Returns:
+        The first index of the smallest distance, and that distance.
+
+    Example:
+        >>> log_x = np.array([0.0, 1.0, 2.0, 3.0])
+        >>> slope = np.array([2 / 3, 1.0, 2.0, 1.0])  # number of values over the sum of log ratios
+        >>> index, distance = smallest_ks(log_x, np.arange(4.0), slope, np.arange(3), 4)
+        >>> index, round(distance, 3)
+        (0, 0.237)
+    """
+    points = np.arange(log_x.size)
+    if candidates.size > 8 * _STRIDE:
+        upper_bound = ks_distances(log_x, below, slope, candidates[::_STRIDE], points, n).min()
+        lower_bounds = ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n)
+        candidates = candidates[lower_bounds <= upper_bound]
+    distances = ks_distances(log_x, below, slope, candidates, points, n)
+    winner = int(np.argmin(distances))
+    return int(candidates[winner]), float(distances[winner])
+
+
+def largest_plausible_tail(
+    log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int, n_tail: int
+) -> int:
+    """Number of values in the largest tail that a test at about 5 % does not distinguish from a power law.
+
+    Args:
+        log_x: See `smallest_ks`.
+        below: See `smallest_ks`.
+        slope: See `smallest_ks`.
+        candidates: See `smallest_ks`.
+        n: Number of values.
+        n_tail: Number of values in the tail with the smallest distance.
+
+    Returns:
+        At least ``n_tail``. About 24 tails between ``n_tail`` and all values are tried, in equal ratios.
+
+    Example:
+        >>> log_x = -np.log(1 - np.arange(100) / 100)  # the quantiles of a power law with α = 2
+        >>> below = np.arange(100.0)
+        >>> largest_plausible_tail(log_x, below, np.ones(100), np.arange(99), 100, n_tail=40)
+        100
+    """
+    sizes = n - below[candidates]
+    wanted = np.geomspace(sizes[0], n_tail, _N_TAILS)
+    # The sizes fall from one candidate to the next.
+    tried = np.unique(np.searchsorted(-sizes, -wanted, side="left").clip(0, candidates.size - 1))
+    for i in tried:
+        if sizes[i] <= n_tail:
+            break
+        row = candidates[i : i + 1]
+        distance = ks_distances(log_x, below, slope, row, np.arange(log_x.size), n)[0]
+        if distance * np.sqrt(sizes[i]) <= _CRITICAL_DISTANCE:
+            return int(sizes[i])
+    return n_tail
+
+
+def ks_distances(
+    log_x: Array, below: Array, slope: Array, rows: NDArray[np.intp], points: NDArray[np.intp], n: int
+) -> Array:
+    """KS distance of the tail from each i in ``rows`` to its power law, over the ``points`` in that tail.
+
+    max_j |1 − (x_j / x_i)^(1 − α_i) − (fraction of tail i below x_j)|.
+
+    Args:
+        log_x: See `smallest_ks`.
+        below: See `smallest_ks`.
+        slope: See `smallest_ks`.
+        rows: Indices of the tails' smallest values, ascending.
+        points: Indices of the values at which the distributions are compared, ascending.
+        n: Number of values.
+
+    Returns:
+        Shape (rows,); 0 for a row without a point in its tail.
+    """
+    distances = np.zeros(rows.size)
+    done = 0
+    while done < rows.size:
+        # Tails become shorter from row to row: a block covers its first row's tail, by as many rows as it may hold.
+        j = points[np.searchsorted(points, rows[done]) :]
+        rows_per_block = max(1, _BLOCK_ENTRIES // max(j.size, 1))
+        i = rows[done : done + rows_per_block, None]
+        if j.size:
+            # Points below the row's own tail are clamped to x_min, where both distribution functions are 0.
+            fitted = 1 - np.exp(np.minimum(-slope[i] * (log_x[j] - log_x[i]), 0))
+            observed = np.maximum((below[j] - below[i]) / (n - below[i]), 0)
+            distances[done : done + i.size] = np.abs(fitted - observed).max(1)
+        done += i.size
+    return distances
