@@ -7,6 +7,8 @@ for every block that it factorises (`rank_curve.BlockGroups`); this function is 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -20,12 +22,14 @@ def rankme(features: Tensor) -> float:
         features: Shape (N, …), one sample in each row; flattened, not centred, as in the paper.
 
     Returns:
-        From 1 to min(N, D); 0 for zeros.
+        From 1 to min(N, D); 0 for zeros; NaN for features that hold a NaN or an infinite value.
 
     Example:
         >>> round(rankme(torch.eye(4)), 4)
         4.0
     """
     x = features.flatten(1).double().cpu()
+    if not bool(x.isfinite().all()):
+        return math.nan  # the eigenvalues of such a matrix are an error
     gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
     return effective_rank(torch.linalg.eigvalsh(gram))
