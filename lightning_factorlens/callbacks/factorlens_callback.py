@@ -49,9 +49,15 @@ from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars
+from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars, undefined_tags
 from lightning_factorlens.loggers.text_reports import tag_list
-from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements, record_types
+from lightning_factorlens.measurements import (
+    OUTPUT_NEEDS,
+    Measurement,
+    check_measurements,
+    default_measurements,
+    record_types,
+)
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import layer_table
 from lightning_factorlens.run_state import RunState
@@ -344,7 +350,7 @@ class FactorLensCallback(Callback):
                     observation, warm_start = held
                     self.observation = observation
                     self.state.replace_last(observation, warm_start)
-                    published.append(monitored_scalars(observation, self.measurements, self.prefix))
+                    published.append(self._monitored_values(observation))
                     self._write()
 
         self._attempt(trainer, publish)
@@ -459,10 +465,19 @@ class FactorLensCallback(Callback):
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", budget.complete(observation["cost"], start))
             observation, warm_start = self._evidence.hold(observation, warm_start)
-            metrics = monitored_scalars(observation, self.measurements, self.prefix)
+            metrics = self._monitored_values(observation)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, self.measurements)}")
         self.observation = observation
         self.state.record(observation, warm_start)
+        return metrics
+
+    def _monitored_values(self, observation: Observation) -> dict[str, float]:
+        """The monitored scalars of an observation; NaN for those that it lacks and others have had, or may have."""
+        metrics = monitored_scalars(observation, self.measurements, self.prefix)
+        of_outputs = monitored_tags(self.measurements, OUTPUT_NEEDS, self.prefix)
+        for tag in undefined_tags(observation, self.measurements, self.prefix):
+            if tag in self.state.metrics or tag in of_outputs:
+                metrics[tag] = math.nan
         return metrics
 
     def _write(self) -> None:
@@ -479,6 +494,8 @@ class FactorLensCallback(Callback):
         state = self.state
         if state.metrics:
             restore_finite_checks(self._relaxed_stoppings)
+            undefined = [tag for tag, value in state.metrics.items() if math.isnan(value)]
+            self._relaxed_stoppings += relax_finite_checks(trainer, self.prefix, undefined)
             publish_metrics(trainer, state.metrics)
         else:  # the first observation has failed: a callback that finds no value at all would end the training
             self._relaxed_stoppings += relax_finite_checks(trainer, self.prefix)

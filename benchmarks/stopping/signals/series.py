@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import log_probabilities
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
@@ -42,9 +43,11 @@ def steps(function: Callable[[Any, Any], float], series: Sequence[Any]) -> list[
 
 def divergence(plain: Tensor, other: Tensor) -> float:
     """The mean over images of KL(p ‖ q), in nats, from two outputs of shape (N, K)."""
-    p = log_probabilities(plain)
-    q = log_probabilities(other)
-    return float((p.exp() * (p - q)).sum(1).double().mean())
+    is_probability = sums_to_one(plain)
+    p = log_probabilities(plain, is_probability)
+    q = log_probabilities(other, is_probability)
+    differences = torch.where(p == -math.inf, 0.0, p.exp() * (p - q))  # 0 · log 0 = 0
+    return float(differences.sum(1).double().mean())
 
 
 def pseudo_labels(outputs: Sequence[Tensor], momentum: float) -> list[Tensor]:
