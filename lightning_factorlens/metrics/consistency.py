@@ -15,7 +15,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.confidence import kl_to_uniform
 from lightning_factorlens.metrics.probabilities import log_probabilities
 
@@ -30,7 +29,7 @@ def consistency(
         shifted: Its outputs for the shifted probe (`alternating_shift`), shape (N, K).
         labels: Pseudo-labels ỹ, shape (N,), from `TemporalEnsemble.update`; the classes that ``outputs`` predict
             unless given.
-        is_probability: See `log_probabilities`; None decides by ``outputs`` for both.
+        is_probability: See `log_probabilities`, which decides for each tensor if it is None.
 
     Returns:
         c ≥ 0, in nats; infinite where the probability of a label is 0, because its logit is −inf. NaN where one of the
@@ -41,8 +40,6 @@ def consistency(
         >>> round(consistency(outputs, outputs), 4)
         0.0181
     """
-    if is_probability is None:
-        is_probability = sums_to_one(outputs)
     if labels is None:
         labels = outputs.argmax(1)  # also of a NaN, for which the second term is NaN
     cross_entropy = pseudo_label_cross_entropy(labels, [shifted], is_probability)
@@ -57,7 +54,7 @@ def pseudo_label_cross_entropy(
     Args:
         labels: Classes, shape (N,); a negative one says that no prediction is known.
         transformed: Outputs for each transformed probe, shape (N, K).
-        is_probability: See `log_probabilities`; None decides by the first of them for all.
+        is_probability: See `log_probabilities`, which decides for each tensor if it is None.
 
     Returns:
         Mean over images and transforms of −log p(ỹ_i | T_k x_i), ≥ 0, in nats. NaN where a label is not known or an
@@ -69,8 +66,6 @@ def pseudo_label_cross_entropy(
     """
     if bool((labels < 0).any()):
         return math.nan
-    if is_probability is None:
-        is_probability = sums_to_one(transformed[0])
     log_p = torch.stack([log_probabilities(outputs, is_probability) for outputs in transformed])
     index = labels.expand(len(transformed), -1)[..., None]
     picked = log_p.gather(2, index)

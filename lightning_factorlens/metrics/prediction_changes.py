@@ -11,7 +11,6 @@ import math
 
 from torch import Tensor
 
-from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import count_missing, log_probabilities
 
 
@@ -43,7 +42,7 @@ def mean_total_variation(before: Tensor, outputs: Tensor, is_probability: bool |
     Args:
         before: Outputs at the earlier observation, shape (N, K).
         outputs: Outputs at this observation for the same images, shape (N, K).
-        is_probability: See `log_probabilities`; None decides by ``outputs`` for both.
+        is_probability: See `log_probabilities`, which decides for each tensor if it is None.
 
     Returns:
         From 0 to 1; NaN where an output of either is no prediction, and where there are none.
@@ -53,8 +52,6 @@ def mean_total_variation(before: Tensor, outputs: Tensor, is_probability: bool |
         >>> mean_total_variation(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.75, 0.25]]))
         0.25
     """
-    if is_probability is None:
-        is_probability = sums_to_one(outputs)
     p = log_probabilities(before, is_probability).exp()
     q = log_probabilities(outputs, is_probability).exp()
     return float(0.5 * (p - q).abs().sum(1).double().mean())

@@ -53,7 +53,9 @@ def count_missing(outputs: Tensor, axis: int = 1) -> int:
         >>> count_missing(torch.tensor([[0.0, torch.nan], [0.0, -torch.inf], [-torch.inf, -torch.inf]]))
         2
     """
-    largest = outputs.amax(axis) if outputs.shape[axis] else outputs.sum(axis)
+    if outputs.numel() == 0:
+        return 0
+    largest = outputs.amax(axis)
     is_missing = ~largest.isfinite()  # `amax` gives NaN where there is one
     return int(is_missing.reshape(len(outputs), -1).any(1).sum())
 

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from benchmarks.stopping.signals.prediction_consistency import weighted_logs
-from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import clip_negative, count_missing, log_probabilities
 
 
@@ -54,10 +53,9 @@ def mixup_consistency(outputs: Tensor, mixed: Tensor, partner: Tensor, fraction:
     Returns:
         The mean over images, ≥ 0, in nats.
     """
-    is_probability = sums_to_one(outputs)
-    p = log_probabilities(outputs, is_probability).exp().double()
+    p = log_probabilities(outputs).exp().double()
     target = fraction * p + (1 - fraction) * p[partner]
-    log_q = log_probabilities(mixed, is_probability).double()
+    log_q = log_probabilities(mixed).double()
     divergence = torch.xlogy(target, target) - weighted_logs(target, log_q)
     return clip_negative(float(divergence.sum(1).mean()))
 
@@ -79,7 +77,7 @@ def hard_mixup_consistency(outputs: Tensor, mixed: Tensor, partner: Tensor, frac
     if count_missing(outputs) or count_missing(mixed):
         return math.nan  # `argmax` would take the class of the NaN
     predicted = outputs.argmax(1)
-    log_q = log_probabilities(mixed, sums_to_one(outputs)).double()
+    log_q = log_probabilities(mixed).double()
     own = log_q.gather(1, predicted[:, None])
     other = log_q.gather(1, predicted[partner][:, None])
     return float(-(fraction * own + (1 - fraction) * other).mean())

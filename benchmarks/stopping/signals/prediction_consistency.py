@@ -13,7 +13,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import count_missing, log_probabilities
 
 
@@ -32,8 +31,7 @@ def prediction_agreement_loss(outputs: Tensor, transformed: Sequence[Tensor]) ->
     if _any_missing(outputs, *transformed):
         return math.nan
     predicted = outputs.argmax(1)
-    is_probability = sums_to_one(outputs)
-    log_p = torch.stack([log_probabilities(t, is_probability) for t in transformed])
+    log_p = torch.stack([log_probabilities(t) for t in transformed])
     picked = log_p.gather(2, predicted.expand(len(transformed), -1)[..., None])
     return float(-picked.double().mean())
 
@@ -51,9 +49,8 @@ def soft_consistency(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
     Returns:
         The mean over images and transforms, ≥ 0, in nats.
     """
-    is_probability = sums_to_one(outputs)
-    log_p = log_probabilities(outputs, is_probability)
-    log_q = torch.stack([log_probabilities(t, is_probability) for t in transformed])
+    log_p = log_probabilities(outputs)
+    log_q = torch.stack([log_probabilities(t) for t in transformed])
     crossed = (weighted_logs(log_p.exp(), log_q) + weighted_logs(log_q.exp(), log_p)).sum(-1)
     return float(-0.5 * crossed.double().mean())
 

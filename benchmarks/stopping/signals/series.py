@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import log_probabilities
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
@@ -43,9 +42,8 @@ def steps(function: Callable[[Any, Any], float], series: Sequence[Any]) -> list[
 
 def divergence(plain: Tensor, other: Tensor) -> float:
     """The mean over images of KL(p ‖ q), in nats, from two outputs of shape (N, K)."""
-    is_probability = sums_to_one(plain)
-    p = log_probabilities(plain, is_probability)
-    q = log_probabilities(other, is_probability)
+    p = log_probabilities(plain)
+    q = log_probabilities(other)
     differences = torch.where(p == -math.inf, 0.0, p.exp() * (p - q))  # 0 · log 0 = 0
     return float(differences.sum(1).double().mean())
 
