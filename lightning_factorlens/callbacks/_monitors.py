@@ -91,15 +91,22 @@ def publish_metrics(trainer: Trainer, metrics: Mapping[str, float]) -> None:
         store[tag] = torch.tensor(value, dtype=dtype, device=trainer.strategy.root_device)
 
 
-def relax_finite_checks(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
-    """Lets every ``EarlyStopping`` that monitors the lens go on where a value is NaN, because there is none yet.
+def relax_finite_checks(trainer: Trainer, prefix: str, tags: Collection[str] | None = None) -> list[EarlyStopping]:
+    """Lets ``EarlyStopping`` go on where the value of the lens that it monitors is NaN, because there is none.
+
+    A NaN is never an improvement, and counts for its patience.
+
+    Args:
+        trainer: The Trainer.
+        prefix: First part of the lens's tags.
+        tags: The scalars that have no value; None for all.
 
     Returns:
         The callbacks that were changed, for `restore_finite_checks`.
     """
     changed = []
     for callback in early_stoppings(trainer, prefix):
-        if callback.check_finite:
+        if callback.check_finite and (tags is None or callback.monitor in tags):
             callback.check_finite = False
             changed.append(callback)
     return changed

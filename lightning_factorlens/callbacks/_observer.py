@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from lightning.pytorch import LightningModule, Trainer
@@ -9,13 +10,16 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import attempt, report_failure
+from lightning_factorlens.callbacks._output_evidence import monitored_tags
 from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tables import epoch_line
-from lightning_factorlens.loggers.tags import monitored_scalars
+from lightning_factorlens.loggers.tags import monitored_scalars, undefined_tags
+from lightning_factorlens.measurements import OUTPUT_NEEDS
+from lightning_factorlens.results import Observation
 
 
 class Observer:
@@ -114,10 +118,20 @@ class Observer:
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", budget.complete(observation["cost"], start))
             observation, warm_start = self._prepared.evidence.hold(observation, warm_start)
-            metrics = monitored_scalars(observation, settings.measurements, settings.prefix)
+            metrics = self._monitored_values(observation)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, settings.measurements)}")
         self._results.observation = observation
         state.record(observation, warm_start)
+        return metrics
+
+    def _monitored_values(self, observation: Observation) -> dict[str, float]:
+        """The monitored scalars of an observation; NaN for those that it lacks and others have had, or may have."""
+        settings = self._settings
+        metrics = monitored_scalars(observation, settings.measurements, settings.prefix)
+        of_outputs = monitored_tags(settings.measurements, OUTPUT_NEEDS, settings.prefix)
+        for tag in undefined_tags(observation, settings.measurements, settings.prefix):
+            if tag in self._results.state.metrics or tag in of_outputs:
+                metrics[tag] = math.nan
         return metrics
 
     def settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> bool:
@@ -149,7 +163,7 @@ class Observer:
                     observation, warm_start = held
                     self._results.observation = observation
                     state.replace_last(observation, warm_start)
-                    published.append(monitored_scalars(observation, settings.measurements, settings.prefix))
+                    published.append(self._monitored_values(observation))
                     self._publisher.write()
 
         self._attempt(trainer, publish)

@@ -77,6 +77,8 @@ class Publisher:
         state = self._results.state
         if state.metrics:
             restore_finite_checks(self._relaxed_stoppings)
+            undefined = [tag for tag, value in state.metrics.items() if math.isnan(value)]
+            self._relaxed_stoppings += relax_finite_checks(trainer, self._settings.prefix, undefined)
             publish_metrics(trainer, state.metrics)
         else:  # the first observation has failed: a callback that finds no value at all would end the training
             self._relaxed_stoppings += relax_finite_checks(trainer, self._settings.prefix)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lightning_factorlens.capture.autograd_graph import Signature, signature
+from lightning_factorlens.linalg.row_sums import sums_to_one
 
 #: Results of softmax that are kept for the comparison with the outputs: the last ones.
 MAX_SOFTMAXES = 16
@@ -25,7 +26,7 @@ class OutputPart:
         shape: Shape for one sample.
         signature: How it was computed; None where autograd has not recorded it.
         softmax_axis: The axis whose softmax or log-softmax it is, from 0, samples first; None for none.
-        is_probability: Whether it is a softmax or a sigmoid, and no logarithm of one.
+        is_probability: Whether it is a softmax or a sigmoid and no logarithm of one, or has the values of a softmax.
     """
 
     path: str
@@ -101,11 +102,21 @@ def inspect_outputs(
         found = None
         if tensor.grad_fn is not None:
             found = signature((tensor.grad_fn, tensor.output_nr), names)
-        axis = recorder.axis_of(tensor)
+        axis, is_softmax = recorder.find(tensor)
         is_sigmoid = found is not None and found.operations[:1] == ("Sigmoid",)
-        is_probability = (axis is not None or is_sigmoid) and bool((tensor >= 0).all())
+        is_probability = is_softmax or is_sigmoid or (axis is None and _has_probabilities(tensor))
         parts.append(OutputPart(path, tuple(tensor.shape[1:]), found, axis, is_probability))
     return tuple(parts)
+
+
+def _has_probabilities(tensor: Tensor) -> bool:
+    """Whether the values are those of a softmax over the classes, which was computed in some other way.
+
+    The classes are along axis 1, or along the last one where there are positions or tokens.
+    """
+    if tensor.ndim < 2 or tensor.numel() == 0:
+        return False
+    return sums_to_one(tensor, 1) or (tensor.ndim > 2 and sums_to_one(tensor, -1))
 
 
 class _SoftmaxRecorder(TorchFunctionMode):
@@ -113,22 +124,34 @@ class _SoftmaxRecorder(TorchFunctionMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: list[tuple[Tensor, int]] = []
+        self.results: list[tuple[Tensor, int, bool]] = []
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
         output = func(*args, **options)
-        if getattr(func, "__name__", "") in ("softmax", "log_softmax") and isinstance(output, Tensor):
+        name = getattr(func, "__name__", "")
+        if name in ("softmax", "log_softmax") and isinstance(output, Tensor):
             dim = options.get("dim", args[1] if len(args) > 1 else None)
             if isinstance(dim, int) and output.ndim > 0:
-                self.results = [*self.results[1 - MAX_SOFTMAXES :], (output.detach(), dim % output.ndim)]
+                self.results = [
+                    *self.results[1 - MAX_SOFTMAXES :],
+                    (output.detach(), dim % output.ndim, name == "softmax"),
+                ]
         return output
 
-    def axis_of(self, tensor: Tensor) -> int | None:
-        """The axis whose softmax a tensor is, also in another dtype; None where it is no result of softmax."""
-        for result, axis in reversed(self.results):
-            if result.shape == tensor.shape and torch.equal(result.to(tensor.dtype), tensor.detach()):
-                return axis
-        return None
+    def find(self, tensor: Tensor) -> tuple[int | None, bool]:
+        """The axis whose softmax or log-softmax a tensor is, also in another dtype, and whether it is no logarithm.
+
+        The axis is None where it is a result of neither.
+        """
+        for result, axis, is_softmax in reversed(self.results):
+            if result.shape == tensor.shape and _are_equal(result.to(tensor.dtype), tensor.detach()):
+                return axis, is_softmax
+        return None, False
+
+
+def _are_equal(first: Tensor, second: Tensor) -> bool:
+    """Whether all numbers are equal; NaN equals NaN, so that what a broken model returns is still a softmax."""
+    return torch.equal(first, second) or torch.allclose(first, second, rtol=0.0, atol=0.0, equal_nan=True)

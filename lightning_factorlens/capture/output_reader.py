@@ -175,7 +175,15 @@ class OutputReader:
         text = reason.replace("{part}", described)
         part = parts[0] if read and len(parts) == 1 else OutputPart("", ())
         path = part.path if read and len(parts) == 1 else None
-        return OutputDecision(kind, path, part.shape, text, may_be_classes=bool(matrices), class_key=class_key)
+        return OutputDecision(
+            kind,
+            path,
+            part.shape,
+            text,
+            is_probability=part.is_probability,
+            may_be_classes=bool(matrices),
+            class_key=class_key,
+        )
 
     @property
     def _matrices(self) -> list[OutputPart]:

@@ -73,6 +73,24 @@ def tagged_values(
     """
     check_prefix(prefix)
     owners: dict[str, Value] = {}
+    for entry in _all_tagged_values(observation, measurements, prefix):
+        value = entry.value
+        if math.isfinite(value.value):
+            _check_parts(entry.scalar, value)
+            if entry.tag in owners:
+                raise ValueError(
+                    f"measurements: {entry.measurement!r} gives two numbers for the tag {entry.tag!r}, "
+                    f"{owners[entry.tag]} and {value}; put {{scope}} or {{rank}} into the declared tag, or declare one "
+                    "scope alone."
+                )
+            owners[entry.tag] = value
+            yield entry
+
+
+def _all_tagged_values(
+    observation: Observation, measurements: Sequence[Measurement], prefix: str
+) -> Iterator[TaggedValue]:
+    """Every declared number, also those that are not finite."""
     for measurement in with_cost(measurements):
         record = observation.get(measurement.name)
         if record is None:
@@ -80,16 +98,8 @@ def tagged_values(
         values = list(record.values())
         labels = scope_labels(values)
         for scalar, value in _declared_values(measurement, values):
-            if math.isfinite(value.value):
-                _check_parts(scalar, value)
-                tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
-                if tag in owners:
-                    raise ValueError(
-                        f"measurements: {measurement.name!r} gives two numbers for the tag {tag!r}, {owners[tag]} and "
-                        f"{value}; put {{scope}} or {{rank}} into the declared tag, or declare one scope alone."
-                    )
-                owners[tag] = value
-                yield TaggedValue(tag, value, scalar, measurement.name)
+            tag = scalar.tag.format(prefix=prefix, scope=labels.get(value.scope), rank=value.rank)
+            yield TaggedValue(tag, value, scalar, measurement.name)
 
 
 def _declared_values(measurement: Measurement, values: Sequence[Value]) -> list[tuple[Scalar, Value]]:
@@ -131,6 +141,31 @@ def monitored_scalars(
         {'probe_a/consistency': 0.5}
     """
     return _scalars(observation, measurements, prefix, monitored=True)
+
+
+def undefined_tags(observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX) -> list[str]:
+    """The tags that `monitored_scalars` leaves out because the numbers are NaN or infinite.
+
+    Args:
+        observation: The observation.
+        measurements: The measurements that made it.
+        prefix: First part of every tag.
+
+    Returns:
+        The tags, in the order of the measurements.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> from lightning_factorlens.results import Scalars
+        >>> observation = Observation(3, 300, records={"consistency": Scalars({"consistency": math.nan})})
+        >>> undefined_tags(observation, [Consistency()])
+        ['factorlens/consistency']
+    """
+    tags = []
+    for entry in _all_tagged_values(observation, measurements, prefix):
+        if entry.scalar.monitored and not math.isfinite(entry.value.value):
+            tags.append(entry.tag)
+    return tags
 
 
 def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX) -> list[str]:

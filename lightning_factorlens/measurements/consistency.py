@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +12,7 @@ from lightning_factorlens._validation import check_int
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.history import HISTORY
+from lightning_factorlens.measurements.missing_outputs import no_value
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency, default_shift
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
@@ -76,12 +78,16 @@ class Consistency(Measurement):
                 reason = "the output for shifted images has another shape"
             context.note(f"no consistency: {reason}. {context.output_decision.alternatives}")
             return None
+        is_probability = context.output_decision.is_probability
         average = self._previous_average(context, outputs)
         ensemble = TemporalEnsemble(average=average)
-        labels = ensemble.update(outputs)
-        if context.is_trained:  # an untrained network's predictions do not enter the ensemble
-            context.keep_state({"average": ensemble.average})
-        return {"consistency": consistency(outputs, shifted, labels)}
+        labels = ensemble.update(outputs, is_probability)
+        if context.is_trained and ensemble.average is not None:
+            context.keep_state({"average": ensemble.average})  # without an untrained network's predictions
+        value = consistency(outputs, shifted, labels, is_probability)
+        if not math.isfinite(value):
+            context.note(no_value(self.name, {"outputs": outputs, "outputs for shifted images": shifted}))
+        return {"consistency": value}
 
     def _shifted_outputs(self, context: Context) -> Tensor | None:
         """None where a shift has no meaning, or where the outputs for shifted images are not (N, K) numbers."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -99,16 +100,26 @@ class PerturbationConsistency(Measurement):
             )
             return None
         agreement = self.agreement or choose_agreement(decision)
-        total, weight, failure = self._compare(context, perturbation, agreement)
+        sums, failure = self._compare(context, perturbation, agreement)
+        total, weight, n_missing = sums
         if failure or weight == 0:
             context.note(f"no perturbation consistency: {failure or 'the outputs are zero'}.")
             return None
-        return {"perturbation_consistency": total / weight}
+        value = math.nan if n_missing else total / weight
+        if not math.isfinite(value):
+            reason = "the change of the outputs is not finite"
+            if n_missing:
+                reason = f"{n_missing:.0f} of {len(context.probe)} outputs are NaN, for the samples or perturbed ones"
+            context.note(f"no perturbation consistency: {reason}.")
+        return {"perturbation_consistency": value}
 
-    def _compare(self, context: Context, perturbation: Perturbation, agreement: Agreement) -> tuple[float, float, str]:
-        """The agreement's two sums over all samples, and what prevents it; every process compares some batches."""
+    def _compare(self, context: Context, perturbation: Perturbation, agreement: Agreement) -> tuple[list[float], str]:
+        """The agreement's two sums over all samples and the number of samples with NaN, and what prevents it.
+
+        Every process compares some batches.
+        """
         group = context.process_group
-        sums = torch.zeros(2, dtype=torch.float64, device=context.probe.device)
+        sums = torch.zeros(3, dtype=torch.float64, device=context.probe.device)
         failure = ""
         for k, batch in enumerate(context.probe.batches()):
             if k % group.world_size != group.rank or failure:
@@ -130,10 +141,16 @@ class PerturbationConsistency(Measurement):
             except ValueError as error:
                 failure = str(error)
             else:
-                sums += torch.tensor(agreement(outputs, perturbed), dtype=torch.float64, device=sums.device)
-        failures = [found for found in group.all_gather_object(failure) if found]
-        total, weight = group.all_reduce_sum(sums).tolist()
-        return total, weight, failures[0] if failures else ""
+                found = (*agreement(outputs, perturbed), _count_nan(outputs, perturbed))
+                sums += torch.tensor(found, dtype=torch.float64, device=sums.device)
+        failures = [text for text in group.all_gather_object(failure) if text]
+        return group.all_reduce_sum(sums).tolist(), failures[0] if failures else ""
+
+
+def _count_nan(outputs: Tensor, perturbed: Tensor) -> int:
+    """Number of samples for which one of both outputs holds a NaN."""
+    is_nan = outputs.isnan() | perturbed.isnan()
+    return int(is_nan.reshape(len(outputs), -1).any(1).sum())
 
 
 def choose_perturbation(inputs: Tensor, decision: OutputDecision, model: nn.Module) -> Perturbation | None:

@@ -7,7 +7,9 @@ from typing import ClassVar
 
 from lightning_factorlens.measurements.base import Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.missing_outputs import no_value
 from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
+from lightning_factorlens.metrics.probabilities import count_missing
 
 CHART = "change of the predictions since the last observation"
 
@@ -46,7 +48,10 @@ class PredictionChange(Measurement):
         if context.state is None or context.state["outputs"].shape != outputs.shape:
             return None
         previous = context.state["outputs"].to(outputs)
+        if count_missing(previous) or count_missing(outputs):
+            context.note(no_value(self.name, {"outputs": outputs, "outputs of the last observation": previous}))
+        is_probability = context.output_decision.is_probability
         return {
             "prediction_changes": prediction_changes(previous, outputs),
-            "mean_total_variation": mean_total_variation(previous, outputs),
+            "mean_total_variation": mean_total_variation(previous, outputs, is_probability),
         }

@@ -7,8 +7,10 @@ from typing import ClassVar
 
 from lightning_factorlens.measurements.base import Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.missing_outputs import no_value
 from lightning_factorlens.metrics.confidence import confidence, entropy, mutual_information
 from lightning_factorlens.metrics.nuclear_norm import nuclear_norm
+from lightning_factorlens.metrics.probabilities import count_missing
 
 CHART = "confidence of the predictions"
 
@@ -37,9 +39,12 @@ class PredictionConfidence(Measurement):
     def measure(self, context: Context) -> dict[str, float]:
         """Reads the model's class scores for the probe."""
         outputs = context.class_scores
+        is_probability = context.output_decision.is_probability
+        if count_missing(outputs):
+            context.note(no_value(self.name, {"outputs": outputs}))
         return {
-            "confidence": confidence(outputs),
-            "prediction_entropy": entropy(outputs),
-            "mutual_information": mutual_information(outputs),
-            "nuclear_norm": nuclear_norm(outputs),
+            "confidence": confidence(outputs, is_probability),
+            "prediction_entropy": entropy(outputs, is_probability),
+            "mutual_information": mutual_information(outputs, is_probability),
+            "nuclear_norm": nuclear_norm(outputs, is_probability),
         }

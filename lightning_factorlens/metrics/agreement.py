@@ -8,12 +8,15 @@ term for networks that give the same output for every input, which are perfectly
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from lightning_factorlens.metrics.probabilities import count_missing
 
 
 class Agreement(Protocol):
@@ -44,14 +47,14 @@ class ClassAgreement:
     is_probability: bool = False
 
     def __call__(self, outputs: Tensor, perturbed: Tensor) -> tuple[float, float]:
-        """The sum of the cross-entropies, and their number."""
+        """The sum of the cross-entropies, and their number; the sum is NaN where one output is no prediction."""
         labels = outputs.argmax(self.axis, keepdim=True)
+        scores = _at_least_float32(perturbed)
         if self.is_probability:
-            tiny = torch.finfo(torch.float32).tiny
-            scores = perturbed.clamp_min(tiny).log()
-        else:
-            scores = perturbed
+            scores = scores.clamp_min(torch.finfo(torch.float32).tiny).log()
         picked = scores.log_softmax(self.axis).gather(self.axis, labels)
+        if count_missing(outputs, self.axis):
+            return math.nan, float(picked.numel())  # `argmax` would take the class of the NaN
         return float(-picked.double().sum()), float(picked.numel())
 
 
@@ -73,19 +76,25 @@ class LabelAgreement:
     is_probability: bool = False
 
     def __call__(self, outputs: Tensor, perturbed: Tensor) -> tuple[float, float]:
-        """The sum of the cross-entropies, and their number."""
+        """The sum of the cross-entropies, and their number; the sum is NaN where one output is."""
+        scores = _at_least_float32(perturbed)
+        threshold = 0.5 if self.is_probability else 0.0
+        labels = (outputs > threshold).to(scores)
+        if bool(outputs.isnan().any() | scores.isnan().any()):  # a comparison would read NaN as the label 0
+            return math.nan, float(scores.numel())
         if self.is_probability:
-            labels = (outputs > 0.5).to(perturbed)
-            losses = functional.binary_cross_entropy(perturbed.clamp(0.0, 1.0), labels, reduction="none")
+            losses = functional.binary_cross_entropy(scores.clamp(0.0, 1.0), labels, reduction="none")
         else:
-            labels = (outputs > 0).to(perturbed)
-            losses = functional.binary_cross_entropy_with_logits(perturbed, labels, reduction="none")
+            losses = functional.softplus(torch.where(labels > 0, -scores, scores))
         return float(losses.double().sum()), float(losses.numel())
 
 
 @dataclass(frozen=True)
 class CosineDistance:
     """Mean over samples of 1 − cos(f(x), f(T x)): 0 for equal directions, at most 2.
+
+    It does not depend on the scale of the outputs. An output of zeros has no direction: its distance is 0 from another
+    one of zeros and 1 from any other output.
 
     Example:
         >>> total, count = CosineDistance()(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
@@ -95,9 +104,11 @@ class CosineDistance:
 
     def __call__(self, outputs: Tensor, perturbed: Tensor) -> tuple[float, float]:
         """The sum of the distances, and their number."""
-        first = outputs.flatten(1).double()
-        second = perturbed.flatten(1).double()
-        distances = 1 - functional.cosine_similarity(first, second, dim=1)
+        first = _unit_rows(outputs)
+        second = _unit_rows(perturbed)
+        distances = 1 - (first * second).sum(1)
+        are_zero = (first == 0).all(1) & (second == 0).all(1)
+        distances = torch.where(are_zero, 0.0, distances)
         return float(distances.sum()), float(len(distances))
 
 
@@ -115,3 +126,17 @@ class RelativeChange:
         """The sum of the squared changes, and that of the squared outputs."""
         change = (outputs.double() - perturbed.double()).square().sum()
         return float(change), float(outputs.double().square().sum())
+
+
+def _at_least_float32(outputs: Tensor) -> Tensor:
+    """Outputs in a dtype whose logarithms are exact enough."""
+    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+
+
+def _unit_rows(outputs: Tensor) -> Tensor:
+    """One row of length 1 for each sample, float64; a row of zeros stays zero."""
+    rows = outputs.flatten(1).double()
+    largest = rows.abs().amax(1, keepdim=True)
+    rows = rows / torch.where(largest == 0, 1.0, largest)  # else squares overflow or vanish
+    norms = rows.norm(dim=1, keepdim=True)
+    return rows / torch.where(norms == 0, 1.0, norms)

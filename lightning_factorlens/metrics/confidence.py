@@ -1,7 +1,8 @@
 """Confidence of the predictions, and their distribution over the classes.
 
 Over-fitted networks are confident too, so that these numbers change with the epochs whatever the network learns; only
-`kl_to_uniform` is part of a stop signal.
+`kl_to_uniform` is part of a stop signal. All are NaN where one of the outputs is no prediction, see
+`lightning_factorlens.metrics.probabilities.count_missing`, and where there are no outputs.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.probabilities import log_probabilities
+from lightning_factorlens.metrics.probabilities import clip_negative, log_probabilities
 
 
-def confidence(outputs: Tensor) -> float:
+def confidence(outputs: Tensor, is_probability: bool | None = None) -> float:
     """Mean over images of max_k p_k.
 
     Args:
         outputs: Shape (N, K).
+        is_probability: See `log_probabilities`.
 
     Returns:
         From 1/K to 1.
@@ -27,14 +29,15 @@ def confidence(outputs: Tensor) -> float:
         >>> confidence(torch.tensor([[0.25, 0.75]]))
         0.75
     """
-    return float(log_probabilities(outputs).amax(1).exp().double().mean())
+    return float(log_probabilities(outputs, is_probability).amax(1).exp().double().mean())
 
 
-def entropy(outputs: Tensor) -> float:
+def entropy(outputs: Tensor, is_probability: bool | None = None) -> float:
     """Mean over images of −Σ_k p_k log p_k.
 
     Args:
         outputs: Shape (N, K).
+        is_probability: See `log_probabilities`.
 
     Returns:
         From 0 to log K, in nats.
@@ -43,17 +46,18 @@ def entropy(outputs: Tensor) -> float:
         >>> round(entropy(torch.zeros(3, 2)), 4)
         0.6931
     """
-    probabilities = log_probabilities(outputs).exp()
+    probabilities = log_probabilities(outputs, is_probability).exp()
     return float(_row_entropies(probabilities).mean())
 
 
-def mutual_information(outputs: Tensor) -> float:
+def mutual_information(outputs: Tensor, is_probability: bool | None = None) -> float:
     """Entropy of the mean prediction minus the mean entropy: high for confident predictions that use all classes.
 
     Bridle, Heading and MacKay (1991), "Unsupervised classifiers, mutual information and 'phantom targets'".
 
     Args:
         outputs: Shape (N, K).
+        is_probability: See `log_probabilities`.
 
     Returns:
         From 0 to log K, in nats.
@@ -62,13 +66,13 @@ def mutual_information(outputs: Tensor) -> float:
         >>> round(mutual_information(100 * torch.eye(2)), 4)
         0.6931
     """
-    probabilities = log_probabilities(outputs).exp()
+    probabilities = log_probabilities(outputs, is_probability).exp()
     mean_prediction = probabilities.double().mean(0, keepdim=True)
     difference = _row_entropies(mean_prediction)[0] - _row_entropies(probabilities).mean()
-    return max(0.0, float(difference))
+    return clip_negative(float(difference))
 
 
-def kl_to_uniform(outputs: Tensor) -> float:
+def kl_to_uniform(outputs: Tensor, is_probability: bool | None = None) -> float:
     """Imbalance of the predicted classes: KL(p̄ ‖ uniform) = log K − H(p̄), where p̄ is the mean prediction.
 
     A network that predicts the same class for every image is consistent under every change of the image; this term
@@ -78,6 +82,7 @@ def kl_to_uniform(outputs: Tensor) -> float:
 
     Args:
         outputs: Shape (N, K).
+        is_probability: See `log_probabilities`.
 
     Returns:
         From 0 to log K, in nats.
@@ -86,8 +91,8 @@ def kl_to_uniform(outputs: Tensor) -> float:
         >>> kl_to_uniform(torch.tensor([[0.0, 0.0], [0.0, 0.0]]))
         0.0
     """
-    mean_prediction = log_probabilities(outputs).exp().double().mean(0, keepdim=True)
-    return max(0.0, math.log(outputs.shape[1]) - float(_row_entropies(mean_prediction)[0]))
+    mean_prediction = log_probabilities(outputs, is_probability).exp().double().mean(0, keepdim=True)
+    return clip_negative(math.log(outputs.shape[1]) - float(_row_entropies(mean_prediction)[0]))
 
 
 def _row_entropies(probabilities: Tensor) -> Tensor:

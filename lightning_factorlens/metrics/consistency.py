@@ -9,6 +9,7 @@ began to rise when the test loss did; under an annealed rate the two differ.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -18,7 +19,9 @@ from lightning_factorlens.metrics.confidence import kl_to_uniform
 from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
-def consistency(outputs: Tensor, shifted: Tensor, labels: Tensor | None = None) -> float:
+def consistency(
+    outputs: Tensor, shifted: Tensor, labels: Tensor | None = None, is_probability: bool | None = None
+) -> float:
     """The value that the lens logs as ``factorlens/consistency``.
 
     Args:
@@ -26,9 +29,11 @@ def consistency(outputs: Tensor, shifted: Tensor, labels: Tensor | None = None) 
         shifted: Its outputs for the shifted probe (`alternating_shift`), shape (N, K).
         labels: Pseudo-labels ỹ, shape (N,), from `TemporalEnsemble.update`; the classes that ``outputs`` predict
             unless given.
+        is_probability: See `log_probabilities`, which decides for each tensor if it is None.
 
     Returns:
-        c ≥ 0, in nats.
+        c ≥ 0, in nats; infinite where the probability of a label is 0, because its logit is −inf. NaN where one of the
+        outputs is no prediction, see `count_missing`, and where there are none.
 
     Example:
         >>> outputs = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
@@ -36,25 +41,32 @@ def consistency(outputs: Tensor, shifted: Tensor, labels: Tensor | None = None) 
         0.0181
     """
     if labels is None:
-        labels = outputs.argmax(1)
-    return pseudo_label_cross_entropy(labels, [shifted]) + kl_to_uniform(outputs)
+        labels = outputs.argmax(1)  # also of a NaN, for which the second term is NaN
+    cross_entropy = pseudo_label_cross_entropy(labels, [shifted], is_probability)
+    return cross_entropy + kl_to_uniform(outputs, is_probability)
 
 
-def pseudo_label_cross_entropy(labels: Tensor, transformed: Sequence[Tensor]) -> float:
+def pseudo_label_cross_entropy(
+    labels: Tensor, transformed: Sequence[Tensor], is_probability: bool | None = None
+) -> float:
     """Cross-entropy of the transformed probe's predictions against given labels.
 
     Args:
-        labels: Classes, shape (N,).
+        labels: Classes, shape (N,); a negative one says that no prediction is known.
         transformed: Outputs for each transformed probe, shape (N, K).
+        is_probability: See `log_probabilities`, which decides for each tensor if it is None.
 
     Returns:
-        Mean over images and transforms of −log p(ỹ_i | T_k x_i), ≥ 0, in nats.
+        Mean over images and transforms of −log p(ỹ_i | T_k x_i), ≥ 0, in nats. NaN where a label is not known or an
+        output is no prediction.
 
     Example:
         >>> round(pseudo_label_cross_entropy(torch.tensor([0, 1]), [torch.zeros(2, 2)]), 4)
         0.6931
     """
-    log_p = torch.stack(list(map(log_probabilities, transformed)))
+    if bool((labels < 0).any()):
+        return math.nan
+    log_p = torch.stack([log_probabilities(outputs, is_probability) for outputs in transformed])
     index = labels.expand(len(transformed), -1)[..., None]
     picked = log_p.gather(2, index)
     return float(-picked.double().mean())

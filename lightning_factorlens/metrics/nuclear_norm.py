@@ -14,22 +14,23 @@ from torch import Tensor
 from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
-def nuclear_norm(outputs: Tensor) -> float:
+def nuclear_norm(outputs: Tensor, is_probability: bool | None = None) -> float:
     """‖P‖_* / √(N·min(N, K)), P the predicted probabilities of all images; the divisor is the largest possible value.
 
     Args:
         outputs: Shape (N, K).
+        is_probability: See `log_probabilities`.
 
     Returns:
-        Above 0, and at most 1: one-hot predictions with equally many images in each class. NaN for no outputs, and for
-        outputs with NaN.
+        Above 0, and at most 1: one-hot predictions with equally many images in each class. NaN where one of the outputs
+        is no prediction, and where there are none.
 
     Example:
         >>> round(nuclear_norm(100 * torch.eye(3)), 4)
         1.0
     """
-    probabilities = log_probabilities(outputs).exp().double().cpu()
+    probabilities = log_probabilities(outputs, is_probability).exp().double().cpu()
     if not probabilities.numel() or not probabilities.isfinite().all():
-        return math.nan
+        return math.nan  # the singular value decomposition of such a matrix is an error
     largest = (len(probabilities) * min(probabilities.shape)) ** 0.5
     return float(torch.linalg.svdvals(probabilities).sum()) / largest

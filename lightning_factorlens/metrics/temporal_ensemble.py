@@ -40,23 +40,25 @@ class TemporalEnsemble:
         if not isinstance(self.momentum, (int, float)) or not 0 <= self.momentum < 1:
             raise ValueError(f"momentum: must be at least 0 and below 1, found {self.momentum!r}; 0 averages nothing.")
 
-    def update(self, outputs: Tensor) -> Tensor:
+    def update(self, outputs: Tensor, is_probability: bool | None = None) -> Tensor:
         """Adds the outputs of one observation.
 
         Args:
-            outputs: The model's outputs for the probe, shape (N, K). Outputs that are not finite leave the average
-                unchanged.
+            outputs: The model's outputs for the probe, shape (N, K). Where one of them is no prediction, see
+                `count_missing`, the average is left unchanged.
+            is_probability: See `log_probabilities`.
 
         Returns:
-            The labels ỹ after this update, shape (N,).
+            The labels ỹ after this update, shape (N,); −1 for an image without any prediction yet.
 
         Raises:
             ValueError: Outputs for other images or classes than before.
         """
-        p = log_probabilities(outputs).exp()
+        p = log_probabilities(outputs, is_probability).exp()
         if not bool(p.isfinite().all()):
-            known = p if self.average is None else self.average
-            return known.argmax(1)
+            if self.average is not None:
+                return self.average.argmax(1)
+            return p.argmax(1).masked_fill(p.isnan().any(1), -1)
         if self.average is None:
             self.average = p
         elif self.average.shape != p.shape:

@@ -1,6 +1,6 @@
 """The label-free signals as `torchmetrics.Metric`, which accumulate over batches and over processes.
 
-This is the only module that imports torchmetrics, which is a dependency of lightning; the functions do not need it.
+Only this module and its base class import torchmetrics, which is a dependency of lightning; the functions do not.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
 from lightning_factorlens.metrics import confidence, nuclear_norm, prediction_changes, rankme
+from lightning_factorlens.metrics._image_metric import ImageMetric, no_value
 from lightning_factorlens.metrics.consistency import pseudo_label_cross_entropy
 from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
-class Consistency(Metric):
+class Consistency(ImageMetric):
     """`lightning_factorlens.metrics.consistency.consistency` over batches; ``update(outputs, shifted, labels)``.
+
+    Args:
+        is_probability: Whether the outputs are probabilities; None decides it by the first batch.
+        kwargs: See `torchmetrics.Metric`.
 
     Example:
         >>> outputs = torch.tensor([[4.0, 0.0], [0.0, 4.0]])
@@ -30,14 +34,13 @@ class Consistency(Metric):
         0.0181
     """
 
-    full_state_update = False
     higher_is_better = False
     cross_entropy: Tensor
     probabilities: Tensor
     n_images: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, is_probability: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(is_probability, **kwargs)
         self.add_state("cross_entropy", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("probabilities", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("n_images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -50,46 +53,58 @@ class Consistency(Metric):
             shifted: Its outputs for the shifted images, shape (N, K).
             labels: Pseudo-labels, shape (N,); the predicted classes unless given.
         """
+        if len(outputs) == 0:
+            return
+        outputs = outputs.detach()
+        is_probability = self.decide_kind(outputs)
         if labels is None:
             labels = outputs.argmax(1)
-        self.cross_entropy = self.cross_entropy + len(outputs) * pseudo_label_cross_entropy(labels, [shifted])
-        self.probabilities = self.probabilities + log_probabilities(outputs).exp().double().sum(0)
+        cross_entropy = pseudo_label_cross_entropy(labels, [shifted.detach()], is_probability)
+        self.cross_entropy = self.cross_entropy + len(outputs) * cross_entropy
+        self.probabilities = self.probabilities + log_probabilities(outputs, is_probability).exp().double().sum(0)
         self.n_images = self.n_images + len(outputs)
 
     def compute(self) -> Tensor:
-        """The value over all images so far, in nats."""
+        """The value over all images so far, in nats; NaN before the first one."""
+        if self.n_images == 0:
+            return no_value(self.device)
         mean_prediction = self.probabilities / self.n_images
         kl = math.log(len(mean_prediction)) - torch.special.entr(mean_prediction).sum()
-        return self.cross_entropy / self.n_images + kl.clamp_min(0.0)
+        return self.cross_entropy / self.n_images + kl.clamp_min(0.0)  # which keeps NaN
 
 
-class _MeanOverImages(Metric):
+class _MeanOverImages(ImageMetric):
     """The mean over images of a function that is itself a mean: every batch is weighted by its number of images."""
 
-    full_state_update = False
     higher_is_better: bool | None = None
+    reads_probabilities = True
     function: Callable[..., float]
     total: Tensor
     n_images: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, is_probability: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(is_probability, **kwargs)
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("n_images", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, outputs: Tensor, *others: Any) -> None:
+    def update(self, outputs: Tensor, *others: Tensor) -> None:
         """Adds a batch: the arguments of the function, the outputs of shape (N, K) first."""
-        self.total += len(outputs) * type(self).function(outputs, *others)
-        self.n_images += len(outputs)
+        if len(outputs) == 0:
+            return
+        arguments = [values.detach() for values in (outputs, *others)]
+        options = {"is_probability": self.decide_kind(arguments[0])} if self.reads_probabilities else {}
+        self.total = self.total + len(outputs) * type(self).function(*arguments, **options)
+        self.n_images = self.n_images + len(outputs)
 
     def compute(self) -> Tensor:
-        """The mean over all images so far."""
+        """The mean over all images so far; NaN before the first one."""
         return self.total / self.n_images
 
 
 class PredictionChanges(_MeanOverImages):
     """`prediction_changes.prediction_changes`; ``update(before, outputs)``."""
 
+    reads_probabilities = False
     function = staticmethod(prediction_changes.prediction_changes)
 
 
@@ -111,16 +126,16 @@ class PredictionEntropy(_MeanOverImages):
     function = staticmethod(confidence.entropy)
 
 
-class _FunctionOfAllImages(Metric):
+class _FunctionOfAllImages(ImageMetric):
     """A function of all images at once: the arguments of all batches are kept, one list for each argument."""
 
-    full_state_update = False
     higher_is_better: bool | None = None
+    reads_probabilities = True
     function: Callable[..., float]
     arguments: tuple[str, ...]
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, is_probability: bool | None = None, **kwargs: Any) -> None:
+        super().__init__(is_probability, **kwargs)
         for name in self.arguments:
             self.add_state(name, [], dist_reduce_fx="cat")
 
@@ -135,15 +150,23 @@ class _FunctionOfAllImages(Metric):
             raise TypeError(
                 f"{type(self).__name__}.update takes ({expected}), found {len(values)} arguments; pass one for each."
             )
+        if len(values[0]) == 0:
+            return
+        if self.reads_probabilities:
+            self.decide_kind(values[0])
         for name, value in zip(self.arguments, values):
-            getattr(self, name).append(value)
+            getattr(self, name).append(value.detach())
 
     def compute(self) -> Tensor:
-        """The value over all images so far."""
+        """The value over all images so far; NaN before the first one."""
         kept = []
         for name in self.arguments:
-            kept.append(dim_zero_cat(getattr(self, name)))
-        return torch.tensor(type(self).function(*kept), dtype=torch.float64)
+            batches = getattr(self, name)
+            if len(batches) == 0:
+                return no_value(self.device)
+            kept.append(dim_zero_cat(batches))
+        options = {"is_probability": self.is_probability} if self.reads_probabilities else {}
+        return torch.tensor(type(self).function(*kept, **options), dtype=torch.float64, device=kept[0].device)
 
 
 class NuclearNorm(_FunctionOfAllImages):
@@ -173,5 +196,6 @@ class RankMe(_FunctionOfAllImages):
     """`rankme.rankme`; ``update(features)``."""
 
     higher_is_better = True
+    reads_probabilities = False
     arguments = ("features",)
     function = staticmethod(rankme.rankme)

@@ -123,7 +123,8 @@ class AfterWarmup(DelayedRule):
         rises = info.lr is not None and info.lr > state["last_lr"] * (1 + RELATIVE_TOLERANCE)
         is_over = not rises and info.epoch > self.epochs
         wait_reason = "" if is_over else "the learning rate is warming up"
-        return {**state, "last_lr": info.lr or 0.0, "is_over": is_over}, wait_reason
+        has_lr = info.lr is not None and math.isfinite(info.lr)
+        return {**state, "last_lr": info.lr if has_lr else 0.0, "is_over": is_over}, wait_reason
 
 
 @dataclass(frozen=True)
@@ -200,7 +201,7 @@ class AfterAnnealing(DelayedRule):
 
     def _update_wait(self, state: State, info: EpochInfo) -> tuple[State, str]:
         lr = info.lr
-        if lr is None:
+        if lr is None or not math.isfinite(lr):
             return state, ""
         falls = lr < state["last_lr"] * (1 - RELATIVE_TOLERANCE)
         n_since_fall = 0 if falls else state["n_since_fall"] + 1

@@ -12,6 +12,9 @@ from statistics import median
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, RuleWrapper, State
 
+#: Change of a value, as a fraction of its distance from the mean of the earlier ones, below which it is a repetition.
+REPEATS = 1e-4
+
 
 @dataclass(frozen=True)
 class Smoothing:
@@ -19,6 +22,10 @@ class Smoothing:
 
     s_t = weight · median(c_{t−window+1}, …, c_t) + (1 − weight) · s_{t−1}, with s_1 = c_1. The exponentially weighted
     mean is that of Roberts (1959), "Control chart tests based on geometric moving averages".
+
+    After a jump to a new level the mean approaches that level for dozens of measurements, which would all count as
+    improvements. Where a value repeats the one before, up to `REPEATS` of its distance from the mean, there is no noise
+    to average out, and s_t is the median itself.
 
     Attributes:
         window: Number of values in the median, at least 1; the first medians use the values that exist so far.
@@ -56,8 +63,16 @@ class Smoothing:
         recent = [*state["recent"], value][-self.window :]
         middle = float(median(recent))
         previous = state["smoothed"]
-        smoothed = middle if previous is None else self.weight * middle + (1 - self.weight) * previous
+        smoothed = middle
+        if previous is not None and not self._repeats(state, value):
+            smoothed = self.weight * middle + (1 - self.weight) * previous
         return {"recent": recent, "smoothed": smoothed}, smoothed
+
+    def _repeats(self, state: State, value: float) -> bool:
+        """Whether a value stays at the level of the one before, to which the mean has still to come."""
+        change = abs(value - state["recent"][-1])
+        distance = abs(value - state["smoothed"])
+        return change <= REPEATS * distance
 
 
 #: Leaves every value as it is.

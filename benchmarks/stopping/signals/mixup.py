@@ -6,10 +6,13 @@ unlabeled images it measures how linear the network is between images, and needs
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.probabilities import log_probabilities
+from benchmarks.stopping.signals.prediction_consistency import weighted_logs
+from lightning_factorlens.metrics.probabilities import clip_negative, count_missing, log_probabilities
 
 
 def mixed_images(images: Tensor, fraction: float = 0.5, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -52,8 +55,9 @@ def mixup_consistency(outputs: Tensor, mixed: Tensor, partner: Tensor, fraction:
     """
     p = log_probabilities(outputs).exp().double()
     target = fraction * p + (1 - fraction) * p[partner]
-    divergence = torch.xlogy(target, target) - target * log_probabilities(mixed).double()
-    return max(0.0, float(divergence.sum(1).mean()))
+    log_q = log_probabilities(mixed).double()
+    divergence = torch.xlogy(target, target) - weighted_logs(target, log_q)
+    return clip_negative(float(divergence.sum(1).mean()))
 
 
 def hard_mixup_consistency(outputs: Tensor, mixed: Tensor, partner: Tensor, fraction: float = 0.5) -> float:
@@ -70,6 +74,8 @@ def hard_mixup_consistency(outputs: Tensor, mixed: Tensor, partner: Tensor, frac
     Returns:
         The mean over images, ≥ 0, in nats.
     """
+    if count_missing(outputs) or count_missing(mixed):
+        return math.nan  # `argmax` would take the class of the NaN
     predicted = outputs.argmax(1)
     log_q = log_probabilities(mixed).double()
     own = log_q.gather(1, predicted[:, None])

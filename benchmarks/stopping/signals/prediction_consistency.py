@@ -2,17 +2,18 @@
 
 The signal that the package itself logs compares with pseudo-labels averaged over epochs, see
 `lightning_factorlens.metrics.temporal_ensemble`; the functions here compare with the plain predictions of the same
-epoch.
+epoch. All are NaN where an output is no prediction, see `lightning_factorlens.metrics.probabilities.count_missing`.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from lightning_factorlens.metrics.probabilities import log_probabilities
+from lightning_factorlens.metrics.probabilities import count_missing, log_probabilities
 
 
 def prediction_agreement_loss(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
@@ -27,6 +28,8 @@ def prediction_agreement_loss(outputs: Tensor, transformed: Sequence[Tensor]) ->
     Returns:
         A number ≥ 0, in nats; lower means more consistent.
     """
+    if _any_missing(outputs, *transformed):
+        return math.nan
     predicted = outputs.argmax(1)
     log_p = torch.stack([log_probabilities(t) for t in transformed])
     picked = log_p.gather(2, predicted.expand(len(transformed), -1)[..., None])
@@ -48,7 +51,7 @@ def soft_consistency(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
     """
     log_p = log_probabilities(outputs)
     log_q = torch.stack([log_probabilities(t) for t in transformed])
-    crossed = (log_p.exp() * log_q + log_q.exp() * log_p).sum(-1)
+    crossed = (weighted_logs(log_p.exp(), log_q) + weighted_logs(log_q.exp(), log_p)).sum(-1)
     return float(-0.5 * crossed.double().mean())
 
 
@@ -62,5 +65,16 @@ def disagreement_rate(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
     Returns:
         From 0 to 1.
     """
+    if _any_missing(outputs, *transformed):
+        return math.nan  # `argmax` would take the class of the NaN
     predicted = outputs.argmax(1)
     return float(torch.stack([t.argmax(1) != predicted for t in transformed]).double().mean())
+
+
+def weighted_logs(p: Tensor, log_q: Tensor) -> Tensor:
+    """P · log q with 0 · log 0 = 0, which is the product of a masked class."""
+    return torch.where((p == 0) & (log_q == -math.inf), 0.0, p * log_q)
+
+
+def _any_missing(*outputs: Tensor) -> bool:
+    return any(count_missing(of_images) for of_images in outputs)

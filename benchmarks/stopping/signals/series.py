@@ -44,7 +44,8 @@ def divergence(plain: Tensor, other: Tensor) -> float:
     """The mean over images of KL(p ‖ q), in nats, from two outputs of shape (N, K)."""
     p = log_probabilities(plain)
     q = log_probabilities(other)
-    return float((p.exp() * (p - q)).sum(1).double().mean())
+    differences = torch.where(p == -math.inf, 0.0, p.exp() * (p - q))  # 0 · log 0 = 0
+    return float(differences.sum(1).double().mean())
 
 
 def pseudo_labels(outputs: Sequence[Tensor], momentum: float) -> list[Tensor]:
