@@ -12,6 +12,8 @@ from lightning_factorlens.factorization.problem import CoupledProblem
 
 #: Below this fraction of ‖X_b‖² the formula with Gram matrices loses its digits, and residuals are computed instead.
 CANCELLATION_THRESHOLD = 1e-3
+#: Below this fraction of all energy, as unweighted blocks can have, the products of W and X leave the range of float32.
+PRODUCTS_VANISH = 1e-24
 #: Features whose residual is computed at once.
 RESIDUAL_CHUNK = 4096
 
@@ -97,8 +99,8 @@ def block_sse(
     sse = torch.zeros(len(groups), len(problem.blocks), dtype=torch.float64)
     F64 = F.double()
     F_grams = groups.grams(F64)
-    for b, (columns, omega) in enumerate(zip(problem.columns, problem.omega)):
-        if omega == 0:
+    for b, (columns, omega_given) in enumerate(zip(problem.columns, problem.omega_given)):
+        if omega_given == 0:
             continue
         scaled_energy = problem.local_energy[b] / problem.energy * problem.weights[b] ** 2
         crosses = groups.sums((sums.C[b] * F64).sum(1))
@@ -106,20 +108,22 @@ def block_sse(
         for V, F_gram in zip(sums.V[b], F_grams):
             squares.append((V.double() * F_gram).sum())
         for k, value in enumerate((scaled_energy - 2 * crosses + torch.stack(squares)).tolist()):
-            if value < CANCELLATION_THRESHOLD * scaled_energy:
+            vanishes = scaled_energy < PRODUCTS_VANISH
+            if vanishes or value < CANCELLATION_THRESHOLD * scaled_energy:
                 rows = groups.slices[k]
-                value = _squared_residual(problem, b, F[rows], W[rows, columns])
-            sse[k, b] = value / omega**2
+                dtype = torch.float64 if vanishes else F.dtype
+                value = _squared_residual(problem, b, F[rows].to(dtype), W[rows, columns].to(dtype))
+            sse[k, b] = value / omega_given**2
     return problem.partition.all_reduce_sum(sse)
 
 
 def _squared_residual(problem: CoupledProblem, b: int, F: Tensor, W: Tensor) -> float:
-    """Returns Σ (ω X_b − W F)²; residuals are in the blocks' dtype, the sum is float64."""
+    """Returns Σ (ω X_b − W F)²; residuals are in the dtype of F and W, the sum is float64."""
     samples = problem.blocks[b].samples
     total = 0.0
     for start in range(0, samples.shape[1], RESIDUAL_CHUNK):
         columns = slice(start, start + RESIDUAL_CHUNK)
-        chunk = samples[:, columns].to(F.device)
+        chunk = samples[:, columns].to(F)
         residual = torch.addmm(chunk, F.T, W[:, columns], beta=problem.omega[b], alpha=-1)
         total += float(torch.linalg.vector_norm(residual, dtype=torch.float64)) ** 2
     return total

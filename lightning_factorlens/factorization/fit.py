@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.iterate import StageResult, run_stage
 from lightning_factorlens.factorization.monotone import enforce_monotone_
 from lightning_factorlens.factorization.normalize import normalize_rows_
+from lightning_factorlens.factorization.objective import objective_of_errors
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver, check_solver
@@ -103,10 +105,12 @@ def fit(
         state = None if stage.n_sampled_rows else last.state
         final = solver.finish(problem, last.groups, problem.partition.broadcast(last.F), state)
         sse = block_sse(problem, last.groups, final.F, final.W, final.sums)
-        if solver.penalty_W is None and solver.penalty_F is None:
+        penalties = (solver.penalty_W, solver.penalty_F)
+        if penalties == (None, None):
             sse = enforce_monotone_(problem, last.groups, final.F, final.W, sse)
             normalize_rows_(final.F, final.W)
-        return _result(problem, ranks, stage, last, final, sse)
+        value = objective_of_errors(problem, last.groups, final.F, final.W, sse, penalties)
+        return _result(problem, ranks, stage, last, replace(final, objective=value), sse)
 
 
 def make_problem(
@@ -200,8 +204,11 @@ def _result(
         final: The result of the last iteration; its W is scaled in place.
         sse: From `block_sse`, shape (ranks, blocks).
     """
-    for columns, omega in zip(problem.columns, problem.omega):
-        final.W[:, columns] /= omega or 1.0
+    for columns, omega, unit in zip(problem.columns, problem.omega, problem.units):
+        if unit == 1:
+            final.W[:, columns] /= omega or 1.0
+        else:  # ω itself may be out of the range of float32
+            final.W[:, columns] = final.W[:, columns].double() / (omega * unit or 1.0)
     history = []
     for objectives, final_objective in zip(last.history, final.objective.tolist()):
         # The objectives of sampled stages are estimates and are not comparable with the final one.
