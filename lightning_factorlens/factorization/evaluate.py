@@ -135,7 +135,7 @@ def _largest_terms(V: list[Tensor], F_grams: list[Tensor]) -> Tensor:
     bounds = []
     for v, gram in zip(V, F_grams):
         norms = v.diagonal().sqrt()
-        bounds.append(norms @ gram.abs() @ norms)
+        bounds.append((gram.abs() * norms * norms[:, None]).sum())
     return torch.stack(bounds)
 
 

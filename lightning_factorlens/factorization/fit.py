@@ -15,7 +15,8 @@ from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.iterate import StageResult, run_stage
 from lightning_factorlens.factorization.monotone import enforce_monotone_
 from lightning_factorlens.factorization.normalize import normalize_rows_
-from lightning_factorlens.factorization.objective import objective_of_errors
+from lightning_factorlens.factorization.objective import objective_of_errors, replace_by_zero_
+from lightning_factorlens.factorization.penalties import check_signed_blocks
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.solver import Solver, check_solver
@@ -92,6 +93,8 @@ def fit(
     """
     ranks = checked_ranks(ranks)
     solver = check_solver(solver) or HALS()
+    penalties = solver.penalties
+    check_signed_blocks(any(block.signed for block in problem.blocks), penalties)
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
         stage_problem = StageProblems(problem, ranks, F)
@@ -105,11 +108,12 @@ def fit(
         state = None if stage.n_sampled_rows else last.state
         final = solver.finish(problem, last.groups, problem.partition.broadcast(last.F), state)
         sse = block_sse(problem, last.groups, final.F, final.W, final.sums)
-        penalties = (solver.penalty_W, solver.penalty_F)
         if penalties == (None, None):
             sse = enforce_monotone_(problem, last.groups, final.F, final.W, sse)
             normalize_rows_(final.F, final.W)
         value = objective_of_errors(problem, last.groups, final.F, final.W, sse, penalties)
+        if penalties != (None, None):
+            replace_by_zero_(problem, last.groups, final.F, final.W, sse, value)
         return _result(problem, ranks, stage, last, replace(final, objective=value), sse)
 
 

@@ -86,6 +86,28 @@ def objective_of_errors(
     return _with_penalties(value, problem, groups, F, W, penalties)
 
 
+def replace_by_zero_(
+    problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor, sse: Tensor, value: Tensor
+) -> None:
+    """Sets F = W = 0, whose objective is 1, in place in every group whose penalised objective is larger.
+
+    Args:
+        problem: The problem.
+        groups: The groups of components.
+        F: Shape (R, N).
+        W: Shape (R, m).
+        sse: Shape (groups, blocks); becomes ‖X_b‖².
+        value: From `objective_of_errors`, shape (groups,).
+    """
+    for k in torch.nonzero(value > 1).flatten().tolist():
+        rows = groups.slices[k]
+        F[rows] = 0
+        W[rows] = 0
+        for b, (energy, block) in enumerate(zip(problem.block_energy, problem.blocks)):
+            sse[k, b] = energy / block.sampling_factor
+        value[k] = 1
+
+
 def _with_penalties(
     value: Tensor,
     problem: CoupledProblem,
