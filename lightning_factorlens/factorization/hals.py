@@ -27,6 +27,9 @@ from lightning_factorlens.linalg.nnls_dispatch import make_nnls_solver
 
 #: Sweeps over W in the last iteration, if W is known from the one before.
 FINAL_SWEEPS = 3
+#: Fall of the objective in a stage that starts from an earlier result, above which the fit starts anew. Between epochs
+#: of a training it is below 0.7 %; above 10 % the errors were up to 20 % larger than those of a fit without start.
+MAX_FALL = 0.03
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class HALS(Solver):
         n_rows = self.n_sampled_rows if uses_sample else None
         stages = []
         if warm:
-            stages.append(Stage(n_rows, 1, self.warm_max_iter, self.sample_tol, "warm_max_iter"))
+            stages.append(Stage(n_rows, 1, self.warm_max_iter, self.sample_tol, "warm_max_iter", MAX_FALL))
         else:
             if self.n_init > 1:
                 n_screening_rows = None if n_rows is None else max(1, n_rows // 2)
