@@ -10,8 +10,11 @@ from torch import Tensor
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.problem import CoupledProblem
 
-#: Below this fraction of ‖X_b‖² the formula with Gram matrices loses its digits, and residuals are computed instead.
+#: Below this fraction of its largest terms the formula with Gram matrices loses its digits, and residuals are computed
+#: instead. The largest term is ‖X_b‖², or that of `_largest_terms` in a block with a signed factor.
 CANCELLATION_THRESHOLD = 1e-3
+#: Below this fraction of all energy, as unweighted blocks can have, the products of W and X leave the range of float32.
+PRODUCTS_VANISH = 1e-24
 #: Features whose residual is computed at once.
 RESIDUAL_CHUNK = 4096
 
@@ -97,29 +100,52 @@ def block_sse(
     sse = torch.zeros(len(groups), len(problem.blocks), dtype=torch.float64)
     F64 = F.double()
     F_grams = groups.grams(F64)
-    for b, (columns, omega) in enumerate(zip(problem.columns, problem.omega)):
-        if omega == 0:
+    for b, (columns, omega_given) in enumerate(zip(problem.columns, problem.omega_given)):
+        if omega_given == 0:
             continue
         scaled_energy = problem.local_energy[b] / problem.energy * problem.weights[b] ** 2
         crosses = groups.sums((sums.C[b] * F64).sum(1))
         squares = []
         for V, F_gram in zip(sums.V[b], F_grams):
             squares.append((V.double() * F_gram).sum())
-        for k, value in enumerate((scaled_energy - 2 * crosses + torch.stack(squares)).tolist()):
-            if value < CANCELLATION_THRESHOLD * scaled_energy:
+        largest_terms = torch.full((len(groups),), scaled_energy, dtype=torch.float64)
+        if problem.blocks[b].signed:
+            largest_terms = _largest_terms(sums.V[b], F_grams).cpu().clamp_min(scaled_energy)
+        values = scaled_energy - 2 * crosses + torch.stack(squares)
+        for k, (value, largest) in enumerate(zip(values.tolist(), largest_terms.tolist())):
+            vanishes = scaled_energy < PRODUCTS_VANISH
+            if vanishes or value < CANCELLATION_THRESHOLD * largest:
                 rows = groups.slices[k]
-                value = _squared_residual(problem, b, F[rows], W[rows, columns])
-            sse[k, b] = value / omega**2
+                dtype = torch.float64 if vanishes else F.dtype
+                value = _squared_residual(problem, b, F[rows].to(dtype), W[rows, columns].to(dtype))
+            sse[k, b] = value / omega_given**2
     return problem.partition.all_reduce_sum(sse)
 
 
+def _largest_terms(V: list[Tensor], F_grams: list[Tensor]) -> Tensor:
+    """Bounds the terms of ⟨V, F Fᵀ⟩ with V = W Wᵀ, whose rounding errors remain where terms of both signs cancel.
+
+    Args:
+        V: W̃_b W̃_bᵀ of each group, float64.
+        F_grams: F Fᵀ of each group, float64.
+
+    Returns:
+        Σ_ij ‖W̃_i‖ ‖W̃_j‖ (F Fᵀ)_ij of each group, shape (groups,).
+    """
+    bounds = []
+    for v, gram in zip(V, F_grams):
+        norms = v.diagonal().sqrt()
+        bounds.append((gram.abs() * norms * norms[:, None]).sum())
+    return torch.stack(bounds)
+
+
 def _squared_residual(problem: CoupledProblem, b: int, F: Tensor, W: Tensor) -> float:
-    """Returns Σ (ω X_b − W F)²; residuals are in the blocks' dtype, the sum is float64."""
+    """Returns Σ (ω X_b − W F)²; residuals are in the dtype of F and W, the sum is float64."""
     samples = problem.blocks[b].samples
     total = 0.0
     for start in range(0, samples.shape[1], RESIDUAL_CHUNK):
         columns = slice(start, start + RESIDUAL_CHUNK)
-        chunk = samples[:, columns].to(F.device)
+        chunk = samples[:, columns].to(F)
         residual = torch.addmm(chunk, F.T, W[:, columns], beta=problem.omega[b], alpha=-1)
         total += float(torch.linalg.vector_norm(residual, dtype=torch.float64)) ** 2
     return total

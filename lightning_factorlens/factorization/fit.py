@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.evaluate import block_sse
-from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
-from lightning_factorlens.factorization.iterate import StageResult, run_stage
+from lightning_factorlens.factorization.iterate import StageResult
 from lightning_factorlens.factorization.monotone import enforce_monotone_
 from lightning_factorlens.factorization.normalize import normalize_rows_
+from lightning_factorlens.factorization.objective import objective_of_errors, replace_by_zero_
+from lightning_factorlens.factorization.penalties import check_signed_blocks
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.schedule import run_schedule
 from lightning_factorlens.factorization.solver import Solver, check_solver
-from lightning_factorlens.factorization.stages import StageProblems, initial_factors
 from lightning_factorlens.factorization.state import SolverResult, Stage
 from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.results import Block, Factorization
@@ -78,7 +80,8 @@ def fit(
         problem: The blocks, their weights and their partition.
         ranks: Each at least 1; duplicates are removed.
         solver: `HALS()` unless given.
-        start: The ``F`` of an earlier result with the same ranks and samples, from which the fit continues.
+        start: The ``F`` of an earlier result with the same ranks and samples, from which the fit continues. It starts
+            anew if the data have changed so much that this would end in a poor local minimum.
         seed: Seed of the random initializations; no global random state is read or changed.
 
     Returns:
@@ -90,23 +93,21 @@ def fit(
     """
     ranks = checked_ranks(ranks)
     solver = check_solver(solver) or HALS()
+    penalties = solver.penalties
+    check_signed_blocks(any(block.signed for block in problem.blocks), penalties)
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
-        stage_problem = StageProblems(problem, ranks, F)
-        for stage in _checked_schedule(solver, problem, warm=F is not None):
-            part = stage_problem(stage)
-            if F is None:
-                F = initial_factors(part, stage_problem.vectors(part), ranks, stage.n_init, seed)
-            groups = ComponentGroups(tuple(sorted(stage.n_init * ranks)))
-            last = run_stage(part, groups, F, solver, stage).best_initializations(stage.n_init)
-            F = last.F
+        stage, last = run_schedule(problem, ranks, solver, F, seed)
         state = None if stage.n_sampled_rows else last.state
         final = solver.finish(problem, last.groups, problem.partition.broadcast(last.F), state)
         sse = block_sse(problem, last.groups, final.F, final.W, final.sums)
-        if solver.penalty_W is None and solver.penalty_F is None:
+        if penalties == (None, None):
             sse = enforce_monotone_(problem, last.groups, final.F, final.W, sse)
             normalize_rows_(final.F, final.W)
-        return _result(problem, ranks, stage, last, final, sse)
+        value = objective_of_errors(problem, last.groups, final.F, final.W, sse, penalties)
+        if penalties != (None, None):
+            replace_by_zero_(problem, last.groups, final.F, final.W, sse, value)
+        return _result(problem, ranks, stage, last, replace(final, objective=value), sse)
 
 
 def make_problem(
@@ -169,19 +170,6 @@ def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: Cou
     return torch.cat([F.to(problem.prototype) for F in start])
 
 
-def _checked_schedule(solver: Solver, problem: CoupledProblem, warm: bool) -> list[Stage]:
-    stages = solver.schedule(problem, warm)
-    if not stages:
-        raise ValueError(f"solver: the schedule of {solver!r} has no stage; return at least one.")
-    for position, stage in enumerate(stages):
-        if stage.n_init > 1 and (warm or position > 0):
-            raise ValueError(
-                f"solver: stage {position} of the schedule of {solver!r} has n_init={stage.n_init}; only the first "
-                "stage of a fit without `start` may have several initializations. Return n_init=1 for it."
-            )
-    return stages
-
-
 def _result(
     problem: CoupledProblem,
     ranks: tuple[int, ...],
@@ -200,8 +188,11 @@ def _result(
         final: The result of the last iteration; its W is scaled in place.
         sse: From `block_sse`, shape (ranks, blocks).
     """
-    for columns, omega in zip(problem.columns, problem.omega):
-        final.W[:, columns] /= omega or 1.0
+    for columns, omega, unit in zip(problem.columns, problem.omega, problem.units):
+        if unit == 1:
+            final.W[:, columns] /= omega or 1.0
+        else:  # ω itself may be out of the range of float32
+            final.W[:, columns] = final.W[:, columns].double() / (omega * unit or 1.0)
     history = []
     for objectives, final_objective in zip(last.history, final.objective.tolist()):
         # The objectives of sampled stages are estimates and are not comparable with the final one.

@@ -33,7 +33,8 @@ class StageResult:
         F: The best iterate of every group, shape (R, N).
         objective: Its objective for each group, shape (groups,), float64.
         history: For each group the objective after every iteration.
-        state: The last state, if it has every group; None if converged groups were left out.
+        state: The last state, if it has every group; None if converged groups were left out. With penalties, the best
+            iterate of every group with its W.
         converged: Whether every group converged.
     """
 
@@ -67,12 +68,14 @@ class _Progress:
     Args:
         groups: All groups of the stage.
         state: The initial state.
+        keep_W: Whether to keep the W of the best iterate as well, which with penalties does not follow from F.
     """
 
-    def __init__(self, groups: ComponentGroups, state: State) -> None:
+    def __init__(self, groups: ComponentGroups, state: State, keep_W: bool) -> None:
         self.groups = groups
         self.device = state.F.device
         self.best_F = state.F.clone()
+        self.best_W = state.W.clone() if keep_W else None
         self.best = torch.full_like(state.objective, torch.inf)
         self.n_unchanged = torch.zeros_like(self.best, dtype=torch.long)
         self._objectives: list[Tensor] = []
@@ -92,6 +95,8 @@ class _Progress:
         self.best[self._index] = torch.where(improved, state.objective, best)
         is_better_row = self.active_groups.expand(improved)
         self.best_F[self._rows] = torch.where(is_better_row, state.F, self.best_F[self._rows])
+        if self.best_W is not None:
+            self.best_W[self._rows] = torch.where(is_better_row, state.W, self.best_W[self._rows])
         self._objectives.append(state.objective)
         self._recorded_groups.append(self.active)
         unchanged = (previous - state.objective).abs() <= tol * state.objective
@@ -131,7 +136,7 @@ def run_stage(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, solve
     """
     on_cpu = problem.prototype.device.type == "cpu"
     state = solver.init(problem, groups, F)
-    progress = _Progress(groups, state)
+    progress = _Progress(groups, state, keep_W=solver.penalties != (None, None))
     step = _step_function(problem, groups, solver, stage)
     moving = progress.active
     for n_iter in range(1, stage.max_iter + 1):
@@ -146,13 +151,15 @@ def run_stage(problem: CoupledProblem, groups: ComponentGroups, F: Tensor, solve
         if on_cpu and solver.can_freeze and len(moving) < len(progress.active):
             state = state.select(progress.active_groups, moving)
             progress.keep(moving)
-    has_all_groups = len(progress.active) == len(groups)
+    last_state = state if len(progress.active) == len(groups) else None
+    if progress.best_W is not None:
+        last_state = State(progress.best_F, progress.best_W, progress.best)
     return StageResult(
         groups=groups,
         F=progress.best_F,
         objective=progress.best,
         history=progress.history(),
-        state=state if has_all_groups else None,
+        state=last_state,
         converged=not moving,
     )
 

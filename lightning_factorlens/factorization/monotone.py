@@ -31,7 +31,7 @@ def enforce_monotone_(problem: CoupledProblem, groups: ComponentGroups, F: Tenso
     Returns:
         The errors afterwards.
     """
-    omega_sq = torch.tensor(problem.omega, dtype=torch.float64) ** 2
+    omega_sq = torch.tensor(problem.omega_given, dtype=torch.float64) ** 2
     is_signed = bool(problem.signed_columns())
     F_parts = groups.split(F)
     W_parts = groups.split(W)

@@ -16,7 +16,7 @@ from lightning_factorlens._validation import check_int, check_non_negative
 from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.objective import objective, ridge_weight
-from lightning_factorlens.factorization.penalties import Penalty, check_penalty
+from lightning_factorlens.factorization.penalties import Penalty, UnitBall, check_penalty
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
@@ -35,7 +35,8 @@ class MultiplicativeUpdates(Solver):
         max_iter: Maximum number of iterations.
         tol: The fit ends when two iterations in a row change every group's objective by less than this fraction.
         penalty_W: Penalty on every W̃_b.
-        penalty_F: Penalty on F.
+        penalty_F: Penalty on F. With a penalty on one factor alone, the components of the other one have a norm of at
+            most 1, since otherwise they would grow until the penalty had no effect.
 
     Raises:
         ValueError: A maximum number of iterations below 1, or a negative tolerance.
@@ -79,7 +80,7 @@ class MultiplicativeUpdates(Solver):
         C = problem.backproject(W)
         V = list(map(problem.partition.all_reduce_sum, groups.grams(W)))
         self._update_F_(problem, groups, F, C, V)
-        value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
+        value = objective(problem, groups, F, W, C, V, self.penalties)
         return State(F, W, value)
 
     def finish(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, state: State | None) -> SolverResult:
@@ -89,10 +90,10 @@ class MultiplicativeUpdates(Solver):
 
     def _update_W_(self, problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor) -> None:
         B = problem.project(F)
-        ridge = ridge_weight(self.penalty_W)
+        ridge = ridge_weight(self.penalties[0])
         for f, w, b in zip(groups.split(F), groups.split(W), groups.split(B)):
             G = f @ f.T
-            _multiply_(w, b, G @ w, self.penalty_W, 1.0)
+            _multiply_(w, b, G @ w, self.penalties[0], 1.0)
             for columns in problem.signed_columns():
                 least_squares_(w[:, columns], b[:, columns], G + ridge * torch.eye(len(G)).to(G))
 
@@ -105,9 +106,9 @@ class MultiplicativeUpdates(Solver):
             if is_signed:
                 numerator = c.clamp_min(0) + (-v).clamp_min(0) @ f
                 denominator = (-c).clamp_min(0) + v.clamp_min(0) @ f
-                _multiply_(f, numerator, denominator, self.penalty_F, unit, root=True)
+                _multiply_(f, numerator, denominator, self.penalties[1], unit, root=True)
             else:
-                _multiply_(f, c, v @ f, self.penalty_F, unit)
+                _multiply_(f, c, v @ f, self.penalties[1], unit)
 
 
 def _multiply_(
@@ -126,5 +127,9 @@ def _multiply_(
     if penalty is not None:
         denominator = denominator + unit * penalty.half_gradient(T)
     denominator = torch.where(denominator == 0, torch.finfo(torch.float32).eps, denominator)
+    if isinstance(penalty, UnitBall) and not root:
+        denominator = denominator + penalty.ball_multiplier(T, numerator, denominator) * T
     ratio = numerator / denominator
     T.mul_(ratio.sqrt() if root else ratio)
+    if isinstance(penalty, UnitBall):
+        T.div_(torch.linalg.vector_norm(T, dim=1, keepdim=True).clamp_min(1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 from lightning_factorlens.factorization.groups import ComponentGroups
@@ -52,11 +53,71 @@ def objective(
     Returns:
         Shape (groups,), float64.
     """
-    W_penalty, F_penalty = penalties
     F64 = F.double()
     rows = -2 * (C * F64).sum(1)  # float64: C is promoted in the product
     rows += groups.quadratic_form(V, F64)
     value = (1 + groups.sums(rows)).clamp_min(0)
+    return _with_penalties(value, problem, groups, F, W, penalties)
+
+
+def objective_of_errors(
+    problem: CoupledProblem,
+    groups: ComponentGroups,
+    F: Tensor,
+    W: Tensor,
+    sse: Tensor,
+    penalties: tuple[Penalty | None, Penalty | None] = (None, None),
+) -> Tensor:
+    """Computes the objective from the errors of the blocks, which do not cancel where the error is small.
+
+    Args:
+        problem: The problem.
+        groups: The groups of components.
+        F: Shape (R, N).
+        W: Shape (R, m), scaled by ω.
+        sse: From `block_sse`, shape (groups, blocks).
+        penalties: On W and on F, see `objective`.
+
+    Returns:
+        Σ_b ω_b² ‖X_b − W_b F‖² + penalties, shape (groups,), float64.
+    """
+    omega_sq = torch.tensor(problem.omega_given, dtype=torch.float64).square()
+    value = (sse * omega_sq).sum(1).to(F.device)
+    return _with_penalties(value, problem, groups, F, W, penalties)
+
+
+def replace_by_zero_(
+    problem: CoupledProblem, groups: ComponentGroups, F: Tensor, W: Tensor, sse: Tensor, value: Tensor
+) -> None:
+    """Sets F = W = 0, whose objective is 1, in place in every group whose penalised objective is larger.
+
+    Args:
+        problem: The problem.
+        groups: The groups of components.
+        F: Shape (R, N).
+        W: Shape (R, m).
+        sse: Shape (groups, blocks); becomes ‖X_b‖².
+        value: From `objective_of_errors`, shape (groups,).
+    """
+    for k in torch.nonzero(value > 1).flatten().tolist():
+        rows = groups.slices[k]
+        F[rows] = 0
+        W[rows] = 0
+        for b, (energy, block) in enumerate(zip(problem.block_energy, problem.blocks)):
+            sse[k, b] = energy / block.sampling_factor
+        value[k] = 1
+
+
+def _with_penalties(
+    value: Tensor,
+    problem: CoupledProblem,
+    groups: ComponentGroups,
+    F: Tensor,
+    W: Tensor,
+    penalties: tuple[Penalty | None, Penalty | None],
+) -> Tensor:
+    """Returns the value of each group plus its penalties."""
+    W_penalty, F_penalty = penalties
     if W_penalty is not None:
         penalised = W if isinstance(W_penalty, L2) else _without_signed_columns(problem, W)
         value = value + groups.sums(problem.partition.all_reduce_sum(W_penalty.value(penalised)))

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.distributed import Partition, ends_to_slices
+from lightning_factorlens.factorization.prepare import check_signs, prepare_blocks, safe_unit
 from lightning_factorlens.factorization.row_norms import feature_row_norms
 from lightning_factorlens.results import Block
 
@@ -26,6 +27,8 @@ Weighting = Literal["unit", "raw"]
 WEIGHTINGS: tuple[str, ...] = ("unit", "raw")
 #: On an accelerator, where a kernel launch costs more than a cache miss, so many chunks are processed together.
 ACCELERATOR_CHUNK_FACTOR = 16
+#: Largest weight of a block whose square is a float64 number with some space left.
+MAX_WEIGHT = 1e150
 
 
 class CoupledProblem:
@@ -36,22 +39,27 @@ class CoupledProblem:
     product serves all of them.
 
     Args:
-        blocks: At least one; all with the same number of samples N, dtype and device.
+        blocks: At least one; all with the same number of samples N and on one device. Their samples are converted to
+            one dtype, see `prepare_blocks`.
         weighting: ``"unit"`` gives every block the same fraction of the objective; ``"raw"`` weights every entry
             equally, as Saini and Papalexakis do.
         partition: The features of every block that ``blocks`` hold; all of them unless given.
 
     Attributes:
         weights: w_b, so that Σ_b w_b² ‖X_b‖² is the total energy, shape (blocks,).
-        samples: The samples of each block.
-        omega: ω_b, shape (blocks,): w_b, corrected for unsampled features, divided by the root of the energy.
+        samples: The samples of each of ``blocks``.
+        blocks: The blocks, converted, and multiplied by ``units``.
+        units: Powers of two; 1.0 for all blocks but those whose values leave the range in which products are exact.
+        omega_given: ω_b, shape (blocks,): w_b, corrected for unsampled features, divided by the root of the energy.
+        omega: ω_b divided by the unit, for the samples in ``blocks``.
         block_energy: ‖X_b‖², corrected for unsampled features, shape (blocks,).
         energy: Σ_b ‖X_b‖², corrected for unsampled features.
         row_norms: For each block the norms of all features in all processes, float64, shape (features,).
         columns: Columns of W̃ of each block.
 
     Raises:
-        ValueError: No blocks, an unknown weighting, blocks of different N, or values that are NaN or infinite.
+        ValueError: No blocks, an unknown weighting, blocks of different N, values that are NaN or infinite, too large
+            or too small for their squares, or negative in a block that is not ``signed``.
 
     Example:
         >>> block = Block("relu1", "activation", torch.ones(3, 8), (8,))
@@ -63,27 +71,41 @@ class CoupledProblem:
         self, blocks: Sequence[Block], weighting: Weighting = "unit", partition: Partition | None = None
     ) -> None:
         check_choice("weighting", weighting, WEIGHTINGS)
-        self.blocks = tuple(blocks)
+        self.blocks = prepare_blocks(blocks)
         self.weighting: Weighting = weighting
         self.partition = partition or Partition()
-        self.samples = [block.samples for block in blocks]
-        self.feature_counts = self.partition.feature_counts(self.samples)
-        _check_blocks(blocks, self.feature_counts)
+        self.feature_counts = self.partition.feature_counts([block.samples for block in self.blocks])
+        _check_blocks(self.blocks, self.feature_counts)
         self.row_norms = self.partition.gather_features(self._local_row_norms())
         self.block_energy = self._energies(self.row_norms)
         self.energy = math.fsum(self.block_energy)
         self.weights = self._block_weights()
+        self.units = self._rescale()
+        self.samples = [block.samples for block in self.blocks]
         # With this scale every product below is of order 1, which avoids overflow and underflow.
         scale = 1 / math.sqrt(self.energy) if self.energy > 0 else 0.0
         omega = []
-        for weight, block in zip(self.weights, blocks):
+        for weight, block in zip(self.weights, self.blocks):
             omega.append(weight * math.sqrt(block.sampling_factor) * scale)
-        self.omega = tuple(omega)
+        self.omega_given = tuple(omega)
+        self.omega = tuple(given / unit for given, unit in zip(omega, self.units))
         self.columns = _consecutive([samples.shape[1] for samples in self.samples])
 
     def _local_row_norms(self) -> list[Tensor]:
         """Returns the norm of every feature row of every block in this process."""
-        return list(map(feature_row_norms, self.blocks))
+        norms = list(map(feature_row_norms, self.blocks))
+        for block in self.blocks:
+            check_signs(block)
+        return norms
+
+    def _rescale(self) -> tuple[float, ...]:
+        """Multiplies the blocks whose values are extreme by powers of two, and returns these."""
+        units = list(map(safe_unit, self.row_norms))
+        blocks = []
+        for block, unit in zip(self.blocks, units):
+            blocks.append(block if unit == 1 else replace(block, samples=block.samples * unit))
+        self.blocks = tuple(blocks)
+        return tuple(units)
 
     def _energies(self, row_norms: Sequence[Tensor]) -> tuple[float, ...]:
         """Returns Σ ‖row‖² of each block, corrected for unsampled features."""
@@ -101,6 +123,11 @@ class CoupledProblem:
         for b, energy in enumerate(self.block_energy):
             if energy > 0:
                 weights[b] = math.sqrt(self.energy / n_nonzero / energy)
+            if weights[b] > MAX_WEIGHT:
+                raise ValueError(
+                    f"blocks: block {self.blocks[b].name!r} is more than {MAX_WEIGHT:g} times smaller than the largest "
+                    "block, and float64 cannot hold its weight; rescale the blocks, or pass weighting='raw'."
+                )
         return tuple(weights)
 
     @cached_property
@@ -209,7 +236,7 @@ class CoupledProblem:
     def row_norms_sq(self) -> Tensor:
         """Returns the squared norm of every feature row of X̃ in all processes, shape (features,)."""
         squares = []
-        for omega, norms in zip(self.omega, self.row_norms):
+        for omega, norms in zip(self.omega_given, self.row_norms):
             squares.append((omega * norms).square())
         return torch.cat(squares)
 
@@ -227,8 +254,9 @@ class CoupledProblem:
         if not self.partition.is_sharded:
             return self
         blocks = []
-        for b, block in enumerate(self.blocks):
-            blocks.append(replace(block, samples=self.partition.gather_block(b, block.samples)))
+        for b, (block, unit) in enumerate(zip(self.blocks, self.units)):
+            samples = self.partition.gather_block(b, block.samples)
+            blocks.append(replace(block, samples=samples if unit == 1 else samples / unit))
         return CoupledProblem(blocks, self.weighting, Partition(self.partition.chunk_size))
 
 

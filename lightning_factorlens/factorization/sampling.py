@@ -2,10 +2,14 @@
 
 f(F) = Σ_rows min_{w ≥ 0} ‖x − wF‖² is a sum over rows, so rows sampled with probability π and weighted by 1/√π give an
 unbiased estimate of it. Systematic sampling with a fixed offset is deterministic and selects the same rows as long as
-the norms change little, so that the curves of consecutive epochs do not fluctuate.
+the norms change little, so that the curves of consecutive epochs do not fluctuate. The rows of each block are shuffled
+first, always in the same way: in their own order, periodic rows of equal norm, such as the checkerboard of a strided
+deconvolution, would be sampled at one phase of their period.
 """
 
 from __future__ import annotations
+
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -38,19 +42,46 @@ def inclusion_probabilities(norms_sq: Tensor, size: int) -> Tensor:
     return pi
 
 
-def systematic_sample(pi: Tensor) -> Tensor:
+def systematic_sample(pi: Tensor, order: Tensor) -> Tensor:
     """Returns the ascending indices of a systematic sample with inclusion probabilities ``pi`` and offset ½.
 
     Args:
         pi: Shape (features,), each at most 1.
+        order: The order in which the features are passed, shape (features,).
 
     Example:
-        >>> systematic_sample(torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64))
-        tensor([0, 1])
+        >>> systematic_sample(torch.tensor([0.5, 1.0, 0.5], dtype=torch.float64), order=torch.tensor([2, 1, 0]))
+        tensor([1, 2])
     """
-    cumulative = pi.cumsum(0)
+    cumulative = pi[order].cumsum(0)
     ticks = torch.arange(0.5, float(cumulative[-1]), dtype=torch.float64, device=pi.device)
-    return torch.searchsorted(cumulative, ticks).clamp_max(len(pi) - 1)
+    positions = torch.searchsorted(cumulative, ticks).clamp_max(len(pi) - 1)
+    return order[positions].sort().values
+
+
+@lru_cache(maxsize=4)
+def shuffled_order(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Returns a fixed permutation of the features within each block; cached, since every fit of a run uses the same.
+
+    Args:
+        lengths: Number of features of each block.
+        device: Device of the result.
+
+    Returns:
+        Shape (features,); the blocks keep their order, so that each is sampled in proportion to its energy.
+
+    Example:
+        >>> order = shuffled_order((2, 3), torch.device("cpu"))
+        >>> sorted(order[:2].tolist()), sorted(order[2:].tolist())
+        ([0, 1], [2, 3, 4])
+    """
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    first = 0
+    for length in lengths:
+        parts.append(first + torch.randperm(length, generator=generator))
+        first += length
+    return torch.cat(parts).to(device)
 
 
 def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
@@ -66,7 +97,8 @@ def sampled_problem(problem: CoupledProblem, size: int) -> CoupledProblem:
     """
     partition = problem.partition
     pi = inclusion_probabilities(problem.row_norms_sq(), size)
-    sampled = partition.broadcast(systematic_sample(pi))
+    order = shuffled_order(tuple(problem.feature_counts), pi.device)
+    sampled = partition.broadcast(systematic_sample(pi, order))
     indices = []
     indices_in_block = []
     for columns in problem.global_columns:

@@ -12,7 +12,7 @@ from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.factor_update import fit_W
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.objective import objective
-from lightning_factorlens.factorization.penalties import Penalty
+from lightning_factorlens.factorization.penalties import Penalty, effective_penalties
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
 
@@ -29,7 +29,8 @@ class Solver(ABC):
 
     Attributes:
         penalty_W: Penalty on every W̃_b, if any.
-        penalty_F: Penalty on F, if any.
+        penalty_F: Penalty on F, if any. With a penalty on one factor alone, the components of the other one have a
+            norm of at most 1, since otherwise they would grow until the penalty had no effect.
 
     Example:
         >>> class ProjectedGradient(Solver):
@@ -58,6 +59,11 @@ class Solver(ABC):
 
     penalty_W: Penalty | None = None
     penalty_F: Penalty | None = None
+
+    @property
+    def penalties(self) -> tuple[Penalty | None, Penalty | None]:
+        """The penalties on W and on F that the fit uses, see `effective_penalties`."""
+        return effective_penalties(self.penalty_W, self.penalty_F)
 
     @property
     def can_freeze(self) -> bool:
@@ -115,10 +121,10 @@ class Solver(ABC):
             state: The last state, if the last stage iterated over all feature rows and its state has all groups.
         """
         F_is_last_iterate = state is not None and torch.equal(state.F, F)
-        W = state.W if state is not None and F_is_last_iterate else fit_W(problem, groups, F, self.penalty_W)
+        W = state.W if state is not None and F_is_last_iterate else fit_W(problem, groups, F, self.penalties[0])
         sums = row_sums(problem, groups, W)
         C, V = sums.total(problem)
-        value = objective(problem, groups, F, W, C, V, (self.penalty_W, self.penalty_F))
+        value = objective(problem, groups, F, W, C, V, self.penalties)
         return SolverResult(F, W, sums, value)
 
 

@@ -89,3 +89,21 @@ def initial_factors(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], 
         for _ in range(n_init - 1):
             factors.append(random(rank))
     return torch.cat(factors)
+
+
+def replace_zero_components(problem: CoupledProblem, F: Tensor, seed: int) -> Tensor:
+    """Returns F with random initial values in place of the components that are zero, which no update would change.
+
+    Args:
+        problem: The problem of the first stage.
+        F: The sample factors of an earlier result, shape (R, N).
+        seed: Seed of the random values.
+    """
+    is_zero = torch.linalg.vector_norm(F, dim=1) == 0
+    n_zero = int(is_zero.sum())
+    if n_zero == 0:
+        return F
+    F = F.clone()
+    generator = torch.Generator().manual_seed(seed)
+    F[is_zero] = init_random(problem.rows, problem.row_norms_sq(), n_zero, generator)
+    return F

@@ -58,6 +58,8 @@ class Stage:
         max_iter: Maximum number of iterations.
         tol: A group has converged when two iterations in a row change its objective by less than this fraction.
         option_name: Name of the solver's option that set ``max_iter``, for messages.
+        max_fall: A fit that continues from an earlier result starts anew if this stage lowers the objective of any
+            group by more than this fraction of the value after its first iteration; None for no limit.
     """
 
     n_sampled_rows: int | None
@@ -65,6 +67,7 @@ class Stage:
     max_iter: int
     tol: float
     option_name: str = "max_iter"
+    max_fall: float | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.prepare import prepare_blocks
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.results import Block
 
@@ -35,6 +36,7 @@ class StreamedProblem(CoupledProblem):
         device: torch.device | str,
         partition: Partition | None = None,
     ) -> None:
+        blocks = prepare_blocks(blocks)
         dtype = blocks[0].samples.dtype if blocks else None
         self._prototype = torch.empty(0, dtype=dtype, device=device)
         super().__init__(blocks, weighting, partition)

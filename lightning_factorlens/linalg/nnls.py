@@ -29,7 +29,8 @@ def hals_sweeps_(
             1e-12 of the largest one carries no information and is not changed.
         sweeps: Number of times every component is updated.
         prox_: Proximal operator of a penalty. It receives the new value of a component and the component's diagonal
-            entry of G, and changes the value in place. All columns are then processed together, not in chunks.
+            entry of G, and changes the value in place. All columns are then processed together, not in chunks. With
+            it, a component that carries no information becomes zero, which is its minimum.
 
     Returns:
         W itself.
@@ -47,6 +48,8 @@ def hals_sweeps_(
     active = torch.nonzero(diagonal > INACTIVE_BELOW * diagonal.max()).flatten().tolist()
     if len(active) == 1 and G.shape[0] == 1 and prox_ is None:
         return torch.clamp(B / scale, min=0, out=W)
+    if prox_ is not None:
+        W[diagonal <= INACTIVE_BELOW * diagonal.max()] = 0
     # Before clipping, the new row j is b_j/g_jj − Σ_{k≠j} g_jk/g_jj w_k: one matrix–vector product.
     coefficients = (G / scale[:, None]).fill_diagonal_(0).unbind(0)
     inverse = (1 / scale).tolist()

@@ -22,10 +22,12 @@ class Block:
     Attributes:
         name: Stable name, e.g. ``input/0`` or ``features.1``.
         kind: Whether it is an input channel or the activations of a layer.
-        samples: X_bᵀ as captured, shape (N, features), one sample per row; float32 or float64. In a run of several
-            processes it has only the features of this process, see `lightning_factorlens.distributed.Partition`.
+        samples: X_bᵀ as captured, shape (N, features), one sample per row. A fit computes in float64 if any block has
+            it, otherwise in float32, to which other dtypes are converted. In a run of several processes it has only
+            the features of this process, see `lightning_factorlens.distributed.Partition`.
         shape: Shape of one sample's features before flattening, e.g. (H, W) or (C, H, W).
-        signed: Whether entries may be negative; such a block gets a signed factor (semi-NMF).
+        signed: Whether entries may be negative; such a block gets a signed factor (semi-NMF). A fit refuses negative
+            entries of other blocks.
         sampling_factor: Number of features of the layer for each kept column; 1 if all are kept.
         kept_features: Indices of the columns among the features of ``shape``, ascending; None if all are kept.
     """

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from lightning_factorlens.distributed import Partition
-from lightning_factorlens.factorization import ComponentGroups, CoupledProblem
+from lightning_factorlens.factorization import ComponentGroups, CoupledProblem, factorize
 from lightning_factorlens.factorization.evaluate import block_sse, row_sums
+from lightning_factorlens.results import Block
 
 
 @pytest.mark.parametrize("noise", [0.0, 1e-4, 0.5])
@@ -39,3 +40,23 @@ def test_sums_do_not_depend_on_the_chunks(planted):
         totals.append(torch.cat([C.flatten(), *[v.flatten() for v in V]]))
     torch.testing.assert_close(totals[0], totals[2], rtol=1e-12, atol=0)
     torch.testing.assert_close(totals[1], totals[2], rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-15, 1.0, 1e15, 1e30])
+@pytest.mark.parametrize("kind", ["near_constant", "uniform", "gelu", "low_rank"])
+def test_errors_of_signed_blocks_are_those_of_the_returned_factors(kind, scale):
+    """Factors of both signs cancel in the Gram form; the oracle is the residual in float64."""
+    generator = torch.Generator().manual_seed(3)
+    normal = torch.randn(16, 300, generator=generator)
+    samples = {
+        "near_constant": normal[:1] + 0.02 * torch.randn(16, 300, generator=generator),
+        "uniform": torch.rand(16, 300, generator=generator) - 0.5,
+        "gelu": torch.nn.functional.gelu(1 + 0.1 * normal),
+        "low_rank": torch.randn(16, 3, generator=generator) @ normal[:3],
+    }[kind]
+    block = Block("signed", "activation", samples * scale, (300,), signed=True)
+    result = factorize([block], (1, 2, 4, 8))
+    X = block.samples.double()
+    for F, (W,), sse in zip(result.F, result.W, result.sse[:, 0]):
+        true = (X - F.double().T @ W.double().T).norm() / X.norm()
+        assert float(sse.sqrt() / X.norm()) == pytest.approx(float(true), rel=1e-4, abs=1e-6)

@@ -3,8 +3,13 @@
 import pytest
 import torch
 
-from lightning_factorlens.factorization import CoupledProblem
-from lightning_factorlens.factorization.sampling import inclusion_probabilities, sampled_problem, systematic_sample
+from lightning_factorlens.factorization import HALS, CoupledProblem, factorize
+from lightning_factorlens.factorization.sampling import (
+    inclusion_probabilities,
+    sampled_problem,
+    shuffled_order,
+    systematic_sample,
+)
 from lightning_factorlens.results import Block
 
 
@@ -21,8 +26,9 @@ def test_probabilities_are_proportional_to_squared_norms_and_at_most_one():
 
 def test_a_systematic_sample_is_deterministic_and_ascending():
     pi = inclusion_probabilities(torch.rand(1000, generator=torch.Generator().manual_seed(0)), 100)
-    sample = systematic_sample(pi)
-    assert torch.equal(sample, systematic_sample(pi))
+    order = shuffled_order((400, 600), pi.device)
+    sample = systematic_sample(pi, order)
+    assert torch.equal(sample, systematic_sample(pi, order))
     assert len(sample) in (99, 100) and (sample.diff() > 0).all()
 
 
@@ -40,3 +46,25 @@ def test_signed_and_non_negative_rows_are_separate_blocks(planted):
     sampled = sampled_problem(CoupledProblem([blocks[0], signed]), 100)
     assert [block.signed for block in sampled.blocks] == [False, True]
     assert sum(block.samples.shape[1] for block in sampled.blocks) == sampled.m
+
+
+@pytest.mark.parametrize("period", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+def test_periodic_rows_of_equal_norm_are_fitted_like_shuffled_ones(period, scale):
+    """The checkerboard of a strided deconvolution; a sample in the rows' own order sees one phase alone."""
+    generator = torch.Generator().manual_seed(0)
+    F = torch.rand(period, 4, 32, generator=generator) ** 6
+    W = torch.rand(4096, 4, generator=generator)
+    rows = torch.stack([W[i] @ F[i % period] for i in range(4096)])
+    rows = torch.nn.functional.normalize(rows, dim=1) * scale
+    block = Block("deconvolution", "activation", rows.T.contiguous(), (4096,))
+    sampled = factorize([block], (2, 4, 8), solver=HALS(n_sampled_rows=1024))
+    complete = factorize([block], (2, 4, 8), solver=HALS(n_sampled_rows=0))
+    relative = (sampled.sse.sqrt() - complete.sse.sqrt()) / block.samples.double().norm()
+    assert relative.max() < 0.01
+
+
+def test_every_block_is_sampled_in_proportion_to_its_energy():
+    pi = inclusion_probabilities(torch.cat([torch.ones(3000), 3 * torch.ones(1000)]), 400)
+    sample = systematic_sample(pi, shuffled_order((3000, 1000), pi.device))
+    assert abs(int((sample < 3000).sum()) - 200) <= 1
