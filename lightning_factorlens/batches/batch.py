@@ -16,6 +16,7 @@ from lightning_factorlens.batches.tree import (
     holds_records,
     is_batch_object,
     move,
+    object_inputs,
     replace_tensors,
     tree_map,
 )
@@ -125,7 +126,7 @@ class Batch:
             if id(part) not in results:
                 results[id(part)] = function(part)
                 if is_batch_object(part):
-                    results[id(part.x)] = results[id(part)].x
+                    results[id(object_inputs(part))] = object_inputs(results[id(part)])
             return results[id(part)]
 
         data = tree_map(apply, self.data)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.tree import batch_objects
+from lightning_factorlens.batches.tree import batch_objects, object_inputs
 
 #: Attributes under which a batch object, such as a batch of graphs, holds labels.
 LABEL_ATTRIBUTES = ("y", "label", "labels", "target", "targets")
@@ -52,7 +52,7 @@ def mark_bags(batches: list[Batch], n_drawn: Sequence[int | None]) -> list[Batch
 def without_labels(batch: Batch) -> Batch:
     """The batch with its inputs as its data; an object that holds them is kept, without its labels."""
     for part in batch_objects(batch.data):
-        if getattr(part, "x", None) is batch.inputs:
+        if object_inputs(part) is batch.inputs:
             data = copy.copy(part)
             for name in LABEL_ATTRIBUTES:
                 if name in getattr(data, "__dict__", {}) or name in _stored_names(data):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.batches.tree import INPUT_KEYS, is_batch_object, is_record, record_fields
+from lightning_factorlens.batches.tree import INPUT_KEYS, is_record, object_inputs, record_fields
 
 #: A tensor of all samples, or a list of one tensor for each sample.
 Inputs = Tensor | list[Tensor]
@@ -23,10 +23,10 @@ def find_inputs(batch: Any, n_samples: int | None = None) -> Inputs:
     numbers with the most axes, at least two: token ids. Among equals, one under a key that names an input (see
     `INPUT_KEYS` in `tree`) comes first, then the first in the batch. A list of one image for each sample, as models for
     detection take them, counts as one tensor of all images. Of an object that holds tensors, such as a batch of graphs,
-    it is the attribute ``x``.
+    it is the attribute ``x``, or else ``pos``; of a heterogeneous graph that of the first type of nodes.
 
     Args:
-        batch: A tensor; tensors in dictionaries, lists and tuples; or an object with an attribute ``x``.
+        batch: A tensor; tensors in dictionaries, lists and tuples; or an object with such an attribute.
         n_samples: Number of samples that were collated, by which a list of images is told from a list of batches; None
             where it is not known.
 
@@ -34,7 +34,7 @@ def find_inputs(batch: Any, n_samples: int | None = None) -> Inputs:
         The tensor itself, shape (N, …), or the list of N images.
 
     Raises:
-        TypeError: The batch has no tensor of at least two axes.
+        TypeError: The batch has no tensor of at least two axes, or the inputs are sparse or nested.
 
     Example:
         >>> import torch
@@ -58,7 +58,20 @@ def find_inputs(batch: Any, n_samples: int | None = None) -> Inputs:
             "more. Pass `probe=` a tensor (N, C, H, W), or `forward_fn=` an object whose method `inputs(batch)` "
             "returns the inputs, such as ForwardArgs(['image'])."
         )
-    return max(amounts or candidates, key=_n_axes)
+    inputs = max(amounts or candidates, key=_n_axes)
+    _check_layout(inputs)
+    return inputs
+
+
+def _check_layout(inputs: Inputs) -> None:
+    """Refuses tensors whose entries cannot be compared sample by sample."""
+    for tensor in inputs if isinstance(inputs, list) else [inputs]:
+        if tensor.is_nested or tensor.layout != torch.strided:
+            kind = "a nested tensor" if tensor.is_nested else f"a tensor of layout {tensor.layout}"
+            raise TypeError(
+                f"probe: found {kind} as inputs; they must be dense. Pass `forward_fn=` an object whose method "
+                "`inputs(batch)` returns a dense tensor with one row for each sample."
+            )
 
 
 def _n_axes(inputs: Inputs) -> int:
@@ -82,8 +95,10 @@ def _candidates(batch: Any, n_samples: int | None, siblings: Sequence[Any] = ())
         else:
             for part in batch:
                 yield from _candidates(part, n_samples, batch)
-    elif is_batch_object(batch) and isinstance(getattr(batch, "x", None), Tensor):
-        yield batch.x
+    else:
+        found = object_inputs(batch)
+        if found is not None:
+            yield found
 
 
 def _is_image_list(parts: Sequence[Any], n_samples: int | None, siblings: Sequence[Any]) -> bool:

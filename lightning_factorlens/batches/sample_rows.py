@@ -14,7 +14,7 @@ from torch.nn.functional import adaptive_avg_pool1d
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.find_inputs import Inputs
-from lightning_factorlens.batches.tree import batch_objects, tree_leaves
+from lightning_factorlens.batches.tree import batch_objects, node_stores, object_inputs, tree_leaves
 
 
 def sample_rows(values: Tensor, batch: Batch) -> Tensor | None:
@@ -154,7 +154,8 @@ def describe_rows(data: Any, inputs: Inputs, n_drawn: int | None) -> Batch:
     if isinstance(inputs, list):
         return Batch(data, inputs)
     for graphs in batch_objects(data):
-        if isinstance(getattr(graphs, "x", None), Tensor):
+        is_graphs = isinstance(getattr(graphs, "num_graphs", None), int)
+        if is_graphs or object_inputs(graphs) is not None:
             return _graph_batch(data, inputs, graphs)
     others = [tensor for tensor in tree_leaves(data) if tensor is not inputs]
     has_scalars_only = bool(others) and all(tensor.ndim == 0 for tensor in others)
@@ -172,8 +173,10 @@ def describe_rows(data: Any, inputs: Inputs, n_drawn: int | None) -> Batch:
 
 def _graph_batch(data: Any, inputs: Tensor, graphs: Any) -> Batch:
     """A batch of graphs; a graph that is no batch has its nodes as samples."""
-    row_index = getattr(graphs, "batch", None)
     n_graphs = getattr(graphs, "num_graphs", None)
-    if not isinstance(row_index, Tensor) or n_graphs is None:
-        return Batch(data, inputs, n_samples=len(graphs.x))
-    return Batch(data, inputs, n_samples=int(n_graphs), row_index=row_index)
+    if n_graphs is not None:
+        for store in node_stores(graphs):
+            row_index = getattr(store, "batch", None)
+            if isinstance(row_index, Tensor) and len(row_index) == len(inputs):
+                return Batch(data, inputs, n_samples=int(n_graphs), row_index=row_index)
+    return Batch(data, inputs, n_samples=len(inputs))

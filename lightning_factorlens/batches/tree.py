@@ -29,6 +29,10 @@ INPUT_KEYS = (
 )
 
 
+#: Attributes under which an object that holds tensors, such as a batch of graphs, holds its inputs.
+INPUT_ATTRIBUTES = ("x", "pos")
+
+
 def tree_leaves(batch: Any) -> Iterator[Tensor]:
     """Every tensor of a batch, in order, but in a dictionary those under one of `INPUT_KEYS` first.
 
@@ -60,8 +64,8 @@ def tree_map(function: Callable[[Any], Any], batch: Any) -> Any:
     """The batch with ``function`` applied to each of its parts.
 
     Args:
-        function: Receives everything that is no dictionary, tuple, or list of tensors and containers; a list of
-            anything else (such as names) is one part.
+        function: Receives everything that is no dictionary, tuple, dataclass, or list of tensors, objects and
+            containers; a list of anything else (such as names) is one part.
         batch: A tensor, or tensors in dictionaries, lists and tuples.
 
     Returns:
@@ -111,7 +115,10 @@ def record_fields(record: Any) -> dict[str, Any]:
 
 
 def _holds_containers(batch: list[Any]) -> bool:
-    return any(isinstance(part, (Tensor, Mapping, tuple, list)) or is_record(part) for part in batch)
+    for part in batch:
+        if isinstance(part, (Tensor, Mapping, tuple, list)) or is_record(part) or is_batch_object(part):
+            return True
+    return False
 
 
 def is_batch_object(part: Any) -> bool:
@@ -123,6 +130,39 @@ def is_batch_object(part: Any) -> bool:
     """
     is_container = isinstance(part, (Tensor, Mapping, tuple, list)) or is_record(part)
     return not is_container and callable(getattr(part, "to", None))
+
+
+def node_stores(part: Any) -> list[Any]:
+    """The object itself and, of a heterogeneous graph of PyTorch Geometric, what holds the nodes of each type."""
+    stores = getattr(part, "node_stores", None)
+    return [part, *stores] if isinstance(stores, (list, tuple)) else [part]
+
+
+def input_place(part: Any) -> tuple[Any, str] | None:
+    """Where a batch object holds its inputs: the first tensor of at least two axes under `INPUT_ATTRIBUTES`.
+
+    Returns:
+        The object that has the attribute, and the attribute's name; None for an object without inputs.
+    """
+    for store in node_stores(part):
+        for name in INPUT_ATTRIBUTES:
+            value = getattr(store, name, None)
+            if isinstance(value, Tensor) and value.ndim >= 2:
+                return store, name
+    return None
+
+
+def object_inputs(part: Any) -> Tensor | None:
+    """The inputs of a batch object; None for anything else.
+
+    Example:
+        >>> from types import SimpleNamespace
+        >>> points = SimpleNamespace(pos=torch.zeros(5, 3), to=print)
+        >>> tuple(object_inputs(points).shape), object_inputs(torch.zeros(5, 3))
+        ((5, 3), None)
+    """
+    place = input_place(part) if is_batch_object(part) else None
+    return None if place is None else getattr(*place)
 
 
 def batch_objects(batch: Any) -> Iterator[Any]:
@@ -162,7 +202,7 @@ def replace_tensors(batch: Any, replacements: Mapping[int, Tensor]) -> tuple[Any
     """A batch with some tensors replaced.
 
     Args:
-        batch: Tensors in dictionaries, lists and tuples, or objects that hold inputs in an attribute ``x``.
+        batch: Tensors in dictionaries, lists and tuples, or objects that hold inputs, see `input_place`.
         replacements: The new tensor by the ``id`` of the old one.
 
     Returns:
@@ -172,14 +212,16 @@ def replace_tensors(batch: Any, replacements: Mapping[int, Tensor]) -> tuple[Any
 
     def replace(part: Any) -> Any:
         nonlocal n_replaced
-        x = getattr(part, "x", None) if is_batch_object(part) else part
-        if id(x) not in replacements:
+        inputs = object_inputs(part) if is_batch_object(part) else part
+        if inputs is None or id(inputs) not in replacements:
             return part
         n_replaced += 1
-        if x is part:
+        if inputs is part:
             return replacements[id(part)]
         part = copy.copy(part)
-        part.x = replacements[id(x)]
+        place = input_place(part)
+        assert place is not None  # the copy has what the original has
+        setattr(*place, replacements[id(inputs)])
         return part
 
     return tree_map(replace, batch), n_replaced

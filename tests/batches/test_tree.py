@@ -2,11 +2,14 @@
 
 from collections import OrderedDict, namedtuple
 from dataclasses import dataclass
+from types import SimpleNamespace
 
+import pytest
 import torch
 
 from lightning_factorlens.batches.find_inputs import find_inputs
-from lightning_factorlens.batches.tree import tree_leaves, tree_map
+from lightning_factorlens.batches.sample_rows import describe_rows
+from lightning_factorlens.batches.tree import replace_tensors, tree_leaves, tree_map
 
 
 def test_tree_map_keeps_the_containers():
@@ -39,3 +42,34 @@ def test_a_dataclass_is_a_container():
     doubled = tree_map(lambda part: part * 2, pair)
     assert float(doubled.image.sum()) == 24 and float(pair.image.sum()) == 12
     assert find_inputs(pair) is pair.image
+
+
+class Nodes(SimpleNamespace):
+    """Stands for a batch of graphs, or for the nodes of one type."""
+
+    def to(self, device):
+        return self
+
+
+def test_objects_hold_inputs_under_x_or_pos_or_in_the_nodes_of_a_type():
+    pos, x = torch.rand(5, 3), torch.rand(5, 2)
+    index = torch.tensor([0, 0, 1, 1, 1])
+    typed = Nodes(node_stores=[Nodes(z=torch.zeros(5)), Nodes(x=x, batch=index)], num_graphs=2)
+    assert find_inputs(Nodes(pos=pos)) is pos
+    assert find_inputs(Nodes(pos=pos, x=x)) is x
+    assert find_inputs(typed) is x
+    assert describe_rows(typed, x, 2).row_index is index
+    changed, n_replaced = replace_tensors([Nodes(pos=pos), 1], {id(pos): pos + 1})
+    assert n_replaced == 1 and torch.equal(changed[0].pos, pos + 1)
+
+
+def test_an_object_without_inputs_is_moved_with_the_batch():
+    images, targets = torch.rand(4, 3), Nodes(boxes=torch.zeros(4))
+    batch = describe_rows([images, targets], images, 4).to(torch.device("cpu"))
+    assert torch.equal(batch.inputs, images)
+
+
+@pytest.mark.parametrize("make", [torch.Tensor.to_sparse, lambda rows: torch.nested.nested_tensor(list(rows))])
+def test_sparse_and_nested_inputs_are_refused_by_name(make):
+    with pytest.raises(TypeError, match="nested tensor as inputs|layout torch.sparse_coo as inputs"):
+        find_inputs((make(torch.ones(4, 3)), torch.zeros(4)))
