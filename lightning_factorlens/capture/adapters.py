@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from lightning_factorlens._private_api import ConvolutionBase
 from lightning_factorlens.isolation.isolation import isolate_model
@@ -83,19 +84,23 @@ def _base_layer(module: nn.Module) -> Any:
         return layer if isinstance(layer, nn.Linear) or has_deltas else None
     if isinstance(module, nn.Linear):
         has_own_forward = type(module).forward is not nn.Linear.forward
-        return module if has_own_forward and _is_frozen(module.weight) and _n_other(module, module) else None
+        return module if has_own_forward and _is_frozen(module) and _n_other(module, module) else None
     if type(module).__module__.startswith("torch.nn."):
         return None  # a container of layers
     frozen = []
     for child in module.children():
-        if isinstance(child, nn.Linear) and _is_frozen(child.weight):
+        if isinstance(child, nn.Linear) and _is_frozen(child):
             frozen.append(child)
     if len(frozen) == 1 and 0 < _n_other(module, frozen[0]) < frozen[0].weight.numel():
         return frozen[0]
     return None
 
 
-def _is_frozen(weight: Tensor) -> bool:
+def _is_frozen(layer: nn.Linear) -> bool:
+    """Whether a layer has a frozen weight with values; one that is parametrised is computed at each access."""
+    if parametrize.is_parametrized(layer, "weight"):
+        return False
+    weight = layer.weight
     return not weight.requires_grad and not weight.is_meta and not nn.parameter.is_lazy(weight)
 
 
@@ -122,7 +127,7 @@ def _effective_weight(module: nn.Module, base: Any) -> Tensor | None:
     """Sends the unit vectors through a wrapper; None where it is not linear or has outputs of another size."""
     n_inputs, n_outputs = base.in_features, base.out_features
     dtype = next((p.dtype for p in module.parameters() if p.is_floating_point()), torch.float32)
-    device = base.weight.device
+    device = next(module.parameters()).device
     with isolate_model(module), torch.autocast(device.type, enabled=False):
         if base.bias is not None:
             base.bias = None  # nothing is then rounded when the output of zero is subtracted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -194,7 +195,8 @@ def _works(model: nn.Module, call: ForwardFn, data: Any, context: Callable[[], A
     """Whether a call raises no error, with gradients where it needs them."""
     for gradients in (False, True):
         try:
-            with isolate_model(model, gradients=gradients), context():
+            with isolate_model(model, gradients=gradients), context(), warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # such as of a tensor that is indexed with the name of a key
                 call(model, tree_map(clone, data))
         except Exception as error:
             if not lacks_gradients(error):

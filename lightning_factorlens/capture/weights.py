@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch.nn.utils import parametrize
 from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
 from lightning_factorlens.capture.adapters import adapted_layer
 from lightning_factorlens.capture.weight_parameters import other_weights
+from lightning_factorlens.isolation.isolation import isolate_model
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,10 @@ def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
     """Yields the suffix of the name, the object whose identity identifies a shared weight, and the weight."""
     if isinstance(module, (ConvolutionBase, nn.Linear)):
         if parametrize.is_parametrized(module, "weight"):
-            with _eval_mode(module.get_submodule("parametrizations.weight")):
-                yield "", module, module.weight  # computed anew at each access: only the module identifies it
+            # It is computed at each access, by code of the user that may change its own state.
+            with isolate_model(module):
+                weight = module.weight
+            yield "", module, weight  # only the module identifies it
         else:
             yield "", module.weight, module.weight
     elif isinstance(module, nn.MultiheadAttention):
@@ -195,20 +197,8 @@ def _weights_of(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
         if callable(read_weight):
             yield "", module, read_weight().dequantize()
     elif parametrize.is_parametrized(module):
-        with _eval_mode(module.get_submodule("parametrizations")):
-            yield from other_weights(module)
+        with isolate_model(module):
+            found = list(other_weights(module))
+        yield from found
     else:
         yield from other_weights(module)
-
-
-@contextmanager
-def _eval_mode(parametrization: nn.Module) -> Iterator[None]:
-    """Eval mode for a parametrisation, because ``spectral_norm`` in training mode updates its vectors when read."""
-    flags = [(part, part.training) for part in parametrization.modules()]
-    for part, _ in flags:
-        part.training = False
-    try:
-        yield
-    finally:
-        for part, training in flags:
-            part.training = training

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from lightning_factorlens.capture.weights import sharded_parameters, weight_layers
@@ -59,3 +60,31 @@ def test_sharded_parameters_are_recognised():
         pass
 
     assert sharded_parameters(FullyShardedDataParallel(nn.Linear(3, 2))) == ["0.weight", "0.bias"]
+
+
+class _CountingParametrization(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.n_calls = 0
+
+    def forward(self, weight):
+        self.n_calls += 1
+        return weight * torch.rand(())
+
+
+class _Block(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.other = nn.Linear(4, 4), nn.Linear(4, 1)
+
+
+def test_reading_a_parametrised_weight_leaves_the_parametrisation_and_the_random_state_as_found():
+    model = nn.Sequential(_Block())
+    parametrization = _CountingParametrization()
+    parametrize.register_parametrization(model[0].layer, "weight", parametrization)
+    model[0].layer.parametrizations.weight.original.requires_grad_(False)
+    n_calls, state = parametrization.n_calls, torch.get_rng_state()
+    assert [layer.name for layer in weight_layers(model)] == ["0.layer", "0.other"]
+    assert parametrization.n_calls == n_calls
+    assert torch.equal(torch.get_rng_state(), state)
+    assert parametrization.training
