@@ -91,8 +91,9 @@ def test_the_series_and_the_stop_of_probabilities_do_not_depend_on_the_dtype(dty
     columns = [[values["consistency"] for values in of_dtype] for of_dtype in series]
     for rule in (Patience(3), default_rule()):
         decisions = [replay(rule, column) for column in columns]
-        stops = [[d.stop for d in of_dtype].index(True) if any(d.stop for d in of_dtype) else None
-                 for of_dtype in decisions]
+        stops = [
+            [d.stop for d in of_dtype].index(True) if any(d.stop for d in of_dtype) else None for of_dtype in decisions
+        ]
         assert stops[0] == stops[1]
 
 

@@ -72,7 +72,7 @@ def disagreement_rate(outputs: Tensor, transformed: Sequence[Tensor]) -> float:
 
 
 def weighted_logs(p: Tensor, log_q: Tensor) -> Tensor:
-    """p · log q with 0 · log 0 = 0, which is the product of a masked class."""
+    """P · log q with 0 · log 0 = 0, which is the product of a masked class."""
     return torch.where((p == 0) & (log_q == -math.inf), 0.0, p * log_q)
 
 
