@@ -15,7 +15,7 @@ from lightning_factorlens.measurements import (
     PredictionConfidence,
     default_measurements,
 )
-from lightning_factorlens.stopping import Maximize, Patience, default_rule
+from lightning_factorlens.stopping import EpochInfo, Maximize, Patience, default_rule
 
 N = 12
 
@@ -66,7 +66,7 @@ CASES = {
 
 
 class Answers(nn.Module):
-    """Returns what the network does, but for a NaN in the answer to the first sample of large batches."""
+    """Returns what the network does, but for a NaN in the answer to the first sample."""
 
     def __init__(self, net):
         super().__init__()
@@ -74,7 +74,8 @@ class Answers(nn.Module):
 
     def forward(self, x):
         z = self.net(x).clone()
-        z[0].view(-1)[0] += self.value
+        middle = z[0].numel() // 2 + z.shape[-1] // 2
+        z[0].view(-1)[middle] += self.value
         return z
 
 
@@ -113,7 +114,7 @@ def tags_of(observation, measurements):
 def check_rules(history, measurements, entries):
     """No rule and no table takes the last observation as the best."""
     last = tags_of(history[-1], measurements)
-    for tag, entry in entries.items():
+    for tag in entries:
         if tag in last:
             continue
         for rule in (Patience(), default_rule(), Maximize(Patience())):
@@ -121,18 +122,11 @@ def check_rules(history, measurements, entries):
             for number, observation in enumerate(history, 1):
                 of_tag = tags_of(observation, measurements).get(tag)
                 value = math.nan if of_tag is None else of_tag.value.value
-                info = _info(number)
-                state, decision = rule.step(state, value, info)
+                state, decision = rule.step(state, value, EpochInfo(number))
             assert decision.best_epoch != len(history), (tag, rule)
             assert math.isnan(decision.score), (tag, rule)
     if "factorlens/consistency" in entries and "factorlens/consistency" not in last:
         assert best_observation(history, measurements) is not history[-1]
-
-
-def _info(epoch):
-    from lightning_factorlens.stopping import EpochInfo
-
-    return EpochInfo(epoch)
 
 
 @pytest.mark.parametrize("plant", [plant_in_weights, plant_in_inputs, plant_in_an_activation, plant_in_an_answer])
@@ -148,10 +142,13 @@ def test_every_tag_is_absent_with_a_reason_or_right(case, plant):
     good = tags_of(history[-1], measurements)
     assert good
     plant(model, probe)
+    reason = ""
     try:
         history.append(lens.observe(probe, 3, 3))
     except ValueError as error:
-        assert "NaN or infinite" in str(error)  # no observation, with the reason
+        reason = str(error)
+    if len(history) == 2:  # no observation, with the reason
+        assert "NaN or infinite" in reason
         assert plant is not plant_in_an_answer
         return
     found = tags_of(history[-1], measurements)
