@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
@@ -75,16 +76,20 @@ class ModuleForward:
 
 @contextmanager
 def suppress_logging(pl_module: LightningModule) -> Iterator[None]:
-    """Replaces the module's ``log`` and ``log_dict`` by functions that do nothing.
+    """Replaces the module's ``log`` and ``log_dict`` by functions that do nothing, and the loggers by idle ones.
 
     A ``forward`` that logs would otherwise record values of the probe among those of the training batches.
     """
+    trainer = pl_module.trainer
+    loggers = trainer.loggers
     names = ("log", "log_dict")
     original = {name: pl_module.__dict__[name] for name in names if name in pl_module.__dict__}
     pl_module.__dict__.update(dict.fromkeys(names, _ignore))
+    trainer.loggers = [DummyLogger() for _ in loggers]
     try:
         yield
     finally:
+        trainer.loggers = loggers
         for name in names:
             del pl_module.__dict__[name]
         pl_module.__dict__.update(original)
