@@ -23,3 +23,7 @@ def test_values_that_are_not_finite_are_counted_and_the_block_is_named(value):
     message = r"blocks: block 'layer1' has 1 values that are NaN or infinite, of 12\. .*leave the layer out"
     with pytest.raises(ValueError, match=message):
         feature_row_norms(Block("layer1", "activation", samples, (4,)))
+
+
+def test_a_process_without_features_of_a_block_has_no_norms():
+    assert feature_row_norms(Block("a", "activation", torch.zeros(3, 0), (8,))).shape == (0,)
