@@ -46,7 +46,7 @@ def feature_row_norms(block: Block) -> Tensor:
 
 
 def _check_range(block: Block) -> None:
-    """Raises `NonFiniteError` unless all values are zero."""
+    """Raises `NonFiniteError` unless all values are zero or there are none."""
     n_bad = int((~torch.isfinite(block.samples)).sum())
     if n_bad and block.kind == "input":
         raise NonFiniteError(
@@ -59,7 +59,8 @@ def _check_range(block: Block) -> None:
             f"blocks: block {block.name!r} has {n_bad} values that are NaN or infinite, of {block.samples.numel()}. "
             "Check the layer's outputs on the probe, or leave the layer out with `layers=`."
         )
-    largest = float(block.samples.abs().max())
+    # In a run of several processes this process may have no features of the block.
+    largest = float(block.samples.abs().max()) if block.samples.numel() else 0.0
     if largest > 0:
         size = "small" if largest < 1 else "large"
         raise NonFiniteError(

@@ -4,6 +4,8 @@ import copy
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.loggers.logger import Logger
 from torch.utils.data import DataLoader
 from training import Net, Snapshot, lens, loaders, train
 
@@ -59,3 +61,39 @@ def test_self_log_in_the_users_forward_does_not_record_the_probe(tmp_path):
     train(tmp_path / "a", alone, module=copy.deepcopy(module))
     train(tmp_path / "b", lens(), observed, module=module)
     assert all(torch.equal(v, observed.user[k]) for k, v in alone.user.items())
+
+
+class Points(Logger):
+    """Keeps the names of what is logged."""
+
+    name = version = "points"
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def log_hyperparams(self, *_, **__):
+        pass
+
+    def log_metrics(self, metrics, step=None):
+        self.names += [name for name in metrics if not name.startswith("factorlens")]
+
+
+def test_a_forward_that_writes_to_loggers_itself_does_not_record_the_probe():
+    class Writes(Net):
+        def forward(self, x):
+            y = super().forward(x)
+            self.logger.log_metrics({"mean": float(y.mean())})
+            return y
+
+    names = []
+    for callbacks in ([], [lens()]):
+        logger = Points()
+        trainer = Trainer(
+            max_epochs=1, accelerator="cpu", logger=logger, callbacks=callbacks, enable_progress_bar=False,
+            enable_model_summary=False, enable_checkpointing=False,
+        )  # fmt: skip
+        trainer.fit(Writes(), *loaders())
+        names.append(logger.names)
+        assert trainer.loggers == [logger]
+    assert names[0] == names[1] and "mean" in names[0]

@@ -30,3 +30,7 @@ def test_inputs_that_are_not_finite_are_said_to_be_inputs():
     with pytest.raises(ArithmeticError, match="the probe's inputs have NaN") as caught:
         feature_row_norms(Block("input/0", "input", samples, (2,)))
     assert "layers=" not in str(caught.value)
+
+
+def test_a_process_without_features_of_a_block_has_no_norms():
+    assert feature_row_norms(Block("a", "activation", torch.zeros(3, 0), (8,))).shape == (0,)
