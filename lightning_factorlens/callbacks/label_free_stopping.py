@@ -118,6 +118,7 @@ class LabelFreeStopping(EarlyStopping):
         """Returns to the state before the first measurement."""
         self._decision: Decision | None = None
         self._state = StoppingState(self.rule.start())
+        self._metrics_checked = False
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ class LitRenamed(Lit):
 def test_a_wrong_forward_fn_is_explained_before_training():
     with pytest.raises(MisconfigurationException, match=r"calls your .*\(16, 1, 8, 8\).*cover.*pass `forward_fn=`"):
         fit(LitRenamed(), DictDataset())
-    with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(8, 1, 8, 8\)"):
+    with pytest.raises(MisconfigurationException, match=r"forward_fn: .*'mask'.*'image': Tensor \(16, 1, 8, 8\)"):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["image"]))
     with pytest.raises(ValueError, match=r"arguments: found no 'img' in the batch; there are: \['mask', 'label', "):
         fit(Lit(), DictDataset(), forward_fn=ForwardArgs(["img"]))
