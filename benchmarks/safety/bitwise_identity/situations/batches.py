@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.safety.bitwise_identity.situations.base import Classifier, Situation, Training, small_net
@@ -88,13 +88,19 @@ def hyperspectral() -> Classifier:
     return Classifier(small_net(200))
 
 
+def with_batch_axis(model: nn.Module, batch: Any) -> Any:
+    """Calls a model on a batch that is one sample without a batch axis."""
+    return model(batch[0][None])
+
+
+ONE_SAMPLE: dict[str, Any] = {"forward_fn": with_batch_axis}
 DEFAULT_RANKS: dict[str, Any] = {"lens": LensOptions(solver=HALS(n_init=1))}
 GRAPHS: dict[str, Any] = {"forward_fn": CallWithGraphs()}
 SITUATIONS = tuple(
     Situation("batch", name, make, options)
     for name, make, options in (
         ("collate function with its own generator", shared_mixup, {}),
-        ("collate function that picks a sample", both(validation_images, FirstOf, 1, collate_fn=first), {}),
+        ("collate function that picks a sample", both(validation_images, FirstOf, 1, collate_fn=first), ONE_SAMPLE),
         ("tuples of images", both(validation_images, OfLists, collate_fn=as_tuples), {}),
         ("tuples of images of different sizes", both(lambda: VaryingImages(16), OfLists, collate_fn=as_tuples), {}),
         ("dictionaries", both(validation_images, OfDicts, collate_fn=as_dict), {}),
