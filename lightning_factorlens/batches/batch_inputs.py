@@ -51,8 +51,16 @@ def join_inputs(batches: Iterable[Batch], shapes: set[tuple[int, ...]], device: 
 
 def mean_input_size(batch: Batch) -> float:
     """Mean number of input entries of one sample."""
-    inputs = batch.inputs if isinstance(batch.inputs, list) else [batch.inputs]
-    return sum(tensor.numel() for tensor in inputs) / max(1, len(batch))
+    return sum(tensor.numel() for tensor in _input_tensors(batch)) / max(1, len(batch))
+
+
+def n_bytes(batch: Batch) -> int:
+    """Bytes of a batch's inputs."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in _input_tensors(batch))
+
+
+def _input_tensors(batch: Batch) -> list[Tensor]:
+    return batch.inputs if isinstance(batch.inputs, list) else [batch.inputs]
 
 
 def map_inputs(function: Callable[[Tensor], Tensor], batch: Batch) -> Batch:

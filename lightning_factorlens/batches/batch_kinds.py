@@ -65,9 +65,3 @@ def _stored_names(data: object) -> Sequence[str]:
     """The names that a graph of PyTorch Geometric lists as its own."""
     keys = getattr(data, "keys", None)
     return list(keys()) if callable(keys) else ()
-
-
-def n_bytes(batch: Batch) -> int:
-    """Bytes of a batch's inputs."""
-    inputs = batch.inputs if isinstance(batch.inputs, list) else [batch.inputs]
-    return sum(tensor.numel() * tensor.element_size() for tensor in inputs)

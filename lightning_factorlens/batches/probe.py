@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.batch_inputs import input_shapes, join_inputs, map_inputs, mean_input_size
-from lightning_factorlens.batches.batch_kinds import n_bytes
+from lightning_factorlens.batches.batch_inputs import input_shapes, join_inputs, map_inputs, mean_input_size, n_bytes
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.batches.find_inputs import Inputs
 from lightning_factorlens.batches.joined_batches import batch_of_samples, describe_drawn, join_batches

@@ -211,6 +211,7 @@ def replace_tensors(batch: Any, replacements: Mapping[int, Tensor]) -> tuple[Any
     n_replaced = 0
 
     def replace(part: Any) -> Any:
+        """The part, or what replaces it."""
         nonlocal n_replaced
         inputs = object_inputs(part) if is_batch_object(part) else part
         if inputs is None or id(inputs) not in replacements:

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import attempt, report_failure
-from lightning_factorlens.callbacks._output_evidence import monitored_tags
+from lightning_factorlens.callbacks._output_evidence import tags_that_need
 from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.callbacks._publisher import Publisher
@@ -128,7 +128,7 @@ class Observer:
         """The monitored scalars of an observation; NaN for those that it lacks and others have had, or may have."""
         settings = self._settings
         metrics = monitored_scalars(observation, settings.measurements, settings.prefix)
-        of_outputs = monitored_tags(settings.measurements, OUTPUT_NEEDS, settings.prefix)
+        of_outputs = tags_that_need(OUTPUT_NEEDS, settings.measurements, settings.options.ranks, settings.prefix)
         for tag in undefined_tags(observation, settings.measurements, settings.prefix):
             if tag in self._results.state.metrics or tag in of_outputs:
                 metrics[tag] = math.nan

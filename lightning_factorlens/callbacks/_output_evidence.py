@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from lightning.pytorch import LightningModule
 from torch import Tensor
@@ -12,7 +11,9 @@ from torch import Tensor
 from lightning_factorlens.capture.loss_terms import LossGraph, read_loss_graph
 from lightning_factorlens.capture.outputs import NAMES, OutputDecision
 from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.loggers.tags import declared_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement, no_class_scores, without_outputs
+from lightning_factorlens.measurements.missing_outputs import is_absence_note
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import WarmStart
 
@@ -142,23 +143,21 @@ class OutputEvidence:
         return replace(observation, notes=tuple(notes))
 
 
-def monitored_tags(measurements: Sequence[Measurement], needs: frozenset[str], prefix: str) -> frozenset[str]:
-    """The tags of the monitored scalars of measurements that have one of some needs."""
-    tags = set()
-    for measurement in measurements:
-        for scalar in measurement.scalars:
-            if scalar.monitored and measurement.needs & needs:
-                tags.add(scalar.tag.format(prefix=prefix, scope="", rank=""))
-    return frozenset(tags)
+def tags_that_need(
+    needs: frozenset[str], measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str
+) -> frozenset[str]:
+    """The tags of the monitored scalars of those measurements that have one of some needs."""
+    chosen = [measurement for measurement in measurements if measurement.needs & needs]
+    return frozenset(declared_tags(chosen, ranks, prefix))
 
 
-def missing_reasons(observation: Any, measurements: Sequence[Measurement], prefix: str) -> dict[str, str]:
+def missing_reasons(
+    observation: Observation | None, measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str
+) -> dict[str, str]:
     """Why monitored scalars are missing in an observation: the note of their measurement, by tag."""
     reasons: dict[str, str] = {}
     for measurement in measurements:
-        start = f"no {measurement.name.replace('_', ' ')}: "
         for note in () if observation is None else observation.notes:
-            if note.startswith(start):
-                for scalar in measurement.scalars:
-                    reasons[scalar.tag.format(prefix=prefix, scope="", rank="")] = note
+            if is_absence_note(note, measurement.name):
+                reasons |= dict.fromkeys(declared_tags([measurement], ranks, prefix), note)
     return reasons

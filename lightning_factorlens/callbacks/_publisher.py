@@ -20,7 +20,7 @@ from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags
+from lightning_factorlens.loggers.tags import declared_tags, with_cost
 
 
 class Publisher:
@@ -70,7 +70,7 @@ class Publisher:
         """The tags of the monitored scalars; before the first observation, those that the measurements declare."""
         settings = self._settings
         known = list(self._results.state.metrics)
-        return known or declared_tags(settings.measurements, settings.options.ranks, settings.prefix)
+        return known or declared_tags(with_cost(settings.measurements), settings.options.ranks, settings.prefix)
 
     def publish(self, trainer: Trainer) -> None:
         """Makes the values known to callbacks that monitor; the sinks write them at the observation's own step."""

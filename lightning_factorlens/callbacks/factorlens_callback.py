@@ -18,7 +18,7 @@ from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
 from lightning_factorlens.callbacks._monitors import check_monitors, early_stoppings, hyperparameters, rewind_wait_count
 from lightning_factorlens.callbacks._observer import Observer
-from lightning_factorlens.callbacks._output_evidence import missing_reasons, monitored_tags
+from lightning_factorlens.callbacks._output_evidence import missing_reasons, tags_that_need
 from lightning_factorlens.callbacks._planned_ranks import planned_ranks
 from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._publisher import Publisher
@@ -293,12 +293,13 @@ class FactorLensCallback(Callback):
     @property
     def pending_metrics(self) -> frozenset[str]:
         """Tags that the next observation may have for the first time, once the training step has told the outputs."""
-        return monitored_tags(self.measurements, self._prepared.evidence.coming_needs, self.prefix)
+        needs = self._prepared.evidence.coming_needs
+        return tags_that_need(needs, self.measurements, self.options.ranks, self.prefix)
 
     @property
     def missing_reasons(self) -> dict[str, str]:
         """Why the last observation has no value, by the tags of the scalars that it lacks."""
-        return missing_reasons(self.observation, self.measurements, self.prefix)
+        return missing_reasons(self.observation, self.measurements, self.options.ranks, self.prefix)
 
     @property
     def epoch_metrics(self) -> dict[str, float]:

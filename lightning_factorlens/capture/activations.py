@@ -106,6 +106,7 @@ def capture_activations(
             buffers[call.name].fill(call.output)
 
     def run(part: Batch, start: int) -> None:
+        """Fills the buffers by one pass."""
         for buffer in buffers.values():
             buffer.begin(part, start)
         with trace_calls(model, keep):
@@ -143,8 +144,8 @@ def capture_batches(
         forward: Calls the model on the data of a batch and returns its output.
         probe: Inputs, shape (N, …), a batch, or a probe of several batches.
         layers: From `select_layers`.
-        max_neurons_per_layer: The same neurons in every batch.
-        seed: Seed of their draw.
+        max_neurons_per_layer: Largest number of neurons that are captured of each layer; every batch has the same ones.
+        seed: Seed by which these neurons are drawn.
         gradients: Whether the captures stay in the autograd graph.
         input_gradients: Whether to take gradients with respect to the inputs.
         batch_size: Samples in each batch, at least 1; the default gives the batches of `capture_activations` without
@@ -179,6 +180,7 @@ def capture_batches(
     start = 0
 
     def run(part: Batch, _: int) -> None:
+        """Captures one pass."""
         captures.append(
             capture_activations(
                 model,

@@ -49,7 +49,7 @@ def detach_output(output: Any) -> Any:
         output: A tensor, or tensors in dictionaries, lists and tuples.
 
     Returns:
-        The same structure with detached tensors.
+        A copy of the structure with detached tensors.
 
     Example:
         >>> detach_output([torch.ones(2, requires_grad=True)])[0].requires_grad

@@ -14,7 +14,7 @@ def compare_sizes(smallest: Sequence[TracedOutput], largest: Sequence[TracedOutp
 
     Args:
         smallest: From `trace_layers`, of samples of the smallest inputs.
-        largest: The same, of samples of the largest inputs.
+        largest: From `trace_layers`, of samples of the largest inputs.
 
     Returns:
         The outputs of ``smallest``. Those that are larger in ``largest`` are averaged to the shape they have here;

@@ -58,7 +58,7 @@ class UsedParameters:
         """Whether a parameter is used; True also for one that did not exist when a forward pass was recorded.
 
         Args:
-            name: As in ``named_parameters()``.
+            name: Name of the parameter, as ``named_parameters()`` gives it.
 
         Returns:
             False for a parameter that no recorded forward pass has used.

@@ -172,7 +172,7 @@ def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], pre
     """The tags that `monitored_scalars` may have, before there is an observation.
 
     Args:
-        measurements: The lens's measurements.
+        measurements: The measurements; pass `with_cost` of them for the tags of the cost too.
         ranks: The lens's ranks.
         prefix: First part of every tag.
 
@@ -185,7 +185,7 @@ def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], pre
         'factorlens/consistency'
     """
     tags: dict[str, None] = {}
-    for measurement in with_cost(measurements):
+    for measurement in measurements:
         for scalar in measurement.scalars:
             if scalar.monitored and "{scope}" not in scalar.tag:
                 for rank in ranks:

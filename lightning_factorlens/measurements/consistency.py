@@ -12,7 +12,7 @@ from lightning_factorlens._validation import check_int
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.history import HISTORY
-from lightning_factorlens.measurements.missing_outputs import no_value
+from lightning_factorlens.measurements.missing_outputs import absence_note, no_value
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency, default_shift
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
@@ -68,7 +68,7 @@ class Consistency(Measurement):
         shifted = self._shifted_outputs(context)
         if shifted is None:
             if self.shift == 0:
-                context.note("no consistency: shift=0 switches it off")
+                context.note(absence_note(self.name, "shift=0 switches it off"))
                 return None
             if context.probe.inputs.ndim != 4:
                 reason = "the inputs are not images (N, C, H, W), which could be shifted"
@@ -76,7 +76,7 @@ class Consistency(Measurement):
                 reason = "the images are smaller than 4 × 4 pixels"
             else:
                 reason = "the output for shifted images has another shape"
-            context.note(f"no consistency: {reason}. {context.output_decision.alternatives}")
+            context.note(absence_note(self.name, f"{reason}. {context.output_decision.alternatives}"))
             return None
         is_probability = context.output_decision.is_probability
         average = self._previous_average(context, outputs)

@@ -9,6 +9,25 @@ from torch import Tensor
 from lightning_factorlens.metrics.probabilities import count_missing
 
 
+def absence_note(measurement: str, reason: str) -> str:
+    """The note of an observation that lacks a measurement.
+
+    Args:
+        measurement: Name of the measurement.
+        reason: Why it is missing.
+
+    Example:
+        >>> absence_note("prediction_change", "there are no outputs.")
+        'no prediction change: there are no outputs.'
+    """
+    return f"no {measurement.replace('_', ' ')}: {reason}"
+
+
+def is_absence_note(note: str, measurement: str) -> bool:
+    """Whether a note is the `absence_note` of a measurement."""
+    return note.startswith(absence_note(measurement, ""))
+
+
 def no_value(measurement: str, outputs: Mapping[str, Tensor]) -> str:
     """The note of an observation in which a measurement is NaN or infinite because of what the model has returned.
 
@@ -27,4 +46,4 @@ def no_value(measurement: str, outputs: Mapping[str, Tensor]) -> str:
         if n_missing:
             found.append(f"{n_missing} of {len(tensor)} {name} are NaN or infinite")
     reason = " and ".join(found) or "a predicted class has the probability 0 for another copy of the same sample"
-    return f"no {measurement.replace('_', ' ')}: {reason}."
+    return absence_note(measurement, f"{reason}.")

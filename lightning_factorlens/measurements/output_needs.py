@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning_factorlens.capture.outputs import NAMES, OutputDecision, describe_part
 from lightning_factorlens.measurements.base import Measurement
+from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.results import Observation
 
 #: Needs of measurements whose numbers depend on what the output is read as.
@@ -21,7 +22,7 @@ def no_class_scores(measurement: Measurement, decision: OutputDecision) -> str:
         reason = f"the output has no {describe_part(decision.path or '', decision.shape)} for every batch"
     elif decision.kind in NAMES:
         reason = f"the output is read as {NAMES[decision.kind]} ({reason})"
-    return f"no {measurement.name.replace('_', ' ')}: {reason}. {decision.alternatives}"
+    return absence_note(measurement.name, f"{reason}. {decision.alternatives}")
 
 
 def without_outputs(

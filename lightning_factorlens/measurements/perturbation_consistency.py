@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.measurements.base import Measurement, Scalar
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.metrics.agreement import (
     Agreement,
     ClassAgreement,
@@ -94,23 +95,24 @@ class PerturbationConsistency(Measurement):
         perturbation = self.perturbation or choose_perturbation(inputs, decision, context.model)
         if decision.path is None or perturbation is None:
             reason = decision.reason if decision.path is None else f"inputs {tuple(inputs.shape)} of {inputs.dtype}"
-            context.note(
-                f"no perturbation consistency: {reason}. Pass outputs=Outputs('embedding', key=…) to name the part of "
-                "the output, or PerturbationConsistency(perturbation=…)."
+            advice = (
+                "Pass outputs=Outputs('embedding', key=…) to name the part of the output, or "
+                "PerturbationConsistency(perturbation=…)."
             )
+            context.note(absence_note(self.name, f"{reason}. {advice}"))
             return None
         agreement = self.agreement or choose_agreement(decision)
         sums, failure = self._compare(context, perturbation, agreement)
         total, weight, n_missing = sums
         if failure or weight == 0:
-            context.note(f"no perturbation consistency: {failure or 'the outputs are zero'}.")
+            context.note(absence_note(self.name, f"{failure or 'the outputs are zero'}."))
             return None
         value = math.nan if n_missing else total / weight
         if not math.isfinite(value):
             reason = "the change of the outputs is not finite"
             if n_missing:
                 reason = f"{n_missing:.0f} of {len(context.probe)} outputs are NaN, for the samples or perturbed ones"
-            context.note(f"no perturbation consistency: {reason}.")
+            context.note(absence_note(self.name, f"{reason}."))
         return {"perturbation_consistency": value}
 
     def _compare(self, context: Context, perturbation: Perturbation, agreement: Agreement) -> tuple[list[float], str]:

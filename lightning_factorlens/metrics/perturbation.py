@@ -29,7 +29,7 @@ class Perturbation(ABC):
             strides: Input positions for each output position, by axis, where the output has positions.
 
         Returns:
-            The same shape.
+            A tensor of the inputs' shape.
 
         Raises:
             ValueError: Inputs that cannot be perturbed in this way; the message says why.

@@ -1,8 +1,6 @@
 """Some set-ups of the bitwise identity check, and tests that its comparison finds what a careless callback changes."""
 
-import logging
 import random
-import warnings
 
 import numpy as np
 import pytest
@@ -23,16 +21,6 @@ SETUPS = (
     SetUp("checkpointing", compile="net, aot_eager"),
     SetUp("channels last", "bf16-true", optimizer="adam", validation="every 2 epochs"),
 )
-
-
-@pytest.fixture
-def quiet():
-    level = logging.getLogger("lightning.pytorch").level
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.getLogger("lightning.pytorch").setLevel(level)
 
 
 @pytest.mark.parametrize("setup", SETUPS, ids=str)

@@ -1,8 +1,6 @@
 """Some situations of the identity check, and tests that each kind of change by a careless callback is found in them."""
 
-import logging
 import pickle
-import warnings
 
 import pytest
 from lightning.pytorch import Callback
@@ -36,14 +34,7 @@ SOME = (
 )
 
 
-@pytest.fixture(autouse=True)
-def quiet():
-    level = logging.getLogger("lightning.pytorch").level
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-    logging.getLogger("lightning.pytorch").setLevel(level)
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 @pytest.mark.parametrize("name", SOME)
