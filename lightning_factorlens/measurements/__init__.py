@@ -2,9 +2,10 @@
 
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements, record_types
 from lightning_factorlens.measurements.consistency import Consistency
-from lightning_factorlens.measurements.context import Context, Intermediates
+from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.defaults import default_measurements
 from lightning_factorlens.measurements.effective_rank import EffectiveRank
+from lightning_factorlens.measurements.intermediates import Intermediates
 from lightning_factorlens.measurements.neuron_similarity import NeuronSimilarity
 from lightning_factorlens.measurements.observation_cost import ObservationCost
 from lightning_factorlens.measurements.output_needs import OUTPUT_NEEDS, no_class_scores, without_outputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,11 +75,7 @@ def fit_power_law(
     x = np.sort(eigenvalues.detach().double().cpu().numpy().ravel())
     if not np.isfinite(x).all():
         return no_fit(x.size, "the eigenvalues are not all finite")
-    if x.size:
-        lowest = threshold
-        if relative:
-            lowest = threshold * x[-1]
-        x = x[x > max(lowest, 0.0)]
+    x = _above_threshold(x, threshold, relative)
     n = x.size
     needed = max(min_eigenvalues, 2)
     if n < needed:
@@ -104,12 +100,7 @@ def fit_power_law(
     alpha = 1.0 + float(slope[best])
     n_tail = n - int(start[best])
     if alpha > MAX_ALPHA:
-        spread = 100 / (alpha - 1)
-        return no_fit(
-            n,
-            f"the {n_tail} largest eigenvalues are equal to within {spread:.1g} %, as those of an orthogonal weight: "
-            "not a power law",
-        )
+        return no_fit(n, _too_steep(alpha, n_tail))
     reason = ""
     if n < WEAK_BELOW:
         reason = f"weak: {n} eigenvalues, α on fewer than {WEAK_BELOW} is noise"
@@ -126,6 +117,25 @@ def fit_power_law(
         alpha_corrected=corrected.alpha,
         alpha_low=corrected.low,
         alpha_high=corrected.high,
+    )
+
+
+def _above_threshold(x: np.ndarray[Any, np.dtype[np.float64]], threshold: float, relative: bool) -> Any:
+    """The values above the threshold, of ascending ones."""
+    if not x.size:
+        return x
+    lowest = threshold
+    if relative:
+        lowest = threshold * x[-1]
+    return x[x > max(lowest, 0.0)]
+
+
+def _too_steep(alpha: float, n_tail: int) -> str:
+    """Why a tail of nearly equal values has no α."""
+    spread = 100 / (alpha - 1)
+    return (
+        f"the {n_tail} largest eigenvalues are equal to within {spread:.1g} %, as those of an orthogonal weight: "
+        "not a power law"
     )
 
 
