@@ -175,7 +175,7 @@ class FactorLens:
 
         Args:
             probe: Images (N, C, H, W), other inputs (N, …), a list of images, a batch that ``forward_fn`` takes, or a
-                `Probe`; on the model's device.
+                `Probe`; they are moved to the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.

@@ -58,8 +58,12 @@ class ModelRunner:
         self._is_isolated = False
 
     def wrap(self, probe: Any) -> Probe:
-        """The samples as a probe."""
-        return Probe.wrap(probe, getattr(self.forward_fn, "inputs", None))
+        """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
+        wrapped = Probe.wrap(probe, getattr(self.forward_fn, "inputs", None))
+        devices = {parameter.device for parameter in self.model.parameters()}
+        if len(devices) == 1:
+            return wrapped.to(devices.pop())
+        return wrapped
 
     @contextmanager
     def isolated(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from factorization_checks import needs_cuda
 from kinds_of_data import (
     BagNet,
     Detector,
@@ -164,3 +165,10 @@ def test_the_graphs_of_pytorch_geometric_are_observed():
     nodes = first.x.clone()
     probe.map_inputs(lambda x: x + 1).part(0)
     assert torch.equal(first.x, nodes)
+
+
+@needs_cuda
+def test_a_probe_in_the_hosts_memory_is_moved_to_the_model():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3), nn.Softmax(1)).cuda()
+    observation = FactorLens(model, LensOptions(ranks=(1, 2))).observe(torch.rand(8, 1, 8, 8))
+    assert observation["consistency"]["consistency"] > 0

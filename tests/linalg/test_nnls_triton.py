@@ -108,6 +108,8 @@ def test_the_kernel_computes_what_the_sweeps_compute_in_tritons_interpreter():
     code = f"import sys; sys.path[:0] = {folders!r}; import test_nnls_triton as t; t.check_in_interpreter()"
     environment = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    if "only 0-dimensional arrays can be converted" in done.stderr:
+        pytest.skip("the interpreter of Triton 3.6 and earlier does not work with NumPy 2.5 and later")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     wrong = {name: value for name, value in found.items() if value is False or value > 100}
