@@ -127,10 +127,33 @@ def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
 
 def _monitoring_callbacks(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
     """The callbacks that monitor a scalar of the lens, with its tag."""
+    groups = tag_groups(trainer, prefix)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor.startswith(f"{prefix}/"):
+        if isinstance(monitor, str) and "/" in monitor and monitor.split("/")[0] in groups:
             yield callback, monitor
+
+
+def tag_groups(trainer: Trainer, prefix: str) -> set[str]:
+    """The groups of a lens's monitored tags, by which other callbacks' ``monitor`` is recognised as one of them.
+
+    Args:
+        trainer: The Trainer.
+        prefix: First part of the lens's tags.
+
+    Returns:
+        The prefix itself, and the groups such as ``factorlens_spectra`` that the lens's measurements declare, without
+        those that are the prefix of another lens.
+    """
+    groups = set()
+    other_prefixes = set()
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        tags = getattr(callback, "monitored_tags", None)
+        if tags is not None and callback.prefix == prefix:
+            groups |= {tag.split("/")[0] for tag in tags}
+        elif tags is not None:
+            other_prefixes.add(callback.prefix)
+    return (groups - other_prefixes) | {prefix}
 
 
 def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:

@@ -32,7 +32,13 @@ from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.text_reports import tag_list
-from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements
+from lightning_factorlens.measurements import (
+    DETAILS,
+    Detail,
+    Measurement,
+    check_measurements,
+    default_measurements,
+)
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import RunState
 from lightning_factorlens.sampling.probe_batch import ProbeSource
@@ -77,6 +83,9 @@ class FactorLensCallback(Callback):
         sinks: Further objects to which observations are written on rank 0, with methods ``write(observation)`` and
             ``close()``, such as ``JSONLinesSink("curves.jsonl")``, which needs no logger.
         prefix: First part of every tag; two lenses in one Trainer need two prefixes.
+        detail: Which scalars loggers get: ``"summary"``, at most 60 with the default measurements, whatever the
+            network; ``"layers"``, also a few for each layer, and histograms; ``"all"``, every number. Data frames,
+            JSON lines and what other callbacks can monitor have every number at each level.
         max_overhead: Fraction of the training time that observations may take, e.g. 0.02. An observation that would
             take more is skipped, and tried again when the next one is due. None never skips.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``.
@@ -117,6 +126,7 @@ class FactorLensCallback(Callback):
         tensorboard: TensorBoardOptions | None = None,
         sinks: Iterable[Sink] = (),
         prefix: str = "factorlens",
+        detail: Detail = "summary",
         max_overhead: float | None = None,
         on_error: str = "warn",
         verbose: bool = True,
@@ -128,6 +138,7 @@ class FactorLensCallback(Callback):
         check_bool("resample_probe", resample_probe)
         check_bool("verbose", verbose)
         check_choice("on_error", on_error, ("warn", "raise"))
+        check_choice("detail", detail, DETAILS)
         self.probe = probe
         self.probe_size = probe_size
         self.resample_probe = resample_probe
@@ -140,6 +151,7 @@ class FactorLensCallback(Callback):
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
         self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)
+        self.detail = detail
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
         self.on_error = on_error
         self.verbose = verbose

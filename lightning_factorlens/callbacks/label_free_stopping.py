@@ -25,7 +25,7 @@ from lightning_factorlens.callbacks._monitors import publish_metrics
 from lightning_factorlens.callbacks._should_stop import stop_training
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._stopping_arguments import check_action, check_rule, check_tag_name
-from lightning_factorlens.callbacks._stopping_scalars import declare_scalars, stopping_tags
+from lightning_factorlens.callbacks._stopping_scalars import declare_scalars, stopping_tags, values_for_loggers
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
@@ -41,17 +41,18 @@ class LabelFreeStopping(EarlyStopping):
     ``EarlyStopping``, the callback always runs after the `FactorLensCallback` and before ``ModelCheckpoint``, in
     whatever order they are passed to the Trainer.
 
-    It logs three scalars at every epoch end, in which ``factorlens`` is the prefix of the monitored tag and ``stop``
-    is ``tag_name``:
+    It logs three scalars at every epoch end, in which ``factorlens`` is the prefix of the `FactorLensCallback` and
+    ``stop`` is ``tag_name``:
 
     - ``factorlens/stop_score`` falls by one whenever the newest measurement is the rule's best, and is one higher in
       between. ``ModelCheckpoint(monitor="factorlens/stop_score", mode="min")`` thus keeps the rule's best epoch.
+      Loggers get it with ``FactorLensCallback(detail="all")`` only.
     - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
 
     Args:
-        monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. Its
-            first part is the prefix of the `FactorLensCallback`.
+        monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
+            begins with the prefix of the `FactorLensCallback`.
         rule: A rule of `lightning_factorlens.stopping`; None for `default_rule()`.
         mode: ``"advise"`` reports once when the rule would stop, and changes nothing. ``"stop"`` stops the training
             with ``Trainer.should_stop``, but not before ``min_epochs`` and ``min_steps``. ``"lr"`` multiplies the
@@ -64,7 +65,8 @@ class LabelFreeStopping(EarlyStopping):
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.
-        prefix: First part of ``monitor``.
+        prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
+            the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
 
     Raises:
@@ -136,7 +138,8 @@ class LabelFreeStopping(EarlyStopping):
         if stage != "fit":
             return
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
-        self._lens_callback = find_lens_callback(trainer, self.monitor, self.prefix)
+        self._lens_callback = find_lens_callback(trainer, self.monitor)
+        self.prefix = self._lens_callback.prefix
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""
@@ -236,8 +239,9 @@ class LabelFreeStopping(EarlyStopping):
         publish_metrics(trainer, values)
         if to_loggers and trainer.is_global_zero:
             step = log_step(trainer, after_epoch=True)
+            shown = values_for_loggers(values, self.scalars, self.prefix, self._lens_callback.detail)
             try:
-                run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(values), step=step), "loggers")
+                run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(shown), step=step), "loggers")
             except Exception as error:
                 self._warn("could not write its scalars", error)
 
