@@ -1,9 +1,14 @@
-"""The three scalars that LabelFreeStopping logs."""
+"""The three scalars that LabelFreeStopping logs: their declarations, and how they are logged."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from lightning.pytorch import Trainer
+
+from lightning_factorlens.callbacks._global_step import log_step
+from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.loggers.detail import scalars_at_detail
 from lightning_factorlens.measurements import Detail, Scalar
 
@@ -75,3 +80,20 @@ def values_for_loggers(
     """
     tags = [scalar.tag.format(prefix=prefix) for scalar in scalars_at_detail(scalars, detail)]
     return {tag: values[tag] for tag in tags}
+
+
+def log_scalars(trainer: Trainer, values: Mapping[str, float], shown: Mapping[str, float]) -> None:
+    """Logs the scalars at the end of an epoch: for monitoring callbacks on every rank, for loggers on the first.
+
+    Args:
+        trainer: The Trainer.
+        values: The values, by tag.
+        shown: Those of them that loggers get; empty for none.
+
+    Raises:
+        Exception: A logger has failed; the others have been written to.
+    """
+    publish_metrics(trainer, values)
+    if shown and trainer.is_global_zero:
+        step = log_step(trainer, after_epoch=True)
+        run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(shown), step=step), "loggers")
