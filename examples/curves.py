@@ -39,7 +39,7 @@ def main() -> None:
     for tag, values in curves.items():
         if tag.startswith("factorlens_spectra/") and tag.endswith("/alpha"):
             alpha.plot(values, lw=1, label=tag.split("/")[1])
-    alpha.plot(curves["factorlens/mean_alpha"], color="black", lw=2, label="mean")
+    alpha.plot(curves["factorlens_spectra/mean_alpha"], color="black", lw=2, label="mean")
     alpha.set(title="Power-law exponent of the weights' spectra", ylabel="α")
     stop.plot(curves["factorlens/consistency"], color=ORANGE, label="consistency (no labels)")
     for tag, values in curves.items():

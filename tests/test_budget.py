@@ -197,7 +197,7 @@ def test_in_a_trainer_the_overhead_stays_below_the_limit_and_a_message_says_so(t
         skipped = ()
 
         def on_train_epoch_end(self, trainer, pl_module):
-            self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens/skipped"]))
+            self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens_cost/skipped"]))
 
     recorded = RecordSkipped()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
@@ -217,7 +217,7 @@ def test_in_a_trainer_the_overhead_stays_below_the_limit_and_a_message_says_so(t
 
 
 def test_patience_counts_the_observations_that_were_made(tmp_path):
-    stop = EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+    stop = EarlyStopping("factorlens_total/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, lens = fit(tmp_path, 60, stop, max_overhead=0.25)
     assert lens.state.budget.n_skipped > 0
     # The one before training, which EarlyStopping reads in epoch 1, then two without improvement.
@@ -243,7 +243,7 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     data = TensorDataset(torch.rand(32, 1, 8, 8), torch.randint(0, 3, (32,)))
     lens = t.lens_of(verbose=False, max_overhead=0.3)
-    stop = t.EarlyStopping("factorlens/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+    stop = t.EarlyStopping("factorlens_total/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     trainer = Trainer(max_epochs=80, accelerator="cpu", devices=2, strategy="ddp", callbacks=[lens, stop], logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
     module = t.Slow(0.05 if trainer.global_rank else 0.1)  # the clocks of the processes differ

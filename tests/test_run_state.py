@@ -27,7 +27,7 @@ def make_state(observation, n_observations=1, patterns="None"):
     state.layers = ["1"]
     state.epochs = 4
     state.last_step = 7
-    state.publish({"factorlens/seconds": 1.5})
+    state.publish({"factorlens_cost/seconds": 1.5})
     state.update_probe(observation.inputs)
     return state
 
@@ -82,7 +82,7 @@ def test_a_checkpoint_keeps_the_last_observations_of_a_long_run(observation, tmp
 def test_a_failed_observation_leaves_the_last_values_and_no_new_ones(observation):
     state = make_state(observation)
     state.publish(None)
-    assert state.metrics == {"factorlens/seconds": 1.5}
+    assert state.metrics == {"factorlens_cost/seconds": 1.5}
     assert state.epoch_metrics == {}
     assert not state.measured_this_epoch
 

@@ -75,8 +75,8 @@ def measure(name: str, data: Path, threads: int, epochs: int, *options: str) -> 
         closing = CLOSING_LINE.search(done.stdout + done.stderr)
         if closing is None:
             raise RuntimeError(f"{script.name}: found no closing line of the lens in: {done.stdout[-2000:]}")
-        overheads = logged_values(Path(folder), "factorlens/overhead")
-        totals = logged_values(Path(folder), "factorlens/seconds")
+        overheads = logged_values(Path(folder), "factorlens_cost/overhead")
+        totals = logged_values(Path(folder), "factorlens_cost/seconds")
         consistencies = logged_values(Path(folder), "factorlens_cost/consistency")
     parts = []
     # The observation before training has no overhead, so the lists are aligned at their ends.

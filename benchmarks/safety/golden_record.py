@@ -25,7 +25,7 @@ from benchmarks.reporting import Figure, print_figures
 #: Regular expressions of whole tags in BEFORE, and the tags that took their place.
 RENAMED_TAGS = Path(__file__).with_name("renamed_tags.json")
 #: Whole tags, after renaming, whose values are measured times and differ from run to run.
-TIME_TAGS = (r"factorlens/seconds", r"factorlens/overhead", r"factorlens_cost/.*")
+TIME_TAGS = (r"factorlens_cost/.*",)
 
 #: Steps and values by tag.
 Record = Mapping[str, Sequence[Sequence[float]]]

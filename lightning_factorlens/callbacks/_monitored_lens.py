@@ -5,25 +5,26 @@ from __future__ import annotations
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
+from lightning_factorlens.callbacks._monitors import tag_groups
 from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback
 from lightning_factorlens.stopping import Rule
 
 
-def find_lens_callback(trainer: Trainer, monitor: str, prefix: str) -> FactorLensCallback:
-    """The FactorLensCallback with the prefix of the monitored tag.
+def find_lens_callback(trainer: Trainer, monitor: str) -> FactorLensCallback:
+    """The FactorLensCallback that logs the monitored tag, or others of its group.
 
     Args:
         trainer: The Trainer.
         monitor: The monitored tag.
-        prefix: Its first part.
 
     Raises:
         MisconfigurationException: There is none.
     """
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     lens_callbacks = [callback for callback in callbacks if isinstance(callback, FactorLensCallback)]
+    prefix = monitor.split("/")[0]
     for lens_callback in lens_callbacks:
-        if lens_callback.prefix == prefix:
+        if prefix in tag_groups(trainer, lens_callback.prefix):
             return lens_callback
     found = ", ".join(repr(lens_callback.prefix) for lens_callback in lens_callbacks) or "none"
     raise MisconfigurationException(

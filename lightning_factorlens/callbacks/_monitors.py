@@ -125,12 +125,49 @@ def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
     return [callback for callback, _ in monitoring if isinstance(callback, EarlyStopping)]
 
 
+def tell_observation(trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+    """Calls ``on_observation`` of callbacks that have it, while the module has the weights that were observed.
+
+    Args:
+        trainer: The Trainer; all of its ranks call this together.
+        pl_module: The module.
+        prefix: First part of the lens's tags.
+    """
+    for callback in early_stoppings(trainer, prefix):
+        on_observation = getattr(callback, "on_observation", None)
+        if on_observation is not None:
+            on_observation(trainer, pl_module)
+
+
 def _monitoring_callbacks(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
     """The callbacks that monitor a scalar of the lens, with its tag."""
+    groups = tag_groups(trainer, prefix)
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor.startswith(f"{prefix}/"):
+        if isinstance(monitor, str) and "/" in monitor and monitor.split("/")[0] in groups:
             yield callback, monitor
+
+
+def tag_groups(trainer: Trainer, prefix: str) -> set[str]:
+    """The groups of a lens's monitored tags, by which other callbacks' ``monitor`` is recognised as one of them.
+
+    Args:
+        trainer: The Trainer.
+        prefix: First part of the lens's tags.
+
+    Returns:
+        The prefix itself, and the groups such as ``factorlens_spectra`` that the lens's measurements declare, without
+        those that are the prefix of another lens.
+    """
+    groups = set()
+    other_prefixes = set()
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        tags = getattr(callback, "monitored_tags", None)
+        if tags is not None and callback.prefix == prefix:
+            groups |= {tag.split("/")[0] for tag in tags}
+        elif tags is not None:
+            other_prefixes.add(callback.prefix)
+    return (groups - other_prefixes) | {prefix}
 
 
 def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:

@@ -95,7 +95,7 @@ class Observer:
             rank_zero_info(
                 f"FactorLens skips an observation: one takes {budget.estimated_seconds():.1f} s, which max_overhead="
                 f"{settings.max_overhead:g} allows after {budget.seconds_until_affordable():.0f} s more of training. "
-                f"From now on it observes as often as that allows; {settings.prefix}/skipped counts, and patience "
+                f"From now on it observes as often as that allows; {settings.prefix}_cost/skipped counts, and patience "
                 "counts observations."
             )
         return False

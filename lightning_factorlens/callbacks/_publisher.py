@@ -51,6 +51,7 @@ class Publisher:
             extra_scalars=foreign_scalars(trainer, settings.prefix),
             notify=rank_zero_info if settings.verbose else None,
             history=self._results.state.history,
+            detail=settings.detail,
         )
         return CompositeSink(loggers, *settings.sinks)
 

@@ -8,7 +8,7 @@ from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.outputs import Outputs
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
 from lightning_factorlens.loggers.base import Sink
-from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.measurements import Detail, Measurement
 from lightning_factorlens.sampling.probe_batch import ProbeSource
 
 
@@ -30,6 +30,7 @@ class Settings(Protocol):
     tensorboard: TensorBoardOptions
     sinks: tuple[Sink, ...]
     prefix: str
+    detail: Detail
     max_overhead: float | None
     on_error: str
     verbose: bool

@@ -1,22 +1,16 @@
-"""The three scalars that LabelFreeStopping logs."""
+"""The three scalars that LabelFreeStopping logs: their declarations, and how they are logged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
-from lightning_factorlens.measurements import Scalar
+from lightning.pytorch import Trainer
 
-#: Meaning, direction and chart of the scalars, in the order of `stopping_tags`.
-DECLARATIONS: tuple[tuple[str, Literal["lower"] | None, str], ...] = (
-    (
-        "Falls by one whenever the newest observation is the rule's best, and is one higher in between.",
-        "lower",
-        "stop score and decision",
-    ),
-    ("1 where the rule's latest decision is to stop, else 0.", None, "stop score and decision"),
-    ("The rule's best epoch, counted from 1; 0 before the first.", None, "best epoch so far, by the stopping rule"),
-)
+from lightning_factorlens.callbacks._global_step import log_step
+from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.loggers.base import run_all
+from lightning_factorlens.loggers.detail import scalars_at_detail
+from lightning_factorlens.measurements import Detail, Scalar
 
 
 def stopping_tags(prefix: str, tag_name: str) -> tuple[str, ...]:
@@ -37,12 +31,69 @@ def stopping_tags(prefix: str, tag_name: str) -> tuple[str, ...]:
 def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
     """Declarations of the scalars.
 
+    The score is for ``ModelCheckpoint``: it counts the new bests of one run, which says nothing beside another run's,
+    and therefore has no chart.
+
     Args:
         tags: From `stopping_tags`.
         prefix: First part of the tags.
     """
-    declared = []
-    for tag, (text, better, chart) in zip(tags, DECLARATIONS):
-        name = tag.removeprefix(f"{prefix}/")
-        declared.append(Scalar(name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True))
-    return tuple(declared)
+    score, should_stop, best_epoch = (tag.removeprefix(f"{prefix}/") for tag in tags)
+    return (
+        Scalar(
+            score,
+            f"{{prefix}}/{score}",
+            "Falls by one whenever the newest observation is the rule's best, and is one higher in between.",
+            reading="It is for `ModelCheckpoint`, and means nothing beside that of another run.",
+            better="lower",
+            monitored=True,
+            detail="all",
+        ),
+        Scalar(
+            should_stop,
+            f"{{prefix}}/{should_stop}",
+            "1 where the rule's latest decision is to stop, else 0.",
+            chart=f"{should_stop}: 1 where the stopping rule would stop",
+            monitored=True,
+        ),
+        Scalar(
+            best_epoch,
+            f"{{prefix}}/{best_epoch}",
+            "The rule's best epoch, counted from 1; 0 before the first.",
+            unit="epochs",
+            chart=f"{best_epoch}: best epoch so far by the stopping rule, in epochs",
+            monitored=True,
+        ),
+    )
+
+
+def values_for_loggers(
+    values: Mapping[str, float], scalars: Sequence[Scalar], prefix: str, detail: Detail
+) -> dict[str, float]:
+    """The values that loggers get.
+
+    Args:
+        values: Value by tag.
+        scalars: Their declarations.
+        prefix: First part of the tags.
+        detail: The level of detail of the `FactorLensCallback`.
+    """
+    tags = [scalar.tag.format(prefix=prefix) for scalar in scalars_at_detail(scalars, detail)]
+    return {tag: values[tag] for tag in tags}
+
+
+def log_scalars(trainer: Trainer, values: Mapping[str, float], shown: Mapping[str, float]) -> None:
+    """Logs the scalars at the end of an epoch: for monitoring callbacks on every rank, for loggers on the first.
+
+    Args:
+        trainer: The Trainer.
+        values: The values, by tag.
+        shown: Those of them that loggers get; empty for none.
+
+    Raises:
+        Exception: A logger has failed; the others have been written to.
+    """
+    publish_metrics(trainer, values)
+    if shown and trainer.is_global_zero:
+        step = log_step(trainer, after_epoch=True)
+        run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(shown), step=step), "loggers")

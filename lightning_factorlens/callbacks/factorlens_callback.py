@@ -16,7 +16,13 @@ from lightning_factorlens.callbacks._arguments import check_options, check_sinks
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
-from lightning_factorlens.callbacks._monitors import check_monitors, early_stoppings, hyperparameters, rewind_wait_count
+from lightning_factorlens.callbacks._monitors import (
+    check_monitors,
+    early_stoppings,
+    hyperparameters,
+    rewind_wait_count,
+    tell_observation,
+)
 from lightning_factorlens.callbacks._observer import Observer
 from lightning_factorlens.callbacks._output_evidence import missing_reasons, tags_that_need
 from lightning_factorlens.callbacks._planned_ranks import planned_ranks
@@ -32,7 +38,13 @@ from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
 from lightning_factorlens.loggers.text_reports import tag_list
-from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements
+from lightning_factorlens.measurements import (
+    DETAILS,
+    Detail,
+    Measurement,
+    check_measurements,
+    default_measurements,
+)
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import RunState
 from lightning_factorlens.sampling.probe_batch import ProbeSource
@@ -77,6 +89,9 @@ class FactorLensCallback(Callback):
         sinks: Further objects to which observations are written on rank 0, with methods ``write(observation)`` and
             ``close()``, such as ``JSONLinesSink("curves.jsonl")``, which needs no logger.
         prefix: First part of every tag; two lenses in one Trainer need two prefixes.
+        detail: Which scalars loggers get: ``"summary"``, at most 60 with the default measurements, whatever the
+            network; ``"layers"``, also a few for each layer, and histograms; ``"all"``, every number. Data frames,
+            JSON lines and what other callbacks can monitor have every number at each level.
         max_overhead: Fraction of the training time that observations may take, e.g. 0.02. An observation that would
             take more is skipped, and tried again when the next one is due. None never skips.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``.
@@ -117,6 +132,7 @@ class FactorLensCallback(Callback):
         tensorboard: TensorBoardOptions | None = None,
         sinks: Iterable[Sink] = (),
         prefix: str = "factorlens",
+        detail: Detail = "summary",
         max_overhead: float | None = None,
         on_error: str = "warn",
         verbose: bool = True,
@@ -128,6 +144,7 @@ class FactorLensCallback(Callback):
         check_bool("resample_probe", resample_probe)
         check_bool("verbose", verbose)
         check_choice("on_error", on_error, ("warn", "raise"))
+        check_choice("detail", detail, DETAILS)
         self.probe = probe
         self.probe_size = probe_size
         self.resample_probe = resample_probe
@@ -140,6 +157,7 @@ class FactorLensCallback(Callback):
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
         self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)
+        self.detail = detail
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
         self.on_error = on_error
         self.verbose = verbose
@@ -219,7 +237,9 @@ class FactorLensCallback(Callback):
         is_due = n is not None and trainer.global_step // n > self.state.last_step // n
         self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
         if is_due:
-            self._observer.observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
+            step = log_step(trainer, after_epoch=False)
+            if self._observer.observe(trainer, pl_module, trainer.current_epoch, step):
+                tell_observation(trainer, pl_module, self.prefix)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes every n epochs; where an epoch has no new observation, patience does not count it."""
@@ -229,6 +249,8 @@ class FactorLensCallback(Callback):
         self._settle_outputs(trainer, pl_module, is_last_chance=True)
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observer.observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
+            if is_new:
+                tell_observation(trainer, pl_module, self.prefix)
         state.measured_this_epoch = False
         if not is_new:
             state.epoch_metrics = {}

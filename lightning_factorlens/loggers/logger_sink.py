@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
+from lightning_factorlens._validation import check_choice
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
+from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
 from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
@@ -15,7 +17,7 @@ from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, tagged_values
 from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
-from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
+from lightning_factorlens.measurements import DETAILS, Detail, Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
 
 
@@ -27,7 +29,7 @@ class MetricsLogger(Protocol):
 
 
 class LoggerSink:
-    """Writes every scalar of an observation to every logger, and figures to those that show them.
+    """Writes the scalars of an observation to every logger, and figures to those that show them.
 
     It is used on rank zero, where loggers write. The scalars go to the loggers directly, because hundreds of keys
     through ``LightningModule.log`` would cost many times more.
@@ -40,6 +42,10 @@ class LoggerSink:
         extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
         notify: Called once with a message that names the loggers which show no figures; None for no message.
         history: See `FigureSchedule`.
+        detail: Which scalars and histograms are written: ``"summary"``, ``"layers"`` or ``"all"``.
+
+    Raises:
+        ValueError: A wrong prefix or level of detail.
     """
 
     def __init__(
@@ -51,12 +57,15 @@ class LoggerSink:
         extra_scalars: Sequence[Scalar] = (),
         notify: Callable[[str], None] | None = None,
         history: Sequence[Observation] | None = None,
+        detail: Detail = "summary",
     ) -> None:
+        check_choice("detail", detail, DETAILS)
         self.loggers = tuple(loggers)
         self.measurements = list(default_measurements() if measurements is None else measurements)
         self.prefix = check_prefix(prefix)
         self.options = options or TensorBoardOptions()
-        self.extra_scalars = tuple(extra_scalars)
+        self.detail = detail
+        self.extra_scalars = tuple(scalars_at_detail(extra_scalars, detail))
         self.notify = notify
         self.figures = FigureSchedule(numbered_figures(self.measurements), self.options.figures_every_n, history)
         self._media: dict[int, MediaLogger | None] = {}
@@ -71,7 +80,7 @@ class LoggerSink:
         Raises:
             Exception: An error of any of the loggers, after all have been written, see `run_all`.
         """
-        tagged = list(tagged_values(observation, self.measurements, self.prefix))
+        tagged = at_detail(list(tagged_values(observation, self.measurements, self.prefix)), self.detail)
         images = _lazily(lambda: self.figures.add(observation))
         metrics = {}
         for entry in tagged:
@@ -136,7 +145,7 @@ class LoggerSink:
             media.log_layout(scalar_layout(charted, self.extra_scalars, self.prefix, logger_prefix(logger)))
         for measurement in self.measurements:
             record = observation.get(measurement.name)
-            if record is None:
+            if record is None or not includes(self.detail, measurement.histogram_detail):
                 continue
             histograms = list(measurement.histograms(record))
             scopes = []

@@ -26,7 +26,7 @@ def epoch_line(observation: Observation, measurements: Sequence[Measurement]) ->
     parts = [f"epoch {observation.epoch}"]
     for tag, entry in summary_values(observation, measurements, PREFIX).items():
         if entry.value.quantity != "seconds":
-            name = tag.removeprefix(f"{PREFIX}/")
+            name = tag.split("/", 1)[1]
             sign = lower_bound_sign(observation, entry)
             parts.append(f"{name} {sign}{entry.value.value:.4g}")
     cost: Cost | None = observation.get("cost")

@@ -1,6 +1,6 @@
 """The measurements of a lens: each is an object in a file of its own, with its scalars, its figures and its needs."""
 
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar, check_measurements, record_types
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, check_measurements, record_types
 from lightning_factorlens.measurements.consistency import Consistency
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.defaults import default_measurements
@@ -15,13 +15,16 @@ from lightning_factorlens.measurements.prediction_confidence import PredictionCo
 from lightning_factorlens.measurements.rank_at_error import RankAtError
 from lightning_factorlens.measurements.reconstruction_error import ReconstructionError
 from lightning_factorlens.measurements.root_mean_square import RootMeanSquare
+from lightning_factorlens.measurements.scalar import DETAILS, Detail, Scalar
 from lightning_factorlens.measurements.svd_error import SVDError
 from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 
 __all__ = [
+    "DETAILS",
     "OUTPUT_NEEDS",
     "Consistency",
     "Context",
+    "Detail",
     "EffectiveRank",
     "FigureSpec",
     "Intermediates",

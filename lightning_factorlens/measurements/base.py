@@ -1,4 +1,4 @@
-"""The interface of measurements: declarations of scalars, figures and needs, and the function that measures.
+"""The interface of measurements: declarations of figures and needs beside the scalars, and the function that measures.
 
 All texts about a number derive from these declarations: tags, TensorBoard's layout, its help page, the columns
 of its HParams page, the closing table and the table of tags in the documentation.
@@ -10,12 +10,12 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from string import Formatter
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
 from lightning_factorlens._validation import check_choice
+from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.results import Observation, Record, Value
 
 if TYPE_CHECKING:
@@ -23,72 +23,10 @@ if TYPE_CHECKING:
 
     from lightning_factorlens.measurements.context import Context
 
-#: Names that no measurement may have: the record of the cost, and phases in it.
-RESERVED_NAMES = ("capture", "cost", "factorization", "total", "writing")
+#: Names that no measurement may have: the record of the cost, its quantities, and phases in it.
+RESERVED_NAMES = ("capture", "cost", "factorization", "overhead", "seconds", "skipped", "total", "writing")
 #: Allowed needs of a measurement; see `Measurement.needs`.
 NEEDS = ("capture", "class_scores", "factorization", "forward", "gradients", "outputs", "weights")
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """The declaration of one scalar, or of a family that differs by scope and rank.
-
-    Attributes:
-        quantity: Name of the quantity, as the record's values and `to_frame` have it.
-        tag: The name under which loggers write it. ``{prefix}``, ``{scope}`` and ``{rank}`` are replaced.
-        help: Its meaning, in one sentence.
-        reading: How to read it; empty where ``help`` says enough.
-        unit: Its unit; empty for a pure number.
-        better: ``"lower"`` or ``"higher"``; None where neither is better.
-        scope: Declares only the values of this scope; None declares those of every scope that no other declaration of
-            the quantity names.
-        chart: Title of the chart in TensorBoard's custom scalars that shows it; empty for none. A title that holds
-            ``{rank}`` shows the middle rank only.
-        margin_of: For a lower bound of another quantity, that quantity's name: the chart shades the gap between them.
-        lower_bound: Name of the quantity that is 1 where this one is only a lower bound; empty for none.
-        monitored: Whether it is also put into ``Trainer.callback_metrics``, so that other callbacks can monitor it.
-        summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
-
-    Raises:
-        ValueError: A tag that does not begin with ``{prefix}``, other fields in braces, or an unknown direction.
-
-    Example:
-        >>> scalar = Scalar("rms", "{prefix}_layers/{scope}/rms", "Root mean square of the entries of one block.")
-        >>> scalar.tag.format(prefix="factorlens", scope="layer1", rank=None)
-        'factorlens_layers/layer1/rms'
-    """
-
-    quantity: str
-    tag: str
-    help: str
-    reading: str = ""
-    unit: str = ""
-    better: Literal["lower", "higher"] | None = None
-    scope: str | None = None
-    chart: str = ""
-    margin_of: str = ""
-    lower_bound: str = ""
-    monitored: bool = False
-    summary: bool = False
-
-    def __post_init__(self) -> None:
-        if not re.match(r"\{prefix\}[/_]", self.tag):
-            raise ValueError(
-                f"tag: must begin with '{{prefix}}/' or '{{prefix}}_', found {self.tag!r}; "
-                f"write e.g. '{{prefix}}/{self.quantity}'."
-            )
-        _check_fields("tag", self.tag, ("prefix", "scope", "rank"))
-        _check_fields("chart", self.chart, ("rank",))
-        if self.better is not None:
-            check_choice("better", self.better, ("lower", "higher"))
-
-    def matches(self, value: Value) -> bool:
-        """Whether this declaration describes a value.
-
-        Args:
-            value: A number of a record.
-        """
-        return value.quantity == self.quantity and self.scope in (None, value.scope)
 
 
 @dataclass(frozen=True)
@@ -135,6 +73,7 @@ class Measurement(ABC):
         figures: Its figures.
         record_type: The class of its records if it is the user's own, so that it can be restored from checkpoints and
             JSON lines; None for dictionaries and the record classes of `lightning_factorlens.results`.
+        histogram_detail: The level of the callback's argument ``detail`` from which loggers get its histograms.
     """
 
     name: ClassVar[str]
@@ -142,6 +81,7 @@ class Measurement(ABC):
     scalars: ClassVar[tuple[Scalar, ...]] = ()
     figures: ClassVar[tuple[FigureSpec, ...]] = ()
     record_type: ClassVar[type[Record] | None] = None
+    histogram_detail: ClassVar[Detail] = "summary"
 
     @abstractmethod
     def measure(self, context: Context) -> Record | Mapping[str, float] | None:
@@ -174,18 +114,6 @@ class Measurement(ABC):
                     return scalar
                 general = general or scalar
         return general
-
-
-def _check_fields(name: str, template: str, allowed: tuple[str, ...]) -> None:
-    """Refuses a template that could not be filled in once there is a value."""
-    try:
-        parts = list(Formatter().parse(template))
-    except ValueError:
-        parts = [("", None, None, None), ("", template, "", None)]
-    for _, field, format_spec, conversion in parts:
-        if field is not None and (field not in allowed or format_spec or conversion):
-            names = ", ".join(f"{{{field}}}" for field in allowed)
-            raise ValueError(f"{name}: may have {names} in braces and no other braces, found {template!r}.")
 
 
 def record_types(measurements: Sequence[Measurement]) -> dict[str, type[Record]]:

@@ -9,10 +9,11 @@ from typing import ClassVar
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.history import HISTORY
 from lightning_factorlens.measurements.missing_outputs import absence_note, no_value
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency, default_shift
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
-from lightning_factorlens.measurements.rank_at_error import CHART
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 
 HELP = "exp of the entropy of the normalised singular values (RankMe, Garrido et al. 2023)"
@@ -31,7 +31,7 @@ class EffectiveRank(Measurement):
             reading="It reads like the rank at a given error, without a threshold.",
             unit="components",
             scope="total",
-            chart=CHART,
+            chart="effective rank, components",
             monitored=True,
             summary=True,
         ),
@@ -41,6 +41,7 @@ class EffectiveRank(Measurement):
             f"{HELP}, of the inputs.",
             unit="components",
             scope="inputs",
+            detail="all",
         ),
         Scalar(
             "effective_rank",
@@ -49,7 +50,13 @@ class EffectiveRank(Measurement):
             unit="components",
             scope="activations",
         ),
-        Scalar("effective_rank", "{prefix}_layers/{scope}/effective_rank", f"{HELP}, of one block.", unit="components"),
+        Scalar(
+            "effective_rank",
+            "{prefix}_layers/{scope}/effective_rank",
+            f"{HELP}, of one block.",
+            unit="components",
+            detail="layers",
+        ),
     )
 
     def measure(self, context: Context) -> ScopedScalar:

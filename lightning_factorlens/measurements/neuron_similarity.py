@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from lightning_factorlens.concepts.similarity import layer_similarities
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.plots.similarity import similarity_figure
 from lightning_factorlens.results import LayerSimilarities
 
@@ -25,13 +26,15 @@ class NeuronSimilarity(Measurement):
             "Mean cosine between the neurons of two components.",
             reading="0: every component has neurons of its own. Demo, with right labels: 0.67, 0.52 and 0.48 from the "
             "first layer to the last.",
-            chart="neuron similarity per layer, mean cosine",
+            chart="neuron similarity of the first, middle and last layer, mean cosine",
+            detail="layers",
         ),
         Scalar(
             "similarity_mean_top_k",
             "{prefix}_similarity/{scope}/mean_top_k",
             "Mean of the k largest eigenvalues of those cosines, k being half the rank.",
             reading="1: every component has neurons of its own.",
+            detail="all",
         ),
     )
     figures: ClassVar[tuple[FigureSpec, ...]] = (

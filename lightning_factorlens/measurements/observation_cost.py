@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
-
-CHART = "cost of the lens, seconds an observation"
+from lightning_factorlens.measurements.scalar import Scalar
 
 
 @dataclass(frozen=True)
@@ -19,27 +18,27 @@ class ObservationCost(Measurement):
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "seconds",
-            "{prefix}/seconds",
+            "{prefix}_cost/seconds",
             "Time that an observation took, figures and writing included.",
             reading="Observe less often to pay less: `every_n_epochs`, `max_overhead`.",
             unit="s",
             better="lower",
             scope="total",
-            chart=CHART,
+            chart="cost of the lens, seconds an observation",
             monitored=True,
             summary=True,
         ),
-        Scalar("seconds", "{prefix}_cost/{scope}", "Seconds by phase.", unit="s", better="lower", chart=CHART),
+        Scalar("seconds", "{prefix}_cost/{scope}", "Seconds by phase.", unit="s", better="lower", detail="all"),
         Scalar(
             "overhead",
-            "{prefix}/overhead",
+            "{prefix}_cost/overhead",
             "The cost as a fraction of the time since the last observation.",
             better="lower",
             monitored=True,
         ),
         Scalar(
             "skipped",
-            "{prefix}/skipped",
+            "{prefix}_cost/skipped",
             "Observations so far that `max_overhead` did not allow.",
             unit="observations",
             monitored=True,

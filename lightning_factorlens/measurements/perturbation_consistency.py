@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.agreement import (
     Agreement,
     ClassAgreement,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import no_value
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.prediction_changes import mean_total_variation, prediction_changes
 from lightning_factorlens.metrics.probabilities import count_missing
 

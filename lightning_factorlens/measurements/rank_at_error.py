@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.history import HISTORY
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.required_rank import required_rank
 from lightning_factorlens.results import RequiredRanks, required_rank_name
-
-CHART = "rank at a given error, and effective rank"
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ class RankAtError(Measurement):
                     "keeps rising while one memorises wrong labels. Demo, at 30 %: still rising at 28 after epoch 30; "
                     "with right labels level at 7 from epoch 6 on.",
                     unit="components",
-                    chart=CHART,
+                    chart=f"components needed for a relative error of {tau:g}",
                     lower_bound=f"{name}_is_lower_bound",
                     monitored=True,
                     summary=True,
@@ -70,7 +69,7 @@ class RankAtError(Measurement):
             declared.append(
                 Scalar(
                     f"{name}_is_lower_bound",
-                    f"{{prefix}}/{name}_is_lower_bound",
+                    f"{{prefix}}_total/{name}_is_lower_bound",
                     f"1 where even the largest rank tried has a relative error above {tau:g}, else 0.",
                     monitored=True,
                 )

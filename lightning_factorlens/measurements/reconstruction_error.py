@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.plots.latent_images import latent_images_figure
 from lightning_factorlens.plots.layer_factors import layer_factors_figure
 from lightning_factorlens.plots.rank_curve import rank_curve_figure
@@ -21,7 +22,13 @@ def _part_scalars() -> tuple[Scalar, ...]:
     declared = []
     for scope, part in PARTS:
         declared.append(
-            Scalar("rel_error", f"{{prefix}}_{scope}/rel_error/rank_{{rank}}", f"{RELATIVE} of {part}.", scope=scope)
+            Scalar(
+                "rel_error",
+                f"{{prefix}}_{scope}/rel_error/rank_{{rank}}",
+                f"{RELATIVE} of {part}.",
+                scope=scope,
+                ranks="middle",
+            )
         )
         declared.append(
             Scalar(
@@ -30,6 +37,7 @@ def _part_scalars() -> tuple[Scalar, ...]:
                 f"Root mean square error of {part}.",
                 unit="activation",
                 scope=scope,
+                detail="all",
             )
         )
     declared.append(
@@ -37,7 +45,9 @@ def _part_scalars() -> tuple[Scalar, ...]:
             "rel_error",
             "{prefix}_layers/{scope}/rel_error/rank_{rank}",
             f"{RELATIVE} of one block.",
-            chart="relative error per layer, rank {rank}",
+            chart="relative error of the first, middle and last layer, rank {rank}",
+            detail="layers",
+            ranks="middle",
         )
     )
     declared.append(
@@ -46,6 +56,7 @@ def _part_scalars() -> tuple[Scalar, ...]:
             "{prefix}_layers/{scope}/rmse/rank_{rank}",
             "Root mean square error of one block.",
             unit="activation",
+            detail="all",
         )
     )
     return tuple(declared)
@@ -70,19 +81,21 @@ class ReconstructionError(Measurement):
             "keeps rising when it memorises: rank is not quality. Demo: at rank 8 from 0.2 to 0.4, with right labels "
             "level at 0.3.",
             scope="total",
-            chart="relative error by rank, ‖X − X̂‖ / ‖X‖",
+            chart="relative error, ‖X − X̂‖ / ‖X‖, rank {rank}",
             monitored=True,
             summary=True,
+            ranks="few",
         ),
         Scalar(
             "rmse",
-            "{prefix}/rmse/rank_{rank}",
+            "{prefix}_total/rmse/rank_{rank}",
             "Root mean square error of r components, in the units of the activations.",
             reading="It grows with the activations; read it beside `{prefix}_total/rms`.",
             unit="activation",
             scope="total",
-            chart="rmse by rank, units of the activations",
+            chart="rmse, units of the activations, rank {rank}",
             monitored=True,
+            ranks="middle",
         ),
         *_part_scalars(),
     )

@@ -5,9 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from lightning_factorlens.measurements.base import Measurement, Scalar
+from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import RankCurves
+
+TAG = "{prefix}_svd/{scope}/rel_error/rank_{rank}"
+HELP = "Relative error of the truncated SVD, which no factorisation with so many components can go below."
 
 
 @dataclass(frozen=True)
@@ -19,18 +23,22 @@ class SVDError(Measurement):
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "svd_rel_error",
-            "{prefix}_svd/{scope}/rel_error/rank_{rank}",
-            "Relative error of the truncated SVD, which no factorisation with so many components can go below.",
+            TAG,
+            HELP,
             reading="The shaded gap between it and `{prefix}_layers/<name>/rel_error` is what non-negativity costs. "
             "A gap that jumps shows that the solver has not converged.",
+            scope="total",
             chart="NMF error above its SVD bound (shaded), rank {rank}",
             margin_of="rel_error",
+            ranks="few",
         ),
+        Scalar("svd_rel_error", TAG, "Relative error of the truncated SVD of one part or block.", detail="all"),
         Scalar(
             "svd_rmse",
             "{prefix}_svd/{scope}/rmse/rank_{rank}",
             "Root mean square error of the truncated SVD.",
             unit="activation",
+            detail="all",
         ),
     )
 

@@ -12,18 +12,17 @@ from torch import Tensor
 from lightning_factorlens.capture.trained_weights import NOTHING_TRAINABLE, trained_weights
 from lightning_factorlens.capture.weights import WeightLayer, weight_layers
 from lightning_factorlens.distributed import map_distributed
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, Scalar
+from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.plots.alpha import alpha_figure
 from lightning_factorlens.plots.spectra import spectra_figure
 from lightning_factorlens.results import LayerSpectra, LayerSpectrum
 from lightning_factorlens.spectra.cache import SpectraCache
 from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra, spectrum_cost
 
-CHART = "α of each layer, and their mean"
-#: Quantity, help and unit of the scalars that only have a curve of their own.
+#: Quantity, help and unit of the scalars of every layer that are logged at the level "all".
 PER_LAYER = (
-    ("alpha_corrected", "α without its bias, which is upwards and large on few eigenvalues.", ""),
     ("alpha_low", "Lower end of the 95 % interval of α.", ""),
     ("alpha_high", "Upper end of the 95 % interval of α.", ""),
     ("sigma", "Standard error of α, (α − 1) / √n_tail.", ""),
@@ -36,66 +35,83 @@ PER_LAYER = (
     ("mp_edge", "Upper edge of the Marchenko–Pastur bulk.", ""),
     ("spikes", "Eigenvalues above that edge.", "eigenvalues"),
 )
-#: Quantity, tag, help, reading and whether callbacks may monitor it.
-SUMMARY = (
-    (
-        "alpha_hat",
-        "{prefix}/alpha_hat",
-        "Sum over layers of α times log10 of the largest eigenvalue.",
-        "It mostly grows with the epochs, because weights grow while they are trained.",
-        True,
+#: The scalars of the whole network.
+OF_THE_NETWORK = (
+    Scalar(
+        "mean_alpha",
+        "{prefix}_spectra/mean_alpha",
+        "Mean over layers of α, the exponent of the power law fitted to the eigenvalues of a layer's weight.",
+        reading="It falls while layers learn and settles near 2. Demo: the mean goes from 5.6 to 1.8, with right "
+        "labels to 2.1.",
+        chart="mean α of the layers",
+        monitored=True,
+        summary=True,
     ),
-    (
-        "mean_alpha_hat",
-        "{prefix}/mean_alpha_hat",
-        "Mean over layers of α times log10 of the largest eigenvalue.",
-        "It is read like alpha_hat.",
-        True,
-    ),
-    (
+    Scalar(
         "mean_alpha_corrected",
         "{prefix}_spectra/mean_alpha_corrected",
         "Mean over layers of α without its bias.",
-        "",
-        False,
     ),
-    (
+    Scalar(
+        "alpha_hat",
+        "{prefix}_spectra/alpha_hat",
+        "Sum over layers of α times log10 of the largest eigenvalue.",
+        reading="It mostly grows with the epochs, because weights grow while they are trained.",
+        monitored=True,
+        detail="all",
+    ),
+    Scalar(
+        "mean_alpha_hat",
+        "{prefix}_spectra/mean_alpha_hat",
+        "Mean over layers of α times log10 of the largest eigenvalue.",
+        reading="It is read like alpha_hat.",
+        monitored=True,
+        detail="all",
+    ),
+    Scalar(
         "mean_log_lambda_max",
         "{prefix}_spectra/mean_log_lambda_max",
         "Mean over layers of log10 of the largest eigenvalue.",
-        "",
-        False,
+        detail="all",
     ),
-    ("layers_fitted", "{prefix}_spectra/layers_fitted", "Layers whose α enters the means.", "", False),
-    ("layers_abstained", "{prefix}_spectra/layers_abstained", "Layers without an α.", "", False),
+    Scalar(
+        "layers_fitted",
+        "{prefix}_spectra/layers_fitted",
+        "Layers whose α enters the means.",
+        unit="layers",
+        detail="layers",
+    ),
+    Scalar(
+        "layers_abstained",
+        "{prefix}_spectra/layers_abstained",
+        "Layers without an α.",
+        unit="layers",
+        detail="layers",
+    ),
 )
 
 
-def _scalars() -> tuple[Scalar, ...]:
+def _layer_scalars() -> tuple[Scalar, ...]:
+    """The scalars of every layer."""
     declared = [
-        Scalar(
-            "mean_alpha",
-            "{prefix}/mean_alpha",
-            "Mean over layers of α, the exponent of the power law fitted to the eigenvalues of a layer's weight.",
-            reading="It falls while layers learn and settles near 2. Demo: the mean goes from 5.6 to 1.8, with right "
-            "labels to 2.1.",
-            chart=CHART,
-            monitored=True,
-            summary=True,
-        ),
         Scalar(
             "alpha",
             "{prefix}_spectra/{scope}/alpha",
             "Exponent of the power law fitted to the eigenvalues of a layer's unfolded weight.",
             reading="Below about 20 eigenvalues it is noise, and up to about 100 it is biased upwards: read "
             "`alpha_corrected` beside it.",
-            chart=CHART,
+            chart="α of the first, middle and last layer",
+            detail="layers",
+        ),
+        Scalar(
+            "alpha_corrected",
+            "{prefix}_spectra/{scope}/alpha_corrected",
+            "α without its bias, which is upwards and large on few eigenvalues.",
+            detail="layers",
         ),
     ]
     for quantity, text, unit in PER_LAYER:
-        declared.append(Scalar(quantity, f"{{prefix}}_spectra/{{scope}}/{quantity}", text, unit=unit))
-    for quantity, tag, text, reading, monitored in SUMMARY:
-        declared.append(Scalar(quantity, tag, text, reading=reading, monitored=monitored))
+        declared.append(Scalar(quantity, f"{{prefix}}_spectra/{{scope}}/{quantity}", text, unit=unit, detail="all"))
     return tuple(declared)
 
 
@@ -112,7 +128,8 @@ class WeightSpectra(Measurement):
 
     name: ClassVar[str] = "weight_spectra"
     needs: ClassVar[frozenset[str]] = frozenset({"weights"})
-    scalars: ClassVar[tuple[Scalar, ...]] = _scalars()
+    scalars: ClassVar[tuple[Scalar, ...]] = (*OF_THE_NETWORK, *_layer_scalars())
+    histogram_detail: ClassVar[Detail] = "layers"
     figures: ClassVar[tuple[FigureSpec, ...]] = (
         FigureSpec(
             "alpha", alpha_figure, "α over depth and over epochs: which layers have settled, and which still move."

@@ -135,6 +135,19 @@ def network_scopes(by_scope: Mapping[str, T]) -> dict[str, T]:
     return {scope: by_scope[scope] for scope in NETWORK_SCOPES if scope in by_scope}
 
 
+def is_input_block(scope: str) -> bool:
+    """Whether a scope is a block of the input, such as one channel of it, rather than a layer.
+
+    Args:
+        scope: The name of a block.
+
+    Example:
+        >>> is_input_block("input/0"), is_input_block("inputs"), is_input_block("conv1")
+        (True, False, False)
+    """
+    return scope.startswith("input/")
+
+
 def _plain(numbers: Mapping[str, float]) -> dict[str, float]:
     """Python's own numbers by text."""
     return {str(name): _plain_number(number) for name, number in numbers.items()}

@@ -162,7 +162,7 @@ def train(mode):
         probe_size=150, resample_probe=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
         sinks=[Disk()], lens=OPTIONS, outputs="classes"
     )
-    stop = EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+    stop = EarlyStopping("factorlens_total/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
     sabotage = Sabotage(PLANS[mode]) if mode in PLANS else None
     callbacks = {"none": [], "lens": [lens], "stops": [lens, stop]}.get(mode, [sabotage, lens]) + [Recorder(mode, sabotage)]
     g = torch.Generator().manual_seed(0)

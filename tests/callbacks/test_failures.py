@@ -34,7 +34,7 @@ def alone():
 def healthy(tmp_path_factory):
     """What a lens logs when nothing fails."""
     folder = tmp_path_factory.mktemp("healthy")
-    train(folder, lens(outputs="classes"))
+    train(folder, lens(outputs="classes", detail="all"))
     return points(folder)
 
 
@@ -48,7 +48,7 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
     breaks, options = FAULTS[fault]
     probe = {"probe": FragileDataset()} if fault == "probe cannot be drawn" else {}
     # without the user's word the first observation would be written in the first epoch, and would fail there
-    callback = lens(outputs="classes", **probe, **options)
+    callback = lens(outputs="classes", detail="all", **probe, **options)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         end = train(tmp_path, Sabotage(breaks, WHEN[when]), callback)
@@ -61,9 +61,9 @@ def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, hea
     assert any("factorlens" in tag for tag, _ in before)
     if not options:  # the same lens as the healthy one
         assert all(written[k] == v for k, v in before.items())
-    expected = {("factorlens/mean_alpha", STEPS * (e + 1) - 1) for e in range(EPOCHS)}
+    expected = {("factorlens_spectra/mean_alpha", STEPS * (e + 1) - 1) for e in range(EPOCHS)}
     if fault not in WRITING:  # a failed observation logs no point, a later one does
-        failed = {("factorlens/mean_alpha", STEPS * (e + 1) - 1) for e in WHEN[when]}
+        failed = {("factorlens_spectra/mean_alpha", STEPS * (e + 1) - 1) for e in WHEN[when]}
         assert expected & written.keys() == expected - failed
 
 

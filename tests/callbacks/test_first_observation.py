@@ -156,7 +156,7 @@ def test_a_logger_that_fails_and_recovers_misses_only_those_points(alone, tmp_pa
     log_metrics = CSVLogger.log_metrics
 
     def record(self, metrics, step=None):
-        if "factorlens/mean_alpha" in metrics:
+        if "factorlens_spectra/mean_alpha" in metrics:
             written.append((self.name, step))
         log_metrics(self, metrics, step)
 
@@ -170,9 +170,9 @@ def test_a_logger_that_fails_and_recovers_misses_only_those_points(alone, tmp_pa
 
 
 def test_callbacks_that_monitor_a_lens_without_values_do_not_end_the_run(alone, tmp_path):
-    stop = EarlyStopping("factorlens/mean_alpha", patience=1, check_on_train_epoch_end=True)
-    keep = ModelCheckpoint(tmp_path, monitor="factorlens/mean_alpha", save_on_train_epoch_end=True)
-    others = (stop, keep, LabelFreeStopping(monitor="factorlens/mean_alpha", mode="stop"))
+    stop = EarlyStopping("factorlens_spectra/mean_alpha", patience=1, check_on_train_epoch_end=True)
+    keep = ModelCheckpoint(tmp_path, monitor="factorlens_spectra/mean_alpha", save_on_train_epoch_end=True)
+    others = (stop, keep, LabelFreeStopping(monitor="factorlens_spectra/mean_alpha", mode="stop"))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         end = train(None, *others, BrokenUntil(OOM, 99), lens(), enable_checkpointing=True)
@@ -182,12 +182,12 @@ def test_callbacks_that_monitor_a_lens_without_values_do_not_end_the_run(alone, 
 
 
 def test_finite_values_are_checked_again_once_there_are_values(alone):
-    stop = EarlyStopping("factorlens/mean_alpha", patience=9, check_on_train_epoch_end=True)
+    stop = EarlyStopping("factorlens_spectra/mean_alpha", patience=9, check_on_train_epoch_end=True)
     seen = []
 
     class See(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
-            seen.append((stop.check_finite, float(trainer.callback_metrics["factorlens/mean_alpha"])))
+            seen.append((stop.check_finite, float(trainer.callback_metrics["factorlens_spectra/mean_alpha"])))
 
     end, _ = observed_with_one_warning(lens(), stop, See(), BrokenUntil(OOM, 0))
     assert end == alone

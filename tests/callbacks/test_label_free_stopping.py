@@ -41,7 +41,7 @@ def test_training_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, 
     recorder, keep, stop = Recorder(), keeper(tmp_path / "kept"), LabelFreeStopping(rule=RULE, mode="stop")
     logging.getLogger("lightning.pytorch").propagate = True
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
-        callbacks = [keep, lens(), recorder, stop] if first else [keep, stop, recorder, lens()]
+        callbacks = [keep, lens(detail="all"), recorder, stop] if first else [keep, stop, recorder, lens(detail="all")]
         trainer, _ = train(tmp_path, *callbacks, epochs=30, enable_checkpointing=True)
     points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]  # without the measurement before training
     decisions = replay(RULE, points)
@@ -56,7 +56,7 @@ def test_training_stops_at_the_rules_epoch_and_the_rules_best_is_kept(tmp_path, 
 
 
 def test_the_score_falls_at_every_new_best_and_only_there(tmp_path):
-    train(tmp_path, lens(), LabelFreeStopping(rule=RULE), epochs=14)
+    train(tmp_path, lens(detail="all"), LabelFreeStopping(rule=RULE), epochs=14)
     found = scalars(tmp_path)
     series, scores = ([v for _, v in found[t]] for t in (MONITOR, "factorlens/stop_score"))
     bests = [d.best_epoch for d in replay(RULE, series[1:])]
@@ -160,7 +160,7 @@ def test_the_stop_waits_for_min_epochs_and_min_steps(tmp_path):
 def test_epochs_without_a_measurement_give_no_decision(tmp_path):
     rule = Maximize(Patience(2))  # the metric keeps falling
     stop = LabelFreeStopping(rule=rule, mode="stop")
-    trainer, _ = train(tmp_path, stop, lens(every_n_epochs=3), epochs=60)
+    trainer, _ = train(tmp_path, stop, lens(every_n_epochs=3, detail="all"), epochs=60)
     points = [value for _, value in scalars(tmp_path)[MONITOR]][1:]
     decisions = replay(rule, points, epoch_infos(len(points), epochs=[3 * i for i in range(1, len(points) + 1)]))
     assert trainer.current_epoch == 3 * ([d.stop for d in decisions].index(True) + 1) < 60
@@ -222,8 +222,8 @@ def test_an_annealed_rate_is_awaited_as_planned(tmp_path, interval):
 
 def test_several_metrics_and_two_instances(tmp_path):
     one = LabelFreeStopping(rule=AnyOf([Patience(9), OnMetric(Patience(9), "factorlens/effective_rank")]))
-    two = LabelFreeStopping(monitor="factorlens/rmse/rank_2", rule=Patience(9), tag_name="rmse")
-    train(tmp_path, one, lens(), two, epochs=2)
+    two = LabelFreeStopping(monitor="factorlens_total/rmse/rank_2", rule=Patience(9), tag_name="rmse")
+    train(tmp_path, one, lens(detail="all"), two, epochs=2)
     assert {"factorlens/stop_score", "factorlens/rmse_score", "factorlens/should_rmse"} <= scalars(tmp_path).keys()
 
 

@@ -18,7 +18,7 @@ from lightning_factorlens.measurements import Consistency, ReconstructionError
 @pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
 def test_lightnings_early_stopping_stops_training(tmp_path, first):
     stop = EarlyStopping(
-        "factorlens/rmse/rank_4", patience=1, mode="min", min_delta=100.0, check_on_train_epoch_end=True
+        "factorlens_total/rmse/rank_4", patience=1, mode="min", min_delta=100.0, check_on_train_epoch_end=True
     )
     callbacks = (lens(), stop) if first else (stop, lens())
     trainer, _ = train(tmp_path, *callbacks, epochs=9)
@@ -54,7 +54,7 @@ def test_a_callback_that_would_act_before_the_observation_is_refused(tmp_path):
 
 def test_patience_counts_observations_not_epochs(tmp_path):
     def stop():
-        return EarlyStopping("factorlens/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
+        return EarlyStopping("factorlens_total/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
 
     trainer, _ = train(tmp_path / "a", lens(every_n_epochs=3), stop(), epochs=20)
     assert trainer.current_epoch == 6  # the baseline is the first it reads, then the observations after epochs 3 and 6
@@ -86,10 +86,10 @@ def test_a_resumed_run_logs_no_scalars_of_another_lens(tmp_path, before):
 
     old = make([Consistency(), ReconstructionError()], (1, 2))
     new = make([ReconstructionError()], (1, 2))
-    lost, found = "factorlens/consistency", "factorlens/rmse/rank_1"
+    lost, found = "factorlens/consistency", "factorlens_total/rmse/rank_1"
     if before == "other ranks":
         new = make([Consistency(), ReconstructionError()], (1, 4))
-        lost, found = "factorlens/rmse/rank_2", "factorlens/rmse/rank_4"
+        lost, found = "factorlens_total/rmse/rank_2", "factorlens_total/rmse/rank_4"
     trainer, _ = train(tmp_path, old, epochs=2)
     path = tmp_path / "saved.ckpt"
     trainer.save_checkpoint(path)
@@ -115,7 +115,7 @@ def test_a_resumed_run_logs_no_scalars_of_another_lens(tmp_path, before):
     assert [observation.epoch for observation in new.history] == [0, 1, 2, 2, 3, 4]
 
 
-TAG = "factorlens/rmse/rank_4"
+TAG = "factorlens_total/rmse/rank_4"
 
 
 class Watch(Callback):
@@ -184,7 +184,7 @@ def test_a_run_resumed_in_the_middle_of_an_epoch_has_the_values_at_once(tmp_path
 
 
 def test_two_lenses_publish_under_their_prefixes(tmp_path):
-    watches = Watch(), Watch("other/rmse/rank_4")
+    watches = Watch(), Watch("other_total/rmse/rank_4")
     train(tmp_path, lens(), lens(prefix="other", every_n_train_steps=2), *watches)
     assert all(map(values_agree, watches))
     assert watches[0].found != watches[1].found

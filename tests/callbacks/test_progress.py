@@ -153,7 +153,7 @@ def test_the_closing_table_is_short_aligned_and_correct(monkeypatch, caplog):
     lines = text.splitlines()
     assert len(lines) <= 12
     assert lines[-1].startswith("FactorLens: 3 observations in ") and "of the time" in lines[-1]
-    assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens/mean_alpha")}) == 1
+    assert len({len(line) for line in lines[1:-1] if not line.startswith("factorlens_spectra/mean_alpha")}) == 1
     values = [observation["consistency"]["consistency"] for observation in lens.history]
     row = next(line for line in lines if line.startswith("factorlens/consistency")).split()
     assert row[1:] == [f"{value:.4g}" for value in (values[0], min(values[1:]), values[-1])]
@@ -168,5 +168,5 @@ def test_many_thresholds_leave_the_table_within_twelve_lines(monkeypatch):
     assert [line.split()[0] for line in lines[-3:]] == [
         "factorlens/effective_rank",
         "factorlens/rel_error/rank_2",
-        "factorlens/seconds",
+        "factorlens_cost/seconds",
     ]

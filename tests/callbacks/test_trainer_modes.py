@@ -103,7 +103,7 @@ MODES = {
 def test_observations_are_logged_at_the_ends_of_epochs_and_training_is_the_same(mode):
     options, expected = MODES[mode]
     _, memory, weights = fit(lens(), **options)
-    assert memory.steps("factorlens/rmse/rank_2") == expected
+    assert memory.steps("factorlens_total/rmse/rank_2") == expected
     _, alone, unobserved = fit(**options)
     assert torch.equal(weights, unobserved)
     assert alone.points == [p for p in memory.points if not p[0].startswith("factorlens")]
@@ -127,10 +127,10 @@ def test_an_endless_stream_is_observed_every_n_steps():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="FactorLens")
         _, memory, _ = fit(lens(probe=probe, every_n_train_steps=4), **options)
-    assert memory.steps("factorlens/rmse/rank_2") == [0, 3, 7]
+    assert memory.steps("factorlens_total/rmse/rank_2") == [0, 3, 7]
     with pytest.warns(UserWarning, match="the training loader has no length.*every_n_train_steps=500"):
         _, memory, _ = fit(lens(probe=probe), **options)
-    assert memory.steps("factorlens/rmse/rank_2") == [0, 10]
+    assert memory.steps("factorlens_total/rmse/rank_2") == [0, 10]
 
 
 class CountObservations(Callback):
@@ -176,7 +176,7 @@ def test_barebones_observes_and_logs_nothing():
         warnings.simplefilter("always")
         _, _, weights = fit(observed, **options)
     assert observed.state.n_measured == 4
-    assert observed.metrics["factorlens/rmse/rank_2"] > 0
+    assert observed.metrics["factorlens_total/rmse/rank_2"] > 0
     assert torch.equal(weights, fit(**options)[2])
     logged = [w for w in caught if "`self.log" in str(w.message)]
     assert len(logged) == 12  # the user's own, one for each batch
@@ -185,10 +185,14 @@ def test_barebones_observes_and_logs_nothing():
 def test_two_lenses_with_different_cadences_and_probes():
     a = lens(every_n_epochs=2)
     b = lens(prefix="other", every_n_train_steps=3, probe=torch.rand(20, 1, 8, 8), layers="net.0", resample_probe=True)
-    stop = EarlyStopping("other/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
+    stop = EarlyStopping("other_total/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
     trainer, memory, weights = fit(a, b, stop, max_epochs=8)
-    assert memory.steps("factorlens/rmse/rank_2") == [0, 7]
-    assert memory.steps("other/rmse/rank_2") == [0, 2, 5]  # the first value that EarlyStopping reads is the baseline's
+    assert memory.steps("factorlens_total/rmse/rank_2") == [0, 7]
+    assert memory.steps("other_total/rmse/rank_2") == [
+        0,
+        2,
+        5,
+    ]  # the first value that EarlyStopping reads is the baseline's
     assert trainer.current_epoch == 2
     assert torch.equal(weights, fit(max_epochs=2)[2])
 
@@ -203,10 +207,10 @@ def test_a_longer_second_fit_continues_and_a_new_one_starts_a_new_run():
     trainer, _, _ = fit(observed, logger=memory, max_epochs=2)
     trainer.fit_loop.max_epochs = 4
     trainer.fit(trainer.lightning_module, loader(), loader())
-    assert memory.steps("factorlens/rmse/rank_2") == [0, 3, 7, 11, 15]
+    assert memory.steps("factorlens_total/rmse/rank_2") == [0, 3, 7, 11, 15]
     assert observed.state.n_measured == 5
     _, memory, _ = fit(observed, max_epochs=1)
-    assert memory.steps("factorlens/rmse/rank_2") == [0, 3]
+    assert memory.steps("factorlens_total/rmse/rank_2") == [0, 3]
 
 
 class Data(LightningDataModule):
@@ -247,7 +251,7 @@ def test_validation_testing_and_prediction_alone_are_not_observed():
 
 def test_early_stopping_waits_for_the_minimum_of_epochs_and_steps():
     def stop():
-        return EarlyStopping("factorlens/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
+        return EarlyStopping("factorlens_total/rmse/rank_2", patience=1, min_delta=100.0, check_on_train_epoch_end=True)
 
     assert fit(lens(), stop(), max_epochs=9)[0].current_epoch == 2
     assert fit(lens(), stop(), max_epochs=9, min_epochs=4)[0].current_epoch == 4

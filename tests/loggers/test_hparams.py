@@ -93,7 +93,7 @@ def test_a_training_run_leaves_table_projector_reports_and_charts(tmp_path):
     assert values == {"width": 5}
     accumulator = EventAccumulator(logger.log_dir).Reload()
     (layout,) = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
-    assert b"factorlens/stop_score$" in layout
+    assert b"factorlens/should_stop$" in layout
     (guide,) = accumulator.Tensors("factorlens/how_to_read/text_summary")
     assert b"How to read this" in guide.tensor_proto.string_val[0]
     assert accumulator.Tensors("factorlens/result/text_summary")[0].step == callback.observation.step

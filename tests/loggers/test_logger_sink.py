@@ -48,7 +48,7 @@ class Drawing(Recorder):
 
 def test_every_logger_gets_everything_at_the_step(observe):
     o, a, b = observe(), Recorder(), Recorder()
-    sink = LoggerSink([a, b], MEASUREMENTS)
+    sink = LoggerSink([a, b], MEASUREMENTS, detail="all")
     assert isinstance(sink, Sink)
     sink.write(o)
     sink.close()
@@ -57,13 +57,13 @@ def test_every_logger_gets_everything_at_the_step(observe):
 
 def test_without_measurements_the_default_ones_are_declared(observe):
     o, a = observe(), Recorder()
-    LoggerSink([a]).write(o)
+    LoggerSink([a], detail="all").write(o)
     assert a.calls[0][0] == {tag: value for tag, value in all_scalars(o).items() if "12p5pct" not in tag}
 
 
 def test_prefix_reaches_the_loggers(observe):
     o, a = observe(), Recorder()
-    LoggerSink([a], MEASUREMENTS, prefix="student").write(o)
+    LoggerSink([a], MEASUREMENTS, prefix="student", detail="all").write(o)
     assert a.calls[0][0] == all_scalars(o, "student")
 
 
@@ -123,7 +123,7 @@ def test_without_figures_there_is_no_sentence_about_them(observe):
 
 def test_lightnings_csv_logger(observe, tmp_path):
     logger, o = loggers.CSVLogger(tmp_path), observe()
-    LoggerSink([logger], MEASUREMENTS).write(o)
+    LoggerSink([logger], MEASUREMENTS, detail="all").write(o)
     logger.save()
     with open(logger.experiment.metrics_file_path) as file:
         (row,) = csv.DictReader(file)

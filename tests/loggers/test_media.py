@@ -56,6 +56,7 @@ def fit(loggers, epochs=2, sinks=(), figures_every_n=5):
         lens=LensOptions(ranks=RANKS),
         tensorboard=TensorBoardOptions(figures_every_n=figures_every_n),
         sinks=sinks,
+        detail="all",
         on_error="raise",
     )
     trainer = Trainer(

@@ -36,7 +36,7 @@ def test_one_event_equals_one_event_for_each_scalar(observe, tmp_path, prefix):
     batched, single = (loggers.TensorBoardLogger(tmp_path / name, prefix=prefix) for name in ("batched", "single"))
     assert is_tensorboard_logger(batched)
     for o in observations:
-        LoggerSink([batched], MEASUREMENTS, options=NO_FIGURES).write(o)
+        LoggerSink([batched], MEASUREMENTS, options=NO_FIGURES, detail="all").write(o)
         single.log_metrics(all_scalars(o), o.step)
     found = read_scalars(batched)
     assert found == read_scalars(single)

@@ -17,8 +17,8 @@ from lightning_factorlens.measurements import Measurement, Scalar
 from lightning_factorlens.results import AlphaSummary, Observation, RankCurve, RankCurves, Scalars, ScopedScalar
 
 
-def curve_tags(base, curve):
-    rmse = {f"{base}/rmse/rank_{r}": e for r, e in zip(curve.ranks, curve.rmse)}
+def curve_tags(base, curve, base_of_rmse=None):
+    rmse = {f"{base_of_rmse or base}/rmse/rank_{r}": e for r, e in zip(curve.ranks, curve.rmse)}
     return rmse | {f"{base}/rel_error/rank_{r}": e for r, e in zip(curve.ranks, curve.rel_error)}
 
 
@@ -33,18 +33,18 @@ def others(observation, prefix="factorlens"):
 def test_monitored_scalars_are_the_record(observe):
     o = observe()
     assert monitored(o) == {
-        **curve_tags("factorlens", o["reconstruction_error"]["total"]),
+        **curve_tags("factorlens", o["reconstruction_error"]["total"], "factorlens_total"),
         "factorlens/rank_at_30pct": 9.25,
-        "factorlens/rank_at_30pct_is_lower_bound": 0.0,
+        "factorlens_total/rank_at_30pct_is_lower_bound": 0.0,
         "factorlens/rank_at_12p5pct": 32.0,
-        "factorlens/rank_at_12p5pct_is_lower_bound": 1.0,
+        "factorlens_total/rank_at_12p5pct_is_lower_bound": 1.0,
         "factorlens/effective_rank": 20.5,
         "factorlens/consistency": 0.4375,
-        "factorlens/mean_alpha": 3.0,
-        "factorlens/alpha_hat": 7.5,
-        "factorlens/mean_alpha_hat": 2.25,
-        "factorlens/seconds": 1.75,
-        "factorlens/overhead": 0.0625,
+        "factorlens_spectra/mean_alpha": 3.0,
+        "factorlens_spectra/alpha_hat": 7.5,
+        "factorlens_spectra/mean_alpha_hat": 2.25,
+        "factorlens_cost/seconds": 1.75,
+        "factorlens_cost/overhead": 0.0625,
     }
 
 
@@ -78,8 +78,8 @@ def test_other_scalars_are_the_record(observe):
 
 
 def test_skipped_observations_are_counted_where_there_is_a_budget(observe):
-    assert monitored(observe(n_skipped=3))["factorlens/skipped"] == 3.0
-    assert "factorlens/skipped" not in monitored(observe())
+    assert monitored(observe(n_skipped=3))["factorlens_cost/skipped"] == 3.0
+    assert "factorlens_cost/skipped" not in monitored(observe())
 
 
 def test_values_that_are_not_finite_have_no_tags(observe):
@@ -89,16 +89,16 @@ def test_values_that_are_not_finite_have_no_tags(observe):
     o = observe(curves={"total": total}, alpha=alpha, consistency=-math.inf, overhead=None, svd_curves={})
     tags = monitored(o) | others(o)
     assert all(type(value) is float and math.isfinite(value) for value in tags.values())
-    assert "factorlens/rmse/rank_1" not in tags
-    assert tags["factorlens/rmse/rank_2"] == 1.0
-    assert not {"factorlens/mean_alpha", "factorlens/consistency", "factorlens/overhead"} & set(tags)
+    assert "factorlens_total/rmse/rank_1" not in tags
+    assert tags["factorlens_total/rmse/rank_2"] == 1.0
+    assert not {"factorlens_spectra/mean_alpha", "factorlens/consistency", "factorlens_cost/overhead"} & set(tags)
     assert tags["factorlens_spectra/layers_abstained"] == 4
 
 
 def test_a_baseline_without_the_optional_records(observe):
     o = observe(consistency=None, alpha=None, overhead=None, spectra=(), required_ranks=(), seconds={})
     total = o["reconstruction_error"]["total"]
-    assert set(monitored(o)) == set(curve_tags("factorlens", total)) | {"factorlens/effective_rank"}
+    assert set(monitored(o)) == {*curve_tags("factorlens", total, "factorlens_total"), "factorlens/effective_rank"}
     assert not any("spectra" in tag or "cost" in tag for tag in others(o))
     without = observe(
         consistency=None, overhead=None, spectra=None, required_ranks=None, seconds=None, similarities=None, rms=None
@@ -110,7 +110,7 @@ def test_a_record_of_another_measurement_has_no_tags(observe):
     chosen = [measurement for measurement in MEASUREMENTS if measurement.name == "consistency"]
     tags = [entry.tag for entry in tagged_values(observe(), chosen)]
     assert tags[0] == "factorlens/consistency"
-    assert all("cost" in tag or tag in ("factorlens/seconds", "factorlens/overhead") for tag in tags[1:])
+    assert all("cost" in tag or tag in ("factorlens_cost/seconds", "factorlens_cost/overhead") for tag in tags[1:])
 
 
 def test_tags_have_only_characters_that_tensorboard_keeps(observe, law):
@@ -160,8 +160,8 @@ def test_summary_values_have_the_middle_rank_of_a_curve(observe):
         "factorlens/rank_at_12p5pct",
         "factorlens/effective_rank",
         "factorlens/rel_error/rank_8",
-        "factorlens/mean_alpha",
-        "factorlens/seconds",
+        "factorlens_spectra/mean_alpha",
+        "factorlens_cost/seconds",
     ]
 
 

@@ -44,8 +44,9 @@ def logger(tmp_path):
     logger.experiment.close()
 
 
-def make_sink(*to, figures_every_n=0, layout=True, **options):
-    return LoggerSink(to, MEASUREMENTS, options=TensorBoardOptions(layout, figures_every_n), **options)
+def make_sink(*to, figures_every_n=0, layout=True, detail="all", **options):
+    figures = TensorBoardOptions(layout, figures_every_n)
+    return LoggerSink(to, MEASUREMENTS, options=figures, detail=detail, **options)
 
 
 def all_scalars(observation):
@@ -102,7 +103,7 @@ def test_each_pattern_of_the_layout_matches_one_tag_as_tensorboard_matches(logge
             hits = [tag for tag in written if re.match(pattern, tag)]
             assert len(hits) == 1, (title, pattern, hits)
     assert [category.title for category in layout.category] == ["factorlens"]
-    assert len(line_charts(layout)["relative error per layer, rank 8"]) == 5
+    assert len(line_charts(layout)["relative error of the first, middle and last layer, rank 8"]) == 3
     nmf, svd = "factorlens/rel_error/rank_8", "factorlens_svd/total/rel_error/rank_8"
     assert margin_charts(layout) == {"NMF error above its SVD bound (shaded), rank 8": [(nmf, svd, nmf)]}
     assert {nmf, svd} <= set(written)
@@ -128,7 +129,7 @@ def test_an_alpha_that_comes_late_has_its_chart(logger, observe):
     sink.write(observe(0, alpha=None, spectra=()))
     sink.write(observe(1))
     last = layouts(read(logger))[-1]  # TensorBoard reads the last
-    assert "factorlens_spectra/layer10/alpha$" in line_charts(last)["α of each layer, and their mean"]
+    assert "factorlens_spectra/layer10/alpha$" in line_charts(last)["α of the first, middle and last layer"]
 
 
 def test_a_scalar_that_is_missing_once_keeps_its_chart(logger, observe):

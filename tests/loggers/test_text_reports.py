@@ -87,7 +87,7 @@ def test_the_summary_of_a_run_that_ended_at_its_best_or_has_no_consistency(obser
     assert "still at its best" in run_summary(history, MEASUREMENTS)
     history = [observe(0, consistency=None, alpha=None), observe(1, consistency=None)]
     summary = run_summary(history, MEASUREMENTS)
-    assert ["`factorlens/mean_alpha`", "–", "3"] in cells(summary)
+    assert ["`factorlens_spectra/mean_alpha`", "–", "3"] in cells(summary)
     assert best_criterion(history, MEASUREMENTS) == ""
     assert "best at" not in summary
     assert "still" not in summary

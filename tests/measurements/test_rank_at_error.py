@@ -23,7 +23,7 @@ def test_every_threshold_has_tags_of_its_own():
     tags = [scalar.tag for scalar in RankAtError((0.5, 0.125)).scalars]
     assert tags == [
         "{prefix}/rank_at_50pct",
-        "{prefix}/rank_at_50pct_is_lower_bound",
+        "{prefix}_total/rank_at_50pct_is_lower_bound",
         "{prefix}/rank_at_12p5pct",
-        "{prefix}/rank_at_12p5pct_is_lower_bound",
+        "{prefix}_total/rank_at_12p5pct_is_lower_bound",
     ]

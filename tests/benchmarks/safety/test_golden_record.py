@@ -19,8 +19,8 @@ BEFORE = {
 }
 AFTER = {
     "factorlens/consistency": [[0, 1.5], [9, math.nan]],
-    "factorlens/rank_at_50pct_is_lower_bound": [[0, 0.0]],
-    "factorlens/overhead": [[0, 0.75]],
+    "factorlens_total/rank_at_50pct_is_lower_bound": [[0, 0.0]],
+    "factorlens_cost/overhead": [[0, 0.75]],
     "factorlens_similarity/net.1/mean_top_k": [[0, 2.0]],
     "factorlens_cost/probe": [[0, 0.5]],
 }
@@ -29,9 +29,9 @@ AFTER = {
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("factorlens/share", "factorlens/overhead"),
-        ("factorlens/looks_skipped", "factorlens/skipped"),
-        ("factorlens/rank_at_30pct_capped", "factorlens/rank_at_30pct_is_lower_bound"),
+        ("factorlens/share", "factorlens_cost/overhead"),
+        ("factorlens/looks_skipped", "factorlens_cost/skipped"),
+        ("factorlens/rank_at_30pct_capped", "factorlens_total/rank_at_30pct_is_lower_bound"),
         ("factorlens/stop_verdict", "factorlens/should_stop"),
         ("factorlens_similarity/net.8/off_diagonal", "factorlens_similarity/net.8/mean_cosine"),
         (
@@ -50,7 +50,7 @@ def test_equal_records_have_no_difference_and_measured_times_are_ignored():
     found = compare(BEFORE, AFTER, TABLE)
     assert found.differing == found.only_before == found.only_after == ()
     assert len(found.compared) == 3
-    assert found.ignored == ("factorlens/overhead", "factorlens_cost/probe")
+    assert found.ignored == ("factorlens_cost/overhead", "factorlens_cost/probe")
 
 
 @pytest.mark.parametrize(
@@ -63,8 +63,8 @@ def test_one_bit_one_step_or_one_point_makes_a_tag_differ(points):
 
 
 def test_negative_zero_differs_from_zero():
-    found = compare(BEFORE, {**AFTER, "factorlens/rank_at_50pct_is_lower_bound": [[0, -0.0]]}, TABLE)
-    assert found.differing == ("factorlens/rank_at_50pct_is_lower_bound",)
+    found = compare(BEFORE, {**AFTER, "factorlens_total/rank_at_50pct_is_lower_bound": [[0, -0.0]]}, TABLE)
+    assert found.differing == ("factorlens_total/rank_at_50pct_is_lower_bound",)
 
 
 def test_tags_missing_on_either_side_are_listed():
@@ -76,8 +76,8 @@ def test_tags_missing_on_either_side_are_listed():
 
 
 def test_two_tags_with_one_present_name_are_an_error():
-    with pytest.raises(ValueError, match="renamed to 'factorlens/overhead'"):
-        compare({**BEFORE, "factorlens/overhead": [[0, 1.0]]}, AFTER, TABLE)
+    with pytest.raises(ValueError, match="renamed to 'factorlens_cost/overhead'"):
+        compare({**BEFORE, "factorlens_cost/overhead": [[0, 1.0]]}, AFTER, TABLE)
 
 
 @pytest.mark.parametrize("name", ["record.json", "record.json.gz"])
