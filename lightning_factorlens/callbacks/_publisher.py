@@ -51,6 +51,7 @@ class Publisher:
             extra_scalars=foreign_scalars(trainer, settings.prefix),
             notify=rank_zero_info if settings.verbose else None,
             history=self._results.state.history,
+            budget=self._results.state.budget,
         )
         return CompositeSink(loggers, *settings.sinks)
 
@@ -58,12 +59,8 @@ class Publisher:
         """Writes the last observation to the sinks."""
         observation = self._results.observation
         assert observation is not None
-        budget = self._results.state.budget
-        start = budget.elapsed_seconds()
-        try:
+        with self._results.state.budget.writing():
             self._sink.write(observation)
-        finally:
-            budget.write_seconds = budget.elapsed_seconds() - start
 
     @property
     def monitored_tags(self) -> list[str]:
@@ -94,7 +91,7 @@ class Publisher:
         settings = self._settings
         restore_finite_checks(self._relaxed_stoppings)
         state = self._results.state
-        with state.budget.exclude_from_price():
+        with state.budget.exclude_from_price("writing"):
             if has_unwritten and self._results.observation is not None:
                 with guarded(state):
                     self.write()
@@ -102,5 +99,5 @@ class Publisher:
                 self._sink.close()
         if settings.verbose and trainer.is_global_zero and state.n_measured:
             with guarded(state):
-                cost = cost_line(state.n_measured, state.n_failed, state.budget)
+                cost = cost_line(state.n_measured, state.n_full, state.n_failed, state.budget, settings.measurements)
                 rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost))
