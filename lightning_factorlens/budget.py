@@ -1,10 +1,10 @@
-"""The time that observations may take: a credit account with one rule.
+"""The time that observations may take: an account that decides which of them are made in full, and which figures drawn.
 
-Every second of the run earns ``max_fraction`` seconds, an observation spends what it takes, and one that the credit
-does not cover is skipped. Its price is estimated as the larger of the last cost and the mean cost. The first
-observation is always made: its price is not known before, and callbacks that monitor the lens need a first value. From
-the second on, the fraction of all time spent on observations is at most ``max_fraction`` when one ends, except for the
-time that this one took beyond its estimate.
+Every second of the run earns ``max_fraction`` seconds, and everything that the lens does spends what it takes. A full
+observation, or the figures, are made where the account covers their price, which is what the last one took. The price
+of the last full observation of the run, and of its figures, is kept in reserve. The first observation is always full:
+its price is not known before, and callbacks that monitor the lens need a first value. Observations of the signal alone
+are made at any time, so that what is decided from it does not depend on the clock.
 """
 
 from __future__ import annotations
@@ -13,41 +13,60 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from lightning_factorlens.results import Cost
 
+#: Fraction of all time that the lens may take unless another one is given.
+DEFAULT_FRACTION = 0.1
+#: Assumed price of figures before any have been drawn, in seconds; it contains the import of matplotlib.
+FIRST_FIGURES_SECONDS = 1.0
 #: Attributes that a checkpoint keeps.
-STATE_KEYS = ("total_seconds", "elapsed", "last_seconds", "last_end", "n_measured", "n_skipped", "write_seconds")
+STATE_KEYS = (
+    "total_seconds",
+    "elapsed",
+    "full_seconds",
+    "figure_seconds",
+    "last_end",
+    "n_measured",
+    "n_full",
+    "n_signal_only",
+    "write_seconds",
+)
 
 
 @dataclass
 class OverheadBudget:
-    """Decides whether there is time for an observation.
+    """Decides whether there is time for a full observation, and for figures.
 
     Seconds are counted from `start` on; the time between a checkpoint and the run that resumes it is not counted.
 
     Example:
-        >>> seconds = iter([0.0, 10.0, 10.0, 10.0, 100.0])
+        >>> seconds = iter([0.0, 8.0, 10.0, 10.0, 10.0, 120.0])
         >>> budget = OverheadBudget(0.05, clock=seconds.__next__)
         >>> budget.start()
-        >>> budget.record(2.0)  # after 10 seconds
+        >>> budget.begin()
+        >>> budget.record(is_full=True)  # 2 seconds, until 10 seconds have passed
         >>> budget.can_afford(), round(budget.seconds_until_affordable())
-        (False, 68)
-        >>> budget.can_afford()  # after 100 seconds
+        (False, 106)
+        >>> budget.can_afford()  # after 120 seconds
         True
 
     Attributes:
         max_fraction: Fraction of all time that observations may take, between 0 and 1; None for no limit.
         clock: Returns seconds, which never decrease.
-        total_seconds: Seconds of all observations.
+        total_seconds: Seconds of all that the lens has done.
         elapsed: Seconds of training and observations, up to the last reading of the clock.
-        last_seconds: Seconds of the last observation.
-        last_end: ``elapsed`` when it ended.
+        full_seconds: Seconds of the last full observation, without its figures.
+        figure_seconds: Seconds in which figures were last drawn; 0 before any.
+        last_end: ``elapsed`` when the last observation ended.
         n_measured: Number of observations that were made.
-        n_skipped: Number of observations that were skipped.
+        n_full: Number of those that were made in full.
+        n_signal_only: Number of those that were due and not made in full, because the account did not cover it.
         write_seconds: Seconds that writing the last observation took. The cost of writing an observation is known only
             after it is written, so the last one's is reported in its place.
+        phases: Seconds of the run by phase.
 
     Raises:
         ValueError: ``max_fraction`` outside (0, 1).
@@ -57,11 +76,14 @@ class OverheadBudget:
     clock: Callable[[], float] = time.perf_counter
     total_seconds: float = 0.0
     elapsed: float = 0.0
-    last_seconds: float = 0.0
+    full_seconds: float = 0.0
+    figure_seconds: float = 0.0
     last_end: float = 0.0
     n_measured: int = 0
-    n_skipped: int = 0
+    n_full: int = 0
+    n_signal_only: int = 0
     write_seconds: float = 0.0
+    phases: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         fraction = self.max_fraction
@@ -72,6 +94,8 @@ class OverheadBudget:
                 "0.02 lets observations take 2 % of the time."
             )
         self._last_reading: float | None = None
+        self._start_of_observation = 0.0
+        self._drawing_seconds = 0.0
 
     def start(self) -> None:
         """Starts the clock."""
@@ -85,65 +109,114 @@ class OverheadBudget:
             self._last_reading = reading
         return self.elapsed
 
-    def estimated_seconds(self) -> float:
-        """Estimated cost of the next observation: the larger of the last cost and the mean cost."""
-        if not self.n_measured:
-            return 0.0
-        return max(self.last_seconds, self.total_seconds / self.n_measured)
+    def begin(self) -> None:
+        """Notes that an observation begins."""
+        self._start_of_observation = self.elapsed_seconds()
+        self._drawing_seconds = 0.0
 
     def can_afford(self) -> bool:
-        """Whether the credit covers the next observation."""
-        if self.max_fraction is None or not self.n_measured:
+        """Whether the account covers a full observation now, and the last one of the run with its figures."""
+        if self.max_fraction is None or not self.n_full:
             return True
-        price = self.estimated_seconds()
+        price = self._price_with_reserve()
         return self.total_seconds + price <= self.max_fraction * (self.elapsed_seconds() + price)
 
+    def _price_with_reserve(self) -> float:
+        return 2 * self.full_seconds + self.figure_seconds
+
     def seconds_until_affordable(self) -> float:
-        """Seconds of training until the credit covers the next observation."""
-        if self.max_fraction is None or not self.n_measured:
+        """Seconds of training until the account covers a full observation."""
+        if self.max_fraction is None or not self.n_full:
             return 0.0
-        price = self.estimated_seconds()
+        price = self._price_with_reserve()
         needed = (self.total_seconds + price) / self.max_fraction - price
         return max(0.0, needed - self.elapsed_seconds())
 
-    def record(self, seconds: float) -> None:
-        """Accounts for an observation that has just ended.
-
-        Args:
-            seconds: Its duration.
-        """
-        self.total_seconds += seconds
-        self.last_seconds = seconds
-        self.last_end = self.elapsed_seconds()
-        self.n_measured += 1
+    def can_afford_figures(self) -> bool:
+        """Whether the account covers the figures of the current observation, and the last ones of the run."""
+        if self.max_fraction is None:
+            return True
+        now = self.elapsed_seconds()
+        spent = self.total_seconds + now - self._start_of_observation
+        price = self.full_seconds + 2 * (self.figure_seconds or FIRST_FIGURES_SECONDS)
+        return spent + price <= self.max_fraction * (now + price)
 
     @contextmanager
-    def exclude_from_price(self) -> Iterator[None]:
-        """Counts the time inside as overhead, but not towards the price of an observation: preparation and closing."""
+    def drawing(self) -> Iterator[None]:
+        """Measures the price of figures, which are drawn inside."""
         start = self.elapsed_seconds()
         try:
             yield
         finally:
-            self.total_seconds += self.elapsed_seconds() - start
+            self.figure_seconds = self.elapsed_seconds() - start
+            self._drawing_seconds += self.figure_seconds
+            self.add_phase("figures", self.figure_seconds)
 
-    def complete(self, cost: Cost, start: float) -> Cost:
-        """The whole cost of an observation.
+    def record(self, is_full: bool) -> None:
+        """Accounts for an observation that has just ended, also where it has failed.
+
+        Args:
+            is_full: Whether it was to be a full one.
+        """
+        self.last_end = self.elapsed_seconds()
+        seconds = self.last_end - self._start_of_observation
+        self.total_seconds += seconds
+        self.n_measured += 1
+        if is_full:
+            self.n_full += 1
+            self.full_seconds = seconds - self._drawing_seconds
+
+    @contextmanager
+    def exclude_from_price(self, phase: str) -> Iterator[None]:
+        """Counts the time inside as overhead, but not towards the price of an observation: preparation and closing.
+
+        Args:
+            phase: The phase of the run that the time belongs to.
+        """
+        start = self.elapsed_seconds()
+        drawn_before = self._drawing_seconds
+        try:
+            yield
+        finally:
+            seconds = self.elapsed_seconds() - start
+            self.total_seconds += seconds
+            self.add_phase(phase, seconds - (self._drawing_seconds - drawn_before))
+
+    def add_phase(self, phase: str, seconds: float) -> None:
+        """Adds seconds to a phase of the run, which are part of `total_seconds` too."""
+        self.phases[phase] = self.phases.get(phase, 0.0) + seconds
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Measures how long writing an observation takes, figures included."""
+        start = self.elapsed_seconds()
+        drawn_before = self._drawing_seconds
+        try:
+            yield
+        finally:
+            self.write_seconds = self.elapsed_seconds() - start
+            self.add_phase("writing", self.write_seconds - (self._drawing_seconds - drawn_before))
+
+    def complete(self, cost: Cost) -> Cost:
+        """The whole cost of the observation that is being made.
 
         Args:
             cost: Its seconds by phase.
-            start: `elapsed_seconds` when it began.
 
         Returns:
-            The phases with the time to write, the total since ``start`` and the overhead.
+            The phases with the time to write, the total since the observation began and the overhead.
         """
+        for phase, seconds in cost.seconds.items():
+            if phase != "total":
+                self.add_phase(phase, seconds)
         now = self.elapsed_seconds()
-        total = now - start + self.write_seconds
-        seconds = {**cost.seconds, "writing": self.write_seconds, "total": total}
+        total = now - self._start_of_observation + self.write_seconds
+        seconds_by_phase = {**cost.seconds, "writing": self.write_seconds, "total": total}
         overhead = None
         if self.n_measured:
             overhead = min(1.0, total / (now - self.last_end))
-        n_skipped = None if self.max_fraction is None else self.n_skipped
-        return Cost(seconds, overhead, n_skipped)
+        n_signal_only = None if self.max_fraction is None else self.n_signal_only
+        return Cost(seconds_by_phase, overhead, n_signal_only)
 
     @property
     def overhead(self) -> float:
@@ -153,16 +226,18 @@ class OverheadBudget:
             return self.total_seconds / total
         return math.nan
 
-    def state_dict(self) -> dict[str, float]:
+    def state_dict(self) -> dict[str, Any]:
         """The state as plain numbers."""
         self.elapsed_seconds()
-        state = {}
+        state: dict[str, Any] = {}
         for name in STATE_KEYS:
             state[name] = getattr(self, name)
+        state["phases"] = dict(self.phases)
         return state
 
-    def load_state_dict(self, state: dict[str, float]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continues where a checkpoint stopped; the clock runs again from `start` on."""
         for name in STATE_KEYS:
             setattr(self, name, state[name])
+        self.phases = dict(state["phases"])
         self._last_reading = None

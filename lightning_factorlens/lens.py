@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -191,16 +191,19 @@ class FactorLens:
         self.state.record(observation, warm_start)
         return observation
 
-    def measure(self, probe: Any, epoch: int = 0, step: int = 0) -> tuple[Observation, WarmStart]:
+    def measure(
+        self, probe: Any, epoch: int = 0, step: int = 0, measurements: Sequence[Measurement] | None = None
+    ) -> tuple[Observation, WarmStart]:
         """Makes one observation; `state` is read and not changed.
 
         Args:
             probe: See `observe`.
             epoch: See `observe`.
             step: See `observe`.
+            measurements: Those of the lens's measurements to make; None for all, which is a full observation.
 
         Returns:
-            The observation and the warm start of the next one.
+            The observation and the warm start of the next one, which keeps what belongs to the other measurements.
 
         Raises:
             ValueError: As `observe` raises it.
@@ -222,10 +225,12 @@ class FactorLens:
         )
         runner.decision = self.output_decision
         timer = PhaseTimer(self.state.budget.clock, samples.device)
-        measurement_pass = MeasurementPass(
-            runner, self.measurements, self.layer_table, context, self.state.warm_start, timer
-        )
-        return measurement_pass.run()
+        chosen = self.measurements if measurements is None else measurements
+        previous = self.state.warm_start
+        observation, warm_start = MeasurementPass(runner, chosen, self.layer_table, context, previous, timer).run()
+        names = [measurement.name for measurement in chosen]
+        is_full = len(names) == len(self.measurements)
+        return replace(observation, is_full=is_full), warm_start if is_full else previous.updated(warm_start, names)
 
     def reset(self) -> None:
         """Drops the warm start: the next observation is like the first, for a probe of other samples."""

@@ -27,6 +27,8 @@ from lightning_factorlens.run_state import WarmStart
 
 #: Needs for which the probe's activations and outputs are captured.
 CAPTURE_NEEDS = frozenset({"capture", "class_scores", "factorization", "forward", "outputs"})
+#: Needs for which the activations of layers are captured.
+ACTIVATION_NEEDS = frozenset({"capture", "factorization", "gradients"})
 
 
 class PhaseTimer:
@@ -93,10 +95,10 @@ class MeasurementPass:
         intermediates.forward_fn = runner.outputs
         intermediates.output_fn = runner.read_output
         intermediates.gradient_fn = self._gradient_captures
-        self._layers = layers
         self._needs: set[str] = set()
         for measurement in measurements:
             self._needs |= measurement.needs
+        self._layers = layers if self._needs & ACTIVATION_NEEDS else ()
 
     def _gradient_captures(self, probe: Probe, input_gradients: bool) -> Generator[Capture, None, None]:
         decision = self.runner.decision if self.context.may_read_class_scores else OutputDecision()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,6 +27,22 @@ class WarmStart:
 
     F: tuple[Tensor, ...] | None = None
     states: Mapping[str, Any] = field(default_factory=dict)
+
+    def updated(self, later: WarmStart, measured: Collection[str]) -> WarmStart:
+        """This warm start after an observation that made some of the measurements.
+
+        Args:
+            later: What the observation has left.
+            measured: Names of the measurements that it made; the states of all others stay.
+        """
+        states = {name: state for name, state in self.states.items() if name not in measured}
+        F = self.F if later.F is None else later.F
+        return WarmStart(F, {**states, **later.states})
+
+    def only(self, names: Collection[str]) -> WarmStart:
+        """This warm start with the states of some measurements alone."""
+        states = {name: state for name, state in self.states.items() if name in names}
+        return WarmStart(self.F, states)
 
     def cpu(self) -> WarmStart:
         """A copy on the CPU, as checkpoints hold it."""
@@ -59,7 +75,8 @@ class RunState:
         budget: The clock, and the time that observations have taken.
         layer_patterns: The user's selection of layers, as text: layers that other patterns selected are not reused.
         measured: What is measured, as text: scalars of other measurements or ranks are not reused.
-        n_measured: Number of observations; failed and skipped ones do not count.
+        n_measured: Number of observations; failed ones do not count.
+        n_full: Number of those that were made in full.
         n_failed: Number of failed observations since this process began; no checkpoint keeps it.
         epochs: Number of epochs that have ended.
         last_step: Optimizer steps when an observation was last due.
@@ -77,6 +94,7 @@ class RunState:
     layer_patterns: str = ""
     measured: str = ""
     n_measured: int = 0
+    n_full: int = 0
     n_failed: int = 0
     epochs: int = 0
     last_step: int = 0
@@ -89,20 +107,23 @@ class RunState:
     warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
     history: History = field(default_factory=History, repr=False)
 
-    def record(self, observation: Observation, warm_start: WarmStart) -> None:
+    def record(self, observation: Observation, warm_start: WarmStart, is_due: bool = True) -> None:
         """Keeps a successful observation.
 
         Args:
             observation: The whole observation; its tensors are not kept.
             warm_start: The data from which the next observation starts.
+            is_due: Whether it was due; the one at the end of a run may not be, and a resumed run does not count it.
         """
         self.warm_start = warm_start
         self.history.append(observation)
-        self.n_measured += 1
+        self.n_measured += is_due
+        self.n_full += observation.is_full
 
     def replace_last(self, observation: Observation, warm_start: WarmStart) -> None:
         """Puts an observation in the place of the last one, whose numbers were not complete."""
         self.warm_start = warm_start
+        self.n_full += observation.is_full - self.history[-1].is_full
         self.history.replace_last(observation)
 
     def publish(self, metrics: dict[str, float] | None) -> None:
@@ -135,6 +156,7 @@ class RunState:
             "layer_patterns": self.layer_patterns,
             "measured": self.measured,
             "n_measured": self.n_measured,
+            "n_full": self.n_full,
             "epochs": self.epochs,
             "last_step": self.last_step,
             "measured_this_epoch": self.measured_this_epoch,
@@ -175,6 +197,7 @@ class RunState:
             layer_patterns=self.layer_patterns,
             measured=self.measured,
             n_measured=state["n_measured"],
+            n_full=state["n_full"],
             epochs=state["epochs"],
             last_step=state["last_step"],
             measured_this_epoch=state["measured_this_epoch"],

@@ -32,8 +32,12 @@ def _take(options: dict[str, Any], kind: type) -> Any:
 
 
 def make_callback(**options: Any) -> FactorLensCallback:
-    """A callback from flat options: those of LensOptions, of TensorBoardOptions, of measurements and its own."""
+    """A callback from flat options: those of LensOptions, of TensorBoardOptions, of measurements and its own.
+
+    Unless `max_overhead` is given, every observation is full, whatever the speed of the machine.
+    """
     options.setdefault("measurements", measurements_of(options))
+    options.setdefault("max_overhead", None)
     lens = _take(options, LensOptions)
     tensorboard = _take(options, TensorBoardOptions)
     return FactorLensCallback(lens=lens, tensorboard=tensorboard, **options)

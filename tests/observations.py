@@ -118,7 +118,7 @@ def make_records(
     alpha=None,
     seconds=None,
     overhead=None,
-    n_skipped=None,
+    n_signal_only=None,
     similarities=None,
 ):
     """Records by the names of the measurements; what is None has none."""
@@ -131,7 +131,7 @@ def make_records(
         "rms": rms is not None and ScopedScalar("rms", rms),
         "neuron_similarity": similarities is not None and LayerSimilarities(similarities),
         "weight_spectra": spectra is not None and LayerSpectra(spectra, alpha),
-        "cost": seconds is not None and Cost(seconds, overhead, n_skipped),
+        "cost": seconds is not None and Cost(seconds, overhead, n_signal_only),
     }
     return {name: record for name, record in records.items() if record}
 

@@ -30,11 +30,22 @@ class Clock:
         return self.time
 
 
-def simulate(max_fraction, epochs, train, observe, clock=None):
-    """Epochs of training, with an observation wherever the budget affords one.
+def observe_once(budget, clock, seconds, is_full, figures=0.0):
+    """One observation on an artificial clock."""
+    budget.begin()
+    clock.time += seconds
+    with budget.writing():
+        if figures:
+            with budget.drawing():
+                clock.time += figures
+    budget.record(is_full)
+
+
+def simulate(max_fraction, epochs, train, observe, signal=lambda epoch: 0.0, clock=None):
+    """Epochs of training, each with an observation, which is full wherever the budget affords that.
 
     Returns:
-        The budget, the epochs with an observation, and the overhead after each of these.
+        The budget, the epochs with a full observation, and the overhead after each of these.
     """
     clock = clock or Clock()
     budget = OverheadBudget(max_fraction, clock)
@@ -42,40 +53,47 @@ def simulate(max_fraction, epochs, train, observe, clock=None):
     observed = []
     overheads = []
     for epoch in range(epochs):
-        if epoch or not budget.n_measured:
-            clock.time += train(epoch) if epoch else 0.0
-            if budget.can_afford():
-                start = budget.elapsed_seconds()
-                clock.time += observe(epoch)
-                budget.record(budget.elapsed_seconds() - start)
-                observed.append(epoch)
-                overheads.append(budget.overhead)
-            else:
-                budget.n_skipped += 1
+        clock.time += train(epoch) if epoch else 0.0
+        if budget.can_afford():
+            observe_once(budget, clock, observe(epoch), is_full=True)
+            observed.append(epoch)
+            overheads.append(budget.overhead)
+        else:
+            budget.n_signal_only += 1
+            observe_once(budget, clock, signal(epoch), is_full=False)
     return budget, observed, overheads
 
 
-def test_without_a_limit_every_observation_is_made_and_counted():
+def test_without_a_limit_every_observation_is_full_and_counted():
     budget, observed, _ = simulate(None, 5, lambda e: 10.0, lambda e: 2.0)
     assert observed == [0, 1, 2, 3, 4]
     assert budget.total_seconds == 10.0
     assert budget.overhead == pytest.approx(10 / 50)
-    assert budget.n_skipped == 0
+    assert budget.n_signal_only == 0
 
 
-def test_observations_of_equal_cost_are_as_frequent_as_the_limit_allows():
-    # An observation of 1 s and epochs of 10 s at 2 %: 50 s earn one observation, which is one every five epochs.
-    # The first one is on credit, so the second one comes later.
+def test_full_observations_of_equal_cost_are_as_frequent_as_the_limit_allows():
+    # A full observation of 1 s and epochs of 10 s at 2 %: 50 s earn one, which is one every five epochs.
+    # The first one is on credit and the last one in reserve, so the second one comes later.
     budget, observed, overheads = simulate(0.02, 101, lambda e: 9.8, lambda e: 1.0)
     gaps = [b - a for a, b in zip(observed[1:], observed[2:])]
-    assert observed[:2] == [0, 11]
+    assert observed[:2] == [0, 16]
     assert set(gaps) == {5}
     assert all(s <= 0.02 for s in overheads[1:])
-    assert budget.n_skipped + len(observed) == 101
+    assert budget.n_signal_only + len(observed) == budget.n_measured == 101
+
+
+def test_observations_of_the_signal_are_paid_from_the_same_account():
+    _, without, _ = simulate(0.1, 200, lambda e: 1.0, lambda e: 0.5)
+    _, observed, overheads = simulate(0.1, 200, lambda e: 1.0, lambda e: 0.5, signal=lambda e: 0.05)
+    assert 2 < len(observed) < len(without)
+    assert all(s <= 0.1 for s in overheads[1:])
+    _, only_first, _ = simulate(0.1, 200, lambda e: 1.0, lambda e: 0.5, signal=lambda e: 0.2)
+    assert only_first == [0]
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_the_overhead_exceeds_the_limit_only_by_what_an_observation_takes_beyond_its_estimate(seed):
+def test_the_overhead_exceeds_the_limit_only_by_what_an_observation_takes_beyond_its_price(seed):
     draw = random.Random(seed)
     limit = draw.choice([0.01, 0.05, 0.2])
     train = [draw.uniform(1, 30) for _ in range(300)]
@@ -83,19 +101,27 @@ def test_the_overhead_exceeds_the_limit_only_by_what_an_observation_takes_beyond
     budget, observed, overheads = simulate(limit, 300, train.__getitem__, cost.__getitem__)
     assert len(observed) > 3
     for k, reached in enumerate(overheads[1:], 1):
-        prices = [cost[e] for e in observed[:k]]
-        beyond = max(0.0, cost[observed[k]] - max(prices[-1], sum(prices) / k))
+        beyond = max(0.0, cost[observed[k]] - 2 * cost[observed[k - 1]])  # the last one's price is in reserve
         total = sum(train[1 : observed[k] + 1]) + sum(cost[e] for e in observed[: k + 1])
         assert reached <= limit + beyond / total + 1e-9
     assert budget.overhead <= limit * 1.3
     assert budget.overhead >= limit * 0.5  # what is allowed is used
 
 
-def test_seconds_until_affordable_is_the_training_time_until_the_next_observation():
+def test_the_last_observation_of_a_run_is_paid_from_the_reserve():
+    clock = Clock()
+    for epochs in range(30, 60):
+        budget, observed, _ = simulate(0.1, epochs, lambda e: 1.0, lambda e: 0.5, clock=clock)
+        if len(observed) > 1:
+            observe_once(budget, clock, 0.5, is_full=True)
+            assert budget.overhead <= 0.1
+
+
+def test_seconds_until_affordable_is_the_training_time_until_the_next_full_observation():
     clock = Clock()
     budget, _, _ = simulate(0.1, 1, lambda e: 0.0, lambda e: 3.0, clock=clock)
     wait = budget.seconds_until_affordable()
-    assert wait == pytest.approx((3 + 3) / 0.1 - 6)
+    assert wait == pytest.approx((3 + 6) / 0.1 - 6 - 3)
     clock.time += wait - 1e-6
     assert not budget.can_afford()
     clock.time += 2e-6
@@ -103,13 +129,40 @@ def test_seconds_until_affordable_is_the_training_time_until_the_next_observatio
     assert budget.seconds_until_affordable() == 0
 
 
-def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
+def test_figures_are_allowed_when_their_price_and_that_of_the_last_ones_is_covered():
     clock = Clock()
-    whole, observed, _ = simulate(0.05, 80, lambda e: 10.0, lambda e: 1.5, clock=clock)
-    first_clock = Clock()
-    first, before, _ = simulate(0.05, 40, lambda e: 10.0, lambda e: 1.5, clock=first_clock)
+    budget = OverheadBudget(0.1, clock)
+    budget.start()
+    budget.begin()
+    assert not budget.can_afford_figures()
+    clock.time += 1
+    budget.record(is_full=True)
+    clock.time += 35  # 10 % of 36 + 3 s are 3.9 s: one second was spent, one is in reserve, twice one is for figures
+    budget.begin()
+    assert not budget.can_afford_figures()
+    clock.time += 2
+    assert not budget.can_afford_figures()  # the observation that is being made counts too
+    budget.record(is_full=False)
+    clock.time += 20
+    budget.begin()
+    assert budget.can_afford_figures()
+    assert OverheadBudget(None, clock).can_afford_figures()
+
+
+def test_the_price_of_figures_is_what_the_last_ones_took_and_no_part_of_that_of_an_observation():
+    clock = Clock()
+    budget = OverheadBudget(0.1, clock)
+    budget.start()
+    observe_once(budget, clock, 1.0, is_full=True, figures=3.0)
+    assert (budget.full_seconds, budget.figure_seconds, budget.total_seconds) == (1.0, 3.0, 4.0)
+    assert budget.phases == {"figures": 3.0, "writing": 0.0}
+    assert budget.write_seconds == 3.0
+
+
+def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
+    whole, observed, _ = simulate(0.05, 80, lambda e: 10.0, lambda e: 1.5)
+    first, before, _ = simulate(0.05, 40, lambda e: 10.0, lambda e: 1.5)
     state = first.state_dict()
-    assert all(type(v) in (int, float) for v in state.values())
     late = Clock()
     late.time = 1e9
     second = OverheadBudget(0.05, late)
@@ -118,15 +171,14 @@ def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
     after = []
     for epoch in range(40, 80):
         late.time += 10
-        if second.can_afford():
-            start = second.elapsed_seconds()
-            late.time += 1.5
-            second.record(second.elapsed_seconds() - start)
-            after.append(epoch)
-        else:
-            second.n_skipped += 1
+        is_full = second.can_afford()
+        second.n_signal_only += not is_full
+        observe_once(second, late, 1.5 * is_full, is_full)
+        after += [epoch] * is_full
     assert before + after == observed
-    assert second.state_dict() == pytest.approx(whole.state_dict())
+    resumed, expected = second.state_dict(), whole.state_dict()
+    assert resumed.pop("phases") == expected.pop("phases")
+    assert resumed == pytest.approx(expected)
 
 
 def test_the_first_observation_is_on_credit_and_before_it_there_is_no_overhead():
@@ -134,7 +186,7 @@ def test_the_first_observation_is_on_credit_and_before_it_there_is_no_overhead()
     assert math.isnan(budget.overhead)
     budget.start()
     assert budget.can_afford()
-    assert budget.estimated_seconds() == budget.seconds_until_affordable() == 0
+    assert budget.seconds_until_affordable() == 0
 
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.5, -0.1, "2%", True, math.nan])
@@ -166,10 +218,10 @@ class Slow(LightningModule):
 
 
 class SlowDisk:
-    """Makes observations of a known length, most of it sleep."""
+    """Makes full observations of a known length, most of it sleep."""
 
     def write(self, observation):
-        time.sleep(0.05)
+        time.sleep(0.05 * observation.is_full)
 
     def close(self):
         pass
@@ -192,43 +244,47 @@ def fit(tmp_path, epochs, *callbacks, seconds=0.1, **options):
     return trainer, lens
 
 
-def test_in_a_trainer_the_overhead_stays_below_the_limit_and_a_message_says_so(tmp_path, caplog):
-    class RecordSkipped(Callback):
-        skipped = ()
+class MonitorsNothing(Callback):
+    """Records what the epoch's observation has, as a callback that monitors by another name would."""
 
-        def on_train_epoch_end(self, trainer, pl_module):
-            self.skipped = (*self.skipped, float(trainer.callback_metrics["factorlens_cost/skipped"]))
+    def __init__(self):
+        self.n_signal_only = []
 
-    recorded = RecordSkipped()
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.n_signal_only.append(float(trainer.callback_metrics["factorlens_cost/signal_only"]))
+
+
+def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(tmp_path, caplog):
+    recorded = MonitorsNothing()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
-        trainer, lens = fit(tmp_path, 20, recorded, max_overhead=0.25)
+        trainer, lens = fit(tmp_path, 20, recorded, seconds=0.3, max_overhead=0.5)
     budget = lens.state.budget
     assert trainer.current_epoch == 20
-    assert 2 < budget.n_measured < 21
-    assert budget.n_measured + budget.n_skipped == 21
-    assert budget.overhead < 0.3  # on a busy machine the last observation may take long
-    assert caplog.text.count("FactorLens skips an observation") == 1
-    assert "which max_overhead=0.25 allows after" in caplog.text
-    assert f"FactorLens: {budget.n_measured} observations in" in caplog.text
-    assert f"; {budget.n_skipped} skipped for max_overhead=0.25." in caplog.text
-    assert max(recorded.skipped) > 0
-    assert list(recorded.skipped) == sorted(recorded.skipped)
+    assert len(lens.history) == lens.state.n_measured == 21
+    assert 2 < lens.state.n_full < 21
+    assert budget.n_signal_only + lens.state.n_full in (21, 22)  # the last one may have been completed
+    assert budget.overhead < 0.65  # on a busy machine the last observation may take long
+    assert caplog.text.count("FactorLens observes of the signal alone (consistency) until") == 1
+    assert "which max_overhead=0.5 allows after" in caplog.text
+    assert f"FactorLens: 21 observations ({lens.state.n_full} full) in" in caplog.text
+    assert max(recorded.n_signal_only) > 0
+    assert recorded.n_signal_only == sorted(recorded.n_signal_only)
 
 
-def test_patience_counts_the_observations_that_were_made(tmp_path):
+def test_patience_counts_every_due_observation_whatever_the_clock_says(tmp_path):
     stop = EarlyStopping("factorlens_total/rmse/rank_2", patience=2, min_delta=100.0, check_on_train_epoch_end=True)
-    trainer, lens = fit(tmp_path, 60, stop, max_overhead=0.25)
-    assert lens.state.budget.n_skipped > 0
-    # The one before training, which EarlyStopping reads in epoch 1, then two without improvement.
-    assert lens.state.budget.n_measured == 3
-    assert trainer.current_epoch < 60
+    trainer, lens = fit(tmp_path, 60, stop, seconds=0.0, max_overhead=0.001)
+    assert lens.state.budget.n_signal_only > 0
+    # The one of epoch 1 is the best by definition, then two without improvement.
+    assert trainer.current_epoch == 3
+    assert [observation.epoch for observation in lens.history] == [0, 1, 2, 3]
 
 
-def test_a_budget_that_never_suffices_leaves_one_observation(tmp_path):
+def test_a_budget_that_never_suffices_leaves_a_full_observation_at_both_ends(tmp_path):
     _, lens = fit(tmp_path, 3, every_n_train_steps=1, seconds=0.0, max_overhead=0.001, verbose=False)
-    assert lens.state.budget.n_measured == 1
-    assert lens.state.budget.n_skipped == 6
+    assert [observation.is_full for observation in lens.history] == [True, False, False, False, False, False, True]
+    assert lens.state.budget.n_signal_only == 6
 
 
 SCRIPT = """
@@ -248,19 +304,21 @@ if __name__ == "__main__":
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False)
     module = t.Slow(0.05 if trainer.global_rank else 0.1)  # the clocks of the processes differ
     trainer.fit(module, DataLoader(data, 8), DataLoader(data, 8))
-    found = {"skipped": lens.state.budget.n_skipped, "measured": lens.state.budget.n_measured, "epoch": trainer.current_epoch}
+    found = {"full": [o.is_full for o in lens.history], "series": [o.value("rmse", "total", 2) for o in lens.history],
+        "epoch": trainer.current_epoch}
     json.dump(found, open(f"{sys.argv[1]}/{trainer.global_rank}.json", "w"))
 """
 
 
 @pytest.mark.slow
-def test_two_processes_skip_together(tmp_path):
+def test_two_processes_make_the_same_observations(tmp_path):
     (tmp_path / "train.py").write_text(SCRIPT)
     here = str(Path(__file__).parent)
     command = [sys.executable, tmp_path / "train.py", tmp_path, here]
     subprocess.run(command, check=True, timeout=300, capture_output=True)
     zero, one = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
     assert zero == one
-    assert zero["measured"] == 3
-    assert zero["skipped"] > 0
-    assert zero["epoch"] < 80
+    assert zero["epoch"] == 3
+    assert len(zero["full"]) == 4
+    assert (zero["full"][0], zero["full"][-1]) == (True, True)
+    assert None not in zero["series"]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import attempt, report_failure
+from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
 from lightning_factorlens.callbacks._output_evidence import tags_that_need
 from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._progress import ProgressLine
@@ -18,7 +19,7 @@ from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tables import epoch_line
 from lightning_factorlens.loggers.tags import monitored_scalars, undefined_tags
-from lightning_factorlens.measurements import OUTPUT_NEEDS
+from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement
 from lightning_factorlens.results import Observation
 
 
@@ -30,15 +31,26 @@ class Observer:
         results: The run's state and last observation.
         prepared: The lens and its probe.
         publisher: Passes the results on.
+        planner: Chooses what is measured.
+
+    Attributes:
+        observed_step: Optimizer steps at the last observation that has succeeded; -1 before any.
     """
 
     def __init__(
-        self, settings: Settings, results: CallbackResults, prepared: PreparedLens, publisher: Publisher
+        self,
+        settings: Settings,
+        results: CallbackResults,
+        prepared: PreparedLens,
+        publisher: Publisher,
+        planner: ObservationPlanner,
     ) -> None:
         self._settings = settings
         self._results = results
         self._prepared = prepared
         self._publisher = publisher
+        self._planner = planner
+        self.observed_step = -1
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule, before_training: bool = False) -> None:
         """Prepares the lens unless that has been done in this run."""
@@ -63,16 +75,17 @@ class Observer:
         """
         state = self._results.state
         state.last_step = trainer.global_step
-        if not self._can_afford(trainer):
-            return False
         self.prepare(trainer, pl_module, before_training)
-        start = state.budget.elapsed_seconds()
+        chosen = self._planner.choose(trainer, self._prepared.evidence.coming_needs)
+        if not chosen:
+            return False
+        state.budget.begin()
         measured: list[dict[str, float]] = []
 
         def measure_and_write() -> None:
             lens = self._prepared.lens
             if lens is not None:
-                measured.append(self._measure(lens, trainer, pl_module, epoch, step))
+                measured.append(self._measure(lens, trainer, pl_module, epoch, step, chosen))
                 with self._prepared.process_group.synchronized_errors():
                     if not self._prepared.evidence.is_pending:
                         self._publisher.write()
@@ -80,28 +93,20 @@ class Observer:
         self._attempt(trainer, measure_and_write, before_training)
         metrics = trainer.strategy.broadcast(measured[0] if measured else None)
         state.publish(metrics)
+        if metrics is not None:
+            self.observed_step = trainer.global_step
         self._publisher.publish(trainer)
-        state.budget.record(state.budget.elapsed_seconds() - start)
+        state.budget.record(is_full=len(chosen) == len(self._settings.measurements))
         return metrics is not None
 
-    def _can_afford(self, trainer: Trainer) -> bool:
-        """Whether the budget allows an observation, by the clock of rank 0; the first skipped one is explained."""
-        settings = self._settings
-        budget = self._results.state.budget
-        if settings.max_overhead is None or trainer.strategy.broadcast(budget.can_afford()):
-            return True
-        budget.n_skipped += 1
-        if settings.verbose and budget.n_skipped == 1:
-            rank_zero_info(
-                f"FactorLens skips an observation: one takes {budget.estimated_seconds():.1f} s, which max_overhead="
-                f"{settings.max_overhead:g} allows after {budget.seconds_until_affordable():.0f} s more of training. "
-                f"From now on it observes as often as that allows; {settings.prefix}_cost/skipped counts, and patience "
-                "counts observations."
-            )
-        return False
-
     def _measure(
-        self, lens: FactorLens, trainer: Trainer, pl_module: LightningModule, epoch: int, step: int
+        self,
+        lens: FactorLens,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        epoch: int,
+        step: int,
+        chosen: Sequence[Measurement],
     ) -> dict[str, float]:
         """Makes one observation and returns its monitored scalars.
 
@@ -109,14 +114,12 @@ class Observer:
         """
         settings = self._settings
         state = self._results.state
-        budget = state.budget
-        start = budget.elapsed_seconds()
         progress = ProgressLine(trainer, f"FactorLens observes, epoch {epoch} ...", settings.verbose)
         with self._prepared.process_group.synchronized_errors(), progress:
             probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
-            observation, warm_start = lens.measure(probe, epoch, step)
+            observation, warm_start = lens.measure(probe, epoch, step, chosen)
             warm_start = warm_start.cpu()
-            observation = observation.with_record("cost", budget.complete(observation["cost"], start))
+            observation = observation.with_record("cost", state.budget.complete(observation["cost"]))
             observation, warm_start = self._prepared.evidence.hold(observation, warm_start)
             metrics = self._monitored_values(observation)
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, settings.measurements)}")

@@ -48,7 +48,7 @@ class PreparedLens:
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Makes the lens on the ranks that observe, unless that has been done in this run."""
         if self.lens is None and (trainer.is_global_zero or self.process_group.world_size > 1):
-            with self._results.state.budget.exclude_from_price():
+            with self._results.state.budget.exclude_from_price("preparation"):
                 self._prepare(trainer, pl_module)
 
     def _prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -52,6 +52,7 @@ class Publisher:
             notify=rank_zero_info if settings.verbose else None,
             history=self._results.state.history,
             detail=settings.detail,
+            budget=self._results.state.budget,
         )
         return CompositeSink(loggers, *settings.sinks)
 
@@ -59,12 +60,8 @@ class Publisher:
         """Writes the last observation to the sinks."""
         observation = self._results.observation
         assert observation is not None
-        budget = self._results.state.budget
-        start = budget.elapsed_seconds()
-        try:
+        with self._results.state.budget.writing():
             self._sink.write(observation)
-        finally:
-            budget.write_seconds = budget.elapsed_seconds() - start
 
     @property
     def monitored_tags(self) -> list[str]:
@@ -95,7 +92,7 @@ class Publisher:
         settings = self._settings
         restore_finite_checks(self._relaxed_stoppings)
         state = self._results.state
-        with state.budget.exclude_from_price():
+        with state.budget.exclude_from_price("writing"):
             if has_unwritten and self._results.observation is not None:
                 with guarded(state):
                     self.write()
@@ -103,5 +100,5 @@ class Publisher:
                 self._sink.close()
         if settings.verbose and trainer.is_global_zero and state.n_measured:
             with guarded(state):
-                cost = cost_line(state.n_measured, state.n_failed, state.budget)
+                cost = cost_line(state.n_measured, state.n_full, state.n_failed, state.budget, settings.measurements)
                 rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost))

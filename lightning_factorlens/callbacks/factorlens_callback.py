@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.budget import DEFAULT_FRACTION, OverheadBudget
 from lightning_factorlens.callbacks._arguments import check_options, check_sinks
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
+from lightning_factorlens.callbacks._last_observation import LastObservation
 from lightning_factorlens.callbacks._monitors import (
     check_monitors,
     early_stoppings,
@@ -23,6 +24,7 @@ from lightning_factorlens.callbacks._monitors import (
     rewind_wait_count,
     tell_observation,
 )
+from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
 from lightning_factorlens.callbacks._observer import Observer
 from lightning_factorlens.callbacks._output_evidence import missing_reasons, tags_that_need
 from lightning_factorlens.callbacks._planned_ranks import planned_ranks
@@ -92,8 +94,12 @@ class FactorLensCallback(Callback):
         detail: Which scalars loggers get: ``"summary"``, at most 60 with the default measurements, whatever the
             network; ``"layers"``, also a few for each layer, and histograms; ``"all"``, every number. Data frames,
             JSON lines and what other callbacks can monitor have every number at each level.
-        max_overhead: Fraction of the training time that observations may take, e.g. 0.02. An observation that would
-            take more is skipped, and tried again when the next one is due. None never skips.
+        max_overhead: Fraction of all time that full observations and figures may take, between 0 and 1. At every due
+            time the signal is measured: what callbacks, stopping rules and schedulers of the Trainer monitor, and
+            ``consistency``. All other measurements are made too, and figures drawn, where the time that has passed
+            covers their price; the first observation of a run and its last one are full in any case. When a run stops
+            does therefore not depend on the speed of the machine. None makes every observation full, for curves that
+            do not depend on it either.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
             Trainer's progress bar), and a summary of the run.
@@ -133,7 +139,7 @@ class FactorLensCallback(Callback):
         sinks: Iterable[Sink] = (),
         prefix: str = "factorlens",
         detail: Detail = "summary",
-        max_overhead: float | None = None,
+        max_overhead: float | None = DEFAULT_FRACTION,
         on_error: str = "warn",
         verbose: bool = True,
     ) -> None:
@@ -166,7 +172,9 @@ class FactorLensCallback(Callback):
         self._results = CallbackResults(self, self._spawn_results)
         self._prepared = PreparedLens(self, self._results)
         self._publisher = Publisher(self, self._results)
-        self._observer = Observer(self, self._results, self._prepared, self._publisher)
+        planner = ObservationPlanner(self, self._results)
+        self._observer = Observer(self, self._results, self._prepared, self._publisher, planner)
+        self._last_observation = LastObservation(self, self._results, self._prepared, self._publisher, planner)
 
     # ---- before training: wrong arguments and unsupported Trainers raise here
 
@@ -267,6 +275,11 @@ class FactorLensCallback(Callback):
             self._check_monitors(trainer)
 
     # ---- after training
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Makes the last observation of the run full; the epochs' metrics, by which others have decided, stay."""
+        if self._is_running:
+            self._last_observation.complete(trainer, pl_module, self._observer.observed_step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Closes the sinks and prints a summary of the run."""

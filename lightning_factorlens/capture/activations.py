@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +110,7 @@ def capture_activations(
         """Fills the buffers by one pass."""
         for buffer in buffers.values():
             buffer.begin(part, start)
-        with trace_calls(model, keep):
+        with trace_calls(model, keep) if buffers else nullcontext():
             logits = _find_logits(forward(part.data), len(part), decision)
         if logits is not None:
             outputs.append(logits.detach())

@@ -21,7 +21,7 @@ class Sink(Protocol):
     """
 
     def write(self, observation: Observation) -> None:
-        """Writes one observation."""
+        """Writes one observation; the last one of a run again, with the same epoch and step, where it is completed."""
 
     def close(self) -> None:
         """Releases what the sink itself has opened; what was passed to it stays open."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
 
@@ -19,16 +20,22 @@ class FigureSchedule:
 
     Args:
         figures: Figure by name, see `numbered_figures`.
-        every_n: Figures are drawn at the first observation, then at every n-th, and at the last; 0 for none.
+        every_n: Figures are drawn at the first observation, then at every n-th, and at the last; 0 for none. Where one
+            of these is not full, they are drawn at the next one that is.
         history: The run's observations without their tensors, oldest first. The caller appends each observation before
             it calls `add`. None for a history that the schedule keeps itself.
+        budget: Allows or postpones all figures but the last ones, and measures what they cost; None allows all.
 
     Raises:
         ValueError: ``every_n`` is negative.
     """
 
     def __init__(
-        self, figures: Mapping[str, FigureSpec], every_n: int = 1, history: Sequence[Observation] | None = None
+        self,
+        figures: Mapping[str, FigureSpec],
+        every_n: int = 1,
+        history: Sequence[Observation] | None = None,
+        budget: OverheadBudget | None = None,
     ) -> None:
         check_int("figures_every_n", every_n, 0)
         self.figures = figures
@@ -36,7 +43,9 @@ class FigureSchedule:
         self.last: Observation | None = None
         self._own_history: list[Observation] | None = [] if history is None else None
         self._given_history: Sequence[Observation] = () if history is None else history
+        self._budget = OverheadBudget() if budget is None else budget
         self._n_added = 0 if history is None else len(history)
+        self._last_due = (self._n_added - 1) // max(1, every_n)
         self._is_last_drawn = True
 
     @property
@@ -53,31 +62,60 @@ class FigureSchedule:
         Returns:
             Its images when they are due, else none.
         """
-        is_due = self.every_n > 0 and self._n_added % self.every_n == 0
-        if self._own_history is not None:
-            self._own_history.append(observation.without_tensors())
-        self._n_added += 1
-        self.last = observation
+        is_due = self._is_due(observation)
+        self._keep(observation)
+        if observation.is_full:
+            self.last = observation
         self._is_last_drawn = is_due or self.every_n == 0
-        return self._draw(observation) if is_due else {}
+        return self._draw() if is_due else {}
+
+    def _keep(self, observation: Observation) -> None:
+        """Adds to the own history, where there is one; an observation that was completed replaces the last one."""
+        own = self._own_history
+        if own is None:
+            self._n_added += 1
+            return
+        if own and (own[-1].epoch, own[-1].step) == (observation.epoch, observation.step):
+            own.pop()
+        own.append(observation.without_tensors())
+        self._n_added = len(own)
+
+    def _is_due(self, observation: Observation) -> bool:
+        """Whether an n-th observation has been reached since the last figures, and their price is covered."""
+        if self.every_n == 0 or not observation.is_full:
+            return False
+        number = self._n_added // self.every_n
+        if number <= self._last_due or not self._budget.can_afford_figures():
+            return False
+        self._last_due = number
+        return True
 
     def flush(self) -> Images:
         """The images of the last observation, where they have not been drawn."""
         if self._is_last_drawn or self.last is None:
             return {}
         self._is_last_drawn = True
-        return self._draw(self.last)
+        return self._draw()
 
     def clear(self) -> None:
         """Drops all observations."""
         self._own_history = []
         self._given_history = ()
         self._n_added = 0
+        self._last_due = -1
         self.last = None
         self._is_last_drawn = True
 
-    def _draw(self, observation: Observation) -> Images:
-        return render_figures(self.figures, [*self.history[:-1], observation])
+    def _draw(self) -> Images:
+        """The images of the last full observation; those that need no tensors are of the whole history."""
+        assert self.last is not None
+        history = list(self.history)
+        n_until_last = len(history)
+        while n_until_last > 1 and not history[n_until_last - 1].is_full:
+            n_until_last -= 1
+        history[n_until_last - 1] = self.last
+        with self._budget.drawing():
+            return render_figures(self.figures, history, n_until_last)
 
 
 def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
@@ -104,12 +142,15 @@ def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpe
     return numbered
 
 
-def render_figures(figures: Mapping[str, FigureSpec], history: Sequence[Observation]) -> Images:
+def render_figures(
+    figures: Mapping[str, FigureSpec], history: Sequence[Observation], n_until_full: int | None = None
+) -> Images:
     """Draws every figure that has something to draw.
 
     Args:
         figures: Figure by name.
-        history: The observations of a run, oldest first; the last one with its tensors.
+        history: The observations of a run, oldest first; the last full one with its tensors.
+        n_until_full: Number of the observations up to the last full one; None for all.
 
     Returns:
         Pixels by the figure's name; a figure without anything to draw has no entry.
@@ -118,7 +159,7 @@ def render_figures(figures: Mapping[str, FigureSpec], history: Sequence[Observat
 
     images = {}
     for name, figure in figures.items():
-        drawn = figure.draw(history)
+        drawn = figure.draw(history[:n_until_full] if figure.needs_tensors else history)
         if drawn is not None:
             images[name] = to_array(drawn)
     return images

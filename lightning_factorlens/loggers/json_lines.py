@@ -73,18 +73,30 @@ class JSONLinesSink:
     def __init__(self, path: str | PathLike[str]) -> None:
         self.path = Path(path)
         self._is_open = False
+        self._last_position: tuple[int, int] | None = None
+        self._last_start = 0
 
     def write(self, observation: Observation) -> None:
-        """Appends one line; the file is closed in between, so that it can be read while the run goes on."""
+        """Appends one line; the file is closed in between, so that it can be read while the run goes on.
+
+        An observation that is written again, because it has been completed, replaces its line.
+        """
         if not self._is_open:
             self._keep_earlier_lines(observation.step)
             self._is_open = True
+        position = (observation.epoch, observation.step)
         with self.path.open("a", encoding="utf-8") as file:
+            if position == self._last_position:
+                file.truncate(self._last_start)
+            else:
+                self._last_start = self.path.stat().st_size
             file.write(to_json(observation) + "\n")
+        self._last_position = position
 
     def close(self) -> None:
         """Ends the run; the next observation starts another one."""
         self._is_open = False
+        self._last_position = None
 
     def _keep_earlier_lines(self, step: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

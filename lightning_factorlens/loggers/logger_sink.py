@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from lightning_factorlens._validation import check_choice
+from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
@@ -42,6 +43,7 @@ class LoggerSink:
         extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
         notify: Called once with a message that names the loggers which show no figures; None for no message.
         history: See `FigureSchedule`.
+        budget: See `FigureSchedule`.
         detail: Which scalars and histograms are written: ``"summary"``, ``"layers"`` or ``"all"``.
 
     Raises:
@@ -57,6 +59,7 @@ class LoggerSink:
         extra_scalars: Sequence[Scalar] = (),
         notify: Callable[[str], None] | None = None,
         history: Sequence[Observation] | None = None,
+        budget: OverheadBudget | None = None,
         detail: Detail = "summary",
     ) -> None:
         check_choice("detail", detail, DETAILS)
@@ -67,12 +70,15 @@ class LoggerSink:
         self.detail = detail
         self.extra_scalars = tuple(scalars_at_detail(extra_scalars, detail))
         self.notify = notify
-        self.figures = FigureSchedule(numbered_figures(self.measurements), self.options.figures_every_n, history)
+        figures = numbered_figures(self.measurements)
+        self.figures = FigureSchedule(figures, self.options.figures_every_n, history, budget)
         self._media: dict[int, MediaLogger | None] = {}
         self._charted: dict[str, TaggedValue] = {}
+        self._last_position: tuple[int, int] | None = None
+        self._last_tags: set[str] = set()
 
     def write(self, observation: Observation) -> None:
-        """Writes to every logger.
+        """Writes to every logger; of an observation that is written again, completed, only what is new.
 
         Args:
             observation: The observation with its tensors.
@@ -83,9 +89,16 @@ class LoggerSink:
         tagged = at_detail(list(tagged_values(observation, self.measurements, self.prefix)), self.detail)
         images = _lazily(lambda: self.figures.add(observation))
         metrics = {}
+        position = (observation.epoch, observation.step)
+        if position != self._last_position:
+            self._last_position = position
+            self._last_tags.clear()
         for entry in tagged:
-            metrics[entry.tag] = entry.value.value
+            if entry.tag not in self._last_tags:
+                metrics[entry.tag] = entry.value.value
             self._charted.setdefault(entry.tag, entry)
+
+        self._last_tags.update(metrics)
 
         def write_to(logger: Any) -> None:
             if is_tensorboard_logger(logger):
@@ -125,6 +138,7 @@ class LoggerSink:
             run_all(self.loggers, close_for, "loggers")
         finally:
             self._media.clear()
+            self._last_position = None
             self.figures.clear()
 
     def _media_of(self, logger: Any) -> MediaLogger | None:

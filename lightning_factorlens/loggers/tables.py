@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.loggers.run_cost import seconds_by_activity
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
 from lightning_factorlens.loggers.text_reports import best_criterion, lower_bound_sign, summary_rows
 from lightning_factorlens.measurements import Measurement
@@ -97,21 +98,31 @@ def run_report(history: Sequence[Observation], measurements: Sequence[Measuremen
     return "\n".join([title, run_table(history, measurements, prefix), cost])
 
 
-def cost_line(n_measured: int, n_failed: int, budget: OverheadBudget) -> str:
-    """The cost of the observations of a run, in one sentence.
+def cost_line(
+    n_measured: int, n_full: int, n_failed: int, budget: OverheadBudget, measurements: Sequence[Measurement]
+) -> str:
+    """The cost of the observations of a run, and where the time went, in one sentence.
 
     Args:
         n_measured: Number of observations.
+        n_full: Number of those that were made in full.
         n_failed: Number of failed ones.
-        budget: The budget of the run, which has counted their seconds.
+        budget: The budget of the run, which has counted the seconds.
+        measurements: The lens's measurements.
 
     Returns:
-        A line such as ``FactorLens: 30 observations in 4.1 s, 2.0% of the time.``
+        A line such as ``FactorLens: 31 observations (6 full) in 1.3 s, 11.8 % of the time: factorisation 0.5 s, figures
+        0.4 s, forward passes 0.3 s, other 0.1 s.``
     """
     noun = "observation" if n_measured == 1 else "observations"
-    text = f"FactorLens: {n_measured} {noun} in {budget.total_seconds:.1f} s, {budget.overhead:.1%} of the time"
-    if budget.n_skipped:
-        text += f"; {budget.n_skipped} skipped for max_overhead={budget.max_fraction:g}"
+    full = "" if n_full == n_measured else f" ({n_full} full)"
+    share = f"{100 * budget.overhead:.1f} % of the time"
+    text = f"FactorLens: {n_measured} {noun}{full} in {budget.total_seconds:.1f} s, {share}"
+    parts = []
+    for name, seconds in seconds_by_activity(budget.phases, budget.total_seconds, measurements).items():
+        parts.append(f"{name} {seconds:.1f} s")
+    if parts:
+        text += f": {', '.join(parts)}"
     if n_failed:
         text += f"; {n_failed} failed"
     return f"{text}."

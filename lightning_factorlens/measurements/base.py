@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lightning_factorlens.measurements.context import Context
 
 #: Names that no measurement may have: the record of the cost, its quantities, and phases in it.
-RESERVED_NAMES = ("capture", "cost", "factorization", "overhead", "seconds", "skipped", "total", "writing")
+RESERVED_NAMES = ("capture", "cost", "factorization", "overhead", "seconds", "signal_only", "total", "writing")
 #: Allowed needs of a measurement; see `Measurement.needs`.
 NEEDS = ("capture", "class_scores", "factorization", "forward", "gradients", "outputs", "weights")
 
@@ -38,11 +38,14 @@ class FigureSpec:
         draw: Draws it from the observations of the run, oldest first. The last one is whole, the others are without
             their tensors. Returns None where there is nothing to draw.
         help: How to read it, in one or two sentences.
+        needs_tensors: Whether the last of the observations must be a full one with its tensors. False where the numbers
+            of the history suffice.
     """
 
     name: str
     draw: Callable[[Sequence[Observation]], Figure | None]
     help: str
+    needs_tensors: bool = True
 
 
 class Measurement(ABC):
@@ -71,6 +74,8 @@ class Measurement(ABC):
             read as).
         scalars: Its scalars.
         figures: Its figures.
+        is_signal: Whether every observation makes it, also where `max_overhead` does not allow a full one, so that its
+            values do not depend on the clock. It should be cheap.
         record_type: The class of its records if it is the user's own, so that it can be restored from checkpoints and
             JSON lines; None for dictionaries and the record classes of `lightning_factorlens.results`.
         histogram_detail: The level of the callback's argument ``detail`` from which loggers get its histograms.
@@ -82,6 +87,7 @@ class Measurement(ABC):
     figures: ClassVar[tuple[FigureSpec, ...]] = ()
     record_type: ClassVar[type[Record] | None] = None
     histogram_detail: ClassVar[Detail] = "summary"
+    is_signal: ClassVar[bool] = False
 
     @abstractmethod
     def measure(self, context: Context) -> Record | Mapping[str, float] | None:

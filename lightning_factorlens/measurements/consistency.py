@@ -42,6 +42,7 @@ class Consistency(Measurement):
 
     name: ClassVar[str] = "consistency"
     needs: ClassVar[frozenset[str]] = frozenset({"class_scores", "forward"})
+    is_signal: ClassVar[bool] = True
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "consistency",

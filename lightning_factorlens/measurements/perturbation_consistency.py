@@ -62,6 +62,7 @@ class PerturbationConsistency(Measurement):
 
     name: ClassVar[str] = "perturbation_consistency"
     needs: ClassVar[frozenset[str]] = frozenset({"forward", "outputs"})
+    is_signal: ClassVar[bool] = True
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "perturbation_consistency",

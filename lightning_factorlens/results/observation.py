@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -32,6 +32,7 @@ class Observation:
         inputs: The probe's inputs, shape (N, C, H, W), where they are images; else None.
         factorization: The factors themselves; None where no measurement needed them.
         notes: Remarks without which the numbers could be misread, in words.
+        is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
     """
 
     epoch: int
@@ -40,6 +41,7 @@ class Observation:
     inputs: Tensor | None = None
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
+    is_full: bool = True
 
     def __getitem__(self, measurement: str) -> Any:
         if measurement not in self.records:
@@ -75,6 +77,24 @@ class Observation:
     def with_record(self, name: str, record: Record) -> Observation:
         """A copy with one more record, or with the record of this name replaced."""
         return replace(self, records={**self.records, name: record})
+
+    def completed_by(self, later: Observation, order: Sequence[str]) -> Observation:
+        """This observation with the records that it lacks.
+
+        Args:
+            later: An observation of the same weights by other measurements, whose tensors are kept.
+            order: The names of all measurements in their order.
+
+        Returns:
+            A full observation.
+        """
+        found = {**self.records, **later.records}
+        records = {}
+        for name in (*order, *found):
+            if name in found:
+                records[name] = found[name]
+        notes = tuple(dict.fromkeys((*later.notes, *self.notes)))
+        return replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

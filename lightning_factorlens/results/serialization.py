@@ -62,6 +62,7 @@ def to_json(observation: Observation) -> str:
     line = {
         "epoch": observation.epoch,
         "step": observation.step,
+        "is_full": observation.is_full,
         "notes": list(observation.notes),
         "records": records,
     }
@@ -96,7 +97,13 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         elif kind is not None:
             records[name] = _decode_record(kind, content.get("fields", {}))
     notes = tuple(found.get("notes", ()))
-    return Observation(epoch=found["epoch"], step=found["step"], records=records, notes=notes)
+    return Observation(
+        epoch=found["epoch"],
+        step=found["step"],
+        records=records,
+        notes=notes,
+        is_full=found.get("is_full", True),
+    )
 
 
 def _encode_record(record: Record) -> dict[str, Any]:

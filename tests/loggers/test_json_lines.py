@@ -9,7 +9,7 @@ from lightning_factorlens.results.serialization import to_json
 
 
 def test_a_file_comes_back_bit_for_bit(observe, tmp_path):
-    observations = [observe(e, notes=("a note",), n_skipped=e) for e in (0, 1, 5)]
+    observations = [observe(e, notes=("a note",), n_signal_only=e) for e in (0, 1, 5)]
     path = tmp_path / "observations.jsonl"
     write_jsonl(observations, path)
     back = read_jsonl(path)

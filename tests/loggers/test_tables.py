@@ -43,12 +43,22 @@ def test_the_table_of_a_run_is_aligned(observe):
     assert len({len(line) for line in lines}) == 1
 
 
-def test_the_cost_of_a_run_is_one_sentence():
-    budget = OverheadBudget(0.02, total_seconds=3.0, elapsed=200.0, n_skipped=4)
-    assert cost_line(5, 2, budget) == (
-        "FactorLens: 5 observations in 3.0 s, 1.5% of the time; 4 skipped for max_overhead=0.02; 2 failed."
+def test_the_cost_of_a_run_is_one_sentence_that_says_where_the_time_went():
+    phases = {
+        "capture": 0.5,
+        "consistency": 0.25,
+        "factorization": 1.0,
+        "required_rank": 0.25,
+        "figures": 0.875,
+        "rms": 0,
+    }
+    budget = OverheadBudget(0.02, total_seconds=3.0, elapsed=200.0, phases=phases)
+    assert cost_line(5, 2, 3, budget, MEASUREMENTS) == (
+        "FactorLens: 5 observations (2 full) in 3.0 s, 1.5 % of the time: factorisation 1.2 s, figures 0.9 s, "
+        "forward passes 0.8 s, other 0.1 s; 3 failed."
     )
-    assert cost_line(5, 0, OverheadBudget(total_seconds=3.0, elapsed=200.0)).endswith("1.5% of the time.")
+    all_full = cost_line(5, 5, 0, OverheadBudget(total_seconds=3.0, elapsed=200.0), MEASUREMENTS)
+    assert all_full == "FactorLens: 5 observations in 3.0 s, 1.5 % of the time."
 
 
 def test_everything_is_ascii_for_any_terminal(observe):

@@ -77,9 +77,9 @@ def test_other_scalars_are_the_record(observe):
     assert others(o) == {tag: value for tag, value in expected.items() if math.isfinite(value)}
 
 
-def test_skipped_observations_are_counted_where_there_is_a_budget(observe):
-    assert monitored(observe(n_skipped=3))["factorlens_cost/skipped"] == 3.0
-    assert "factorlens_cost/skipped" not in monitored(observe())
+def test_signal_only_observations_are_counted_where_there_is_a_budget(observe):
+    assert monitored(observe(n_signal_only=3))["factorlens_cost/signal_only"] == 3.0
+    assert "factorlens_cost/signal_only" not in monitored(observe())
 
 
 def test_values_that_are_not_finite_have_no_tags(observe):

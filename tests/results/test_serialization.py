@@ -21,7 +21,7 @@ from lightning_factorlens.results.serialization import RECORD_TYPES, from_json, 
 
 
 def test_what_a_line_promises_comes_back_bit_for_bit(observe):
-    for o in (observe(0, notes=("a note",), n_skipped=2), observe(1, overhead=None, alpha=None), observe(5)):
+    for o in (observe(0, notes=("a note",), n_signal_only=2), observe(1, overhead=None, alpha=None), observe(5)):
         back = from_json(to_json(o))
         assert kept(back) == kept(o)
         assert back.inputs is None

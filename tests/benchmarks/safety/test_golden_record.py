@@ -30,7 +30,7 @@ AFTER = {
     ("old", "new"),
     [
         ("factorlens/share", "factorlens_cost/overhead"),
-        ("factorlens/looks_skipped", "factorlens_cost/skipped"),
+        ("factorlens/looks_skipped", "factorlens_cost/signal_only"),
         ("factorlens/rank_at_30pct_capped", "factorlens_total/rank_at_30pct_is_lower_bound"),
         ("factorlens/stop_verdict", "factorlens/should_stop"),
         ("factorlens_similarity/net.8/off_diagonal", "factorlens_similarity/net.8/mean_cosine"),

@@ -1,0 +1,74 @@
+"""Which measurements are made at every due time, whatever the clock says: the signal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from lightning_factorlens.measurements import Measurement, Scalar
+from lightning_factorlens.results import Observation
+from lightning_factorlens.stopping import Rule
+
+
+def monitored_by_others(trainer: Trainer) -> set[str]:
+    """The tags that callbacks, stopping rules and learning-rate schedulers of a Trainer monitor.
+
+    Args:
+        trainer: The Trainer, whose strategy has been set up.
+    """
+    found: list[Any] = []
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        found.append(getattr(callback, "monitor", None))
+        rule = getattr(callback, "rule", None)
+        if isinstance(rule, Rule):
+            found += rule.metrics
+    for config in trainer.lr_scheduler_configs:
+        found.append(config.monitor)
+    return {tag for tag in found if isinstance(tag, str)}
+
+
+def signal_of(
+    measurements: Sequence[Measurement],
+    prefix: str,
+    monitored: Collection[str],
+    last_full: Observation | None,
+    coming_needs: frozenset[str] = frozenset(),
+) -> tuple[Measurement, ...]:
+    """The measurements of a signal-only observation.
+
+    Those that something monitors, and those that declare `Measurement.is_signal`, as `Consistency` does, where the last
+    full observation has them or the next one may.
+
+    Args:
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+        monitored: From `monitored_by_others`.
+        last_full: The last full observation; None where there was none.
+        coming_needs: Needs of measurements that the next observation may have for the first time.
+
+    Example:
+        >>> from lightning_factorlens.measurements import EffectiveRank, WeightSpectra
+        >>> [chosen] = signal_of([EffectiveRank(), WeightSpectra()], "factorlens", ["factorlens/effective_rank"], None)
+        >>> chosen.name
+        'effective_rank'
+    """
+    chosen = []
+    for measurement in measurements:
+        is_monitored = any(_writes(scalar, prefix, tag) for scalar in measurement.scalars for tag in monitored)
+        is_measurable = last_full is not None and measurement.name in last_full
+        is_expected = bool(measurement.needs & coming_needs)
+        if is_monitored or (measurement.is_signal and (is_measurable or is_expected)):
+            chosen.append(measurement)
+    return tuple(chosen)
+
+
+def _writes(scalar: Scalar, prefix: str, tag: str) -> bool:
+    """Whether a tag is one of those that a declaration stands for."""
+    if not scalar.monitored:
+        return False
+    pattern = re.escape(scalar.tag.replace("{prefix}", prefix))
+    pattern = pattern.replace(r"\{scope\}", ".+").replace(r"\{rank\}", r"\d+")
+    return re.fullmatch(pattern, tag) is not None
