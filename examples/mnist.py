@@ -11,14 +11,13 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import TensorBoardLogger
 from shared import Classifier, Report, report_stop
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import MNIST
 
-from lightning_factorlens import FactorLensCallback
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 
 
 def load(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
@@ -29,7 +28,7 @@ def load(data_dir: Path, train: bool) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    """Trains, and prints a line per epoch, the test accuracy and why training ended."""
+    """Trains, and prints a line per epoch, why training ended, and the test accuracy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=3)
@@ -46,19 +45,19 @@ def main() -> None:
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Flatten(), nn.Linear(32 * 7 * 7, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
-    stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
-    report = Report(x_test, y_test)
+    stop = LabelFreeStopping(mode="stop", restore_best=True)
+    lens = FactorLensCallback()
+    report = Report(lens, x_test, y_test)
     trainer = Trainer(
         max_epochs=args.epochs,
         logger=TensorBoardLogger(args.log_dir, name="mnist"),
-        callbacks=[FactorLensCallback(), stop, report],
+        callbacks=[lens, stop, report],
         enable_progress_bar=False,
         enable_model_summary=False,
     )
     model = Classifier(net, partial(torch.optim.Adam, lr=1e-3))
     trainer.fit(model, DataLoader(train, batch_size=128, shuffle=True), DataLoader(unlabeled, batch_size=500))
-    print(f"test accuracy {report.accuracy:.2%}")
-    report_stop(trainer, stop)
+    report_stop(trainer, stop, report)
 
 
 if __name__ == "__main__":

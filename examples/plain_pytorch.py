@@ -1,4 +1,4 @@
-"""FactorLens in a plain PyTorch loop, without a Trainer: a line per epoch, then the curves as a file and a figure.
+"""FactorLens in a plain PyTorch loop, without a Trainer: a line per epoch, a stop without labels, and a figure.
 
 python examples/plain_pytorch.py
 """
@@ -6,21 +6,24 @@ python examples/plain_pytorch.py
 from __future__ import annotations
 
 import argparse
+import math
+from copy import deepcopy
 from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-from lightning_factorlens import FactorLens, LensOptions, default_measurements, read_jsonl, write_jsonl
+from lightning_factorlens import FactorLens, LensOptions, default_measurements, write_jsonl
 from lightning_factorlens.loggers.tables import epoch_line
 from lightning_factorlens.plots import observation_figure
+from lightning_factorlens.stopping import EpochInfo, default_rule
 
 
 def main() -> None:
     """Trains on 600 digits and observes through 200 others, whose labels are never used."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--out", type=Path, default=Path("runs/plain"))
     args = parser.parse_args()
     torch.manual_seed(1)
@@ -41,6 +44,9 @@ def main() -> None:
     lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)), measurements, outputs="classes")
     observations = [lens.observe(unlabeled)]
     print(lens)  # which layers are observed, and why
+    rule = default_rule()
+    state = rule.start()
+    best_weights = deepcopy(model.state_dict())
     for epoch in range(1, args.epochs + 1):
         for batch in torch.randperm(600).split(32):
             loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
@@ -49,6 +55,15 @@ def main() -> None:
             optimizer.step()
         observations.append(lens.observe(unlabeled, epoch=epoch, step=epoch * 19))
         print(epoch_line(observations[-1], measurements))
+        consistency = observations[-1]["consistency"]["consistency"]
+        # The rate is constant: it will not fall any more.
+        state, decision = rule.step(state, consistency, EpochInfo(epoch, lr=2e-3, min_future_lr=math.inf))
+        if decision.best_epoch == epoch:
+            best_weights = deepcopy(model.state_dict())
+        if decision.stop:
+            break
+    model.load_state_dict(best_weights)
+    print(f"{decision.reason}; the model has the weights of epoch {decision.best_epoch}")
 
     last = observations[-1]
     print(last)  # in a notebook: `last` and `observation_figure(last)`, each at the end of a cell
@@ -56,8 +71,7 @@ def main() -> None:
     path = args.out / "observations.jsonl"
     write_jsonl(observations, path)
     observation_figure(last).savefig(args.out / "observation.png")
-    best = min(read_jsonl(path), key=lambda observation: observation["consistency"]["consistency"])
-    print(f"Consistency was lowest, {best['consistency']['consistency']:.4f}, at epoch {best.epoch}. Curves: {path}")
+    print(f"Curves: {path}")
 
 
 if __name__ == "__main__":

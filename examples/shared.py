@@ -7,8 +7,10 @@ from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from torch import Tensor, nn
+
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens.results import Observation
 
 #: The ranks whose rmse the report prints.
 RANKS = (1, 8, 32)
@@ -44,17 +46,22 @@ class Report(Callback):
     """Prints one line per epoch: what is measured without labels, beside the test loss, which only this report has.
 
     Args:
+        lens: The callback whose observations are printed. Where an observation has measured the signal of the stop
+            alone, because the rest takes more time, the other columns are blank.
         images: Test images, shape (n, C, H, W).
         labels: Their labels, shape (n,).
         tau: The relative error, in percent, whose required rank is printed; 50 or 30.
+
+    Attributes:
+        accuracies: Test accuracy after every epoch; the first is that of the untrained network.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, tau: int = 50) -> None:
+    def __init__(self, lens: FactorLensCallback, images: Tensor, labels: Tensor, tau: int = 50) -> None:
+        self.lens = lens
         self.images = images
         self.labels = labels
         self.tau = tau
-        self.loss = float("nan")
-        self.accuracy = float("nan")
+        self.accuracies: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the heading, and the line of the untrained network."""
@@ -67,22 +74,33 @@ class Report(Callback):
         self._line(trainer, pl_module, trainer.current_epoch + 1)
 
     def _line(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
-        metrics = {}
-        for tag, value in trainer.callback_metrics.items():
-            metrics[tag.removeprefix("factorlens/")] = float(value)
-        self.loss, self.accuracy = test(model, self.images, self.labels)
-        trainer.logger.log_metrics({"test_loss (the demo's secret)": self.loss}, step=max(0, trainer.global_step - 1))
-        rmse = " ".join(f"{metrics[f'rmse/rank_{r}']:<8.4f}" for r in RANKS)
-        name = f"rank_at_{self.tau}pct"
-        sign = "≥" if metrics[f"{name}_is_lower_bound"] else ""
-        rank = f"{sign}{metrics[name]:.1f}"
-        alpha = f"{metrics['mean_alpha']:.2f}" if "mean_alpha" in metrics else "–"
-        # before the first training step, nothing has shown yet that the outputs are class scores
-        consistency = f"{metrics['consistency']:.4f}" if "consistency" in metrics else "–"
-        print(
-            f"{epoch:5d}  {rmse} {rank:>8s}  {alpha:>6s}  {consistency:>11s} | {self.loss:9.4f}  {self.accuracy:8.1%}",
-            flush=True,
-        )
+        loss, accuracy = test(model, self.images, self.labels)
+        self.accuracies.append(accuracy)
+        assert trainer.logger is not None
+        trainer.logger.log_metrics({"test_loss (the demo's secret)": loss}, step=max(0, trainer.global_step - 1))
+        print(f"{epoch:5d}  {self._measured(epoch)} | {loss:9.4f}  {accuracy:8.1%}", flush=True)
+
+    def _measured(self, epoch: int) -> str:
+        """The columns left of the bar; blank where the epoch's observation has no such value."""
+        observation = self.lens.observation
+        if observation is None or observation.epoch != epoch:
+            observation = Observation(epoch, step=0, records={})
+        cells = []
+        for r in RANKS:
+            cells.append(cell(observation.value("rmse", "total", r), ".4f").ljust(8))
+        required = f"rank_at_{self.tau}pct"
+        rank = cell(observation.value(required, "total"), ".1f")
+        if observation.value(f"{required}_is_lower_bound", "total"):
+            rank = f"> {rank}"
+        cells.append(rank.rjust(8))
+        cells.append(cell(observation.value("mean_alpha"), ".2f").rjust(7))
+        cells.append(cell(observation.value("consistency"), ".4f").rjust(12))
+        return " ".join(cells)
+
+
+def cell(value: float | None, places: str) -> str:
+    """A number as text, or nothing where there is none."""
+    return "" if value is None else f"{value:{places}}"
 
 
 def test(model: LightningModule, images: Tensor, labels: Tensor) -> tuple[float, float]:
@@ -96,17 +114,23 @@ def test(model: LightningModule, images: Tensor, labels: Tensor) -> tuple[float,
     return loss, (outputs.argmax(1) == labels).float().mean().item()
 
 
-def report_stop(trainer: Trainer, stop: EarlyStopping) -> None:
-    """Prints why training stopped, or why it did not, and the TensorBoard command."""
-    if stop.stopped_epoch:
-        print(
-            f"Stopped after epoch {stop.stopped_epoch + 1}, without labels: {stop.monitor} has not fallen below "
-            f"{float(stop.best_score):.4f} for {stop.patience} epochs."
-        )
+def report_stop(trainer: Trainer, stop: LabelFreeStopping, report: Report) -> None:
+    """Prints why training stopped, what the kept weights are worth, and the TensorBoard command."""
+    accuracies = report.accuracies[1:]  # without the untrained network
+    end = len(accuracies)
+    decision = stop.decision
+    reason = "no measurement yet" if decision is None else decision.reason
+    if decision is not None and decision.stop:
+        print(f"Stopped after epoch {end}, without labels: {stop.monitor}: {reason}.")
     else:
-        print(
-            f"No stop: {stop.monitor} fell to {float(stop.best_score):.4f} and had been without a new low for "
-            f"{stop.wait_count} of {stop.patience} epochs when max_epochs = {trainer.max_epochs} ended the run."
-        )
+        print(f"No stop before max_epochs = {trainer.max_epochs} ended the run: {stop.monitor}: {reason}.")
+
+    best = max(accuracies)
+    best_epoch = accuracies.index(best) + 1
+    _, accuracy = test(trainer.lightning_module, report.images, report.labels)
+    print("Test accuracy, known to this report alone:")
+    print(f"  {best:.1%}  best epoch ({best_epoch})")
+    print(f"  {accuracies[-1]:.1%}  when training ended (epoch {end})")
+    print(f"  {accuracy:.1%}  with the weights that the model has now (epoch {stop.best_epoch or end})")
     assert trainer.logger is not None and trainer.logger.log_dir is not None
     print(f"To see the curves: tensorboard --logdir {Path(trainer.logger.log_dir).parent}")

@@ -1,6 +1,7 @@
 """The examples run as their docstrings say; those that need data are skipped where there is none."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ def run(*command, cwd):
 
 def test_digits(tmp_path):
     out = run(ROOT / "examples/digits.py", "--epochs", "3", cwd=tmp_path)
-    assert "No stop: factorlens/consistency" in out
+    assert "No stop before max_epochs = 3 ended the run: factorlens/consistency" in out
+    assert len(re.findall(r"^  \d+\.\d%  ", out, re.MULTILINE)) == 3, "the best, the last and the restored weights"
     assert "tensorboard --logdir runs/digits" in out
     assert len([line for line in out.splitlines() if line.strip()[:1].isdigit()]) == 4
     run(ROOT / "examples/curves.py", "runs/digits/version_0", "curves.png", cwd=tmp_path)
@@ -31,8 +33,8 @@ def test_mnist(tmp_path):
     if not (DATA / "MNIST").exists():
         pytest.skip(f"no MNIST below {DATA}: set FACTORLENS_DATA")
     out = run(ROOT / "examples/mnist.py", "--data-dir", DATA, "--epochs", "3", cwd=tmp_path)
-    accuracy = float(out.split("test accuracy ")[1].split("%")[0])
-    assert accuracy > 97
+    restored = re.search(r"^  ([\d.]+)%  with the weights that the model has now", out, re.MULTILINE)
+    assert float(restored[1]) > 97
 
 
 @pytest.mark.slow
@@ -46,5 +48,6 @@ def test_cifar10_resnet(tmp_path):
 def test_plain_pytorch(tmp_path):
     out = run(ROOT / "examples/plain_pytorch.py", "--epochs", "2", cwd=tmp_path)
     assert "Observation of epoch 2" in out
+    assert "the model has the weights of epoch 2" in out
     assert len((tmp_path / "runs/plain/observations.jsonl").read_text().splitlines()) == 3
     assert (tmp_path / "runs/plain/observation.png").stat().st_size > 20_000

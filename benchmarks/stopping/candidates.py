@@ -91,6 +91,14 @@ def relatives() -> list[Candidate]:
     ]
 
 
+def stock() -> Candidate:
+    """Lightning's ``EarlyStopping("factorlens/consistency", patience=10)``, which the README recommended until 2026.
+
+    It was scored after the confirmation, and nothing was chosen by its figures.
+    """
+    return Candidate("`EarlyStopping` on the default's signal, patience 10", "probe", Patience(10), DEFAULT, ours=True)
+
+
 def baselines() -> list[Candidate]:
     """The baselines of `PROTOCOL.md` except the best fixed epoch, which depends on the records."""
     validation = [

@@ -114,8 +114,10 @@ class Outcome:
     Attributes:
         chosen: The epoch kept, counted from 1; NaN for a random choice.
         stop: The epoch after which training ended.
-        regret: The regret, uncapped.
-        points: Accuracy lost relative to the run's best, in percentage points.
+        regret: The regret of the kept weights, uncapped.
+        points: Accuracy of the kept weights lost relative to the run's best, in percentage points.
+        last_regret: The regret of the weights with which training ended, uncapped: what a user has who kept no others.
+        last_points: Their accuracy lost relative to the run's best, in percentage points.
         below_last: Accuracy lost relative to the last epoch, in percentage points.
         saved: Fraction of the epochs that were not trained.
         premature: Whether it stopped before the end and lost more than one point relative to the mean of the last three
@@ -126,6 +128,8 @@ class Outcome:
     stop: int
     regret: float
     points: float
+    last_regret: float
+    last_points: float
     below_last: float
     saved: float
     premature: bool
@@ -155,6 +159,8 @@ def outcome(candidate: Candidate, record: Record) -> Outcome:
     loss, accuracy = record["hidden"]["test_loss"], record["hidden"]["test_accuracy"]
     T = len(loss)
     chosen, stop = decide(candidate, record)
+    # a choice that needs no signal ends training with the weights that it chose
+    final = chosen if candidate.signal is None else [stop]
     scale = max(mean(loss) - min(loss), LEAST)
     kept = mean(accuracy[t - 1] for t in chosen)
     early = stop < T and kept < mean(accuracy[-3:]) - PREMATURE - 1e-9
@@ -163,6 +169,8 @@ def outcome(candidate: Candidate, record: Record) -> Outcome:
         stop=stop,
         regret=mean((loss[t - 1] - min(loss)) / scale for t in chosen),
         points=100 * (max(accuracy) - kept),
+        last_regret=mean((loss[t - 1] - min(loss)) / scale for t in final),
+        last_points=100 * (max(accuracy) - mean(accuracy[t - 1] for t in final)),
         below_last=100 * (accuracy[-1] - kept),
         saved=(T - stop) / T,
         premature=early,
@@ -170,8 +178,13 @@ def outcome(candidate: Candidate, record: Record) -> Outcome:
 
 
 def capped(outcomes: Sequence[Outcome]) -> list[float]:
-    """The regrets as they enter a mean."""
+    """The regrets of the kept weights as they enter a mean."""
     return [min(CAP, o.regret) for o in outcomes]
+
+
+def capped_last(outcomes: Sequence[Outcome]) -> list[float]:
+    """The regrets of the last weights as they enter a mean."""
+    return [min(CAP, o.last_regret) for o in outcomes]
 
 
 def best_fixed(records: Sequence[Record]) -> Candidate:

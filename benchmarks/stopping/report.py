@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from statistics import mean
 from typing import Any
 
 from benchmarks.reporting import Figure, markdown_table
-from benchmarks.stopping.replay import Candidate, Outcome, Record, capped, outcome
-from benchmarks.stopping.statistics import bootstrap_weights, interval
+from benchmarks.stopping.replay import Candidate, Outcome, Record, capped, capped_last, outcome
+from benchmarks.stopping.statistics import bootstrap_weights, interval, mean_and_interval
 
 #: Groups of records: the name of a column and the condition on the task.
 GROUPS: dict[str, Callable[[Mapping[str, Any]], bool]] = {
@@ -44,8 +44,13 @@ class Scored:
 
     @property
     def regrets(self) -> list[float]:
-        """The capped regrets."""
+        """The capped regrets of the kept weights."""
         return capped(self.outcomes)
+
+    @property
+    def last_regrets(self) -> list[float]:
+        """The capped regrets of the weights with which training ended."""
+        return capped_last(self.outcomes)
 
 
 def ratio(ours: Scored, other: Scored, places: Sequence[int]) -> float:
@@ -85,20 +90,21 @@ class Scores:
         healthy = self.where(lambda t: t["healthy"])
         annealed = self.where(lambda t: t["schedule"] != "constant")
         cosine = self.where(lambda t: t["schedule"] == "cosine")
-        header = ("rule", "sees", "mean regret (95 %)", "worst", "points lost", "epochs saved",
+        header = ("rule", "sees", "mean regret (95 %)", "worst", "points lost", "last weights: regret (95 %)",
+                  "last weights: points lost", "epochs saved",
                   "premature: healthy", "premature: annealed", "cosine: most points below the last epoch")  # fmt: skip
         rows = []
         for row in [self.rows[0], *sorted(self.rows[1:], key=lambda r: mean(r.regrets))]:
             o = row.outcomes
-            low, high = interval(row.regrets, self.weights)
-            points_low, points_high = interval([x.points for x in o], self.weights)
             rows.append(
                 (
                     row.candidate.name,
                     row.candidate.needs,
-                    f"{mean(row.regrets):.2f} ({low:.2f} to {high:.2f})",
+                    mean_and_interval(row.regrets, self.weights, ".2f"),
                     f"{max(x.regret for x in o):.1f}",
-                    f"{mean(x.points for x in o):.1f} ({points_low:.1f} to {points_high:.1f})",
+                    mean_and_interval([x.points for x in o], self.weights, ".1f"),
+                    mean_and_interval(row.last_regrets, self.weights, ".2f"),
+                    mean_and_interval([x.last_points for x in o], self.weights, ".1f"),
                     f"{mean(x.saved for x in o):.0%}",
                     f"{sum(o[i].premature for i in healthy)} of {len(healthy)}",
                     f"{sum(o[i].premature for i in annealed)} of {len(annealed)}",
@@ -114,12 +120,11 @@ class Scores:
         for row in self.rows[1:]:
             difference = [a - b for a, b in zip(first.regrets, row.regrets)]
             points = [a.points - b.points for a, b in zip(first.outcomes, row.outcomes)]
-            low, high = interval(difference, self.weights)
             better, worse = sum(d < -0.01 for d in difference), sum(d > 0.01 for d in difference)
             rows.append(
                 (
                     row.candidate.name,
-                    f"{mean(difference):+.2f} ({low:+.2f} to {high:+.2f})",
+                    mean_and_interval(difference, self.weights, "+.2f"),
                     f"{better} / {len(difference) - better - worse} / {worse}",
                     f"{mean(points):+.1f}",
                 )
@@ -187,10 +192,7 @@ class Scores:
                     "signal": None if row.candidate.signal is None else asdict(row.candidate.signal),
                     "mean_regret": mean(row.regrets),
                     "interval": interval(row.regrets, self.weights),
-                    "outcomes": {
-                        key: [getattr(o, key) for o in row.outcomes]
-                        for key in ("chosen", "stop", "regret", "points", "below_last", "saved", "premature")
-                    },
+                    "outcomes": {f.name: [getattr(o, f.name) for o in row.outcomes] for f in fields(Outcome)},
                 }
                 for row in self.rows
             },

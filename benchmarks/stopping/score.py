@@ -2,9 +2,10 @@
 
     python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
 
-Prints the tables, writes them into the README and ``results/``, and ends with the figures. Development records serve
-for choosing rules and their defaults, and are scored by default; confirmation records are opened only with
-``--part confirm`` or ``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
+Prints the tables, writes them into the topic's README and ``results/``, the most important rows of the confirmation
+also into the project's README and `docs/stopping.md`, and ends with the figures. Development records serve for choosing
+rules and their defaults, and are scored by default; confirmation records are opened only with ``--part confirm`` or
+``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import argparse
 from pathlib import Path
 
 from benchmarks.reporting import Figure, print_figures, write_json, write_section
-from benchmarks.stopping.candidates import baselines, default, relatives
+from benchmarks.stopping.candidates import baselines, default, relatives, stock
+from benchmarks.stopping.published_table import write_tables
 from benchmarks.stopping.replay import RECORDS, best_fixed, load
 from benchmarks.stopping.report import Scores
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
@@ -35,7 +37,7 @@ def scores(part: str, folder: Path) -> Scores:
     records = load(folder, part)
     if not records:
         raise SystemExit(f"--records: no {FULL[part][0]} record in {folder}; make them with benchmarks.stopping.record")
-    return Scores([default(), *relatives(), *baselines(), best_fixed(records)], records)
+    return Scores([default(), *relatives(), stock(), *baselines(), best_fixed(records)], records)
 
 
 def text(part: str, found: Scores) -> str:
@@ -49,7 +51,9 @@ def text(part: str, found: Scores) -> str:
             f"{len({t['name'] for t in found.tasks})} of {len(tasks)} tasks. Regret: 0 is the run's best test loss, 1 "
             "that of a random epoch; means over regrets capped at 10, the worst uncapped. Intervals: bootstrap over "
             "tasks, then records. `sees`: what a rule needs besides the network; rules that see labels or use "
-            "hindsight are there for comparison. Definitions: [`PROTOCOL.md`](PROTOCOL.md).",
+            "hindsight are there for comparison. Regret, worst and points lost are those of the kept epoch; `last "
+            "weights` are those at the stop, which a run without a checkpoint ends with. Definitions: "
+            "[`PROTOCOL.md`](PROTOCOL.md).",
             found.main_table(),
             "The default against each, paired by record:",
             found.paired_table(),
@@ -72,6 +76,8 @@ def report(part: str, folder: Path) -> list[Figure]:
     figures = found.figures(name)
     write_section("stopping", name, text(part, found))
     write_json("stopping", name, found.payload(), figures)
+    if part == "confirm":
+        write_tables(found)
     return figures
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import mean
 
 import numpy as np
 
@@ -38,3 +39,15 @@ def interval(values: Sequence[float], weights: np.ndarray) -> tuple[float, float
     means = weights @ np.asarray(values, dtype=float) / weights.sum(1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
+
+
+def mean_and_interval(values: Sequence[float], weights: np.ndarray, places: str) -> str:
+    """The mean and its interval in words, e.g. ``0.22 (0.13 to 0.34)``.
+
+    Args:
+        values: One value per record.
+        weights: The result of `bootstrap_weights`.
+        places: Format of each of the three numbers, e.g. ``"+.2f"``.
+    """
+    low, high = interval(values, weights)
+    return f"{mean(values):{places}} ({low:{places}} to {high:{places}})"

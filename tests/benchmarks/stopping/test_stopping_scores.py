@@ -18,6 +18,7 @@ from benchmarks.stopping.replay import (
     Signal,
     best_fixed,
     capped,
+    capped_last,
     decide,
     load,
     named,
@@ -71,6 +72,8 @@ def test_the_measures_are_the_protocols():
     assert o.below_last == pytest.approx(12)
     assert o.saved == pytest.approx(7 / 20)
     assert o.premature
+    assert o.last_regret == pytest.approx((loss[12] - min(loss)) / (mean(loss) - min(loss)))
+    assert o.last_points == pytest.approx(7), "the weights at the stop, not the kept ones"
     last = outcome(Candidate("last", "nothing", "last"), r)
     assert last.regret == pytest.approx((loss[-1] - min(loss)) / (mean(loss) - min(loss)))
     assert (last.points, last.saved, last.premature) == (0, 0, False)
@@ -78,6 +81,10 @@ def test_the_measures_are_the_protocols():
     assert chance.regret == pytest.approx(1)
     assert chance.points == pytest.approx(100 * (max(accuracy) - mean(accuracy)))
     assert math.isnan(chance.chosen)
+    for choice in (last, chance, outcome(Candidate("half", "hindsight", 0.5), r)):
+        assert (choice.last_regret, choice.last_points) == (choice.regret, choice.points), (
+            "they keep what they end with"
+        )
 
 
 def test_regrets_are_capped_for_means_and_flat_runs_do_not_explode():
@@ -88,6 +95,8 @@ def test_regrets_are_capped_for_means_and_flat_runs_do_not_explode():
     assert o.chosen == 1
     assert o.regret == pytest.approx(20)
     assert capped([o]) == [CAP]
+    late = outcome(x(Patience(3)), record(loss=[1.0] * 3 + [50.0] + [1.0] * 16, signal=[0.0] + [1.0] * 19))
+    assert (late.regret, capped_last([late])) == (0, [CAP])
 
 
 @pytest.mark.parametrize(("lost", "premature"), [(0.009, False), (0.011, True)])

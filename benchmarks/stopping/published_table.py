@@ -1,0 +1,94 @@
+"""The table of stops in the project's README and in `docs/stopping.md`, written by `benchmarks.stopping.score`."""
+
+from __future__ import annotations
+
+from statistics import mean
+
+from benchmarks.reporting import ROOT, markdown_table, replace_section
+from benchmarks.stopping.candidates import stock
+from benchmarks.stopping.report import Scored, Scores
+from benchmarks.stopping.statistics import mean_and_interval
+
+#: The section that `score --part confirm` replaces in each page.
+SECTION = "stops"
+README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "stopping.md"
+
+SHORT_HEADER = ("stop", "regret, best weights kept", "regret, last weights", "points lost, kept / last")
+LONG_HEADER = (
+    "stop",
+    "regret, best weights kept",
+    "points lost",
+    "regret, last weights",
+    "points lost, last weights",
+    "epochs saved",
+    "healthy runs stopped early",
+)
+
+
+def named_rows(found: Scores) -> list[tuple[str, Scored]]:
+    """The rules that the table shows, each with its name there: the default first, training to the end last."""
+    rivals = [row for row in found.rows[1:] if row.candidate.label_free and row.candidate.signal is not None]
+    best = min(rivals, key=lambda row: mean(row.regrets))
+    clean = "10 % of the labels held out, right ones"
+    noisy = "10 % of the labels held out, as wrong as the rest"
+    return [
+        ("`LabelFreeStopping`, no labels", found.rows[0]),
+        ('`EarlyStopping("factorlens/consistency", patience=10)`, no labels', found[stock().name]),
+        (f"the best of {len(rivals)} other stops without labels ({best.candidate.name})", best),
+        (f"{clean}, patience 5", found["clean validation split, patience 5"]),
+        (f"{clean}, patience 10", found["clean validation split, patience 10"]),
+        (f"{noisy}, patience 5", found["noisy validation split, patience 5"]),
+        (f"{noisy}, patience 10", found["noisy validation split, patience 10"]),
+        ("training to the end", found["last epoch"]),
+    ]
+
+
+def short_table(found: Scores) -> str:
+    """The README's table: the regrets with their intervals, and the points lost."""
+    rows = []
+    for name, row in named_rows(found):
+        if name.endswith("patience 10"):
+            continue
+        points = mean(outcome.points for outcome in row.outcomes)
+        last_points = mean(outcome.last_points for outcome in row.outcomes)
+        rows.append(
+            (
+                name,
+                mean_and_interval(row.regrets, found.weights, ".2f"),
+                mean_and_interval(row.last_regrets, found.weights, ".2f"),
+                f"{points:.1f} / {last_points:.1f}",
+            )
+        )
+    return markdown_table(SHORT_HEADER, rows)
+
+
+def long_table(found: Scores) -> str:
+    """The table of `docs/stopping.md`: every measure with its interval."""
+    healthy = found.where(lambda task: task["healthy"])
+    rows = []
+    for name, row in named_rows(found):
+        outcomes = row.outcomes
+        stopped_early = sum(outcomes[i].premature for i in healthy)
+        rows.append(
+            (
+                name,
+                mean_and_interval(row.regrets, found.weights, ".2f"),
+                mean_and_interval([outcome.points for outcome in outcomes], found.weights, ".1f"),
+                mean_and_interval(row.last_regrets, found.weights, ".2f"),
+                mean_and_interval([outcome.last_points for outcome in outcomes], found.weights, ".1f"),
+                f"{mean(outcome.saved for outcome in outcomes):.0%}",
+                f"{stopped_early} of {len(healthy)}",
+            )
+        )
+    return markdown_table(LONG_HEADER, rows)
+
+
+def write_tables(found: Scores) -> None:
+    """Writes both tables into their pages.
+
+    Args:
+        found: The scores of the confirmation records.
+    """
+    replace_section(README, SECTION, short_table(found))
+    replace_section(PAGE, SECTION, long_table(found))
