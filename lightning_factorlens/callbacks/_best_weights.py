@@ -67,7 +67,7 @@ class BestWeights:
             return
         self._is_open = True
         self._files.open(trainer)
-        if best_epoch is not None or self._candidate is not None:
+        if (best_epoch, self.best, self._candidate) != (None, None, None):
             self._resume(trainer, best_epoch)
 
     def _resume(self, trainer: Trainer, best_epoch: int | None) -> None:
@@ -153,7 +153,7 @@ class BestWeights:
 
         Args:
             trainer: The Trainer.
-            best_epoch: The rule's best epoch.
+            best_epoch: The rule's best epoch; None if it has started anew and has found none since.
 
         Returns:
             What was done, in words that follow the subject; empty where there is nothing to say.
@@ -164,9 +164,9 @@ class BestWeights:
         best = self.best
         self._drop_candidate(trainer)
         self._files.finish(trainer, None if best is None else best.path)
-        if best_epoch is None:
+        if best is None and best_epoch is None:
             return ""
-        if best is None or best.epoch != best_epoch:
+        if best is None or best_epoch not in (None, best.epoch):
             return f"restores no weights, because it could not keep those of epoch {best_epoch}, the best"
         if (best.epoch, best.step) == (trainer.current_epoch, trainer.global_step):
             return f"leaves the weights as they are: the last epoch, {best.epoch}, is the best"
