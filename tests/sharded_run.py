@@ -67,7 +67,9 @@ def fit(out, rank, port, as_one_file):
     """Trains in one of two processes."""
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    os.environ.update(LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(
+        LOCAL_RANK=str(rank), NODE_RANK="0", WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
+    )
     torch.manual_seed(0)
     g = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.rand(32, 8, generator=g), torch.randint(0, 4, (32,), generator=g))
