@@ -16,6 +16,7 @@ from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 from lightning_factorlens.measurements import Consistency
 from lightning_factorlens.stopping import Decision, Rule
 
+
 @dataclass(frozen=True)
 class Best(Rule):
     epochs: tuple = (1, 3)

@@ -515,3 +515,48 @@ def test_a_run_without_it_goes_on_from_a_checkpoint_with_it(tmp_path):
         module = resumed(tmp_path, tmp_path / "3.ckpt", copies, stopping(2, restore_best=False))
     assert same(module.state_dict(), copies.last)
     assert len(kept_files(tmp_path)) == 1
+
+
+# ---- observations within epochs, and epochs whose end is made up for after a resume
+
+
+class SaveAtStep(Callback):
+    """Saves a checkpoint and fails at the end of the given step, before or after the lens has observed."""
+
+    def __init__(self, folder, step):
+        self.folder = folder
+        self.step = step
+
+    def on_train_batch_end(self, trainer, pl_module, *_):
+        if trainer.global_step == self.step:
+            trainer.save_checkpoint(self.folder / "step.ckpt")
+            raise RuntimeError("interrupted")
+
+
+@pytest.mark.parametrize("step", [6, 7, 8, 9])
+@pytest.mark.parametrize("best", [2, 3])
+def test_observations_within_epochs_survive_a_checkpoint_in_the_middle_of_one(tmp_path, step, best):
+    copies = Copies(every_n_steps=3)  # 4 batches an epoch: the second has an observation at step 6, the third at 9, 12
+    callbacks = [stopping(best), lens(every_n_train_steps=3), copies, SaveAtStep(tmp_path, step)]
+    with pytest.raises(RuntimeError, match="interrupted"):
+        train(tmp_path, *callbacks, logger=False, default_root_dir=tmp_path)
+    stop = stopping(best)
+    module = resumed(tmp_path, tmp_path / "step.ckpt", copies, stop, epochs=4, every=3)
+    assert same(module.state_dict(), copies.at[best])
+    assert list(map(str, kept_files(tmp_path))) == [stop.best_weights_path]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
+def test_the_weights_of_an_epoch_whose_end_comes_after_the_resume_are_kept(tmp_path, first):
+    """Lightning resumes behind the end of an epoch whose last batch wrote the checkpoint."""
+    with pytest.raises(RuntimeError, match="interrupted"):
+        fit(tmp_path, stopping(1, 2), SaveAtStep(tmp_path, 8), logger=False, default_root_dir=tmp_path)
+    stop, callback = stopping(1, 2), lens()
+    trainer = Trainer(
+        max_epochs=4, callbacks=[callback, stop] if first else [stop, callback], logger=False, accelerator="cpu",
+        default_root_dir=tmp_path, enable_progress_bar=False, enable_model_summary=False, enable_checkpointing=False,
+    )  # fmt: skip
+    module = Net()
+    trainer.fit(module, *loaders(), ckpt_path=tmp_path / "step.ckpt")
+    assert stop.best_epoch == 2
+    assert same(module.state_dict(), torch.load(tmp_path / "step.ckpt", weights_only=True)["state_dict"])

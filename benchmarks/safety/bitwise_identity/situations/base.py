@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.safety.bitwise_identity.situations.data import BATCH_SIZE, CLASSES, N_VALIDATION, Images
 from benchmarks.safety.bitwise_identity.train import small_lens
+from lightning_factorlens import LabelFreeStopping
 
 
 def small_net(channels: int = 3) -> nn.Sequential:
@@ -100,6 +101,7 @@ class Situation:
         make: Makes the training anew, with a folder for files.
         lens: Options of the lens, as `small_lens` takes them.
         lens_fails: Whether the lens is made to fail, which must not change the training either.
+        restores_best: Whether a callback keeps the weights of the best epoch, and restores them after the end.
     """
 
     topic: str
@@ -107,6 +109,7 @@ class Situation:
     make: Callable[[Path], Training]
     lens: dict[str, Any] = field(default_factory=dict)
     lens_fails: bool = False
+    restores_best: bool = False
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.name}"
@@ -118,5 +121,8 @@ class Situation:
         return find_situation, (str(self),)
 
     def callbacks(self) -> list[Callback]:
-        """The lens that is added."""
-        return [small_lens(**self.lens)]
+        """The lens that is added, and the callback that reads it."""
+        callbacks: list[Callback] = [small_lens(**self.lens)]
+        if self.restores_best:
+            callbacks.append(LabelFreeStopping(restore_best=True, verbose=False))
+        return callbacks

@@ -122,4 +122,11 @@ SITUATIONS = tuple(
         ("interrupted", failing(KeyboardInterrupt), {}),
         ("error of the user", failing(ValueError), {}),
     )
+) + tuple(
+    Situation("run", name, make, lens, restores_best=True)
+    for name, make, lens in (
+        ("best weights kept", plain(max_epochs=3), {}),
+        ("best weights kept within epochs", plain(checkpoints, **SAVING), {"every_n_train_steps": 2}),
+        ("best weights kept, error of the user", failing(ValueError), {}),
+    )
 )

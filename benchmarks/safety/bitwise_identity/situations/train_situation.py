@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, Trainer
 
 from benchmarks.safety.bitwise_identity.record import Memory, Record, Seed
 from benchmarks.safety.bitwise_identity.situations.base import Situation, Training
+from lightning_factorlens import LabelFreeStopping
 
 SEED = 7
 EPOCHS = 2
@@ -49,6 +50,8 @@ def train_situation(
         "default_root_dir": folder, **training.trainer,
     }  # fmt: skip
     callbacks = [Seed(), *training.callbacks, *make_callbacks(), Record(folder, training.objects)]
+    # the record is of the training, after which a callback may put the best weights back
+    callbacks.sort(key=lambda callback: isinstance(callback, LabelFreeStopping))
     trainer = Trainer(**options, callbacks=callbacks)
     _fit(trainer, training)
     return [torch.load(folder / f"rank{r}.pt", weights_only=False) for r in range(options["devices"])]
