@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from lightning_factorlens.measurements.context import Context
 
 #: Names that no measurement may have: the record of the cost, its quantities, and phases in it.
-RESERVED_NAMES = ("capture", "cost", "factorization", "overhead", "seconds", "skipped", "total", "writing")
+RESERVED_NAMES = (
+    "capture", "cost", "factorization", "overhead", "seconds", "signal_only", "skipped", "total", "writing",
+)  # fmt: skip
 #: Allowed needs of a measurement; see `Measurement.needs`.
 NEEDS = ("capture", "class_scores", "factorization", "forward", "gradients", "outputs", "weights")
 
