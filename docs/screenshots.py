@@ -163,7 +163,10 @@ def points(frame: Frame) -> int:
 
 
 #: The tags that the screenshot of the scalars shows.
-SUMMARIES = "^factorlens/(consistency|rank_at_30pct|effective_rank|mean_alpha|rel_error/rank_8|rel_error/rank_32)$"
+SUMMARIES = (
+    "^factorlens/(consistency|rank_at_30pct|effective_rank|rel_error/rank_8|rel_error/rank_32)$"
+    "|^factorlens_spectra/mean_alpha$"
+)
 #: File, page, function that waits until the page is ready, height in pixels.
 SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
     ("custom_scalars", "custom_scalars", charts, 1180),

@@ -64,8 +64,8 @@ def tag_table(measurements: Sequence[Measurement], extra_scalars: Sequence[Scala
     """
     rows = []
     for scalar in _declared_scalars(measurements, extra_scalars):
-        rows.append(_guide_row(scalar, prefix))
-    return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it"), rows)
+        rows.append((*_guide_row(scalar, prefix), scalar.detail))
+    return markdown_table(("tag", "what it is", "unit", "better", "monitor", "how to read it", "detail"), rows)
 
 
 def _declared_scalars(measurements: Sequence[Measurement], extra_scalars: Sequence[Scalar]) -> list[Scalar]:

@@ -30,6 +30,7 @@ trainer:
         every_n_epochs: 1
         every_n_train_steps: null
         prefix: view
+        detail: layers
         max_overhead: 0.999
         on_error: raise
         verbose: false
@@ -113,6 +114,7 @@ def test_a_yaml_file_sets_every_argument(tmp_path, monkeypatch):
     assert (options.activation_sign_policy, options.max_neurons_per_layer, options.seed) == ("semi", 100, 3)
     assert (callback.tensorboard.layout, callback.tensorboard.figures_every_n) == (False, 0)
     assert (callback.max_overhead, callback.on_error, callback.verbose) == (0.999, "raise", False)
+    assert callback.detail == "layers"
     assert "view_total/rmse/rank_4" in trainer.callback_metrics
     assert "view/rank_at_50pct" in trainer.callback_metrics
     assert "view/peak_activation" in trainer.callback_metrics

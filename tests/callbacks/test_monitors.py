@@ -52,6 +52,40 @@ def test_a_callback_that_would_act_before_the_observation_is_refused(tmp_path):
         train(tmp_path, lens(), EarlyStopping("factorlens/loss", check_on_train_epoch_end=True))
 
 
+def test_scalars_of_every_group_of_the_lens_can_be_monitored(tmp_path):
+    stop = EarlyStopping("factorlens_cost/nothing", check_on_train_epoch_end=True)
+    with pytest.raises(
+        MisconfigurationException, match=r"factorlens_cost/nothing.*there are: .*factorlens_cost/seconds"
+    ):
+        train(tmp_path, lens(), stop)
+    rule = LabelFreeStopping(monitor="factorlens_total/rmse/rank_4", tag_name="rmse")
+    keep = ModelCheckpoint(tmp_path / "kept", monitor="factorlens_cost/seconds", save_on_train_epoch_end=True)
+    trainer, _ = train(tmp_path, lens(), rule, keep, enable_checkpointing=True)
+    assert rule.prefix == "factorlens"
+    assert {"factorlens/rmse_score", "factorlens/should_rmse"} <= trainer.callback_metrics.keys()
+    assert keep.best_model_path
+
+
+def test_a_group_that_is_another_lenss_prefix_belongs_to_that_lens(tmp_path):
+    other = lens(prefix="factorlens_total")
+    stop = EarlyStopping("factorlens_total/consistency", patience=9, check_on_train_epoch_end=True)
+    rule = LabelFreeStopping(monitor="factorlens_total/consistency")
+    trainer, _ = train(tmp_path, lens(), other, stop, rule)
+    assert rule.prefix == "factorlens_total"
+    assert torch.isfinite(stop.best_score)
+    assert "factorlens_total/stop_score" in trainer.callback_metrics
+
+
+def test_tags_of_others_that_begin_like_the_prefix_are_left_alone(tmp_path):
+    class Logging(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            pl_module.log("factorlens_own/number", 1.0)
+
+    stop = EarlyStopping("factorlens_own/number", patience=9, check_on_train_epoch_end=True)
+    trainer, _ = train(tmp_path, Logging(), lens(), stop)
+    assert trainer.current_epoch == 3
+
+
 def test_patience_counts_observations_not_epochs(tmp_path):
     def stop():
         return EarlyStopping("factorlens_total/rmse/rank_4", patience=2, min_delta=100.0, check_on_train_epoch_end=True)

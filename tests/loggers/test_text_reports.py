@@ -63,7 +63,7 @@ def test_scalars_of_other_callbacks_are_explained():
 def test_tables_are_whole(observe):
     guide = metric_guide(MEASUREMENTS)
     assert {len(row) for row in cells(guide)} == {2, 3}
-    assert {len(row) for row in cells(tag_table(MEASUREMENTS))} == {6}
+    assert {len(row) for row in cells(tag_table(MEASUREMENTS))} == {7}
     summary = run_summary([observe(0), observe(1)], MEASUREMENTS)
     assert {len(row) for row in cells(summary)} == {4}
 
