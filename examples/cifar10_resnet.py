@@ -64,7 +64,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, help="training images; all but the last 1,000 unless given")
-    parser.add_argument("--max-overhead", type=float, help="fraction of the time that observations may take, e.g. 0.02")
     parser.add_argument("--log-dir", default="runs")
     args = parser.parse_args()
     seed_everything(1, verbose=False)
@@ -72,7 +71,7 @@ def main() -> None:
     x, y, x_test, y_test = load(args.data)
     train = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images])
     unlabeled = TensorDataset(x[-1000:])
-    lens = FactorLensCallback(input_sign_policy=Denormalize(MEAN, STD), max_overhead=args.max_overhead)
+    lens = FactorLensCallback(input_sign_policy=Denormalize(MEAN, STD))
     stop = EarlyStopping("factorlens/consistency", patience=10, check_on_train_epoch_end=True)
     trainer = Trainer(
         max_epochs=args.epochs,
