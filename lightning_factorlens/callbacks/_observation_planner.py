@@ -46,18 +46,19 @@ class ObservationPlanner:
         return tuple(measurement for measurement in measurements if measurement.name in names)
 
     def lacks_full_end(self, trainer: Trainer, observed_step: int) -> bool:
-        """Whether there is no full observation of the weights with which a run ends.
+        """Whether there is no full observation of the weights with which a run ends, by rank 0 and on all ranks alike.
 
         Args:
             trainer: The Trainer.
             observed_step: Optimizer steps at the last observation.
         """
+        if self._settings.max_overhead is None:
+            return False
         history = self._results.state.history
-        if self._settings.max_overhead is None or not history:
-            return False
-        if len(self.signal(trainer)) == len(self._settings.measurements):
-            return False
-        return not history[-1].is_full or observed_step != trainer.global_step
+        has_others = len(self.signal(trainer)) < len(self._settings.measurements)
+        is_full = bool(history) and history[-1].is_full and observed_step == trainer.global_step
+        lacks: bool = trainer.strategy.broadcast(bool(history) and has_others and not is_full)
+        return lacks
 
     def signal(self, trainer: Trainer, coming_needs: frozenset[str] = frozenset()) -> tuple[Measurement, ...]:
         """The measurements that are made at every due time; see `signal_of`."""

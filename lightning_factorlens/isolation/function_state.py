@@ -134,8 +134,13 @@ def _function_of(value: Any) -> FunctionType | None:
 
 def _is_users(function: FunctionType) -> bool:
     """Whether a function is part of a user's script or project, not of an installed package."""
-    is_installed = not LIBRARY_FOLDERS.isdisjoint(PurePath(function.__code__.co_filename).parts)
-    return not is_installed and is_own_function(function)
+    return not _is_installed(function.__code__.co_filename) and is_own_function(function)
+
+
+@lru_cache(maxsize=4096)
+def _is_installed(file: str) -> bool:
+    """Whether a file of code lies in a folder of installed packages; asked for every method at every observation."""
+    return not LIBRARY_FOLDERS.isdisjoint(PurePath(file).parts)
 
 
 @lru_cache(maxsize=4096)

@@ -177,3 +177,11 @@ def test_what_others_monitor_is_found(tmp_path):
 def test_the_default_is_a_limit_and_none_switches_it_off():
     assert FactorLensCallback().max_overhead == 0.1
     assert FactorLensCallback(max_overhead=None).max_overhead is None
+
+
+def test_the_last_observation_of_a_run_by_steps_has_a_step_of_its_own(tmp_path):
+    callback = lens(max_overhead=TINY, every_n_train_steps=3, sinks=[JSONLinesSink(tmp_path / "curves.jsonl")])
+    train(tmp_path, callback, epochs=2)
+    steps = [observation.step for observation in callback.history]
+    assert steps == [0, 2, 5, 7]
+    assert [line.step for line in read_jsonl(tmp_path / "curves.jsonl")] == steps

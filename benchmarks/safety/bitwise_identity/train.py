@@ -131,11 +131,15 @@ def lens_callbacks(kind: str) -> list[Callback]:
 
 
 def small_lens(layers: str | None = None, **options: Any) -> FactorLensCallback:
-    """A lens with few samples and ranks, whose errors end the training unless ``options`` say otherwise."""
+    """A lens with few samples and ranks, whose errors end the training unless ``options`` say otherwise.
+
+    Every observation is full unless ``options`` set a limit, so that all of the lens's code runs between the steps.
+    """
     small: dict[str, Any] = {
         "probe_size": 16,
         "lens": LensOptions(layers=layers, ranks=(1, 2, 4), solver=HALS(n_init=1)),
         "tensorboard": TensorBoardOptions(figures_every_n=0),
+        "max_overhead": None,
         "on_error": "raise",
         "verbose": False,
     }

@@ -119,6 +119,7 @@ SITUATIONS = tuple(
         ("second Trainer validates the module", plain(lambda _: ValidatesAgain()), {}),
         ("second Trainer fits a probe", plain(lambda _: FitsAProbe()), {}),
         ("max_overhead", plain(), {"max_overhead": 0.5}),
+        ("signal only between the first and the last observation", plain(), {"max_overhead": 1e-9}),
         ("interrupted", failing(KeyboardInterrupt), {}),
         ("error of the user", failing(ValueError), {}),
     )
