@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench screenshots tags lint clean
+.PHONY: demo test test-slow bench screenshots tags readme lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -26,6 +26,10 @@ screenshots: $(VENV)/.test
 
 tags: $(VENV)/.test
 	$(BIN)/python docs/make_tags.py
+
+readme: $(VENV)/.test
+	$(BIN)/python -m benchmarks.stopping.score --part all
+	$(BIN)/python docs/make_demo.py
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

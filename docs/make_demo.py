@@ -1,6 +1,6 @@
 """Runs the demo and writes its lines into the README: ``make readme``.
 
-A run of its own seed is printed, shortened to its first epochs, the epoch whose weights were restored, and the last one.
+The table is shortened to the first epochs, the one whose weights were restored, and the last.
 Figures differ in the last digits between machines.
 """
 

@@ -110,6 +110,41 @@ def test_the_table_of_tags_is_the_generated_one():
     assert make_tags.PAGE.read_text(encoding="utf-8") == make_tags.page(), "run python docs/make_tags.py"
 
 
+DEMO = """\
+FactorLens observes these layers:
+epoch  rmse@1   rank@30%  consistency | test loss  accuracy
+    0  0.0662        2.9              |    2.2994     13.6%
+    1                          2.0397 |    2.1474     29.6%
+    2                          1.0397 |    1.1474     89.6%
+    3                          0.9397 |    1.0474     91.6%
+    4                          0.9399 |    1.0474     91.0%
+    5  0.0762       12.9       0.9999 |    1.1474     89.6%
+Stopped after epoch 5, without labels: no new low.
+Test accuracy, known to this report alone:
+  89.6%  with the weights that the model has now (epoch 3)
+To see the curves: tensorboard --logdir runs/digits
+"""
+
+
+def test_the_readme_gets_the_demos_first_restored_and_last_epoch():
+    make_demo = load_script("make_demo")
+    shown = make_demo.shortened(DEMO).splitlines()
+    assert [line[:5].strip() for line in shown[:7]] == ["epoch", "0", "1", "…", "3", "…", "5"]
+    assert shown[7:] == DEMO.splitlines()[8:11]
+    page = f"above\n{make_demo.BEGIN}\nold\n{make_demo.END}\nbelow\n"
+    written = make_demo.with_demo(page, DEMO)
+    assert written.startswith("above\n") and written.endswith("below\n") and "old" not in written
+    assert make_demo.with_demo(written, DEMO) == written
+    with pytest.raises(ValueError, match="no table of epochs"):
+        make_demo.shortened("nothing")
+
+
+def test_the_demos_lines_have_their_place_in_the_readme():
+    make_demo = load_script("make_demo")
+    text = make_demo.README.read_text(encoding="utf-8")
+    assert text.count(make_demo.BEGIN) == text.count(make_demo.END) == 1
+
+
 def test_the_screenshots_name_the_figures_of_the_default_measurements():
     pytest.importorskip("playwright")
     assert tuple(numbered_figures(default_measurements())) == load_script("screenshots").FIGURES
