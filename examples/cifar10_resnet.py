@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from torchvision.datasets import CIFAR10
 from torchvision.models import resnet18
 
-from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
 from lightning_factorlens.capture.signs import Denormalize
 
 MEAN = (0.491, 0.482, 0.447)
@@ -63,7 +63,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("data"))
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--images", type=int, help="training images; all but the last 1,000 unless given")
-    parser.add_argument("--max-overhead", type=float, help="fraction of the time that observations may take, e.g. 0.02")
     parser.add_argument("--log-dir", default="runs")
     args = parser.parse_args()
     seed_everything(1, verbose=False)
@@ -71,7 +70,7 @@ def main() -> None:
     x, y, x_test, y_test = load(args.data)
     train = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images])
     unlabeled = TensorDataset(x[-1000:])
-    lens = FactorLensCallback(input_sign_policy=Denormalize(MEAN, STD), max_overhead=args.max_overhead)
+    lens = FactorLensCallback(lens=LensOptions(input_sign_policy=Denormalize(MEAN, STD)))
     stop = LabelFreeStopping(mode="stop", restore_best=True)
     report = Report(lens, x_test[:1000], y_test[:1000])
     trainer = Trainer(

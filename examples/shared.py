@@ -76,6 +76,7 @@ class Report(Callback):
     def _line(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         loss, accuracy = test(model, self.images, self.labels)
         self.accuracies.append(accuracy)
+        assert trainer.logger is not None
         trainer.logger.log_metrics({"test_loss (the demo's secret)": loss}, step=max(0, trainer.global_step - 1))
         print(f"{epoch:5d}  {self._measured(epoch)} | {loss:9.4f}  {accuracy:8.1%}", flush=True)
 
