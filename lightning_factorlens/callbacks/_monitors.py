@@ -125,6 +125,20 @@ def early_stoppings(trainer: Trainer, prefix: str) -> list[EarlyStopping]:
     return [callback for callback, _ in monitoring if isinstance(callback, EarlyStopping)]
 
 
+def tell_observation(trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+    """Calls ``on_observation`` of callbacks that have it, while the module has the weights that were observed.
+
+    Args:
+        trainer: The Trainer; all of its ranks call this together.
+        pl_module: The module.
+        prefix: First part of the lens's tags.
+    """
+    for callback in early_stoppings(trainer, prefix):
+        on_observation = getattr(callback, "on_observation", None)
+        if on_observation is not None:
+            on_observation(trainer, pl_module)
+
+
 def _monitoring_callbacks(trainer: Trainer, prefix: str) -> Iterator[tuple[Any, str]]:
     """The callbacks that monitor a scalar of the lens, with its tag."""
     for callback in trainer.callbacks:  # type: ignore[attr-defined]

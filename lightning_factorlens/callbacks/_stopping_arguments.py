@@ -6,10 +6,15 @@ import math
 import re
 from typing import Any
 
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Rule
 
 MODES = ("advise", "stop", "lr")
+#: Callbacks that give the module averaged weights when the training ends; not all versions of Lightning have the first.
+AVERAGING_CALLBACKS = ("WeightAveraging", "StochasticWeightAveraging")
 
 
 def check_rule(monitor: Any, rule: Any) -> None:
@@ -57,3 +62,21 @@ def check_tag_name(tag_name: Any) -> None:
     """
     if not isinstance(tag_name, str) or not re.fullmatch(r"[-\w.]+", tag_name, flags=re.ASCII):
         raise ValueError(f"tag_name: may have letters, digits and '-', '.', '_' only, found {tag_name!r}.")
+
+
+def check_no_averaging(trainer: Trainer) -> None:
+    """Checks that no other callback decides which weights the module has when ``fit`` ends.
+
+    Args:
+        trainer: The Trainer.
+
+    Raises:
+        MisconfigurationException: One does.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if any(base.__name__ in AVERAGING_CALLBACKS for base in type(callback).__mro__):
+            name = type(callback).__name__
+            raise MisconfigurationException(
+                f"LabelFreeStopping(restore_best=True) and {name} both give the module other weights when `fit` ends: "
+                f"the average would be replaced. Remove {name}, or pass restore_best=False."
+            )

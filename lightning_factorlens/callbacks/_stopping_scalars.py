@@ -1,10 +1,15 @@
-"""The three scalars that LabelFreeStopping logs."""
+"""The three scalars that LabelFreeStopping logs: their declarations, and how they are logged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
+from lightning.pytorch import Trainer
+
+from lightning_factorlens.callbacks._global_step import log_step
+from lightning_factorlens.callbacks._monitors import publish_metrics
+from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
 
 #: Meaning, direction and chart of the scalars, in the order of `stopping_tags`.
@@ -46,3 +51,20 @@ def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
         name = tag.removeprefix(f"{prefix}/")
         declared.append(Scalar(name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True))
     return tuple(declared)
+
+
+def log_scalars(trainer: Trainer, values: Mapping[str, float], to_loggers: bool) -> None:
+    """Logs the scalars at the end of an epoch: for monitoring callbacks on every rank, for loggers on the first.
+
+    Args:
+        trainer: The Trainer.
+        values: The values, by tag.
+        to_loggers: Whether loggers show them, too.
+
+    Raises:
+        Exception: A logger has failed; the others have been written to.
+    """
+    publish_metrics(trainer, values)
+    if to_loggers and trainer.is_global_zero:
+        step = log_step(trainer, after_epoch=True)
+        run_all(trainer.loggers, lambda logger: logger.log_metrics(dict(values), step=step), "loggers")

@@ -16,7 +16,13 @@ from lightning_factorlens.callbacks._arguments import check_options, check_sinks
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
-from lightning_factorlens.callbacks._monitors import check_monitors, early_stoppings, hyperparameters, rewind_wait_count
+from lightning_factorlens.callbacks._monitors import (
+    check_monitors,
+    early_stoppings,
+    hyperparameters,
+    rewind_wait_count,
+    tell_observation,
+)
 from lightning_factorlens.callbacks._observer import Observer
 from lightning_factorlens.callbacks._output_evidence import missing_reasons, tags_that_need
 from lightning_factorlens.callbacks._planned_ranks import planned_ranks
@@ -219,7 +225,9 @@ class FactorLensCallback(Callback):
         is_due = n is not None and trainer.global_step // n > self.state.last_step // n
         self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
         if is_due:
-            self._observer.observe(trainer, pl_module, trainer.current_epoch, log_step(trainer, after_epoch=False))
+            step = log_step(trainer, after_epoch=False)
+            if self._observer.observe(trainer, pl_module, trainer.current_epoch, step):
+                tell_observation(trainer, pl_module, self.prefix)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes every n epochs; where an epoch has no new observation, patience does not count it."""
@@ -229,6 +237,8 @@ class FactorLensCallback(Callback):
         self._settle_outputs(trainer, pl_module, is_last_chance=True)
         if self.every_n_train_steps is None and state.epochs % self.every_n_epochs == 0:
             is_new = self._observer.observe(trainer, pl_module, state.epochs, log_step(trainer, after_epoch=True))
+            if is_new:
+                tell_observation(trainer, pl_module, self.prefix)
         state.measured_this_epoch = False
         if not is_new:
             state.epoch_metrics = {}
