@@ -3,8 +3,8 @@
 python examples/digits.py
 python examples/digits.py --compare  # without a stop, and the same network on right labels beside it in TensorBoard
 
-The images are enlarged so that an epoch takes about a second, as it does at least in real training: on smaller ones the
-observations, whose cost hardly depends on the task, would take most of the time.
+The network is wide for such images, so that an epoch takes most of a second. With epochs of a tenth of a second, which
+real training hardly has, the observations would take most of the time.
 """
 
 from __future__ import annotations
@@ -23,26 +23,29 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 
-#: Height and width of the images in pixels. A shift by one pixel would change an image of 8 × 8 pixels too much.
-SIZE = 32
+#: Images to train on; of the other 797, the probe has 128 without their labels, and the report has the rest.
+IMAGES = 1000
+#: The default probe of 256 images would be a quarter of the training data.
+PROBE_SIZE = 128
 #: Epochs of each run with --compare.
 COMPARED_EPOCHS = 30
 
 
 def network() -> nn.Module:
-    """Two convolutions and a hidden layer."""
+    """Two convolutions and a hidden layer, for images of 16 × 16 pixels."""
     return nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(64 * (SIZE // 4) ** 2, 128), nn.ReLU(), nn.Linear(128, 10),
+        nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(128 * 4 * 4, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
 
 
 def digits() -> tuple[Tensor, Tensor]:
-    """Images, shape (1797, 1, SIZE, SIZE), in [0, 1], and their labels."""
+    """Images, shape (1797, 1, 16, 16), in [0, 1], and their labels."""
     images, labels = load_digits(return_X_y=True)
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    return nn.functional.interpolate(x, size=(SIZE, SIZE), mode="bilinear"), torch.tensor(labels)
+    # Enlarged, because a shift by one pixel would change an image of 8 × 8 pixels too much.
+    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), torch.tensor(labels)
 
 
 def run(
@@ -63,14 +66,12 @@ def run(
     seed_everything(seed, verbose=False)
     x, y = digits()
     order = torch.randperm(len(x))
-    train = order[:600]
-    unlabeled = order[600:1000]
-    test = order[1000:]
+    train, unlabeled, test = order.split([IMAGES, PROBE_SIZE, len(x) - IMAGES - PROBE_SIZE])
     y_train = y[train].clone()
     wrong = torch.rand(len(train)) < wrong_labels
     y_train[wrong] = torch.randint(0, 10, (int(wrong.sum()),))
 
-    lens = FactorLensCallback()
+    lens = FactorLensCallback(probe_size=PROBE_SIZE)
     report = Report(lens, x[test], y[test], tau=30)
     trainer = Trainer(
         max_epochs=epochs,
@@ -81,10 +82,10 @@ def run(
         enable_model_summary=False,
         log_every_n_steps=10,
     )
-    model = Classifier(network(), partial(torch.optim.Adam, lr=1e-3))
+    model = Classifier(network(), partial(torch.optim.Adam, lr=5e-4))
     model.save_hyperparameters({"wrong_labels": wrong_labels, "max_epochs": epochs})
     loader = DataLoader(TensorDataset(x[train], y_train), batch_size=32, shuffle=True)
-    trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=100))
+    trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=PROBE_SIZE))
     return trainer, report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class Report(Callback):
             cells.append(cell(observation.value("rmse", "total", r), ".4f").ljust(8))
         required = f"rank_at_{self.tau}pct"
         rank = cell(observation.value(required, "total"), ".1f")
-        if observation.value(f"{required}_is_lower_bound", "total"):
+        if observation.value(f"{required}_is_lower_bound", "total") == 1:
             rank = f"> {rank}"
         cells.append(rank.rjust(8))
         cells.append(cell(observation.value("mean_alpha"), ".2f").rjust(7))
@@ -100,7 +101,9 @@ class Report(Callback):
 
 def cell(value: float | None, places: str) -> str:
     """A number as text, or nothing where there is none."""
-    return "" if value is None else f"{value:{places}}"
+    if value is None or math.isnan(value):
+        return ""
+    return f"{value:{places}}"
 
 
 def test(model: LightningModule, images: Tensor, labels: Tensor) -> tuple[float, float]:

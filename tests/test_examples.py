@@ -1,12 +1,17 @@
 """The examples run as their docstrings say; those that need data are skipped where there is none."""
 
+import importlib.util
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
+
+from lightning_factorlens.results import Observation, RankCurve, RankCurves, RequiredRank, RequiredRanks, Scalars
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(os.environ.get("FACTORLENS_DATA", "data"))
@@ -16,6 +21,47 @@ def run(*command, cwd):
     done = subprocess.run([sys.executable, *map(str, command)], cwd=cwd, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
+
+
+@pytest.fixture(scope="module")
+def shared():
+    spec = importlib.util.spec_from_file_location("shared", ROOT / "examples/shared.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def columns(shared, observation, epoch=3):
+    report = shared.Report(SimpleNamespace(observation=observation), torch.zeros(1), torch.zeros(1), tau=30)
+    return report._measured(epoch)
+
+
+def observed(**records):
+    return Observation(epoch=3, step=30, records={"consistency": Scalars({"consistency": 0.5}), **records})
+
+
+def test_the_report_leaves_blank_what_an_observation_has_not_measured(shared):
+    errors = (0.5, 0.25, 0.125)
+    curves = RankCurves({"total": RankCurve(shared.RANKS, errors, errors, errors)})
+    alpha = Scalars({"mean_alpha": 2.5})
+    ranks = RequiredRanks((RequiredRank(0.3, 7.5, is_lower_bound=False),))
+    full = columns(shared, observed(curves=curves, ranks=ranks, alpha=alpha))
+    assert full.split() == ["0.5000", "0.2500", "0.1250", "7.5", "2.50", "0.5000"]
+    signal_only = columns(shared, observed())
+    assert signal_only.split() == ["0.5000"]
+    assert len(signal_only) == len(full)
+    assert columns(shared, None).strip() == columns(shared, observed(), epoch=4).strip() == ""
+
+
+@pytest.mark.parametrize(("rank", "capped", "shown"), [(32.0, True, "> 32.0"), (31.5, False, "31.5")])
+def test_the_report_shows_a_capped_rank_as_capped(rank, capped, shown, shared):
+    ranks = RequiredRanks((RequiredRank(0.3, rank, is_lower_bound=capped),))
+    assert columns(shared, observed(ranks=ranks)).split("0.5000")[0].strip() == shown
+
+
+def test_the_report_shows_no_rank_where_there_is_none(shared):
+    ranks = RequiredRanks((RequiredRank(0.3, float("nan"), is_lower_bound=True),))
+    assert columns(shared, observed(ranks=ranks)).split() == ["0.5000"]
 
 
 def test_digits(tmp_path):
