@@ -15,7 +15,11 @@ DECLARATIONS: tuple[tuple[str, Literal["lower"] | None, str], ...] = (
         "stop score and decision",
     ),
     ("1 where the rule's latest decision is to stop, else 0.", None, "stop score and decision"),
-    ("The rule's best epoch, counted from 1; 0 before the first.", None, "best epoch so far, by the stopping rule"),
+    (
+        "The rule's best epoch, counted from 1, while the x axis is in steps; 0 before the first decision.",
+        None,
+        "best epoch so far, by the stopping rule",
+    ),
 )
 
 
@@ -44,5 +48,9 @@ def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
     declared = []
     for tag, (text, better, chart) in zip(tags, DECLARATIONS):
         name = tag.removeprefix(f"{prefix}/")
-        declared.append(Scalar(name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True))
+        is_best_epoch = tag == tags[-1]
+        scalar = Scalar(
+            name, f"{{prefix}}/{name}", text, better=better, chart=chart, monitored=True, summary=is_best_epoch
+        )
+        declared.append(scalar)
     return tuple(declared)

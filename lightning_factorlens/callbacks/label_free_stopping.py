@@ -29,6 +29,7 @@ from lightning_factorlens.callbacks._stopping_scalars import declare_scalars, st
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.measurements import Scalar
+from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, default_rule
 
 
@@ -277,6 +278,11 @@ class LabelFreeStopping(EarlyStopping):
         return self._decision
 
     # ---- for the FactorLensCallback
+
+    @property
+    def stop_advice(self) -> StopAdvice:
+        """What the rule has decided so far, for the summary of the run."""
+        return StopAdvice("LabelFreeStopping", self._state.best_epoch, self._state.stop_epoch)
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

@@ -7,16 +7,19 @@ from typing import Any, Protocol
 
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
 from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.media_registry import get_media_logger
+from lightning_factorlens.loggers.run_summary import run_summary
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, tagged_values
-from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
+from lightning_factorlens.loggers.text_reports import help_tag, metric_guide
 from lightning_factorlens.measurements import Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
+from lightning_factorlens.results.findings import StopAdvice
 
 
 class MetricsLogger(Protocol):
@@ -40,6 +43,7 @@ class LoggerSink:
         extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
         notify: Called once with a message that names the loggers which show no figures; None for no message.
         history: See `FigureSchedule`.
+        advice: Returns the decision of a stopping rule for the summary of the run; None for no rule.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class LoggerSink:
         extra_scalars: Sequence[Scalar] = (),
         notify: Callable[[str], None] | None = None,
         history: Sequence[Observation] | None = None,
+        advice: Callable[[], StopAdvice | None] | None = None,
     ) -> None:
         self.loggers = tuple(loggers)
         self.measurements = list(default_measurements() if measurements is None else measurements)
@@ -59,6 +64,8 @@ class LoggerSink:
         self.extra_scalars = tuple(extra_scalars)
         self.notify = notify
         self.figures = FigureSchedule(numbered_figures(self.measurements), self.options.figures_every_n, history)
+        self._advice = advice
+        self._best = BestValues(self.measurements, self.prefix, history or ())
         self._media: dict[int, MediaLogger | None] = {}
         self._charted: dict[str, TaggedValue] = {}
 
@@ -77,6 +84,7 @@ class LoggerSink:
         for entry in tagged:
             metrics[entry.tag] = entry.value.value
             self._charted.setdefault(entry.tag, entry)
+        metrics |= self._best.update(observation)
 
         def write_to(logger: Any) -> None:
             if is_tensorboard_logger(logger):
@@ -107,7 +115,8 @@ class LoggerSink:
             if media is None or last is None:
                 return
             self._write_images(media, images(), last.step)
-            summary = run_summary(self.figures.history, self.measurements, self.prefix)
+            advice = None if self._advice is None else self._advice()
+            summary = run_summary(self.figures.history, self.measurements, self.prefix, advice)
             media.log_text(f"{self.prefix}/result", summary, last.step)
             if self.figures.every_n:
                 media.log_embedding(f"{self.prefix}_F", last)
@@ -117,6 +126,7 @@ class LoggerSink:
         finally:
             self._media.clear()
             self.figures.clear()
+            self._best = BestValues(self.measurements, self.prefix)
 
     def _media_of(self, logger: Any) -> MediaLogger | None:
         """The media logger of a logger, if it has one; at the first observation the guide to the metrics is written."""
@@ -126,7 +136,7 @@ class LoggerSink:
             self._media[key] = media
             if media is not None:
                 guide = metric_guide(self.measurements, self.extra_scalars, self.prefix)
-                media.log_text(f"{self.prefix}/how_to_read", guide, 0)
+                media.log_guide(help_tag(self.prefix), guide)
         return self._media[key]
 
     def _write_media(self, media: MediaLogger, logger: Any, observation: Observation) -> None:

@@ -77,8 +77,8 @@ def _scalars() -> tuple[Scalar, ...]:
             "mean_alpha",
             "{prefix}/mean_alpha",
             "Mean over layers of α, the exponent of the power law fitted to the eigenvalues of a layer's weight.",
-            reading="It falls while layers learn and settles near 2. Demo: the mean goes from 5.6 to 1.8, with right "
-            "labels to 2.1.",
+            reading="It falls while layers learn, then levels off. It wanders and jumps on the way: read its direction "
+            "over many epochs, not its value.",
             chart=CHART,
             monitored=True,
             summary=True,

@@ -11,6 +11,8 @@ from lightning_factorlens.results.record import Record
 
 #: Columns of the table of errors.
 ERROR_HEADER = ("rank", "rel. error", "SVD error", "rmse")
+#: End of the name of a number that is 1 where another one is only a lower bound.
+LOWER_BOUND_SUFFIX = "_is_lower_bound"
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -129,14 +131,24 @@ def _observation_title(epoch: int, records: Mapping[str, Record]) -> str:
     """The scalars of the whole observation, e.g. ``Observation of epoch 3 | consistency 0.4375``."""
     parts = [f"Observation of epoch {epoch}"]
     for record in records.values():
-        for value in record.values():
-            is_whole = value.scope in (None, "total") and value.rank is None
-            if is_whole and math.isfinite(value.value):
-                name = value.quantity
-                if name == "seconds":
-                    name = "total seconds"
-                parts.append(f"{name} {value.value:.4g}")
+        numbers = _whole_numbers(record)
+        for name, number in numbers.items():
+            if name.removesuffix(LOWER_BOUND_SUFFIX) in numbers and name.endswith(LOWER_BOUND_SUFFIX):
+                continue
+            sign = "> " if numbers.get(f"{name}{LOWER_BOUND_SUFFIX}") == 1.0 else ""
+            parts.append(f"{name} {sign}{number:.4g}")
     return " | ".join(parts)
+
+
+def _whole_numbers(record: Record) -> dict[str, float]:
+    """The finite numbers of a record that belong to the whole observation, by name."""
+    numbers = {}
+    for value in record.values():
+        is_whole = value.scope in (None, "total") and value.rank is None
+        if is_whole and math.isfinite(value.value):
+            name = "total seconds" if value.quantity == "seconds" else value.quantity
+            numbers[name] = value.value
+    return numbers
 
 
 def _error_rows(records: Mapping[str, Record]) -> list[tuple[str, ...]]:

@@ -202,8 +202,8 @@ def _advised_stop(question: str, series: LeadingSeries, advice: StopAdvice) -> F
     """The finding of a run with a stopping rule."""
     assert advice.best_epoch is not None
     end = "" if series.last is None else f", {series.epochs_before_end(advice.best_epoch)}"
-    kept = f"{advice.source} keeps epoch {advice.best_epoch}{end}"
+    best = f"{advice.source} found epoch {advice.best_epoch} the best{end}"
     if advice.stop_epoch is None:
-        return Finding(question, "not yet", f"{kept}, and has not decided to stop")
-    reason = f"{kept}, and decided to stop after epoch {advice.stop_epoch}"
+        return Finding(question, "not yet", f"{best}, and has not decided to stop")
+    reason = f"{best}, and decided to stop after epoch {advice.stop_epoch}"
     return Finding(question, f"epoch {advice.best_epoch}", reason)

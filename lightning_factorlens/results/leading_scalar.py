@@ -29,6 +29,20 @@ class LeadingScalar:
     lower_is_better: bool = True
     name: str = ""
 
+    @property
+    def sign(self) -> float:
+        """The factor that makes lower values better."""
+        return 1.0 if self.lower_is_better else -1.0
+
+    def value_of(self, observation: Observation) -> float | None:
+        """The finite value of an observation; None without one, and before training.
+
+        An untrained network agrees with itself, and no callback can stop or save a checkpoint there.
+        """
+        is_trained = observation.epoch > 0 or observation.step > 0
+        value = observation.value(self.quantity, self.scope) if is_trained else None
+        return value if value is not None and math.isfinite(value) else None
+
 
 #: The one signal that has been tested as a stop signal.
 CONSISTENCY = LeadingScalar("consistency", name="consistency")
@@ -63,9 +77,8 @@ class LeadingSeries:
         observations = []
         values = []
         for observation in history:
-            is_trained = observation.epoch > 0 or observation.step > 0
-            value = observation.value(scalar.quantity, scalar.scope) if is_trained else None
-            if value is not None and math.isfinite(value):
+            value = scalar.value_of(observation)
+            if value is not None:
                 observations.append(observation)
                 values.append(value)
         last = history[-1] if history else None
@@ -78,8 +91,7 @@ class LeadingSeries:
 
     def best_index(self, start: int) -> int:
         """Index of the first best value from a position on."""
-        sign = 1.0 if self.scalar.lower_is_better else -1.0
-        return min(range(start, len(self.values)), key=lambda index: sign * self.values[index])
+        return min(range(start, len(self.values)), key=lambda index: self.scalar.sign * self.values[index])
 
     def epochs_before_end(self, epoch: int) -> str:
         """How long before the last observation an epoch was."""
@@ -91,10 +103,7 @@ class LeadingSeries:
 
 
 def best_observation(history: Sequence[Observation], scalar: LeadingScalar = CONSISTENCY) -> Observation | None:
-    """Finds the observation at which a scalar was best.
-
-    The observation before training does not count: an untrained network agrees with itself, and no callback can stop or
-    save a checkpoint there.
+    """Finds the observation after training began at which a scalar was best.
 
     Args:
         history: The observations of one run, oldest first.

@@ -56,12 +56,12 @@ def test_the_decision_of_a_stopping_rule_comes_first():
     history = run([*FALLING, *[0.9] * 10])
     stopped = run_findings(history, advice=StopAdvice("LabelFreeStopping", best_epoch=14, stop_epoch=24)).stop
     assert str(stopped) == (
-        "When to stop? epoch 14: LabelFreeStopping keeps epoch 14, 11 epochs before the end, and decided to stop after "
-        "epoch 24."
+        "When to stop? epoch 14: LabelFreeStopping found epoch 14 the best, 11 epochs before the end, and decided to "
+        "stop after epoch 24."
     )
     going_on = run_findings(history, advice=StopAdvice("LabelFreeStopping", best_epoch=25, stop_epoch=None)).stop
     assert str(going_on) == (
-        "When to stop? not yet: LabelFreeStopping keeps epoch 25, the last, and has not decided to stop."
+        "When to stop? not yet: LabelFreeStopping found epoch 25 the best, the last, and has not decided to stop."
     )
     undecided = StopAdvice("LabelFreeStopping", best_epoch=None, stop_epoch=None)
     assert run_findings(history, advice=undecided).stop == run_findings(history).stop
