@@ -27,7 +27,8 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import LayerInfo, Observation, _text
+from lightning_factorlens.results import LayerInfo, Observation
+from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
 
 #: Samples in the trace that finds the layers: enough to see a sign.
@@ -65,7 +66,8 @@ class FactorLens:
             of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
             softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
         state: The state that is kept from one observation to the next.
-        layer_table: The layers that were selected and those that were not; empty before the first observation.
+        layer_table: The layers that were selected and those that were not, with the reasons; empty before the first
+            observation. ``print(lens.layer_table)`` shows it whole.
         output_decision: Which part of the output is read, as what, and why.
 
     Raises:
@@ -91,7 +93,7 @@ class FactorLens:
         self.measurements = check_measurements(self.measurements)
         check_forward_fn(self.forward_fn)
         self.output_word = check_outputs(self.outputs)
-        self.layer_table: list[LayerInfo] = []
+        self.layer_table: list[LayerInfo] = LayerTable()
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
@@ -99,10 +101,10 @@ class FactorLens:
         self._forward_needs = ForwardNeeds()
 
     def __repr__(self) -> str:
-        return _text.lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
+        return lens_text(type(self.model).__name__, self.options.ranks, self.layer_table)
 
     def _repr_html_(self) -> str:
-        return _text.lens_html(type(self.model).__name__, self.options.ranks, self.layer_table)
+        return lens_html(type(self.model).__name__, self.options.ranks, self.layer_table)
 
     @property
     def needs(self) -> frozenset[str]:
@@ -141,7 +143,7 @@ class FactorLens:
             run_pass(samples, trace, samples.largest_batch, TRACE_BATCH)
             traced = compare_sizes(*traces)
         table = select_layers(traced, self.options.layers, previous)
-        self.layer_table = self.process_group.broadcast_object(lambda: table)
+        self.layer_table = LayerTable(self.process_group.broadcast_object(lambda: table))
         self._decide_outputs(runner, samples)
         return self.layer_table
 

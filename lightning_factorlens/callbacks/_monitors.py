@@ -17,6 +17,7 @@ from lightning_factorlens._private_api import (
     saves_by_steps,
 )
 from lightning_factorlens.measurements import Scalar
+from lightning_factorlens.results.findings import StopAdvice
 
 
 def check_monitors(
@@ -178,6 +179,15 @@ def foreign_scalars(trainer: Trainer, prefix: str) -> list[Scalar]:
         if getattr(callback, "prefix", None) == prefix and isinstance(declared, (tuple, list)):
             found += [scalar for scalar in declared if isinstance(scalar, Scalar)]
     return found
+
+
+def stop_advice(trainer: Trainer, prefix: str) -> StopAdvice | None:
+    """What the first stopping rule of this prefix has decided; None where there is no rule."""
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        advice = getattr(callback, "stop_advice", None)
+        if isinstance(advice, StopAdvice) and getattr(callback, "prefix", None) == prefix:
+            return advice
+    return None
 
 
 def hyperparameters(trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.callbacks._validation_stage import ForwardContext, swapped_weights
 from lightning_factorlens.distributed import SingleProcess, get_process_group
 from lightning_factorlens.lens import FactorLens
-from lightning_factorlens.results._text import layer_table
+from lightning_factorlens.results.layer_table import short_layer_table
 
 
 class PreparedLens:
@@ -113,7 +113,8 @@ class PreparedLens:
                 f"{', '.join(map(str, ranks))}."
             )
         if settings.verbose:
-            rank_zero_info(f"FactorLens observes these layers:\n{layer_table(table)}\n{self.evidence.line}")
+            layers = short_layer_table(table, "callback.lens.layer_table")
+            rank_zero_info(f"FactorLens: {layers}\n{self.evidence.line}")
 
     def probe_for_observation(self, lens: FactorLens, trainer: Trainer, pl_module: LightningModule) -> Probe:
         """The probe of the next observation on the module's device, drawn anew with ``resample_probe``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -15,6 +16,7 @@ from lightning_factorlens.callbacks._monitors import (
     publish_metrics,
     relax_finite_checks,
     restore_finite_checks,
+    stop_advice,
 )
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
@@ -53,6 +55,7 @@ class Publisher:
             history=self._results.state.history,
             detail=settings.detail,
             budget=self._results.state.budget,
+            advice=partial(stop_advice, trainer, settings.prefix),
         )
         return CompositeSink(loggers, *settings.sinks)
 
@@ -101,4 +104,5 @@ class Publisher:
         if settings.verbose and trainer.is_global_zero and state.n_measured:
             with guarded(state):
                 cost = cost_line(state.n_measured, state.n_full, state.n_failed, state.budget, settings.measurements)
-                rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost))
+                advice = stop_advice(trainer, settings.prefix)
+                rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost, advice))

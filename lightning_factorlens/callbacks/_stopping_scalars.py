@@ -59,10 +59,11 @@ def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
         Scalar(
             best_epoch,
             f"{{prefix}}/{best_epoch}",
-            "The rule's best epoch, counted from 1; 0 before the first.",
+            "The rule's best epoch, counted from 1, while the x axis is in steps; 0 before the first decision.",
             unit="epochs",
             chart=f"{best_epoch}: best epoch so far by the stopping rule, in epochs",
             monitored=True,
+            summary=True,
         ),
     )
 

@@ -16,6 +16,7 @@ class StoppingState:
         n_best: Number of measurements that were the best one when they were made.
         is_best: Whether the newest measurement is the best one.
         best_epoch: The rule's best epoch; None before the first decision.
+        stop_epoch: The epoch after which the rule first decided to stop; None if it never did.
         cooldown_left: Number of measurements in which the learning rates are not changed again.
         announced: Whether the current event has been reported.
         lr: The latest learning rate; None without an optimizer.
@@ -26,6 +27,7 @@ class StoppingState:
     n_best: int = 0
     is_best: bool = False
     best_epoch: int | None = None
+    stop_epoch: int | None = None
     cooldown_left: int = 0
     announced: bool = False
     lr: float | None = None
@@ -34,6 +36,8 @@ class StoppingState:
     def record(self, decision: Decision, epoch: int) -> None:
         """Records a decision of the rule after an epoch."""
         self.best_epoch = decision.best_epoch
+        if decision.stop and self.stop_epoch is None:
+            self.stop_epoch = epoch
         self.is_best = decision.best_epoch == epoch
         if self.is_best:
             self.n_best += 1

@@ -16,10 +16,12 @@ from lightning_factorlens.callbacks._arguments import check_options, check_sinks
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
+from lightning_factorlens.callbacks._hp_metric import may_log_hp_metric
 from lightning_factorlens.callbacks._last_observation import LastObservation
 from lightning_factorlens.callbacks._monitors import (
     check_monitors,
     early_stoppings,
+    foreign_scalars,
     hyperparameters,
     rewind_wait_count,
     tell_observation,
@@ -187,9 +189,11 @@ class FactorLensCallback(Callback):
         if self.tensorboard.layout and trainer.is_global_zero:
             with guarded(self.state):
                 ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
-                columns = table_columns(self.measurements, ranks, self.prefix)
+                columns = table_columns(self.measurements, ranks, self.prefix, foreign_scalars(trainer, self.prefix))
+                params = hyperparameters(trainer, pl_module)
+                has_hp_metric = may_log_hp_metric(trainer, pl_module)
                 for logger in trainer.loggers:
-                    write_hparams(logger, hyperparameters(trainer, pl_module), columns, logger_prefix(logger))
+                    write_hparams(logger, params, columns, logger_prefix(logger), has_hp_metric)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, selects the layers, and observes once before the first step."""

@@ -36,6 +36,7 @@ from lightning_factorlens.callbacks._stopping_scalars import (
 )
 from lightning_factorlens.callbacks._stopping_state import StoppingState
 from lightning_factorlens.measurements import Scalar
+from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, State, default_rule
 
 
@@ -309,6 +310,11 @@ class LabelFreeStopping(EarlyStopping):
         return None if self._weights is None else self._weights.best
 
     # ---- for the FactorLensCallback
+
+    @property
+    def stop_advice(self) -> StopAdvice:
+        """What the rule has decided so far, for the summary of the run."""
+        return StopAdvice("LabelFreeStopping", self._state.best_epoch, self._state.stop_epoch)
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

@@ -1,4 +1,4 @@
-"""TensorBoard's page "HParams": one row for each run, the user's hyperparameters beside the final summary scalars."""
+"""TensorBoard's page "HParams": the user's hyperparameters beside the best and last summary scalars."""
 
 from __future__ import annotations
 
@@ -6,35 +6,49 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning_factorlens._private_api import default_hp_metric, file_writer
+from lightning_factorlens.loggers.best_values import best_scalars
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
 from lightning_factorlens.loggers.tags import PREFIX, with_cost
-from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.measurements import Measurement, Scalar
 from lightning_factorlens.results.curves import middle_rank
 
-#: Lightning's own column, which is kept because only the first table of a run counts.
+#: Lightning's own column, for users who log a scalar of this name.
 HP_METRIC = "hp_metric"
 
 
-def table_columns(measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX) -> list[str]:
-    """Tags whose last values make the table: those of the scalars that are declared for summaries.
+def table_columns(
+    measurements: Sequence[Measurement],
+    ranks: Sequence[int],
+    prefix: str = PREFIX,
+    extra_scalars: Sequence[Scalar] = (),
+) -> list[str]:
+    """Tags whose last values make the table.
+
+    First come the values at the best observation, see `best_scalars`, then those of other callbacks, then the last
+    values of the summary scalars. Scalars that may be a lower bound only have no last value in the table, because a
+    cell cannot show that; at the best observation their cell is left empty then.
 
     Args:
         measurements: The lens's measurements.
         ranks: The lens's ranks; the middle one represents a curve over ranks.
         prefix: First part of the tags.
+        extra_scalars: Scalars that other callbacks log under the same prefix; those for summaries have a column.
 
     Returns:
-        The tags, in the order of the measurements.
+        The tags.
     """
-    columns = []
+    declared = best_scalars(measurements)
+    declared += [scalar for scalar in extra_scalars if scalar.summary]
     for measurement in with_cost(measurements):
         for scalar in measurement.scalars:
-            if scalar.summary and "{scope}" not in scalar.tag:
-                columns.append(scalar.tag.format(prefix=prefix, rank=middle_rank(ranks)))
-    return columns
+            if scalar.summary and not scalar.lower_bound and "{scope}" not in scalar.tag:
+                declared.append(scalar)
+    return [scalar.tag.format(prefix=prefix, rank=middle_rank(ranks)) for scalar in declared]
 
 
-def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str], tag_prefix: str = "") -> bool:
+def write_hparams(
+    logger: Any, params: Mapping[str, Any], columns: Sequence[str], tag_prefix: str = "", has_hp_metric: bool = False
+) -> bool:
     """Writes a run's row, whose columns TensorBoard fills with the last value of each tag.
 
     It must be called before anything else writes the run's hyperparameters: TensorBoard shows the first table only, and
@@ -46,6 +60,8 @@ def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str]
         params: The user's hyperparameters; nested ones are joined with a slash, as Lightning does.
         columns: Tags, see `table_columns`.
         tag_prefix: Text that the logger puts before every tag.
+        has_hp_metric: Whether the table has Lightning's column `HP_METRIC`, whose value is -1 where the user does not
+            log another one.
 
     Returns:
         Whether the row was written.
@@ -55,7 +71,7 @@ def write_hparams(logger: Any, params: Mapping[str, Any], columns: Sequence[str]
     if not is_tensorboard_logger(logger) or not default_hp_metric(logger):
         return False
     metrics = [tag_prefix + tag for tag in columns]
-    if params:
+    if has_hp_metric:
         metrics.append(tag_prefix + HP_METRIC)
     writer = file_writer(logger.experiment)
     for summary in hparams(flatten_params(params), dict.fromkeys(metrics, 0.0)):

@@ -9,17 +9,20 @@ from lightning_factorlens._validation import check_choice
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
 from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.media_registry import get_media_logger
+from lightning_factorlens.loggers.run_summary import run_summary
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, tagged_values
-from lightning_factorlens.loggers.text_reports import metric_guide, run_summary
+from lightning_factorlens.loggers.text_reports import help_tag, metric_guide
 from lightning_factorlens.measurements import DETAILS, Detail, Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
+from lightning_factorlens.results.findings import StopAdvice
 
 
 class MetricsLogger(Protocol):
@@ -45,6 +48,7 @@ class LoggerSink:
         history: See `FigureSchedule`.
         budget: See `FigureSchedule`.
         detail: Which scalars and histograms are written: ``"summary"``, ``"layers"`` or ``"all"``.
+        advice: Returns the decision of a stopping rule for the summary of the run; None for no rule.
 
     Raises:
         ValueError: A wrong prefix or level of detail.
@@ -61,6 +65,7 @@ class LoggerSink:
         history: Sequence[Observation] | None = None,
         budget: OverheadBudget | None = None,
         detail: Detail = "summary",
+        advice: Callable[[], StopAdvice | None] | None = None,
     ) -> None:
         check_choice("detail", detail, DETAILS)
         self.loggers = tuple(loggers)
@@ -72,6 +77,8 @@ class LoggerSink:
         self.notify = notify
         figures = numbered_figures(self.measurements)
         self.figures = FigureSchedule(figures, self.options.figures_every_n, history, budget)
+        self._advice = advice
+        self._best = BestValues(self.measurements, self.prefix, history or ())
         self._media: dict[int, MediaLogger | None] = {}
         self._charted: dict[str, TaggedValue] = {}
         self._last_position: tuple[int, int] | None = None
@@ -97,6 +104,7 @@ class LoggerSink:
             if entry.tag not in self._last_tags:
                 metrics[entry.tag] = entry.value.value
             self._charted.setdefault(entry.tag, entry)
+        metrics |= self._best.update(observation)
 
         self._last_tags.update(metrics)
 
@@ -129,7 +137,8 @@ class LoggerSink:
             if media is None or last is None:
                 return
             self._write_images(media, images(), last.step)
-            summary = run_summary(self.figures.history, self.measurements, self.prefix)
+            advice = None if self._advice is None else self._advice()
+            summary = run_summary(self.figures.history, self.measurements, self.prefix, advice)
             media.log_text(f"{self.prefix}/result", summary, last.step)
             if self.figures.every_n:
                 media.log_embedding(f"{self.prefix}_F", last)
@@ -140,6 +149,7 @@ class LoggerSink:
             self._media.clear()
             self._last_position = None
             self.figures.clear()
+            self._best = BestValues(self.measurements, self.prefix)
 
     def _media_of(self, logger: Any) -> MediaLogger | None:
         """The media logger of a logger, if it has one; at the first observation the guide to the metrics is written."""
@@ -149,7 +159,7 @@ class LoggerSink:
             self._media[key] = media
             if media is not None:
                 guide = metric_guide(self.measurements, self.extra_scalars, self.prefix)
-                media.log_text(f"{self.prefix}/how_to_read", guide, 0)
+                media.log_guide(help_tag(self.prefix), guide)
         return self._media[key]
 
     def _write_media(self, media: MediaLogger, logger: Any, observation: Observation) -> None:

@@ -38,6 +38,15 @@ class MediaLogger(ABC):
             step: Position on the x axis.
         """
 
+    def log_guide(self, tag: str, text: str) -> None:
+        """Writes a text that is the same for many runs; a logger that shows runs side by side writes it once.
+
+        Args:
+            tag: Its name.
+            text: The text, in Markdown.
+        """
+        self.log_text(tag, text, 0)
+
     def log_histogram(self, tag: str, values: Tensor, step: int) -> None:  # noqa: B027
         """Writes the distribution of some values.
 

@@ -7,11 +7,15 @@ from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.loggers.run_cost import seconds_by_activity
+from lightning_factorlens.loggers.run_summary import best_criterion, findings_of, lower_bound_sign, summary_rows
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
-from lightning_factorlens.loggers.text_reports import best_criterion, lower_bound_sign, summary_rows
 from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Cost, Observation
 from lightning_factorlens.results._text import format_table
+from lightning_factorlens.results.findings import StopAdvice
+
+#: Largest number of rows in the table at the end of a run.
+MAX_ROWS = 6
 
 
 def epoch_line(observation: Observation, measurements: Sequence[Measurement]) -> str:
@@ -40,7 +44,7 @@ def epoch_line(observation: Observation, measurements: Sequence[Measurement]) ->
 
 
 def run_table(
-    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX, max_rows: int = 8
+    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX, max_rows: int = MAX_ROWS
 ) -> str:
     """The summary of a run in aligned columns: its first, best and last observation; see `summary_rows`.
 
@@ -78,24 +82,33 @@ def _limit_rows(tags: list[str], owners: Mapping[str, str], max_rows: int) -> li
     return tags
 
 
-def run_report(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str, cost: str) -> str:
-    """What is printed at the end of a run: its summary and the cost of its observations.
+def run_report(
+    history: Sequence[Observation],
+    measurements: Sequence[Measurement],
+    prefix: str,
+    cost: str,
+    advice: StopAdvice | None = None,
+) -> str:
+    """What is printed at the end of a run: what it says in words, its summary and the cost of its observations.
 
     Args:
         history: The observations of one run, oldest first.
         measurements: The lens's measurements.
         prefix: First part of the tags.
         cost: From `cost_line`.
+        advice: The decision of a stopping rule, where there is one.
 
     Returns:
-        Several lines of plain text.
+        Plain text of at most `MAX_ROWS` + 7 lines.
     """
     if not history:
         return cost
     criterion = best_criterion(history, measurements, prefix)
     best = f" (best: {criterion})" if criterion else ""
-    title = f"FactorLens, summary of the run{best}:"
-    return "\n".join([title, run_table(history, measurements, prefix), cost])
+    lines = [f"FactorLens, summary of the run{best}:"]
+    for finding in findings_of(history, measurements, prefix, advice).all:
+        lines.append(str(finding))
+    return "\n".join([*lines, run_table(history, measurements, prefix), cost])
 
 
 def cost_line(

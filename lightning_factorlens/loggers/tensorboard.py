@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -12,6 +13,7 @@ from lightning_factorlens.loggers.base import has_methods, logger_prefix
 from lightning_factorlens.loggers.layout import Layout
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.projector import write_embedding
+from lightning_factorlens.loggers.sibling_runs import is_written_in_folder
 from lightning_factorlens.results import Observation
 
 #: Methods by which a TensorBoard writer is recognised.
@@ -50,6 +52,17 @@ class TensorBoardMediaLogger(MediaLogger):
     def log_text(self, tag: str, text: str, step: int) -> None:
         """Writes a text on the page "Text"."""
         self.writer.add_text(self.tag_prefix + tag, text, step)
+
+    def log_guide(self, tag: str, text: str) -> None:
+        """Writes a text on the page "Text", unless this run or one in a folder beside it has it already.
+
+        The page shows the texts of all runs below each other, so that a guide in every run would hide the results.
+        """
+        log_dir = getattr(self.writer, "log_dir", None)
+        if log_dir is not None and is_written_in_folder(text, Path(log_dir)):
+            return
+        self.log_text(tag, text, 0)
+        self.writer.flush()  # so that a run that is started now finds it
 
     def log_histogram(self, tag: str, values: Tensor, step: int) -> None:
         """Writes a histogram of `BINS` bins of equal width."""

@@ -49,9 +49,8 @@ class Consistency(Measurement):
             "{prefix}/consistency",
             "Cross-entropy of the predictions for slightly shifted images against the network's averaged predictions "
             "for the images themselves, plus how unevenly the classes are predicted.",
-            reading="It falls while the network learns. A lasting rise is a sign of memorisation; a "
-            "small rise that levels off is normal. Demo: 1.07 at epoch 11, then up to 1.55 at epoch 30; with right "
-            "labels 0.49 at epoch 14, then level at 0.6.",
+            reading="It falls while the network learns. Where it stays more than a tenth above its lowest, that is a "
+            "sign of memorisation or of over-confidence; a small rise that levels off is normal.",
             unit="nats",
             better="lower",
             chart="consistency under small shifts, nats",

@@ -24,10 +24,9 @@ class NeuronSimilarity(Measurement):
             "similarity_mean_cosine",
             "{prefix}_similarity/{scope}/mean_cosine",
             "Mean cosine between the neurons of two components.",
-            reading="0: every component has neurons of its own. Demo, with right labels: 0.67, 0.52 and 0.48 from the "
-            "first layer to the last.",
             chart="neuron similarity of the first, middle and last layer, mean cosine",
             detail="layers",
+            reading="0: every component has neurons of its own; 1: all components share the same neurons.",
         ),
         Scalar(
             "similarity_mean_top_k",

@@ -57,8 +57,7 @@ class RankAtError(Measurement):
                     f"{{prefix}}/{name}",
                     f"Components needed to bring the relative error of inputs and activations down to {tau:g}.",
                     reading="Higher: inputs are distinguished more finely. It levels off while a network learns, and "
-                    "keeps rising while one memorises wrong labels. Demo, at 30 %: still rising at 28 after epoch 30; "
-                    "with right labels level at 7 from epoch 6 on.",
+                    "keeps rising while one memorises wrong labels: rank is not quality.",
                     unit="components",
                     chart=f"components needed for a relative error of {tau:g}",
                     lower_bound=f"{name}_is_lower_bound",

@@ -78,8 +78,7 @@ class ReconstructionError(Measurement):
             "{prefix}/rel_error/rank_{rank}",
             f"Relative error of all inputs and activations as r common non-negative components: {RELATIVE}.",
             reading="0 is all explained, 1 is nothing. It rises while the network learns to distinguish inputs, and "
-            "keeps rising when it memorises: rank is not quality. Demo: at rank 8 from 0.2 to 0.4, with right labels "
-            "level at 0.3.",
+            "keeps rising when it memorises: rank is not quality.",
             scope="total",
             chart="relative error, ‖X − X̂‖ / ‖X‖, rank {rank}",
             monitored=True,

@@ -41,8 +41,8 @@ OF_THE_NETWORK = (
         "mean_alpha",
         "{prefix}_spectra/mean_alpha",
         "Mean over layers of α, the exponent of the power law fitted to the eigenvalues of a layer's weight.",
-        reading="It falls while layers learn and settles near 2. Demo: the mean goes from 5.6 to 1.8, with right "
-        "labels to 2.1.",
+        reading="It falls while layers learn, then levels off. It wanders and jumps on the way: read its direction "
+        "over many epochs, not its value.",
         chart="mean α of the layers",
         monitored=True,
         summary=True,

@@ -1,4 +1,4 @@
-"""Observations and tables of layers as text, for a prompt, a terminal and a notebook."""
+"""Observations as text, for a prompt, a terminal and a notebook, and tables of aligned columns."""
 
 from __future__ import annotations
 
@@ -7,16 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from html import escape
 
 from lightning_factorlens.results.curves import RankCurves
-from lightning_factorlens.results.layers import LayerInfo
 from lightning_factorlens.results.record import Record
 
-#: Longest name and longest operation that are printed whole.
-MAX_NAME = 40
-MAX_OP = 24
 #: Columns of the table of errors.
 ERROR_HEADER = ("rank", "rel. error", "SVD error", "rmse")
-#: Columns of the table of layers.
-LAYER_HEADER = ("", "name", "op", "shape", "min", "", "reason")
+#: End of the name of a number that is 1 where another one is only a lower bound.
+LOWER_BOUND_SUFFIX = "_is_lower_bound"
 
 
 def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -35,11 +31,20 @@ def format_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[s
         -----------  -----
         consistency    2.3
     """
-    return _align_table(header, rows, right=range(1, len(header)))
+    return align_table(header, rows, right=range(1, len(header)))
 
 
-def _align_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
-    """The lines of a table whose columns ``right`` are aligned to the right, and all others to the left."""
+def align_table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """A header, a rule and the rows, with columns on either side.
+
+    Args:
+        header: Titles of the columns.
+        rows: Cells of each row.
+        right: The columns that are aligned to the right; all others are to the left.
+
+    Returns:
+        One string for each line, without spaces at its end.
+    """
     widths = []
     rule = []
     for column in zip(header, *rows):
@@ -92,58 +97,6 @@ def shorten(name: str, width: int) -> str:
     return f"{name[:head]}...{name[len(name) - tail :]}"
 
 
-def layer_table(layers: Sequence[LayerInfo]) -> str:
-    """The tensors of the forward pass as a table in plain ASCII: which are factorised, which are not, and why.
-
-    Args:
-        layers: One entry for each tensor; selected ones are listed first, otherwise the order is kept.
-
-    Returns:
-        Aligned lines; the last one counts the selected tensors and their features for one sample.
-    """
-    selected = []
-    skipped = []
-    n_features = 0
-    for layer in layers:
-        if layer.selected:
-            selected.append(_layer_row(layer))
-            n_features += math.prod(layer.shape)
-        else:
-            skipped.append(_layer_row(layer))
-    lines = _align_table(LAYER_HEADER, selected + skipped, right=(LAYER_HEADER.index("min"),))
-    lines.append(f"kept {len(selected)} of {len(layers)} tensors, {n_features:,} features a sample")
-    if not selected:
-        lines.append(
-            "no layer is observed, only inputs and outputs: the automatic selection found no activation function; name "
-            "layers with LensOptions(layers=...); modules that return several tensors, such as nn.LSTM, have no output "
-            "that can be captured"
-        )
-    return "\n".join(lines)
-
-
-def lens_text(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
-    """A lens as text: its model, its ranks and, once layers have been selected, their table.
-
-    Args:
-        model: Name of the model's class.
-        ranks: Ranks of the factorisation.
-        layers: The lens's table of layers; empty before the first observation.
-
-    Returns:
-        Plain ASCII.
-    """
-    title = _lens_title(model, ranks, layers)
-    if not layers:
-        return title
-    return f"{title}\n{layer_table(layers)}"
-
-
-def lens_html(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
-    """The text of `lens_text` as HTML for notebooks."""
-    table = f"<pre>{escape(layer_table(layers))}</pre>" if layers else ""
-    return f"<div><b>{escape(_lens_title(model, ranks, layers))}</b>{table}</div>"
-
-
 def observation_text(epoch: int, records: Mapping[str, Record], notes: Sequence[str]) -> str:
     """An observation as one line of scalars, one row for each rank, and the notes.
 
@@ -178,14 +131,24 @@ def _observation_title(epoch: int, records: Mapping[str, Record]) -> str:
     """The scalars of the whole observation, e.g. ``Observation of epoch 3 | consistency 0.4375``."""
     parts = [f"Observation of epoch {epoch}"]
     for record in records.values():
-        for value in record.values():
-            is_whole = value.scope in (None, "total") and value.rank is None
-            if is_whole and math.isfinite(value.value):
-                name = value.quantity
-                if name == "seconds":
-                    name = "total seconds"
-                parts.append(f"{name} {value.value:.4g}")
+        numbers = _whole_numbers(record)
+        for name, number in numbers.items():
+            if name.removesuffix(LOWER_BOUND_SUFFIX) in numbers and name.endswith(LOWER_BOUND_SUFFIX):
+                continue
+            sign = "> " if numbers.get(f"{name}{LOWER_BOUND_SUFFIX}") == 1.0 else ""
+            parts.append(f"{name} {sign}{number:.4g}")
     return " | ".join(parts)
+
+
+def _whole_numbers(record: Record) -> dict[str, float]:
+    """The finite numbers of a record that belong to the whole observation, by name."""
+    numbers = {}
+    for value in record.values():
+        is_whole = value.scope in (None, "total") and value.rank is None
+        if is_whole and math.isfinite(value.value):
+            name = "total seconds" if value.quantity == "seconds" else value.quantity
+            numbers[name] = value.value
+    return numbers
 
 
 def _error_rows(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
@@ -216,20 +179,3 @@ def _html_row(cells: Sequence[str], element: str) -> str:
     for cell in cells:
         row += f"<{element}>{escape(cell)}</{element}>"
     return f"<tr>{row}</tr>"
-
-
-def _lens_title(model: str, ranks: Sequence[int], layers: Sequence[LayerInfo]) -> str:
-    pending = "" if layers else "; layers are selected at the first observation"
-    return f"FactorLens on {model}, ranks {', '.join(map(str, ranks))}{pending}"
-
-
-def _layer_row(layer: LayerInfo) -> tuple[str, ...]:
-    return (
-        "*" if layer.selected else "",
-        shorten(layer.name, MAX_NAME),
-        shorten(layer.op, MAX_OP),
-        "x".join(map(str, layer.shape)) or "scalar",
-        f"{layer.minimum:.3g}",
-        "kept" if layer.selected else "skipped",
-        layer.reason,
-    )

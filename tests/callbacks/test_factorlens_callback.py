@@ -164,7 +164,8 @@ def test_the_layer_table_and_the_summary_are_printed(tmp_path, caplog):
         logging.getLogger("lightning.pytorch").propagate = True
         train(tmp_path, lens(verbose=True), epochs=1)
     assert "relu-2" in caplog.text
-    assert "FactorLens observes these layers:" in caplog.text
+    assert "tensors are observed" in caplog.text
+    assert "print(callback.lens.layer_table) shows all rows" in caplog.text
     assert "FactorLens: 2 observations in" in caplog.text
     summary = caplog.text.partition("FactorLens, summary of the run")[2]
     header = summary.splitlines()[1]

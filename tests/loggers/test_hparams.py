@@ -1,4 +1,4 @@
-"""One row for each run: the user's hyperparameters, and the last values of the summary scalars."""
+"""One row for each run: the user's hyperparameters, the summary scalars at the best epoch, and their last values."""
 
 import numpy as np
 import pytest
@@ -16,8 +16,7 @@ from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix
 from lightning_factorlens.loggers.hparams import flatten_params, table_columns, write_hparams
 from lightning_factorlens.loggers.logger_sink import LoggerSink
-from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
-from lightning_factorlens.measurements import RankAtError, ReconstructionError
+from lightning_factorlens.measurements import Consistency, RankAtError, ReconstructionError
 
 NO_FIGURES = TensorBoardOptions(figures_every_n=0)
 
@@ -34,22 +33,55 @@ def described(folder):
     return [m.name.tag for m in experiment.metric_infos], values
 
 
+def values_of_row(folder, tags):
+    """What TensorBoard shows in a run's row: the last value of each tag, None for an empty cell."""
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+    written = accumulator.Tags()["scalars"]
+    return {tag: accumulator.Scalars(tag)[-1].value if tag in written else None for tag in tags}
+
+
 @pytest.mark.parametrize("prefix", ["", "run.a"])
 def test_columns_are_tags_that_the_sink_writes(observe, tmp_path, prefix):
     logger, o = loggers.TensorBoardLogger(tmp_path, prefix=prefix), observe()
     columns = table_columns(MEASUREMENTS, RANKS)
     params = {"lr": 0.1, "depth": 3, "optimizer": {"name": "adam", "betas": (0.9, 0.99)}, "none": None}
     assert write_hparams(logger, params, columns, logger_prefix(logger))
-    logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to remove the columns
+    logger.log_hyperparams(params)  # what Lightning writes when training starts: too late to change the columns
     LoggerSink([logger], MEASUREMENTS, options=NO_FIGURES).write(o)
     logger.experiment.close()
     tags, values = described(logger.log_dir)
-    assert set(columns) <= set(monitored_scalars(o, MEASUREMENTS) | other_scalars(o, MEASUREMENTS))
     before = f"{prefix}-" if prefix else ""
-    assert tags == [before + tag for tag in [*columns, "hp_metric"]]
+    assert tags == [before + tag for tag in columns]
     assert values == {"lr": 0.1, "depth": 3, "optimizer/name": "adam", "optimizer/betas": "(0.9, 0.99)", "none": "None"}
-    scalars = EventAccumulator(logger.log_dir).Reload()
-    assert set(tags) <= set(scalars.Tags()["scalars"])
+    row = values_of_row(logger.log_dir, tags)
+    capped = f"{before}factorlens_best/rank_at_12p5pct"  # the rank is above the largest one tried
+    assert [tag for tag, value in row.items() if value is None] == [capped]
+
+
+def test_the_row_has_the_best_values_with_their_epoch_and_the_last_values(observe, tmp_path):
+    logger = loggers.TensorBoardLogger(tmp_path)
+    columns = table_columns(MEASUREMENTS, RANKS)
+    write_hparams(logger, {"lr": 0.1}, columns)
+    sink = LoggerSink([logger], MEASUREMENTS, options=NO_FIGURES)
+    for epoch, (consistency, rank) in enumerate([(2.0, 10.0), (1.0, 20.0), (1.5, 30.0)], start=1):
+        effective_rank = {"total": rank}
+        sink.write(observe(epoch, consistency=consistency, effective_rank=effective_rank))
+    sink.close()
+    logger.experiment.close()
+    row = values_of_row(logger.log_dir, columns)
+    assert (row["factorlens_best/epoch"], row["factorlens_best/consistency"]) == (2.0, 1.0)
+    assert (row["factorlens/consistency"], row["factorlens/effective_rank"]) == (1.5, 30.0)
+    assert row["factorlens_best/effective_rank"] == 20.0
+
+
+def test_the_column_of_lightnings_own_metric_is_there_on_request_alone(tmp_path):
+    for has_hp_metric in (False, True):
+        logger = loggers.TensorBoardLogger(tmp_path, name=str(has_hp_metric))
+        write_hparams(logger, {"lr": 0.1}, ["factorlens/consistency"], has_hp_metric=has_hp_metric)
+        logger.log_hyperparams({"lr": 0.1})
+        logger.experiment.close()
+        tags, _ = described(logger.log_dir)
+        assert ("hp_metric" in tags) == has_hp_metric
 
 
 def test_a_logger_without_hp_metric_or_of_another_kind_gets_no_table(tmp_path):
@@ -58,9 +90,16 @@ def test_a_logger_without_hp_metric_or_of_another_kind_gets_no_table(tmp_path):
 
 
 def test_columns_follow_ranks_and_thresholds():
-    columns = table_columns([RankAtError((0.125,)), ReconstructionError()], (1, 4, 64), "student")
+    measurements = [Consistency(), RankAtError((0.125,)), ReconstructionError()]
+    columns = table_columns(measurements, (1, 4, 64), "student")
+    assert columns[:3] == ["student_best/epoch", "student_best/consistency", "student_best/rank_at_12p5pct"]
     assert "student/rel_error/rank_4" in columns
-    assert "student/rank_at_12p5pct" in columns
+    assert "student/rank_at_12p5pct" not in columns  # a cell could not show that it is a lower bound
+
+
+def test_the_best_epoch_of_a_stopping_rule_has_a_column():
+    columns = table_columns([Consistency()], RANKS, extra_scalars=LabelFreeStopping().scalars)
+    assert [tag for tag in columns if "stop" in tag] == ["factorlens/stop_best_epoch"]
 
 
 def test_parameters_become_one_level_of_plain_values():
@@ -89,12 +128,14 @@ def test_a_training_run_leaves_table_projector_reports_and_charts(tmp_path):
     logger.experiment.close()
 
     tags, values = described(logger.log_dir)
-    assert tags[0] == "factorlens/consistency"
+    assert tags[:2] == ["factorlens_best/epoch", "factorlens_best/consistency"]
+    assert "factorlens/stop_best_epoch" in tags
+    assert "hp_metric" not in tags
     assert values == {"width": 5}
     accumulator = EventAccumulator(logger.log_dir).Reload()
     (layout,) = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
     assert b"factorlens/should_stop$" in layout
-    (guide,) = accumulator.Tensors("factorlens/how_to_read/text_summary")
+    (guide,) = accumulator.Tensors("factorlens_help/how_to_read/text_summary")
     assert b"How to read this" in guide.tensor_proto.string_val[0]
     assert accumulator.Tensors("factorlens/result/text_summary")[0].step == callback.observation.step
     (tsv,) = (tmp_path / "lightning_logs/version_0").rglob("tensors.tsv")

@@ -9,12 +9,16 @@ from observations import MEASUREMENTS
 
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import Sink
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 
 def all_scalars(observation, prefix="factorlens"):
-    return monitored_scalars(observation, MEASUREMENTS, prefix) | other_scalars(observation, MEASUREMENTS, prefix)
+    """What a sink writes of the first observation of a run, which is also the best one."""
+    best = BestValues(MEASUREMENTS, prefix).update(observation)
+    declared = monitored_scalars(observation, MEASUREMENTS, prefix) | other_scalars(observation, MEASUREMENTS, prefix)
+    return declared | best
 
 
 class Recorder:

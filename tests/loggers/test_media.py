@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLensCallback, JSONLinesSink, LensOptions, TensorBoardOptions, read_jsonl
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.media_registry import get_media_logger
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 from lightning_factorlens.measurements import default_measurements
@@ -172,8 +173,9 @@ def test_one_run_reads_back_equal_from_all_loggers(tmp_path, wandb_logger, mlflo
     wandb_logger.experiment.finish()
 
     truth = defaultdict(dict)
+    best = BestValues(callback.measurements)
     for observation in read_jsonl(lines.path):
-        for tag, value in all_scalars(observation).items():
+        for tag, value in (all_scalars(observation) | best.update(observation)).items():
             truth[tag][observation.step] = value
     assert len(truth) > 100
     assert set(map(len, truth.values())) >= {3}
@@ -196,7 +198,7 @@ def test_one_run_reads_back_equal_from_all_loggers(tmp_path, wandb_logger, mlflo
     assert len(of_one) == 1
     shown = pixels(wandb_images["factorlens_figures/2_rank_curve"][7])
     assert np.array_equal(pixels(client.download_artifacts(run, of_one[0])), shown)
-    guide = Path(client.download_artifacts(run, "factorlens/how_to_read.md"))
+    guide = Path(client.download_artifacts(run, "factorlens_help/how_to_read.md"))
     assert "How to read this" in guide.read_text(encoding="utf-8")
 
     sentences = [r.getMessage() for r in caplog.records if "cannot show figures" in r.getMessage()]

@@ -39,7 +39,10 @@ def test_an_old_client_gets_one_file_for_each_step(observe):
     assert [n for n in names if "2_rank_curve" in n] == [
         f"mine-factorlens_figures/2_rank_curve/step_{step:07d}.png" for step in (7, 107)
     ]
-    assert {n for n in names if n.endswith(".md")} == {"mine-factorlens/how_to_read.md", "mine-factorlens/result.md"}
+    assert {n for n in names if n.endswith(".md")} == {
+        "mine-factorlens_help/how_to_read.md",
+        "mine-factorlens/result.md",
+    }
 
 
 def test_a_logger_without_a_run_is_not_mlflows():

@@ -6,6 +6,7 @@ from observations import MEASUREMENTS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lightning_factorlens.config import TensorBoardOptions
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
@@ -21,7 +22,9 @@ class OwnLogger(loggers.TensorBoardLogger):
 
 
 def all_scalars(observation):
-    return monitored_scalars(observation, MEASUREMENTS) | other_scalars(observation, MEASUREMENTS)
+    """What a sink writes of the first observation of a run, which is also the best one."""
+    declared = monitored_scalars(observation, MEASUREMENTS) | other_scalars(observation, MEASUREMENTS)
+    return declared | BestValues(MEASUREMENTS).update(observation)
 
 
 def read_scalars(logger):

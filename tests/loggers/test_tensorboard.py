@@ -15,6 +15,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers import figure_schedule
+from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
@@ -90,6 +91,9 @@ def test_every_scalar_comes_back(logger, observe):
     accumulator = read(logger)
     found = {(t, e.step): e.value for t in accumulator.Tags()["scalars"] for e in accumulator.Scalars(t)}
     expected = {(t, o.step): v for o in observations for t, v in all_scalars(o).items()}
+    best = BestValues(MEASUREMENTS)
+    for o in observations:
+        expected |= {(tag, o.step): value for tag, value in best.update(o).items()}
     assert found == pytest.approx(expected, rel=1e-6)
 
 

@@ -8,13 +8,13 @@ from torch import nn
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.loggers.tags import tagged_values, undefined_tags
-from lightning_factorlens.loggers.text_reports import best_observation
 from lightning_factorlens.measurements import (
     PerturbationConsistency,
     PredictionChange,
     PredictionConfidence,
     default_measurements,
 )
+from lightning_factorlens.results.leading_scalar import best_observation
 from lightning_factorlens.stopping import EpochInfo, Maximize, Patience, default_rule
 
 N = 12
@@ -126,7 +126,7 @@ def check_rules(history, measurements, entries):
             assert decision.best_epoch != len(history), (tag, rule)
             assert math.isnan(decision.score), (tag, rule)
     if "factorlens/consistency" in entries and "factorlens/consistency" not in last:
-        assert best_observation(history, measurements) is not history[-1]
+        assert best_observation(history) is not history[-1]
 
 
 @pytest.mark.parametrize("plant", [plant_in_weights, plant_in_inputs, plant_in_an_activation, plant_in_an_answer])

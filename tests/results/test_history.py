@@ -9,8 +9,8 @@ import pytest
 import torch
 from observations import make_observation, power_law, rank_curve
 
+from lightning_factorlens.loggers.run_summary import run_summary
 from lightning_factorlens.loggers.tables import run_table
-from lightning_factorlens.loggers.text_reports import run_summary
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.plots import alpha_figure, history_figure
 from lightning_factorlens.results import AlphaSummary, History, Record, Scalars

@@ -1,0 +1,177 @@
+"""The summary scalars at the best observation of a run, as scalars of their own.
+
+Tables of runs, such as TensorBoard's page "HParams" and the summaries of W&B and MLflow, show the last value that a tag
+has. These tags get a new value whenever there is a new best observation, so that their last value is the best one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, summary_values
+from lightning_factorlens.measurements import Measurement, Scalar
+from lightning_factorlens.results import Observation
+from lightning_factorlens.results.leading_scalar import LeadingScalar
+
+
+def leading_scalar(measurements: Sequence[Measurement], prefix: str = PREFIX) -> LeadingScalar | None:
+    """The scalar that runs are judged by: the first summary scalar that has a better direction.
+
+    Args:
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+
+    Returns:
+        The scalar, or None where no measurement declares one.
+    """
+    for measurement in measurements:
+        for scalar in measurement.scalars:
+            if scalar.summary and scalar.better is not None:
+                is_lower_better = scalar.better == "lower"
+                return LeadingScalar(scalar.quantity, scalar.scope, is_lower_better, scalar.tag.format(prefix=prefix))
+    return None
+
+
+def best_tag(tag: str, prefix: str = PREFIX) -> str:
+    """The tag of a summary scalar's value at the best observation.
+
+    Args:
+        tag: The scalar's own tag.
+        prefix: First part of the tags.
+
+    Example:
+        >>> best_tag("factorlens/rank_at_30pct"), best_tag("factorlens_spectra/mean_alpha")
+        ('factorlens_best/rank_at_30pct', 'factorlens_best/mean_alpha')
+    """
+    return f"{prefix}_best/{tag.split('/', 1)[1]}"
+
+
+def best_scalars(measurements: Sequence[Measurement]) -> list[Scalar]:
+    """Declarations of the scalars at the best observation: its epoch, and the summary scalars that have no rank.
+
+    Args:
+        measurements: The lens's measurements.
+
+    Returns:
+        The declarations; none where no scalar tells which observation is best.
+    """
+    leading = leading_scalar(measurements, "{prefix}")
+    if leading is None:
+        return []
+    where = f"at the observation where `{leading.name}` was best so far"
+    declared = [Scalar("best_epoch", best_tag("/epoch", "{prefix}"), f"Number of finished epochs {where}.")]
+    for measurement in measurements:
+        for scalar in measurement.scalars:
+            if scalar.summary and "{scope}" not in scalar.tag and "{rank}" not in scalar.tag:
+                reading = "Not logged where it is only a lower bound." if scalar.lower_bound else ""
+                tag = best_tag(scalar.tag, "{prefix}")
+                text = f"`{scalar.tag}` {where}."
+                declared.append(Scalar(scalar.quantity, tag, text, reading=reading, unit=scalar.unit))
+    return declared
+
+
+class BestValues:
+    """The values at the best observation of a run, observation by observation.
+
+    Args:
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+        history: The observations that were made before, as in a resumed run.
+    """
+
+    def __init__(
+        self, measurements: Sequence[Measurement], prefix: str = PREFIX, history: Sequence[Observation] = ()
+    ) -> None:
+        self._measurements = measurements
+        self._prefix = prefix
+        self._leading = leading_scalar(measurements, prefix)
+        self._history: Sequence[Observation] | None = history
+        self._best: Observation | None = None
+        self._best_value = math.inf
+        self._latest: dict[str, float] = {}
+        self._values: dict[str, float] = {}
+
+    def update(self, observation: Observation) -> dict[str, float]:
+        """The values at the best observation, where they have changed.
+
+        Args:
+            observation: The newest observation; the same one again where it has been completed.
+
+        Returns:
+            Value by tag; empty where nothing has changed, or where there is no best observation. The first call in a
+            resumed run returns them in any case.
+        """
+        is_first = self._history is not None
+        if self._history is not None:
+            earlier = [past for past in self._history if not _is_same(past, observation)]
+            self._history = None
+            for past in earlier:
+                self._add(past)
+        has_changed = self._add(observation)
+        return dict(self._values) if is_first or has_changed else {}
+
+    def _add(self, observation: Observation) -> bool:
+        """Takes one observation into account, and returns whether it is the best one."""
+        values = self._summary_values(observation)
+        self._latest = values if observation.is_full else {**self._latest, **values}
+        if self._leading is None:
+            return False
+        value = self._leading.value_of(observation)
+        is_again_best = self._best is not None and _is_same(observation, self._best)
+        if value is None or not (is_again_best or self._leading.sign * value < self._best_value):
+            return False
+        self._best = observation.without_tensors()
+        self._best_value = self._leading.sign * value
+        self._values = {best_tag("/epoch", self._prefix): float(observation.epoch), **self._latest}
+        return True
+
+    def _summary_values(self, observation: Observation) -> dict[str, float]:
+        """The summary scalars without those of a rank, of the cost, and lower bounds."""
+        values = {}
+        for tag, entry in summary_values(observation, self._measurements, self._prefix).items():
+            if entry.value.rank is None and entry.measurement != "cost" and not is_lower_bound(observation, entry):
+                values[best_tag(tag, self._prefix)] = entry.value.value
+        return values
+
+
+def _is_same(one: Observation, other: Observation) -> bool:
+    return (one.epoch, one.step) == (other.epoch, other.step)
+
+
+def latest_values(
+    history: Sequence[Observation], at: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> dict[str, tuple[TaggedValue, Observation]]:
+    """The summary scalars at an observation; those that it lacks are of the last full observation before it.
+
+    Args:
+        history: The observations of one run, oldest first.
+        at: One of them.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+
+    Returns:
+        By tag the value and the observation that it is of, in the order of the measurements.
+    """
+    index = next(k for k, observation in enumerate(history) if observation is at)
+    found: dict[str, tuple[TaggedValue, Observation]] = {}
+    order: dict[str, None] = {}
+    for observation in reversed(history[: index + 1]):
+        values = summary_values(observation, measurements, prefix)
+        for tag, entry in values.items():
+            found.setdefault(tag, (entry, observation))
+        order = dict.fromkeys([*values, *order])
+        if observation.is_full:
+            break
+    return {tag: found[tag] for tag in order}
+
+
+def is_lower_bound(observation: Observation, entry: TaggedValue) -> bool:
+    """Whether a number is only a lower bound.
+
+    Args:
+        observation: The observation that the number belongs to.
+        entry: The number and its declaration.
+    """
+    name = entry.scalar.lower_bound
+    return bool(name) and observation.value(name, entry.value.scope) == 1.0

@@ -1,0 +1,143 @@
+"""The summary of a run, for the end of its output and for TensorBoard's page "Text"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_factorlens.loggers.best_values import is_lower_bound, latest_values, leading_scalar
+from lightning_factorlens.loggers.tags import PREFIX, TaggedValue
+from lightning_factorlens.loggers.text_reports import help_tag, markdown_table
+from lightning_factorlens.measurements import Measurement
+from lightning_factorlens.results import Observation
+from lightning_factorlens.results._text import format_number
+from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, best_observation, position
+
+#: Cell of a table where an observation has no value.
+MISSING = "–"
+
+
+def findings_of(
+    history: Sequence[Observation],
+    measurements: Sequence[Measurement],
+    prefix: str = PREFIX,
+    advice: StopAdvice | None = None,
+) -> Findings:
+    """What a run says in words, judged by its leading scalar.
+
+    Args:
+        history: The observations of one run, oldest first.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+        advice: The decision of a stopping rule, where there is one.
+    """
+    scalar = leading_scalar(measurements, prefix)
+    if scalar is None or scalar.quantity == CONSISTENCY.quantity:
+        scalar = CONSISTENCY
+    return run_findings(history, scalar, advice)
+
+
+def best_criterion(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
+    """What tells the best observation, such as ``lowest factorlens/consistency``; empty where there is none.
+
+    Args:
+        history: The observations of one run, oldest first.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+    """
+    scalar = leading_scalar(measurements, prefix)
+    if scalar is None or best_observation(history, scalar) is None:
+        return ""
+    return f"{'lowest' if scalar.lower_is_better else 'highest'} {scalar.name}"
+
+
+def summary_rows(
+    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX
+) -> tuple[list[str], dict[str, list[str]]]:
+    """The summary scalars of the first, the best and the last observation of a run; without a best, of the two others.
+
+    Where an observation lacks a scalar, its cell is that of the last full observation before it, with its epoch. The
+    seconds of single observations are left out: the cost of the run stands below its summary.
+
+    Args:
+        history: The observations of one run, oldest first, at least one.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+
+    Returns:
+        The titles of the columns, and their cells by tag.
+    """
+    scalar = leading_scalar(measurements, prefix)
+    best = None if scalar is None else best_observation(history, scalar)
+    columns = {"first": history[0]}
+    if best is not None:
+        columns["best"] = best
+    columns["last"] = history[-1]
+    titles = []
+    rows: dict[str, list[str]] = {}
+    for index, (name, observation) in enumerate(columns.items()):
+        titles.append(f"{name}, {position(observation)}")
+        for tag, (entry, source) in latest_values(history, observation, measurements, prefix).items():
+            if entry.measurement != "cost":
+                row = rows.setdefault(tag, [MISSING] * len(columns))
+                row[index] = _cell(entry, source, observation)
+    return titles, rows
+
+
+def _cell(entry: TaggedValue, source: Observation, column: Observation) -> str:
+    """A number, marked as a lower bound where it is one, and with its epoch where that is not the column's."""
+    cell = lower_bound_sign(source, entry) + format_number(entry.value.value)
+    if source is not column:
+        cell += f" (epoch {source.epoch})"
+    return cell
+
+
+def lower_bound_sign(observation: Observation, entry: TaggedValue) -> str:
+    """The sign to write before a number that is only a lower bound.
+
+    Args:
+        observation: The observation that the number belongs to.
+        entry: The number and its declaration.
+
+    Returns:
+        ``"> "`` for a lower bound, else an empty string.
+    """
+    return "> " if is_lower_bound(observation, entry) else ""
+
+
+def run_summary(
+    history: Sequence[Observation],
+    measurements: Sequence[Measurement],
+    prefix: str = PREFIX,
+    advice: StopAdvice | None = None,
+) -> str:
+    """The summary of a run: what it says in words, its first, best and last observation side by side, and its notes.
+
+    Args:
+        history: The observations of one run, oldest first, at least one.
+        measurements: The lens's measurements.
+        prefix: First part of the tags.
+        advice: The decision of a stopping rule, where there is one.
+
+    Returns:
+        The summary, in Markdown.
+    """
+    parts = ["### Summary of the run"]
+    lines = []
+    for finding in findings_of(history, measurements, prefix, advice).all:
+        lines.append(f"- {finding.question} **{finding.verdict}**: {finding.reason}.")
+    parts.append("\n".join(lines))
+    titles, rows = summary_rows(history, measurements, prefix)
+    cells = []
+    for tag, row in rows.items():
+        cells.append((f"`{tag}`", *row))
+    parts.append(markdown_table(("", *titles), cells))
+    criterion = best_criterion(history, measurements, prefix)
+    best = f"Best: {criterion}. " if criterion else ""
+    parts.append(
+        f"{best}A number after > is a lower bound, because the largest rank tried does not suffice. How to read tags "
+        f"and figures: text `{help_tag(prefix)}`, once in every log folder."
+    )
+    if history[-1].notes:
+        parts.append("\n".join(f"- {note}" for note in history[-1].notes))
+    return "\n\n".join(parts)
