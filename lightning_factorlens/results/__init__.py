@@ -1,4 +1,4 @@
-"""The records that pass from one package to another. This package computes nothing."""
+"""The records that pass from one package to another. No mathematics."""
 
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
