@@ -100,11 +100,14 @@ class FigureSpec:
         draw: Draws it from the observations of the run, oldest first. The last one is whole, the others are without
             their tensors. Returns None where there is nothing to draw.
         help: How to read it, in one or two sentences.
+        tag: Under which loggers write it, ``{prefix}`` being replaced; empty for the group of all figures, where a
+            number before the name keeps their order.
     """
 
     name: str
     draw: Callable[[Sequence[Observation]], Figure | None]
     help: str
+    tag: str = ""
 
 
 class Measurement(ABC):
