@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "concepts": MIDDLE,
     "plots": {"results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
-    "measurements": {"plots", "config"} | ANALYSES,
+    "measurements": {"plots", "config", "stopping"} | ANALYSES,
     "budget": {"results"},
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,

@@ -11,7 +11,7 @@ from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
 
-#: Pixels, uint8, shape (height, width, 3), by name.
+#: Pixels, uint8, shape (height, width, 4) with the opacity last, by name.
 Images = dict[str, np.ndarray]
 
 
@@ -125,7 +125,8 @@ def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpe
         measurements: The lens's measurements.
 
     Returns:
-        Figure by name with a number before it, because TensorBoard sorts images by name.
+        Figure by name, those with a tag of their own first. The others have a number before their name, because
+        TensorBoard sorts images by name.
 
     Example:
         >>> from lightning_factorlens.measurements import RankAtError, WeightSpectra
@@ -136,10 +137,31 @@ def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpe
     for measurement in measurements:
         for figure in measurement.figures:
             distinct.setdefault(figure.name, figure)
-    numbered = {}
-    for number, (name, figure) in enumerate(distinct.items(), start=1):
-        numbered[f"{number}_{name}"] = figure
+    numbered = {name: figure for name, figure in distinct.items() if figure.tag}
+    grouped = [figure for figure in distinct.values() if not figure.tag]
+    for number, figure in enumerate(grouped, start=1):
+        numbered[f"{number}_{figure.name}"] = figure
     return numbered
+
+
+def image_tag(name: str, figures: Mapping[str, FigureSpec], prefix: str) -> str:
+    """The tag under which loggers write a figure.
+
+    Args:
+        name: Its name.
+        figures: Figure by name, see `numbered_figures`.
+        prefix: First part of the lens's tags.
+
+    Example:
+        >>> from lightning_factorlens.measurements import Consistency
+        >>> figures = numbered_figures([Consistency()])
+        >>> [image_tag(name, figures, "lens") for name in figures]
+        ['Dashboard/lens', 'lens_figures/1_history']
+    """
+    template = "{prefix}_figures/{name}"
+    if name in figures and figures[name].tag:
+        template = figures[name].tag
+    return template.format(prefix=prefix, name=name)
 
 
 def render_figures(

@@ -11,7 +11,7 @@ from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
-from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, numbered_figures
+from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, image_tag, numbered_figures
 from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
 from lightning_factorlens.loggers.media import MediaLogger
@@ -182,7 +182,7 @@ class LoggerSink:
 
     def _write_images(self, media: MediaLogger, images: Images, step: int) -> None:
         for name, pixels in images.items():
-            media.log_image(f"{self.prefix}_figures/{name}", pixels, step)
+            media.log_image(image_tag(name, self.figures.figures, self.prefix), pixels, step)
 
     def _notify_once(self) -> None:
         """Sends one message about all loggers that were found to show no figures."""

@@ -24,7 +24,7 @@ class MediaLogger(ABC):
 
         Args:
             tag: Its name.
-            pixels: uint8, shape (height, width, 3).
+            pixels: uint8, shape (height, width, 4), the opacity last.
             step: Position on the x axis.
         """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -18,7 +19,7 @@ from lightning_factorlens.results import Observation
 
 #: Methods by which a TensorBoard writer is recognised.
 REQUIRED_METHODS = ("add_image", "add_histogram", "add_custom_scalars", "add_text", "add_embedding")
-#: Bins of a histogram.
+#: Largest number of bins of a histogram; of few values there are fewer.
 BINS = 30
 
 #: The layout last written to each writer, which replaces earlier ones: two lenses add their categories to one layout.
@@ -46,8 +47,10 @@ class TensorBoardMediaLogger(MediaLogger):
         return cls(writer, logger_prefix(logger))
 
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:
-        """Writes one image."""
-        self.writer.add_image(self.tag_prefix + tag, pixels, step, dataformats="HWC")
+        """Writes one image, softened for the page "Images"."""
+        from lightning_factorlens.plots.style import soften
+
+        self.writer.add_image(self.tag_prefix + tag, soften(pixels), step, dataformats="HWC")
 
     def log_text(self, tag: str, text: str, step: int) -> None:
         """Writes a text on the page "Text"."""
@@ -65,8 +68,9 @@ class TensorBoardMediaLogger(MediaLogger):
         self.writer.flush()  # so that a run that is started now finds it
 
     def log_histogram(self, tag: str, values: Tensor, step: int) -> None:
-        """Writes a histogram of `BINS` bins of equal width."""
-        self.writer.add_histogram(self.tag_prefix + tag, values.numpy(), step, bins=BINS)
+        """Writes a histogram whose bins have equal widths; there are 2 √n of them for n values, at most `BINS`."""
+        n_bins = min(BINS, math.ceil(2 * math.sqrt(len(values))))
+        self.writer.add_histogram(self.tag_prefix + tag, values.numpy(), step, bins=n_bins)
 
     def log_layout(self, layout: Layout) -> None:
         """Writes the layout of the page "Custom Scalars" where it differs from the last one."""

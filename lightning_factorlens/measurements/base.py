@@ -40,12 +40,15 @@ class FigureSpec:
         help: How to read it, in one or two sentences.
         needs_tensors: Whether the last of the observations must be a full one with its tensors. False where the numbers
             of the history suffice.
+        tag: Under which loggers write it, ``{prefix}`` being replaced; empty for the group of all figures, where a
+            number before the name keeps their order.
     """
 
     name: str
     draw: Callable[[Sequence[Observation]], Figure | None]
     help: str
     needs_tensors: bool = True
+    tag: str = ""
 
 
 class Measurement(ABC):

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.dashboard import DASHBOARD
 from lightning_factorlens.measurements.history import HISTORY
 from lightning_factorlens.measurements.missing_outputs import absence_note, no_value
 from lightning_factorlens.measurements.scalar import Scalar
@@ -58,7 +59,7 @@ class Consistency(Measurement):
             summary=True,
         ),
     )
-    figures: ClassVar[tuple[FigureSpec, ...]] = (HISTORY,)
+    figures: ClassVar[tuple[FigureSpec, ...]] = (DASHBOARD, HISTORY)
 
     def __post_init__(self) -> None:
         check_int("shift", self.shift, 0, or_none="a sixteenth of the image")

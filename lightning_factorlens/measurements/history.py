@@ -7,4 +7,5 @@ HISTORY = FigureSpec(
     "history",
     history_figure,
     "Consistency over epochs; the diamond marks its lowest epoch. Below, the required ranks: level, or still rising?",
+    needs_tensors=False,
 )

@@ -4,6 +4,7 @@ matplotlib is imported when the first figure is drawn.
 """
 
 from lightning_factorlens.plots.alpha import alpha_figure
+from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
 from lightning_factorlens.plots.layer_factors import layer_factors_figure
@@ -14,6 +15,7 @@ from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
 
 __all__ = [
     "alpha_figure",
+    "dashboard_figure",
     "history_figure",
     "latent_images_figure",
     "layer_factors_figure",

@@ -8,31 +8,43 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
 from lightning_factorlens.plots._records import check_history, epochs_of, layer_exponents, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
     GREY,
+    INK,
+    LINE_COLORS,
     MAX_PAST,
-    SMALL,
-    VERMILION,
-    integer_locator,
-    layer_label,
-    legend,
+    WIDTH,
+    add_title,
+    epoch_label,
+    legend_below,
     new_figure,
     past_opacity,
+    set_epoch_axis,
     style_axes,
     subsample,
+    when,
+    widen_left,
 )
+from lightning_factorlens.plots.type_width import layer_label
 from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Largest number of layers that are named below the axis, evenly spaced.
-MAX_NAMES = 12
 #: With fewer eigenvalues α is noise; such layers have hollow markers.
 MIN_EIGENVALUES = 20
+#: Largest number of layers that have a colour of their own, evenly spaced; the others are grey.
+MAX_COLORS = 5
+#: Inches: height of a layer's row, of the chart over epochs, of a line of the legend, and the spaces around the charts.
+ROW = 0.24
+CHART = 1.9
+LEGEND_LINE = 0.22
+ABOVE = 0.4
+BELOW = 0.62
 
 
 def alpha_figure(history: Sequence[Observation]) -> Figure | None:
@@ -53,67 +65,96 @@ def alpha_figure(history: Sequence[Observation]) -> Figure | None:
         ValueError: ``history`` is empty.
     """
     check_history(history)
-    if not any(math.isfinite(spectrum.fit.alpha) for spectrum in layer_spectra(history[-1])):
+    spectra = layer_spectra(history[-1])
+    if not any(math.isfinite(spectrum.fit.alpha) for spectrum in spectra):
         return None
-    figure = new_figure(6.4)
-    _draw_depth(figure.add_axes((0.135, 0.62, 0.85, 0.325)), history)
-    _draw_epochs(figure.add_axes((0.135, 0.09, 0.85, 0.3)), history)
+    rows = ROW * max(min(len(spectra), MAX_NAMES), 4)
+    labelled = _labelled(history)
+    n_entries = len(labelled) + 1 + (len(labelled) < len(_reliable(history)))
+    legend_height = LEGEND_LINE * -(-n_entries // 2)
+    height = ABOVE + rows + BELOW + LEGEND_LINE + ABOVE + CHART + BELOW + legend_height
+    figure = new_figure(height)
+    add_title(figure, f"α of every layer, {when(history[-1])}")
+    left = NAME_WIDTH + 0.2
+    bottom = height - ABOVE - rows
+    depth = figure.add_axes((left / WIDTH, bottom / height, 1 - (left + 0.2) / WIDTH, rows / height))
+    _draw_depth(depth, history)
+    bottom = BELOW + legend_height
+    epochs = figure.add_axes((0.7 / WIDTH, bottom / height, 1 - 0.9 / WIDTH, CHART / height))
+    _draw_epochs(epochs, history, labelled)
     return figure
 
 
 def _draw_depth(ax: Axes, history: Sequence[Observation]) -> None:
+    """One row for each layer, the first above; the rows are not joined, since layers are not a series."""
     spectra = layer_spectra(history[-1])
-    style_axes(ax, f"α of every layer, epoch {history[-1].epoch}", "", "α ± σ")
+    style_axes(ax, "", "α ± standard error", "")
     past = subsample(history[:-1], MAX_PAST)
+    rows = np.arange(len(spectra))
     for index, observation in enumerate(past):
         exponents = layer_exponents(observation)
-        past_alphas = []
-        for spectrum in spectra:
-            exponent = exponents.get(spectrum.layer)
-            past_alphas.append(math.nan if exponent is None else exponent.alpha)
+        past_alphas = [_alpha(exponents.get(spectrum.layer)) for spectrum in spectra]
         opacity = past_opacity(index, len(past))
-        ax.plot(past_alphas, "-", color=BLUE, lw=1, alpha=opacity, gid=f"past/{observation.epoch}")
-    alphas = []
-    sigmas = []
-    weak_alphas = []
-    for spectrum in spectra:
-        is_weak = spectrum.fit.n < MIN_EIGENVALUES
-        alphas.append(spectrum.fit.alpha)
-        sigmas.append(spectrum.fit.sigma)
-        weak_alphas.append(spectrum.fit.alpha if is_weak else math.nan)
-    ax.errorbar(range(len(spectra)), alphas, yerr=sigmas, fmt="none", ecolor=GREY, elinewidth=1, capsize=2)
-    ax.plot(alphas, "o-", color=BLUE, lw=2, ms=5, gid="current", zorder=4)
-    if np.isfinite(weak_alphas).any():
+        ax.plot(past_alphas, rows, "|", color=BLUE, ms=8, mew=1.6, alpha=opacity, gid=f"past/{observation.epoch}")
+    alphas = np.array([spectrum.fit.alpha for spectrum in spectra])
+    sigmas = np.array([spectrum.fit.sigma for spectrum in spectra])
+    is_weak = np.array([spectrum.fit.n < MIN_EIGENVALUES for spectrum in spectra])
+    ax.errorbar(alphas, rows, xerr=sigmas, fmt="none", ecolor=GREY, elinewidth=1.2, capsize=2)
+    strong = np.where(is_weak, math.nan, alphas)
+    ax.plot(strong, rows, "o", color=BLUE, ms=6, gid="current", zorder=4, label="now")
+    if np.isfinite(alphas[is_weak]).any():
         label = f"fewer than {MIN_EIGENVALUES} eigenvalues: noise"
-        ax.plot(weak_alphas, "o", color=BLUE, mfc="white", ms=5, gid="weak", zorder=5, label=label)
-        legend(ax)
-    _name_layers(ax, spectra)
-    _set_alpha_limits(ax, alphas, sigmas)
+        weak = np.where(is_weak, alphas, math.nan)
+        ax.plot(weak, rows, "o", color=BLUE, mfc="white", ms=6, gid="weak", zorder=5, label=label)
+    if past:
+        ax.plot([], [], "|", color=BLUE, ms=8, mew=1.6, alpha=0.5, label="earlier")
+    legend_below(ax, 0.56, 3, left=-NAME_WIDTH)
+    name_layers(ax, [spectrum.layer for spectrum in spectra])
+    low, high = _alpha_limits(alphas, sigmas)
+    ax.set_xlim(low, high)
 
 
-def _name_layers(ax: Axes, spectra: Sequence[LayerSpectrum]) -> None:
-    """Names of some layers below the axis."""
-    positions = subsample(range(len(spectra)), MAX_NAMES)
-    labels = [layer_label(spectra[position].layer, 18) for position in positions]
-    ax.set_xticks(positions)
-    ax.set_xticklabels(labels, rotation=40, ha="right", fontsize=SMALL - 1, parse_math=False)
-    ax.set_xlim(-0.5, len(spectra) - 0.5)
+def _alpha(exponent: LayerExponent | None) -> float:
+    return math.nan if exponent is None else exponent.alpha
 
 
-def _draw_epochs(ax: Axes, history: Sequence[Observation]) -> None:
-    style_axes(ax, "α over epochs, each layer and their mean", "epoch", "α")
+def _reliable(history: Sequence[Observation]) -> list[LayerSpectrum]:
+    """Layers with enough eigenvalues for an α that is more than noise."""
+    return [spectrum for spectrum in layer_spectra(history[-1]) if spectrum.fit.n >= MIN_EIGENVALUES]
+
+
+def _labelled(history: Sequence[Observation]) -> list[str]:
+    """Names of the layers that have a colour."""
+    return [spectrum.layer for spectrum in subsample(_reliable(history), MAX_COLORS)]
+
+
+def _draw_epochs(ax: Axes, history: Sequence[Observation], labelled: Sequence[str]) -> None:
+    style_axes(ax, "α over epochs", epoch_label(history), "α")
     epochs = epochs_of(history)
     drawn: list[float] = []
     exponents = [layer_exponents(observation) for observation in history]
+    width = (WIDTH - 0.9) / 2 - 0.6
+    has_others = False
     for spectrum in layer_spectra(history[-1]):
         alphas = _reliable_alphas(exponents, spectrum.layer)
         drawn += alphas
-        ax.plot(epochs, alphas, "-", color=BLUE, lw=1, alpha=0.35, gid=f"layer/{spectrum.layer}")
+        gid = f"layer/{spectrum.layer}"
+        if spectrum.layer in labelled:
+            color = LINE_COLORS[labelled.index(spectrum.layer)]
+            label = layer_label(spectrum.layer, width)
+            ax.plot(epochs, alphas, "-", color=color, lw=1.8, gid=gid, label=label, zorder=3)
+        else:
+            has_others = has_others or spectrum.fit.n >= MIN_EIGENVALUES
+            ax.plot(epochs, alphas, "-", color=GREY, lw=0.8, alpha=0.5, gid=gid)
+    if has_others:
+        n_others = len(_reliable(history)) - len(labelled)
+        ax.plot([], [], "-", color=GREY, lw=0.8, alpha=0.5, label=f"{n_others} other layers")
     means = _mean_alphas(history)
-    ax.plot(epochs, means, "o-", color=VERMILION, lw=2.4, ms=4, gid="mean", label="mean", zorder=4)
-    legend(ax)
-    ax.xaxis.set_major_locator(integer_locator())
-    _set_alpha_limits(ax, [*drawn, *means], [0.0])
+    ax.plot(epochs, means, "o--", color=INK, lw=2.4, ms=5, gid="mean", label="mean of the layers", zorder=4)
+    legend_below(ax, 0.56, 2)
+    set_epoch_axis(ax, history)
+    ax.set_ylim(_alpha_limits(np.array([*drawn, *means]), np.zeros(1)))
+    widen_left(ax)
 
 
 def _reliable_alphas(exponents: Sequence[Mapping[str, LayerExponent]], layer: str) -> list[float]:
@@ -138,14 +179,14 @@ def _mean_alphas(history: Sequence[Observation]) -> list[float]:
     return means
 
 
-def _set_alpha_limits(ax: Axes, alphas: Sequence[float], sigmas: Sequence[float]) -> None:
+def _alpha_limits(alphas: np.ndarray, sigmas: np.ndarray) -> tuple[float, float]:
     """Limits that show most layers: the largest α, which small layers can have, may lie outside."""
-    finite = np.array([alpha for alpha in alphas if math.isfinite(alpha)])
+    finite = alphas[np.isfinite(alphas)]
     if not finite.size:
-        return
+        return 1.0, 6.0
     spread = 0.2
     if np.isfinite(sigmas).any():
         spread = max(float(np.nanmedian(sigmas)), spread)
     lower = max(1.0, float(finite.min()) - 2 * spread)
     upper = float(np.quantile(finite, 0.98)) + 3 * spread
-    ax.set_ylim(lower, upper)
+    return lower, upper

@@ -10,35 +10,48 @@ from typing import TYPE_CHECKING
 from lightning_factorlens.plots._records import check_history, epochs_of
 from lightning_factorlens.plots.style import (
     BLUE,
-    GREEN,
-    ORANGE,
-    SMALL,
+    LINE_COLORS,
+    LINE_MARKERS,
     VERMILION,
-    integer_locator,
+    epoch_label,
+    legend_below,
     new_figure,
+    set_epoch_axis,
     style_axes,
+    widen_left,
 )
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import Observation, RequiredRank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-#: Space for labels to the right of the last epoch, as a fraction of all epochs.
-LABEL_SPACE = 0.36
-#: Colours of the required ranks, one for each τ.
-TAU_COLORS = (ORANGE, VERMILION, GREEN)
+#: Inches: the left edge of both charts, their width, the height of one, and the space below and above it.
+LEFT = 0.75
+CHART_WIDTH = 4.7
+CHART = 1.9
+BELOW = 0.62
+ABOVE = 0.4
+#: Height of a line of the legend, in inches, and the number of its columns.
+LEGEND_LINE = 0.2
+COLUMNS = 2
 
 
 @dataclass(frozen=True)
 class _Line:
-    """One quantity over the epochs; NaN where an observation does not have it."""
+    """One quantity over the epochs; NaN where an observation does not have it.
+
+    Attributes:
+        label: Its name and its last value.
+        gid: Its id in the figure.
+        values: One value for each observation.
+        capped: Whether each value is only a lower bound.
+    """
 
     label: str
     gid: str
-    color: str
-    style: str
     values: list[float]
+    capped: list[bool]
 
 
 def history_figure(history: Sequence[Observation]) -> Figure | None:
@@ -46,11 +59,13 @@ def history_figure(history: Sequence[Observation]) -> Figure | None:
 
     Args:
         history: Observations of one run, oldest first. Their records ``consistency``, ``required_rank`` and
-            ``effective_rank`` are drawn, where they have them; thresholds τ are those of the last observation.
+            ``effective_rank`` are drawn, where they have them; thresholds τ are those of the last observation that has
+            any.
 
     Returns:
         The figure, or None before the second observation and where none of these was measured. Lines have the ids
-        ``consistency``, ``lowest``, ``effective_rank`` and ``rank_at/<tau>``.
+        ``consistency``, ``lowest``, ``effective_rank``, ``rank_at/<tau>`` and, where ranks are only lower bounds,
+        ``capped/<tau>``.
 
     Raises:
         ValueError: ``history`` is empty.
@@ -58,25 +73,35 @@ def history_figure(history: Sequence[Observation]) -> Figure | None:
     check_history(history)
     if len(history) < 2:
         return None
-    consistency = _consistency_values(history)
-    has_consistency = any(math.isfinite(value) for value in consistency)
-    rank_lines = _rank_lines(history)
-    if not has_consistency and not rank_lines:
+    consistency = consistency_values(history)
+    has_consistency = any(map(math.isfinite, consistency))
+    lines = _rank_lines(history)
+    if not has_consistency and not lines:
         return None
-    if not has_consistency:
-        figure = new_figure(3.4)
-        _draw_ranks(figure.add_axes((0.125, 0.175, 0.86, 0.72)), history, rank_lines)
-    elif not rank_lines:
-        figure = new_figure(3.4)
-        _draw_consistency(figure.add_axes((0.125, 0.175, 0.86, 0.72)), history, consistency)
-    else:
-        figure = new_figure(5.6)
-        _draw_consistency(figure.add_axes((0.125, 0.585, 0.86, 0.355)), history, consistency)
-        _draw_ranks(figure.add_axes((0.125, 0.1, 0.86, 0.355)), history, rank_lines)
+    legend_height = LEGEND_LINE * -(-(len(lines) + any(any(line.capped) for line in lines)) // COLUMNS)
+    height = 0.0
+    if has_consistency:
+        height += ABOVE + CHART + BELOW
+    if lines:
+        height += ABOVE + CHART + BELOW + legend_height
+    figure = new_figure(height)
+    if has_consistency:
+        bottom = height - ABOVE - CHART
+        ax = figure.add_axes(_position(bottom, height))
+        _draw_consistency(ax, history, consistency)
+    if lines:
+        ax = figure.add_axes(_position(BELOW + legend_height, height))
+        _draw_ranks(ax, history, lines)
     return figure
 
 
-def _consistency_values(history: Sequence[Observation]) -> list[float]:
+def _position(bottom: float, height: float) -> tuple[float, float, float, float]:
+    """Position of a chart as fractions of the figure; its lower edge and the figure's height are in inches."""
+    width = LEFT + CHART_WIDTH + 0.15
+    return (LEFT / width, bottom / height, CHART_WIDTH / width, CHART / height)
+
+
+def consistency_values(history: Sequence[Observation]) -> list[float]:
     """One value for each observation, NaN where there is none."""
     values = []
     for observation in history:
@@ -85,80 +110,79 @@ def _consistency_values(history: Sequence[Observation]) -> list[float]:
     return values
 
 
+def effective_ranks(history: Sequence[Observation]) -> list[float]:
+    """The effective rank of the whole network at each observation, NaN where there is none."""
+    values = []
+    for observation in history:
+        record = observation.get("effective_rank")
+        values.append(math.nan if record is None else record.by_scope.get("total", math.nan))
+    return values
+
+
 def _draw_consistency(ax: Axes, history: Sequence[Observation], values: Sequence[float]) -> None:
     finite = [value for value in values if math.isfinite(value)]
     lowest = min(finite)
     lowest_epoch = history[values.index(lowest)].epoch
-    title = f"Consistency: lowest at epoch {lowest_epoch}, {lowest:.2f}"
-    if values[-1] > lowest:
-        title += f", now {values[-1]:.2f}"
-    style_axes(ax, title, "", "nats, lower is better")
-    epochs = epochs_of(history)
-    ax.plot(epochs, values, "o-", color=BLUE, lw=2.6, ms=4, gid="consistency")
+    title = f"Consistency: lowest {lowest:.3g} at epoch {lowest_epoch}"
+    if finite[-1] > lowest:
+        title += f", now {finite[-1]:.3g}"
+    style_axes(ax, title, epoch_label(history), "nats")
+    ax.plot(epochs_of(history), values, "o-", color=BLUE, lw=2.6, ms=4, gid="consistency")
     ax.plot([lowest_epoch], [lowest], "D", color=VERMILION, ms=9, mec="white", gid="lowest", zorder=4)
-    ax.axvline(lowest_epoch, color=VERMILION, lw=1.2, ls=":", zorder=1)
-    ax.set_ylim(bottom=0)
-    _set_epoch_axis(ax, history)
+    ax.axvline(lowest_epoch, color=VERMILION, lw=1.4, ls=":", zorder=1)
+    ax.set_ylim(bottom=min(0.0, *finite))
+    set_epoch_axis(ax, history)
+    widen_left(ax)
 
 
 def _rank_lines(history: Sequence[Observation]) -> list[_Line]:
-    """The effective rank where any observation has it, and one line for each τ of the last observation."""
+    """The effective rank where any observation has it, and one line for each τ of the last observation with any."""
     lines = []
-    effective_ranks = []
-    for observation in history:
-        record = observation.get("effective_rank")
-        effective_ranks.append(math.nan if record is None else record.by_scope.get("total", math.nan))
-    if any(math.isfinite(value) for value in effective_ranks):
-        lines.append(_Line("effective rank", "effective_rank", BLUE, "o-", effective_ranks))
-    last = history[-1].get("required_rank")
+    ranks = effective_ranks(history)
+    finite = [rank for rank in ranks if math.isfinite(rank)]
+    if finite:
+        lines.append(_Line(f"effective rank, now {finite[-1]:.3g}", "effective_rank", ranks, [False] * len(ranks)))
+    last = next((record for o in reversed(history) if (record := o.get("required_rank")) is not None), None)
     if last is None:
         return lines
-    for number, required in enumerate(last.ranks):
-        label = f"rank@{100 * required.tau:.4g}%"
-        if required.is_lower_bound:
-            label = f"over {label}"
-        color = TAU_COLORS[number % len(TAU_COLORS)]
-        values = _required_ranks(history, required.tau)
-        lines.append(_Line(label, f"rank_at/{required.tau}", color, "s--", values))
+    for required in last.ranks:
+        found = [_required_rank(observation, required.tau) for observation in history]
+        values = [math.nan if rank is None else rank.rank for rank in found]
+        capped = [rank is not None and rank.is_lower_bound for rank in found]
+        sign = "> " if required.is_lower_bound else ""
+        label = f"rank@{100 * required.tau:.4g}%, now {sign}{required.rank:.3g}"
+        lines.append(_Line(label, f"rank_at/{required.tau}", values, capped))
     return lines
 
 
-def _required_ranks(history: Sequence[Observation], tau: float) -> list[float]:
-    """rank@τ of every observation, NaN where it was not measured."""
-    values = []
-    for observation in history:
-        record = observation.get("required_rank")
-        rank = math.nan
-        if record is not None:
-            for required in record.ranks:
-                if required.tau == tau:
-                    rank = required.rank
-        values.append(rank)
-    return values
+def _required_rank(observation: Observation, tau: float) -> RequiredRank | None:
+    """rank@τ of one observation, or None where it was not measured."""
+    record = observation.get("required_rank")
+    if record is not None:
+        for required in record.ranks:
+            if required.tau == tau:
+                found: RequiredRank = required
+                return found
+    return None
 
 
 def _draw_ranks(ax: Axes, history: Sequence[Observation], lines: Sequence[_Line]) -> None:
-    style_axes(ax, "Ranks: how finely inputs are distinguished", "epoch", "rank")
+    style_axes(ax, "Ranks: how finely inputs are told apart", epoch_label(history), "rank (components)")
     epochs = epochs_of(history)
-    for line in lines:
-        ax.plot(epochs, line.values, line.style, color=line.color, lw=2.2, ms=4, gid=line.gid)
+    is_capped = False
+    for number, line in enumerate(lines):
+        color = LINE_COLORS[number % len(LINE_COLORS)]
+        marker = LINE_MARKERS[number % len(LINE_MARKERS)]
+        style = f"{marker}-" if line.gid == "effective_rank" else f"{marker}--"
+        ax.plot(epochs, line.values, style, color=color, lw=2.2, ms=5, gid=line.gid, label=line.label)
+        if any(line.capped):
+            is_capped = True
+            values = [value if capped else math.nan for value, capped in zip(line.values, line.capped)]
+            gid = f"capped/{line.gid.removeprefix('rank_at/')}"
+            ax.plot(epochs, values, marker, color=color, mfc="white", ms=6, gid=gid, zorder=4)
+    if is_capped:
+        ax.plot([], [], "o", color=BLUE, mfc="white", ms=6, label="hollow: more than that")
     ax.set_ylim(bottom=0)
-    _set_epoch_axis(ax, history)
-    # Labels stand at the ends of their lines instead of in a legend, the lowest first, and do not overlap.
-    spacing = 0.11 * ax.get_ylim()[1]
-    lowest_free = 0.0
-    labelled = [line for line in lines if math.isfinite(line.values[-1])]
-    for line in sorted(labelled, key=lambda line: line.values[-1]):
-        y = max(line.values[-1], lowest_free)
-        text = f" {line.label}"
-        ax.text(epochs[-1], y, text, color=line.color, fontsize=SMALL, va="center", fontweight="bold")
-        lowest_free = y + spacing
-
-
-def _set_epoch_axis(ax: Axes, history: Sequence[Observation]) -> None:
-    """Ticks at whole epochs, and space for labels to the right of the last one."""
-    first = history[0].epoch
-    last = history[-1].epoch
-    ticks = integer_locator(8).tick_values(first, last)
-    ax.set_xticks([tick for tick in ticks if first <= tick <= last])
-    ax.set_xlim(right=last + LABEL_SPACE * (last - first))
+    set_epoch_axis(ax, history)
+    widen_left(ax)
+    legend_below(ax, 0.56, COLUMNS)

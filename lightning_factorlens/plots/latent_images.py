@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.grids import factor_maps
-from lightning_factorlens.plots.style import INK, SMALL, add_title, figure_of
+from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, add_title, figure_of, scale_bar, when
 from lightning_factorlens.plots.tiles import add_tile_title, draw_tile, set_tile_limits, tile_axes, tile_inches
 from lightning_factorlens.results import Factorization, Observation
 from lightning_factorlens.results.curves import middle_rank
@@ -27,9 +27,10 @@ MAX_IMAGES = 4
 #: Space between factors and images, and between columns of components, in tiles.
 GAP = 0.2
 COLUMN_GAP = 0.45
-#: Height of the title and of a caption, in inches.
+#: Height of the title, of a caption and of the colour bar, in inches.
 TOP = 0.82
 CAPTION = 0.24
+BAR = 0.42
 
 
 @dataclass(frozen=True)
@@ -81,19 +82,27 @@ def latent_images_figure(history: Sequence[Observation], ax: Axes | None = None)
     stride_y = height + caption
     is_new_figure = ax is None
     if ax is None:
-        ax = tile_axes(across, n_rows * stride_y, TOP)
+        ax = tile_axes(across, n_rows * stride_y, TOP, BAR)
     else:
         set_tile_limits(ax, across, n_rows * stride_y)
     for index in range(n_shown):
         column, row = divmod(index, n_rows)
         _draw_component(ax, top, index, column * stride_x, row * stride_y + caption, height)
-    title = f"Latent images, rank {top.rank}, epoch {history[-1].epoch}"
+    title = f"Latent images, rank {top.rank}, {when(history[-1])}"
     lines = _explanation(top)
     if is_new_figure:
         add_title(figure_of(ax), title, lines)
+        add_own_scale_bar(figure_of(ax), bool((top.factors < 0).any()), "1: the largest value of each input factor")
     else:
         add_tile_title(ax, title, lines)
     return figure_of(ax)
+
+
+def add_own_scale_bar(figure: Figure, signed: bool, label: str) -> None:
+    """The colour bar of images that each have a scale of their own, at the lower edge of a figure."""
+    width, height = figure.get_size_inches()
+    position = ((SIDE_MARGIN + 0.08) / width, 0.26 / height, 1.3 / width, 0.12 / height)
+    scale_bar(figure, position, signed, label)
 
 
 def _explanation(top: TopComponents) -> tuple[str, str]:
@@ -104,7 +113,7 @@ def _explanation(top: TopComponents) -> tuple[str, str]:
     factor = "input factor"
     if n_channels > 1:
         factor = f"input factor, channels 0 to {n_channels - 1}"
-    return f"{shown}: {factor} (left, own scale),", "then the probe images that load most on it"
+    return f"{shown}, strongest first: {factor},", "then the probe images (grey) that load most on it"
 
 
 def top_components(observation: Observation) -> TopComponents | None:
@@ -160,7 +169,7 @@ def _draw_component(ax: Axes, top: TopComponents, index: int, x: float, y: float
     """One component: a caption, its factor in every channel, and the images that load most on it."""
     component = top.order[index]
     factor = top.factors[index]
-    ax.text(x, y - 0.04, f"component {component}", fontsize=SMALL, color=INK, va="bottom")
+    ax.text(x, y - 0.04, f"{index + 1}. component {component}", fontsize=SMALL, color=INK, va="bottom")
     bound = float(np.nanmax(np.abs(factor))) or 1.0
     for channel, pixels in enumerate(factor):
         draw_tile(ax, pixels, x + channel, y, bound, f"factor/{component}/{channel}", height=height)

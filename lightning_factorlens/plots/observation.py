@@ -8,8 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_factorlens.plots._records import layer_spectra
-from lightning_factorlens.plots.rank_curve import rank_curve_figure
-from lightning_factorlens.plots.style import BLUE, DPI, VERMILION, WIDTH, integer_locator, legend, style_axes
+from lightning_factorlens.plots.rank_curve import legend_handles, rank_curve_figure
+from lightning_factorlens.plots.style import (
+    BLUE,
+    CARD,
+    DPI,
+    INK,
+    LABEL,
+    VERMILION,
+    WIDTH,
+    integer_locator,
+    legend_below,
+    style_axes,
+)
 from lightning_factorlens.results import Observation
 
 if TYPE_CHECKING:
@@ -42,10 +53,14 @@ def observation_figure(observation: Observation) -> NotebookFigure:
     """
     from lightning_factorlens.plots._notebook_figure import NotebookFigure
 
-    figure = NotebookFigure(figsize=(2 * WIDTH, 4.3), dpi=DPI, facecolor="white", layout="constrained")
+    n_required = len(required_ranks.ranks) if (required_ranks := observation.get("required_rank")) else 0
+    height = 4.5 + 0.22 * n_required
+    figure = NotebookFigure(figsize=(2 * WIDTH, height), dpi=DPI, facecolor=CARD, layout="constrained")
     left, right = figure.subplots(1, 2)
     if rank_curve_figure([observation], ax=left) is None:
         _show_text(left, "no reconstruction error")
+    else:
+        legend_below(left, 0.7, handles=legend_handles([observation]))
     spectra = layer_spectra(observation)
     alphas = [spectrum.fit.alpha for spectrum in spectra if math.isfinite(spectrum.fit.alpha)]
     if alphas:
@@ -57,19 +72,19 @@ def observation_figure(observation: Observation) -> NotebookFigure:
 
 def _show_text(ax: Axes, text: str) -> None:
     ax.axis("off")
-    ax.text(0.5, 0.5, text, ha="center", va="center")
+    ax.text(0.5, 0.5, text, ha="center", va="center", color=INK, fontsize=LABEL)
 
 
 def _histogram(ax: Axes, alphas: list[float], n_without: int) -> None:
-    title = f"α of {len(alphas)} layers"
+    mean = float(np.mean(alphas))
+    title = f"α of {len(alphas)} layers, mean {mean:.2f} (dashed)"
     if n_without:
-        title += f", {n_without} without"
-    style_axes(ax, title, "α", "layers")
+        title += f"; {n_without} without"
+    label = "α"
+    if max(alphas) > MAX_ALPHA:
+        label = f"α (the last bar: {MAX_ALPHA - BIN:g} and above)"
+    style_axes(ax, title, label, "layers (number)")
     edges = np.arange(1.0, MAX_ALPHA + BIN, BIN)
     ax.hist(np.clip(alphas, edges[0], edges[-1]), bins=edges.tolist(), color=BLUE, edgecolor="white", gid="alpha")
-    mean = float(np.mean(alphas))
-    ax.axvline(min(mean, MAX_ALPHA), color=VERMILION, lw=2.2, ls="--", label=f"mean {mean:.2f}", gid="mean")
-    if max(alphas) > MAX_ALPHA:
-        ax.set_xlabel(f"α (the last bar: {MAX_ALPHA - BIN:g} and above)")
+    ax.axvline(min(mean, MAX_ALPHA), color=VERMILION, lw=2.2, ls="--", gid="mean")
     ax.yaxis.set_major_locator(integer_locator())
-    legend(ax)

@@ -1,28 +1,35 @@
-"""Which components use the same neurons: a heat map for each layer, eigenvalues, and both against depth."""
+"""Which components use the same neurons: a heat map for each layer, eigenvalues, and both by layer."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
 from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.style import (
     BLUE,
     GREEN,
     INK,
+    LINE_COLORS,
+    LINE_MARKERS,
     SIDE_MARGIN,
     SMALL,
     VERMILION,
     WIDTH,
     add_title,
     integer_locator,
-    layer_label,
-    legend,
+    legend_below,
     new_figure,
+    scale_bar,
     style_axes,
     subsample,
+    when,
+    widen_left,
 )
 from lightning_factorlens.plots.tiles import draw_tile, set_tile_limits
+from lightning_factorlens.plots.type_width import layer_label
 from lightning_factorlens.results import LayerSimilarity, Observation
 
 if TYPE_CHECKING:
@@ -32,12 +39,21 @@ if TYPE_CHECKING:
 #: Largest number of heat maps, of layers evenly spaced, and number of heat maps in a row.
 MAX_MAPS = 6
 COLUMNS = 3
+#: The marks of the lines, in text.
+SYMBOLS = "●■▲◆▼✚"
+#: Width of a mark in inches.
+SYMBOL = 0.17
 #: Space between heat maps, and space for a name above one, in tiles.
 GAP = 0.12
 NAME = 0.2
-#: Height of the title, and of the curves below the heat maps, in inches.
+#: Inches: the title, the colour bar with its label, a chart, a layer's row, a line of a legend, the spaces of a chart.
 TOP = 0.82
-CURVES = 2.35
+BAR = 0.55
+CHART = 1.2
+ROW = 0.24
+LEGEND_LINE = 0.2
+ABOVE = 0.35
+BELOW = 0.6
 
 
 def similarity_figure(history: Sequence[Observation]) -> Figure | None:
@@ -61,63 +77,78 @@ def similarity_figure(history: Sequence[Observation]) -> Figure | None:
         return None
     layers = record.layers
     shown = subsample(layers, MAX_MAPS)
-    signed = any(bool((similarity.cosine < 0).any()) for similarity in shown)
-    n_rows = -(-len(shown) // COLUMNS)
     across = COLUMNS * (1 + GAP) - GAP
-    down = n_rows * (1 + GAP + NAME)
+    down = -(-len(shown) // COLUMNS) * (1 + GAP + NAME)
     maps_height = down * (WIDTH - 2 * SIDE_MARGIN) / across
-    height = TOP + maps_height + CURVES
+    rows = ROW * max(min(len(layers), MAX_NAMES), 3)
+    height = TOP + maps_height + BAR + ABOVE + CHART + BELOW + rows + BELOW + 2 * LEGEND_LINE
     figure = new_figure(height)
-    maps = figure.add_axes((SIDE_MARGIN / WIDTH, CURVES / height, 1 - 2 * SIDE_MARGIN / WIDTH, maps_height / height))
-    set_tile_limits(maps, across, down)
-    _draw_maps(maps, shown, signed)
-    bottom = 0.6 / height
-    curve_height = (CURVES - 1.05) / height
-    _draw_eigenvalues(figure.add_axes((0.1, bottom, 0.385, curve_height)), shown)
-    _draw_depth(figure.add_axes((0.6, bottom, 0.385, curve_height)), layers)
-    scale = "−1 violet, 0 white, 1 brown" if signed else "0 dark to 1 bright"
-    lines = (
-        f"cosine between the neurons of two components, {scale};",
-        "only the diagonal stands out: each has neurons of its own",
-    )
-    add_title(figure, f"Neuron similarity, rank {layers[0].rank}, epoch {history[-1].epoch}", lines)
+    title = f"Neuron similarity, rank {layers[0].rank}, {when(history[-1])}"
+    add_title(figure, title, ("cosine of the neurons of two components;", _mean_cosines(layers)))
+    bottom = height - TOP - maps_height
+    ax = figure.add_axes((SIDE_MARGIN / WIDTH, bottom / height, 1 - 2 * SIDE_MARGIN / WIDTH, maps_height / height))
+    set_tile_limits(ax, across, down)
+    is_signed = any(bool((similarity.cosine < 0).any()) for similarity in shown)
+    _draw_maps(ax, shown, is_signed, (WIDTH - 2 * SIDE_MARGIN) / across)
+    bar = (0.25 / WIDTH, (bottom - 0.18) / height, 1.9 / WIDTH, 0.12 / height)
+    scale_bar(figure, bar, is_signed, "cosine; 1: the same neurons")
+    bottom -= BAR + ABOVE + CHART
+    _draw_eigenvalues(figure.add_axes((0.7 / WIDTH, bottom / height, 1 - 0.9 / WIDTH, CHART / height)), shown)
+    left = NAME_WIDTH + 0.2
+    bottom = BELOW + 2 * LEGEND_LINE
+    _draw_layers(figure.add_axes((left / WIDTH, bottom / height, 1 - (left + 0.2) / WIDTH, rows / height)), layers)
     return figure
 
 
-def _draw_maps(ax: Axes, shown: Sequence[LayerSimilarity], signed: bool) -> None:
+def _mean_cosines(layers: Sequence[LayerSimilarity]) -> str:
+    """The range of the layers' mean cosine between two components."""
+    finite = [similarity.mean_cosine for similarity in layers if math.isfinite(similarity.mean_cosine)]
+    if not finite:
+        return "no layer has one"
+    if len(finite) == 1:
+        return f"its mean over pairs of components is {finite[0]:.2f}"
+    return f"its mean over pairs is {min(finite):.2f} to {max(finite):.2f}, by layer"
+
+
+def _draw_maps(ax: Axes, shown: Sequence[LayerSimilarity], signed: bool, tile: float) -> None:
+    """The heat maps under the names of their layers; ``tile`` is the width of one in inches."""
     for index, similarity in enumerate(shown):
         row, column = divmod(index, COLUMNS)
         x = column * (1 + GAP)
         y = row * (1 + GAP + NAME) + NAME
         draw_tile(ax, similarity.cosine.numpy(), x, y, 1.0, f"cosine/{similarity.layer}", signed=signed)
-        name = layer_label(similarity.layer, 20)
-        ax.text(x, y - 0.03, name, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
+        ax.text(x, y - 0.03, SYMBOLS[index], fontsize=SMALL, color=LINE_COLORS[index], va="bottom")
+        name = layer_label(similarity.layer, tile - SYMBOL)
+        ax.text(x + SYMBOL / tile, y - 0.03, name, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
 
 
 def _draw_eigenvalues(ax: Axes, shown: Sequence[LayerSimilarity]) -> None:
-    """Eigenvalues of every matrix; the curves of deeper layers are darker."""
-    style_axes(ax, "eigenvalues, early to late", "number", size=SMALL)
+    """Eigenvalues of every matrix, one line for each layer, in the colour and with the mark of its name above."""
+    style_axes(
+        ax, "Eigenvalues of the cosines, in the layers' colours", "number of the eigenvalue", "eigenvalue", size=SMALL
+    )
     for index, similarity in enumerate(shown):
-        depth = index / max(len(shown) - 1, 1)
         numbers = range(1, similarity.rank + 1)
         gid = f"eigenvalues/{similarity.layer}"
-        opacity = 0.25 + 0.75 * depth
-        ax.plot(numbers, similarity.eigenvalues, "o-", color=BLUE, alpha=opacity, lw=1.4, ms=3, gid=gid)
+        line = f"{LINE_MARKERS[index]}-"
+        ax.plot(numbers, similarity.eigenvalues, line, color=LINE_COLORS[index], lw=1.4, ms=4, gid=gid)
     ax.axhline(1, color=GREEN, lw=1.2, ls=":")
     ax.xaxis.set_major_locator(integer_locator())
     ax.set_ylim(bottom=0)
+    widen_left(ax)
 
 
-def _draw_depth(ax: Axes, layers: Sequence[LayerSimilarity]) -> None:
-    """Mean of the largest eigenvalues and mean cosine against depth."""
-    style_axes(ax, "by depth", "layer", size=SMALL)
-    depths = range(1, len(layers) + 1)
+def _draw_layers(ax: Axes, layers: Sequence[LayerSimilarity]) -> None:
+    """Mean of the largest eigenvalues and mean cosine of every layer."""
+    style_axes(ax, "", "mean (no unit)", "", size=SMALL)
+    rows = range(len(layers))
     mean_top_k = [similarity.mean_top_k for similarity in layers]
     mean_cosine = [similarity.mean_cosine for similarity in layers]
-    top_label = f"first {layers[0].k} eigenvalues"
-    ax.plot(depths, mean_top_k, "o-", color=BLUE, lw=2, ms=5, gid="mean_top_k", label=top_label)
-    ax.plot(depths, mean_cosine, "s--", color=VERMILION, lw=2, ms=5, gid="mean_cosine", label="off-diagonal cosine")
-    ax.axhline(1, color=GREEN, lw=1.2, ls=":")
-    ax.xaxis.set_major_locator(integer_locator())
-    ax.set_ylim(top=max(1.0, *mean_top_k) * 2)
-    legend(ax, loc="upper right", title="mean of", title_fontsize=SMALL - 1.5, fontsize=SMALL - 1.5)
+    top_label = f"mean of the first {layers[0].k} eigenvalues; 1: no neurons are shared"
+    label = "mean cosine between two components; 0: none are"
+    ax.plot(mean_top_k, rows, "o", color=BLUE, ms=6, gid="mean_top_k", label=top_label)
+    ax.plot(mean_cosine, rows, "s", color=VERMILION, ms=6, gid="mean_cosine", label=label)
+    ax.axvline(1, color=GREEN, lw=1.2, ls=":")
+    name_layers(ax, [similarity.layer for similarity in layers])
+    ax.set_xlim(left=min(0.0, *mean_cosine) if all(map(math.isfinite, mean_cosine)) else None)
+    legend_below(ax, 0.54, left=-NAME_WIDTH - 0.1, fontsize=SMALL - 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,20 @@ from lightning_factorlens.plots.style import (
     GREEN,
     GREY,
     INK,
-    PALE,
+    SIDE_MARGIN,
     SMALL,
     VERMILION,
     WIDTH,
     add_title,
     figure_of,
-    layer_label,
     legend,
+    legend_below,
     new_figure,
     style_axes,
     subsample,
+    when,
 )
+from lightning_factorlens.plots.type_width import fitting_size, layer_label, wrap_text
 from lightning_factorlens.results import LayerSpectrum, Observation, PowerLawFit
 
 if TYPE_CHECKING:
@@ -37,12 +38,15 @@ if TYPE_CHECKING:
 #: Largest number of layers, evenly spaced from the first to the last, and number of panels in a row.
 MAX_LAYERS = 6
 COLUMNS = 2
-#: Height of a panel with its title, of the title of the figure, and of the axis label below all panels, in inches.
+#: Height of a panel with its title, of the title and legend of the figure, and of the axis label below all panels, in
+#: inches.
 PANEL = 2.1
 TOP = 0.8
 BOTTOM = 0.55
 #: Width of the axis label left of all panels, in inches.
 LEFT = 0.72
+#: Lines of a panel's title: the layer, α, and why there is none or why it is weak.
+TITLE_LINES = 3
 
 
 def spectra_figure(history: Sequence[Observation]) -> Figure | None:
@@ -69,20 +73,18 @@ def spectra_figure(history: Sequence[Observation]) -> Figure | None:
     figure = new_figure(height)
     for index, spectrum in enumerate(shown):
         row, column = divmod(index, n_columns)
-        x = LEFT + column * panel_width
+        x = LEFT + 0.05 + column * panel_width
         y = height - TOP - (row + 1) * PANEL
-        position = (x / WIDTH, (y + 0.3) / height, (panel_width - 0.42) / WIDTH, (PANEL - 0.85) / height)
-        _draw_spectrum(figure.add_axes(position), spectrum)
-    title = f"Spectra, epoch {history[-1].epoch}"
+        width = panel_width - 0.55
+        position = (x / WIDTH, (y + 0.3) / height, width / WIDTH, (PANEL - 0.95) / height)
+        _draw_spectrum(figure.add_axes(position), spectrum, width)
+    title = f"Spectra, {when(history[-1])}"
     if len(shown) < len(spectra):
         title += f", {len(shown)} of {len(spectra)} layers"
-    lines = (
-        "blue: tail above x_min (dotted); orange line: power law;",
-        "green dashes: where the bulk of pure noise would end",
-    )
-    add_title(figure, title, lines)
-    figure.supxlabel("eigenvalue σ² of the weight", fontsize=SMALL + 0.5, color=INK, y=0.1 / height)
-    figure.supylabel("fraction of eigenvalues ≥ x", fontsize=SMALL + 0.5, color=INK, x=0.1 / WIDTH)
+    add_title(figure, title)
+    _add_shared_legend(figure, height)
+    figure.supxlabel("eigenvalue σ² of the weight", fontsize=SMALL, color=INK, y=0.1 / height)
+    figure.supylabel("fraction of the eigenvalues ≥ x", fontsize=SMALL, color=INK, x=0.1 / WIDTH)
     return figure
 
 
@@ -97,23 +99,53 @@ def spectrum_figure(spectrum: LayerSpectrum, ax: Axes | None = None) -> Figure:
         The figure, with lines of the same ids as a panel of `spectra_figure`.
     """
     if ax is None:
-        figure = new_figure(4.8, 6.4)
-        figure.text(0.02, 0.02, _all_numbers(spectrum), fontsize=8.5, color=INK, linespacing=1.5)
-        ax = figure.add_axes((0.115, 0.235, 0.865, 0.645))
-    _draw_spectrum(ax, spectrum, size=10)
-    ax.set_xlabel(f"eigenvalue σ² of the weight ({spectrum.mode})", fontsize=10, color=INK)
-    ax.set_ylabel("fraction of eigenvalues ≥ x", fontsize=10, color=INK)
-    handles, _ = ax.get_legend_handles_labels()
-    legend(ax, handles=handles, fontsize=8.5)
+        figure = new_figure(5.3, 6.4)
+        figure.text(0.02, 0.02, _all_numbers(spectrum), fontsize=SMALL - 1, color=INK, linespacing=1.5)
+        ax = figure.add_axes((0.125, 0.31, 0.825, 0.58))
+        _draw_spectrum(ax, spectrum, 5.5, size=SMALL)
+        legend_below(ax, 0.55, 3, fontsize=SMALL - 1)
+    else:
+        _draw_spectrum(ax, spectrum, ax.bbox.width / figure_of(ax).dpi, size=SMALL)
+        legend(ax, fontsize=SMALL - 1)
+    ax.set_xlabel(f"eigenvalue σ² of the weight ({spectrum.mode})", fontsize=SMALL, color=INK)
+    ax.set_ylabel("fraction of the eigenvalues ≥ x", fontsize=SMALL, color=INK)
     return figure_of(ax)
 
 
-def _draw_spectrum(ax: Axes, spectrum: LayerSpectrum, size: float = 9.5) -> None:
+def _add_shared_legend(figure: Figure, height: float) -> None:
+    """What the marks of all panels mean, below the title."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=BLUE, marker=".", ls="", ms=8, label="tail"),
+        Line2D([], [], color=GREY, marker=".", ls="", ms=7, label="below x_min"),
+        Line2D([], [], color=VERMILION, lw=1.8, label="power law"),
+        Line2D([], [], color=VERMILION, lw=1.4, ls=":", label="x_min"),
+        Line2D([], [], color=GREEN, lw=1.4, ls="--", label="end of pure noise"),
+    ]
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(SIDE_MARGIN / WIDTH, 1 - 0.34 / height),
+        ncols=3,
+        fontsize=SMALL - 1,
+        labelcolor=INK,
+        frameon=False,
+        borderaxespad=0.0,
+        borderpad=0.0,
+        columnspacing=1.0,
+    )
+
+
+def _draw_spectrum(ax: Axes, spectrum: LayerSpectrum, width: float, size: float = 9.5) -> None:
+    """One spectrum; ``width`` is that of the axes in inches."""
     fit = spectrum.fit
     values = np.sort(spectrum.eigenvalues.detach().double().cpu().numpy())
     values = values[np.isfinite(values) & (values > 0)]
     fraction = np.arange(len(values), 0, -1) / max(len(values), 1)
-    style_axes(ax, f"{layer_label(spectrum.layer, 26)}\n{_alpha_text(fit)}", size=size)
+    title_size = fitting_size(_alpha_text(fit), width + 0.2, size + 1)
+    style_axes(ax, "\n".join(_title_lines(spectrum, width, title_size)), size=size)
+    ax.set_title(ax.get_title(loc="left"), loc="left", y=1.0, fontsize=title_size, parse_math=False)
     ax.set_xscale("log")
     ax.set_yscale("log")
     n_bulk = len(values) - min(fit.n_tail, len(values))
@@ -123,15 +155,13 @@ def _draw_spectrum(ax: Axes, spectrum: LayerSpectrum, size: float = 9.5) -> None
         ends = np.array([fit.x_min, values[-1]])
         law = fraction[n_bulk] * (ends / fit.x_min) ** (1 - fit.alpha)
         ax.plot(ends, law, "-", color=VERMILION, lw=1.8, gid="fit", label="power law")
-        ax.axvline(fit.x_min, color=VERMILION, lw=1, ls=":", gid="x_min", label="x_min")
+        ax.axvline(fit.x_min, color=VERMILION, lw=1.4, ls=":", gid="x_min", label="x_min")
     if math.isfinite(spectrum.mp_edge) and len(values):
-        ax.axvline(spectrum.mp_edge, color=GREEN, lw=1.2, ls="--", gid="mp_edge", label="Marchenko–Pastur edge")
-    if fit.reason:
-        text = "\n".join(textwrap.wrap(fit.reason, 30, max_lines=4, placeholder=" …"))
-        ax.text(0.03, 0.04, text, fontsize=7.5, color=INK, transform=ax.transAxes, parse_math=False)
+        ax.axvline(
+            spectrum.mp_edge, color=GREEN, lw=1.4, ls="--", gid="mp_edge", label="end of noise (Marchenko–Pastur)"
+        )
     _set_log_ticks(ax.xaxis, *ax.get_xlim())
     _set_log_ticks(ax.yaxis, *ax.get_ylim())
-    ax.grid(True, which="major", color=PALE, lw=0.5)
 
 
 def _set_log_ticks(axis: Axis, low: float, high: float) -> None:
@@ -143,6 +173,21 @@ def _set_log_ticks(axis: Axis, low: float, high: float) -> None:
     axis.set_major_locator(LogLocator(subs=multiples, numticks=5))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter("{x:g}")
+
+
+def _title_lines(spectrum: LayerSpectrum, width: float, size: float) -> list[str]:
+    """At most `TITLE_LINES` lines of a width in inches."""
+    lines = [layer_label(spectrum.layer, width, size)]
+    reason = spectrum.fit.reason
+    if math.isfinite(spectrum.fit.alpha) or not reason:
+        lines.append(_alpha_text(spectrum.fit))
+    else:
+        reason = f"no α: {reason}"
+    wrapped = wrap_text(reason, width, size)
+    n_free = TITLE_LINES - len(lines)
+    if len(wrapped) > n_free:
+        wrapped = [*wrapped[: n_free - 1], layer_label(" ".join(wrapped[n_free - 1 :]), width, size)]
+    return [*lines, *wrapped]
 
 
 def _alpha_text(fit: PowerLawFit) -> str:

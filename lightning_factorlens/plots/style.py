@@ -1,8 +1,12 @@
 """Sizes, colours and axes common to all figures, and the pixels of a figure.
 
 Only matplotlib's object-oriented interface is used: no pyplot, no backend, no global setting. Every colour and size is
-stated and the background is white, so that neither a user's style sheet nor a dark page makes a figure unreadable. The
-colours are those of Okabe and Ito (2008), "Color universal design", which colour-blind readers can distinguish.
+stated, so that a user's style sheet does not make a figure unreadable.
+
+A figure does not know the page that it will be shown on. Its background is white that lets some of the page through:
+on a white page it is white, on the dark pages of TensorBoard (#303030) a grey card instead of a white slab. Text has a
+contrast of at least 4.5 on both and lines of at least 3, as WCAG 2.1 asks for. The colours are those of Okabe and Ito
+(2008), "Color universal design", which colour-blind readers can distinguish, darkened for the grey card.
 
 matplotlib is slow to import, and a program may use this package without drawing anything: every function here and in
 the other modules imports it when it draws.
@@ -16,20 +20,29 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lightning_factorlens.results._text import shorten
+from lightning_factorlens.plots.type_width import SMALL, fitting_size, text_width
+from lightning_factorlens.results import Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.legend import Legend
     from matplotlib.ticker import MaxNLocator
 
-BLUE = "#0072B2"
-VERMILION = "#D55E00"
-GREEN = "#009E73"
-ORANGE = "#E69F00"
-INK = "#222222"
-GREY = "#767676"
-PALE = "#DDDDDD"
+#: Background of every figure: white, with the opacity that is left to the page.
+CARD = (1.0, 1.0, 1.0, 0.65)
+BLUE = "#005E96"
+VERMILION = "#A64500"
+GREEN = "#00664A"
+PURPLE = "#8E3F7A"
+BROWN = "#7A5200"
+INK = "#111111"
+GREY = "#505050"
+#: Lines of a grid: darker than the background by the same fraction on every page.
+GRID = (0.0, 0.0, 0.0, 0.14)
+#: Colours of lines that are told apart by a legend, and their markers.
+LINE_COLORS = (BLUE, VERMILION, GREEN, PURPLE, BROWN, INK)
+LINE_MARKERS = ("o", "s", "^", "D", "v", "P")
 #: Largest number of past curves behind the present one.
 MAX_PAST = 12
 #: Width of a figure in inches, and its pixels per inch. TensorBoard shows images 350 pixels wide: it takes every second
@@ -41,16 +54,15 @@ SIDE_MARGIN = 0.12
 #: Sizes of type in points; they can be read in TensorBoard's small images too.
 TITLE = 13.0
 LABEL = 12.0
-SMALL = 10.5
 
 T = TypeVar("T")
 
 
 def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure on opaque white; height and width in inches."""
+    """An empty figure on the common background; height and width in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor="white")
+    return Figure(figsize=(width, height), dpi=DPI, facecolor=CARD)
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -68,45 +80,138 @@ def integer_locator(max_ticks: int = 10) -> MaxNLocator:
 
 def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: float = LABEL) -> None:
     """The common style. Names come from the user, so dollar signs in them are not mathematics."""
-    ax.set_facecolor("white")
+    ax.set_facecolor("none")
     # Without a stated position matplotlib lays the whole panel out once more to find one.
-    ax.set_title(title, loc="left", y=1.0, fontsize=size + 1, color=INK, parse_math=False)
+    title_size = _title_size(ax, title, size + 1)
+    ax.set_title(title, loc="left", y=1.0, fontsize=title_size, color=INK, parse_math=False)
     ax.set_xlabel(xlabel, fontsize=size, color=INK)
     ax.set_ylabel(ylabel, fontsize=size, color=INK)
     ax.tick_params(which="both", colors=INK, labelsize=size - 1)
-    ax.grid(True, which="major", color=PALE, lw=0.6, ls="-")
+    ax.grid(True, which="major", color=GRID, lw=0.8, ls="-")
     ax.set_axisbelow(True)
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
         spine.set_color(GREY)
 
 
-def legend(ax: Axes, **options: object) -> None:
-    """The common legend: white and without a frame, so that no line runs through its text."""
+def _title_size(ax: Axes, title: str, size: float) -> float:
+    """The size of the type at which a title above some axes ends before the right edge of the figure."""
+    free = (1.0 - ax.get_position().x0) * figure_of(ax).get_size_inches()[0] - SIDE_MARGIN
+    return min(fitting_size(line, free, size) for line in title.split("\n"))
+
+
+def legend(ax: Axes, **options: object) -> Legend:
+    """The common legend, without a frame; outside of the data unless the options say otherwise."""
     defaults: dict[str, object] = {
         "loc": "best",
         "fontsize": SMALL,
         "labelcolor": INK,
-        "facecolor": "white",
+        "facecolor": "none",
         "edgecolor": "none",
     }
     drawn = ax.legend(**(defaults | options))
     drawn.get_title().set_color(INK)
+    for text in drawn.get_texts():
+        text.set_parse_math(False)
+    return drawn
+
+
+def legend_below(ax: Axes, top: float, n_columns: int = 1, left: float = 0.0, **options: object) -> Legend:
+    """A legend under the axes.
+
+    Args:
+        ax: The axes, whose height must be known.
+        top: Distance between the lower edge of the axes and the legend, in inches.
+        n_columns: Number of its columns.
+        left: Distance of its left edge from that of the axes, in inches; negative to the left.
+        **options: Further options of matplotlib's legend.
+    """
+    dpi = figure_of(ax).dpi
+    corner = (left * dpi / ax.bbox.width, -top * dpi / ax.bbox.height)
+    placed = {"loc": "upper left", "bbox_to_anchor": corner, "borderaxespad": 0.0, "borderpad": 0.0}
+    return legend(ax, **(placed | {"ncols": n_columns, "columnspacing": 1.2, "handlelength": 1.8} | options))
+
+
+def scale_bar(figure: Figure, position: tuple[float, float, float, float], signed: bool, label: str) -> None:
+    """A horizontal colour bar of the scale of `tiles.draw_tile`.
+
+    Args:
+        figure: The figure.
+        position: Left, bottom, width and height of the bar, as fractions of the figure.
+        signed: Whether the scale runs from −1 to 1; otherwise from 0.
+        label: What 1 means, with its unit.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    from lightning_factorlens.plots.tiles import color_map
+
+    mappable = ScalarMappable(Normalize(-1 if signed else 0, 1), color_map(signed))
+    ax = figure.add_axes(position)
+    bar = figure.colorbar(mappable, cax=ax, orientation="horizontal", ticks=[-1, 0, 1] if signed else [0, 1])
+    ax.set_label("<colorbar>")  # as matplotlib names the axes that it makes for one
+    bar.outline.set_visible(False)
+    ax.tick_params(colors=INK, labelsize=SMALL - 1, length=2, pad=1)
+    ax.text(1.02, 0.5, label, transform=ax.transAxes, va="center", fontsize=SMALL - 1, color=INK)
 
 
 def add_title(figure: Figure, title: str, lines: Sequence[str] = ()) -> None:
     """A title and lines of explanation at the top of a figure."""
     width, height = figure.get_size_inches()
     left = SIDE_MARGIN / width
-    figure.text(left, 1 - 0.28 / height, title, fontsize=TITLE, color=INK, parse_math=False)
+    size = fitting_size(title, width - 2 * SIDE_MARGIN, TITLE)
+    figure.text(left, 1 - 0.28 / height, title, fontsize=size, color=INK, parse_math=False)
     for number, line in enumerate(lines):
         y = 1 - (0.5 + 0.19 * number) / height
         figure.text(left, y, line, fontsize=SMALL, color=INK, parse_math=False)
 
 
-def layer_label(name: str, max_length: int) -> str:
-    """Name of a layer, shortened; a model that is a single layer has the empty name."""
-    return shorten(name, max_length) or "(the model)"
+def when(observation: Observation) -> str:
+    """The epoch and the step of an observation: loggers have steps on their x axis.
+
+    Example:
+        >>> when(Observation(epoch=30, step=569, records={}))
+        'epoch 30, step 569'
+    """
+    return f"epoch {observation.epoch}, step {observation.step}"
+
+
+def epoch_label(history: Sequence[Observation]) -> str:
+    """Label of an axis over epochs, with the step of the last one.
+
+    Example:
+        >>> epoch_label([Observation(epoch=30, step=569, records={})])
+        'epoch (30 is step 569)'
+    """
+    return f"epoch ({history[-1].epoch} is step {history[-1].step})"
+
+
+def widen_left(ax: Axes) -> None:
+    """Moves the left edge of the axes to the right where the numbers of the y axis are too wide; at the end of a chart.
+
+    Args:
+        ax: Axes in a figure of their own, with their limits.
+    """
+    numbers = ax.yaxis.get_major_formatter().format_ticks(list(ax.get_yticks()))
+    size = float(ax.yaxis.get_tick_params()["labelsize"])
+    widest = max((text_width(number, size) for number in numbers), default=0.0)
+    label = 1.5 * float(ax.yaxis.label.get_fontsize()) / 72 if ax.get_ylabel() else 0.0
+    width = figure_of(ax).get_size_inches()[0]
+    missing = (widest + label + 0.12) / width - ax.get_position().x0
+    if missing > 0:
+        box = ax.get_position()
+        ax.set_position((box.x0 + missing, box.y0, box.width - missing, box.height))
+        title = ax.get_title(loc="left")
+        ax.set_title(title, loc="left", y=1.0, fontsize=_title_size(ax, title, LABEL + 1), color=INK, parse_math=False)
+
+
+def set_epoch_axis(ax: Axes, history: Sequence[Observation]) -> None:
+    """Ticks at whole epochs, also where there is a single one."""
+    ax.xaxis.set_major_locator(integer_locator(8))
+    first = history[0].epoch
+    last = history[-1].epoch
+    if first == last:
+        ax.set_xlim(first - 1, last + 1)
 
 
 def past_opacity(index: int, n_past: int) -> float:
@@ -132,19 +237,19 @@ def subsample(items: Sequence[T], max_items: int) -> list[T]:
 
 
 def to_array(figure: Figure) -> np.ndarray:
-    """The figure's pixels, uint8, shape (height, width, 3)."""
+    """The figure's pixels with their opacity, uint8, shape (height, width, 4)."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return np.asarray(canvas.buffer_rgba()).copy()
 
 
 def to_png(pixels: np.ndarray) -> BytesIO:
     """An image as a PNG file in memory.
 
     Args:
-        pixels: uint8, shape (height, width, 3).
+        pixels: uint8, shape (height, width, 3 or 4).
     """
     from matplotlib.image import imsave
 
@@ -152,3 +257,28 @@ def to_png(pixels: np.ndarray) -> BytesIO:
     imsave(file, pixels, format="png")
     file.seek(0)
     return file
+
+
+def soften(pixels: np.ndarray) -> np.ndarray:
+    """Replaces every pixel by the mean of 2 × 2, for viewers that show every second pixel.
+
+    TensorBoard's page "Images" does so with images 700 pixels wide: without this step an "i" loses its dot, or its gap.
+
+    Args:
+        pixels: uint8, shape (height, width, 4), with the opacity last, or (height, width, 3).
+
+    Returns:
+        uint8, shape (height, width, 4).
+    """
+    if pixels.shape[2] == 3:
+        pixels = np.pad(pixels, ((0, 0), (0, 0), (0, 1)), constant_values=255)
+    values = pixels.astype(np.float32)
+    values[..., :3] *= values[..., 3:]
+    values[:-1] += values[1:]
+    values[-1] *= 2
+    values[:, :-1] += values[:, 1:]
+    values[:, -1] *= 2
+    opacity = values[..., 3:]
+    values[..., :3] /= np.maximum(opacity, 1.0)
+    values[..., 3:] /= 4
+    return np.rint(values).astype(np.uint8)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_factorlens.plots.style import INK, PALE, SIDE_MARGIN, SMALL, WIDTH, figure_of, new_figure
+from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, WIDTH, figure_of, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,19 +33,19 @@ def tile_inches(ax: Axes | None, across: float) -> float:
     return width / across
 
 
-def tile_axes(across: float, down: float, top: float) -> Axes:
+def tile_axes(across: float, down: float, top: float, bottom: float = BOTTOM) -> Axes:
     """Axes for tiles in a new figure.
 
     Args:
         across: Width of all tiles together, in tiles.
         down: Their height, in tiles.
         top: Inches left free above them, for a title.
+        bottom: Inches left free below them, for a colour bar.
     """
-    height = down * tile_inches(None, across) + top + 0.1
+    height = down * tile_inches(None, across) + top + bottom + 0.04
     figure = new_figure(height)
     left = SIDE_MARGIN / WIDTH
-    bottom = BOTTOM / height
-    ax = figure.add_axes((left, bottom, 1 - 2 * SIDE_MARGIN / WIDTH, 1 - (top + BOTTOM) / height))
+    ax = figure.add_axes((left, bottom / height, 1 - 2 * SIDE_MARGIN / WIDTH, 1 - (top + bottom) / height))
     set_tile_limits(ax, across, down)
     return ax
 
@@ -75,7 +75,7 @@ def draw_tile(
     """Draws one image at (x, y), one tile wide and ``height`` tiles high, its pixels unchanged.
 
     Non-negative values run from 0 to ``bound`` (dark to bright), signed ones from −bound (violet) over white to bound
-    (brown); missing ones (NaN) are grey. An array with a last axis of three holds colours.
+    (brown); missing ones (NaN) are blank. An array with a last axis of three holds colours.
 
     Args:
         ax: See `tile_axes`.
@@ -92,14 +92,15 @@ def draw_tile(
     if signed is None:
         signed = bool((pixels < 0).any())
     extent = (x, x + 1 - SEAM, y + (1 - SEAM) * height, y)
-    image = AxesImage(ax, cmap=_color_map(signed), extent=extent, interpolation="nearest", gid=gid)
+    image = AxesImage(ax, cmap=color_map(signed), extent=extent, interpolation="nearest", gid=gid)
     image.set_data(pixels)
     image.set_clim(-bound if signed else 0, bound)
     ax.add_image(image)
 
 
 @cache
-def _color_map(signed: bool) -> Colormap:
+def color_map(signed: bool) -> Colormap:
+    """The colours of tiles; missing values have none, so that the background shows."""
     from matplotlib import colormaps
 
-    return colormaps["PuOr_r" if signed else "viridis"].with_extremes(bad=PALE)
+    return colormaps["PuOr_r" if signed else "viridis"].with_extremes(bad=(0.0, 0.0, 0.0, 0.0))

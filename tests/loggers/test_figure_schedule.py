@@ -36,12 +36,12 @@ def schedule(every_n=1, history=None):
 
 def test_names_are_numbered_in_the_order_of_the_measurements():
     assert list(FIGURES) == [
-        "1_history", "2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra"
+        "dashboard", "1_history", "2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra"
     ]  # fmt: skip
 
 
 def test_a_figure_that_two_measurements_declare_is_drawn_once():
-    assert list(numbered_figures([Consistency(), RankAtError()])) == ["1_history"]
+    assert list(numbered_figures([Consistency(), RankAtError()])) == ["dashboard", "1_history"]
     assert numbered_figures([RootMeanSquare()]) == {}
 
 
@@ -104,12 +104,12 @@ def test_figures_become_pixels(observe):
         figure = Figure(figsize=(2, 1), dpi=50, facecolor="#336699")
         file = BytesIO()
         figure.savefig(file, format="png")
-        expected.append(np.asarray(Image.open(file).convert("RGB")))
+        expected.append(np.asarray(Image.open(file).convert("RGBA")))
         return figure
 
     expected = []
     figures = {"drawn": FigureSpec("drawn", draw, "help"), "none": FigureSpec("none", lambda history: None, "help")}
     images = render_figures(figures, [observe()])
     assert list(images) == ["drawn"]
-    assert images["drawn"].shape == (50, 100, 3)
+    assert images["drawn"].shape == (50, 100, 4)
     np.testing.assert_array_equal(images["drawn"], expected[0])

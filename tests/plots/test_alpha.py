@@ -25,13 +25,17 @@ def history(observe, law):
 def test_alpha_over_depth_and_epochs_is_the_record(history):
     depth, epochs = alpha_figure(history).axes
     lines = by_id(depth.lines)
-    np.testing.assert_array_equal(lines["current"].get_ydata(), [7.0, math.nan, 9.0, 2.0])
-    np.testing.assert_array_equal(lines["past/1"].get_ydata(), [4.0, math.nan, 9.0, 2.0])
-    np.testing.assert_array_equal(lines["weak"].get_ydata(), [math.nan, math.nan, 9.0, math.nan])
-    assert [tick.get_text() for tick in depth.get_xticklabels()] == ["a", "dead", "few", "b$_1"]
+    np.testing.assert_array_equal(lines["current"].get_xdata(), [7.0, math.nan, math.nan, 2.0])
+    assert list(lines["current"].get_ydata()) == [0, 1, 2, 3]
+    assert lines["current"].get_linestyle() == "None"  # layers are not a series
+    np.testing.assert_array_equal(lines["past/1"].get_xdata(), [4.0, math.nan, 9.0, 2.0])
+    np.testing.assert_array_equal(lines["weak"].get_xdata(), [math.nan, math.nan, 9.0, math.nan])
+    assert [tick.get_text() for tick in depth.get_yticklabels()] == ["a", "dead", "few", "b$_1"]
     lines = by_id(epochs.lines)
     assert (list(lines["layer/a"].get_xdata()), list(lines["layer/a"].get_ydata())) == ([0, 1, 4], [3.0, 4.0, 7.0])
     assert np.isnan(lines["layer/few"].get_ydata()).all()
+    labels = [text.get_text() for text in epochs.get_legend().get_texts()]
+    assert labels == ["a", "b$_1", "mean of the layers"]
     assert list(lines["mean"].get_ydata()) == [o["weight_spectra"].summary.mean_alpha for o in history]
     to_array(alpha_figure(history[:1]))
 

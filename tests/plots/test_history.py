@@ -11,6 +11,10 @@ from lightning_factorlens.plots.style import to_array
 from lightning_factorlens.results import RequiredRank
 
 
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
 def test_lines_and_texts_are_the_record(observe):
     values = (2.0, 0.75, None, 1.25)
     history = [observe(epoch, consistency=value) for epoch, value in zip((0, 1, 2, 5), values)]
@@ -19,18 +23,24 @@ def test_lines_and_texts_are_the_record(observe):
     np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 1.25])
     assert list(lines["consistency"].get_xdata()) == [0, 1, 2, 5]
     assert (list(lines["lowest"].get_xdata()), list(lines["lowest"].get_ydata())) == ([1], [0.75])
-    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 1, 0.75, now 1.25"
+    assert consistency.get_title(loc="left") == "Consistency: lowest 0.75 at epoch 1, now 1.25"
     lines = by_id(ranks.lines)
     assert list(lines["effective_rank"].get_ydata()) == [o["effective_rank"]["total"] for o in history]
     assert list(lines["rank_at/0.3"].get_ydata()) == [9.25] * 4
-    assert {text.get_text().strip() for text in ranks.texts} == {"effective rank", "rank@30%", "over rank@12.5%"}
-    assert max(ranks.get_xticks()) <= 5
+    assert list(lines["capped/0.125"].get_ydata()) == [32.0] * 4
+    assert legend_of(ranks) == [
+        "effective rank, now 20.5",
+        "rank@30%, now 9.25",
+        "rank@12.5%, now > 32",
+        "hollow: more than that",
+    ]
+    assert {ax.get_xlabel() for ax in (consistency, ranks)} == {"epoch (5 is step 507)"}
 
 
 def test_of_equally_low_epochs_the_first_is_marked_and_a_level_end_is_not_mentioned(observe):
     history = [observe(epoch, consistency=value) for epoch, value in enumerate((2.0, 0.75, 0.75))]
     consistency = history_figure(history).axes[0]
-    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 1, 0.75"
+    assert consistency.get_title(loc="left") == "Consistency: lowest 0.75 at epoch 1"
 
 
 def test_without_consistency_only_ranks_are_drawn(observe):
@@ -43,7 +53,7 @@ def test_a_consistency_that_is_nowhere_finite_is_not_drawn(observe):
     assert "effective_rank" in by_id(ranks.lines)
     history = [observe(k, consistency=value) for k, value in enumerate((math.nan, math.inf, 0.5))]
     consistency = history_figure(history).axes[0]
-    assert consistency.get_title(loc="left") == "Consistency: lowest at epoch 2, 0.50"
+    assert consistency.get_title(loc="left") == "Consistency: lowest 0.5 at epoch 2"
 
 
 def test_without_ranks_only_consistency_is_drawn(observe):
@@ -70,9 +80,8 @@ def test_ranks_that_some_observations_lack_leave_gaps(observe):
     nan = math.nan
     np.testing.assert_array_equal(lines["rank_at/0.3"].get_ydata(), [nan, 9.25, nan, 9.25])
     np.testing.assert_array_equal(lines["effective_rank"].get_ydata(), [20.5, nan, 20.5, 20.5])
-    history.append(observe(4, effective_rank=None))  # a line without a last value has no label
-    texts = [text.get_text().strip() for text in history_figure(history).axes[1].texts]
-    assert texts == ["rank@30%", "over rank@12.5%"]
+    history.append(observe(4, effective_rank=None, required_ranks=None))  # the last known values remain
+    assert legend_of(history_figure(history).axes[1])[:2] == ["effective rank, now 20.5", "rank@30%, now 9.25"]
 
 
 def test_the_first_observation_has_no_figure_and_an_empty_history_is_refused(observe):

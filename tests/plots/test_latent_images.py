@@ -15,7 +15,8 @@ from lightning_factorlens.plots.style import to_array
 @pytest.mark.parametrize("channels", [1, 3, 6])
 def test_latent_images_are_the_factors(observe, channels):
     o = observe(channels=channels)
-    (ax,) = latent_images_figure([o]).axes
+    ax, bar = latent_images_figure([o]).axes
+    assert bar.get_label() == "<colorbar>"
     images, index = by_id(ax.images), o.factorization.ranks.index(8)
     factors = [name for name in images if name.startswith("factor/")]
     assert len(factors) == 8 * min(channels, 4)
@@ -28,6 +29,10 @@ def test_latent_images_are_the_factors(observe, channels):
 def test_beside_each_factor_are_the_images_that_load_most_on_it(observe):
     o = observe()
     F = o.factorization.F[o.factorization.ranks.index(8)]
+    W = o.factorization.W[o.factorization.ranks.index(8)][0]
+    strength = (W.norm(dim=0) * F.norm(dim=1)).argsort(descending=True).tolist()
+    captions = [text.get_text() for text in latent_images_figure([o]).axes[0].texts]
+    assert captions == [f"{number}. component {component}" for number, component in enumerate(strength, start=1)]
     images = by_id(latent_images_figure([o]).axes[0].images)
     chosen = {k: {} for k in range(8)}
     for name, image in images.items():
@@ -94,7 +99,9 @@ def test_it_draws_into_given_axes(observe):
     for name, image in given.items():
         np.testing.assert_array_equal(image.get_array(), own[name].get_array())
     assert not left.images
-    assert right.get_title(loc="left").startswith("Latent images, rank 8, epoch 3\nall 8 components: input factor")
+    assert right.get_title(loc="left").startswith(
+        "Latent images, rank 8, epoch 3, step 307\nall 8 components, strongest first: input"
+    )
     to_array(figure)
 
 

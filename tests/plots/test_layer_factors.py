@@ -57,5 +57,5 @@ def test_it_draws_into_given_axes(observe):
     for name, image in given.items():
         np.testing.assert_array_equal(image.get_array(), own[name].get_array())
     assert not left.images
-    assert right.get_title(loc="left").startswith("Hidden layers, rank 8, epoch 3\n")
+    assert right.get_title(loc="left").startswith("Hidden layers, rank 8, epoch 3, step 307\n")
     to_array(figure)

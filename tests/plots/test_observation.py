@@ -19,7 +19,7 @@ def test_both_panels_are_the_record(observe):
     bars = {round(p.get_x(), 2): p.get_height() for p in right.patches if p.get_height()}
     assert bars == {2.5: 1, 3.5: 1, 4.0: 1}
     assert right.lines[0].get_xdata()[0] == pytest.approx(np.mean([2.5, 3.5, 4.0]))
-    assert "3 layers, 1 without" in right.get_title(loc="left")
+    assert right.get_title(loc="left") == "α of 3 layers, mean 3.33 (dashed); 1 without"
 
 
 def test_a_notebook_shows_it_as_png(observe):

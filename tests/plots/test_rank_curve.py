@@ -5,6 +5,11 @@ from artists import by_id
 from matplotlib.figure import Figure
 
 from lightning_factorlens.plots.rank_curve import rank_curve_figure
+from lightning_factorlens.results import RankCurve, RequiredRank
+
+
+def legend_of(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
 def total(observation, measurement="reconstruction_error"):
@@ -21,11 +26,29 @@ def test_lines_and_texts_are_the_record(observe):
         assert tuple(lines[name].get_xdata()) == curve.ranks
         assert tuple(lines[name].get_ydata()) == curve.rel_error
     assert lines["past/0"].get_alpha() < lines["past/1"].get_alpha() < 1
-    assert (list(lines["required"].get_xdata()), list(lines["required"].get_ydata())) == ([9.25], [0.3])
+    assert (list(lines["required/0.3"].get_xdata()), list(lines["required/0.3"].get_ydata())) == ([9.25], [0.3])
     assert ax.get_xscale() == "log"
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["1", "2", "4", "8", "16", "32"]
-    texts = {text.get_gid(): text.get_text() for text in ax.texts}
-    assert texts == {"required/0.3": "30 % at rank 9.2", "required/0.125": "12.5 % not reached by rank 32"}
+    assert not ax.texts
+    assert legend_of(ax)[3:] == ["30 % error: rank 9.2", "12.5 % error: rank > 32, the largest tried"]
+    assert ax.get_title(loc="left") == "Error against rank, epoch 5, step 507"
+
+
+def test_a_threshold_above_the_curve_is_inside_of_the_axes_and_not_marked_on_it(observe):
+    easy = RequiredRank(0.95, 1.0, False)
+    (ax,) = rank_curve_figure([observe(required_ranks=(easy,))]).axes
+    assert "required/0.95" not in by_id(ax.lines)
+    assert ax.get_ylim()[1] > 0.95
+    assert legend_of(ax)[-1] == "95 % error: rank 1 already has less"
+
+
+def test_ranks_that_would_overlap_have_no_names(observe):
+    ranks = tuple(range(1, 33))
+    curve = RankCurve(ranks, *[tuple(1 / r for r in ranks)] * 3)
+    (ax,) = rank_curve_figure([observe(curves={"total": curve}, svd_curves=None)]).axes
+    names = [tick.get_text() for tick in ax.get_xticklabels()]
+    assert [name for name in names if name][:4] == ["1", "2", "3", "4"]
+    assert names[-2:] == ["", "32"]
 
 
 def test_a_baseline_without_svd_error_has_one_curve(observe):
@@ -54,8 +77,7 @@ def test_earlier_observations_may_lack_the_record_and_the_required_ranks_may_be_
     (ax,) = rank_curve_figure(history).axes
     assert set(by_id(ax.lines)) == {"past/1", "current", "svd"}
     assert not ax.texts
-    labels = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert labels == ["NMF, epoch 2", "epoch 1", "SVD: no factorisation passes below"]
+    assert legend_of(ax) == ["factorisation, epoch 2", "epoch 1", "SVD: no factorisation passes below"]
 
 
 def test_it_draws_into_given_axes(observe):

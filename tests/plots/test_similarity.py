@@ -13,7 +13,9 @@ from lightning_factorlens.plots.similarity import similarity_figure
 def test_heat_maps_and_curves_are_the_record(observe):
     o = observe()
     layers = o["neuron_similarity"].layers
-    maps, eigenvalues, depth = similarity_figure([o]).axes
+    maps, bar, eigenvalues, depth = similarity_figure([o]).axes
+    assert bar.get_label() == "<colorbar>"
+    assert [tick.get_text() for tick in depth.get_yticklabels()] == [s.layer for s in layers]
     images, lines = by_id(maps.images), by_id(eigenvalues.lines)
     assert len(images) == len(layers) == 4
     for s in layers:
@@ -22,8 +24,8 @@ def test_heat_maps_and_curves_are_the_record(observe):
         assert image.get_clim() == (0, 1)
         np.testing.assert_array_equal(lines[f"eigenvalues/{s.layer}"].get_ydata(), s.eigenvalues.numpy())
     lines = by_id(depth.lines)
-    assert list(lines["mean_cosine"].get_ydata()) == [s.mean_cosine for s in layers]
-    assert list(lines["mean_top_k"].get_ydata()) == [s.mean_top_k for s in layers]
+    assert list(lines["mean_cosine"].get_xdata()) == [s.mean_cosine for s in layers]
+    assert list(lines["mean_top_k"].get_xdata()) == [s.mean_top_k for s in layers]
 
 
 def test_negative_cosines_have_zero_in_the_middle_of_every_scale(observe):

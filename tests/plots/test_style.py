@@ -1,4 +1,4 @@
-"""What all figures have in common: white background, size, no global state, and matplotlib only when drawing."""
+"""What all figures have in common: the background, size, no global state, and matplotlib only when drawing."""
 
 import subprocess
 import sys
@@ -13,13 +13,14 @@ import lightning_factorlens.plots
 from lightning_factorlens import plots
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.measurements import default_measurements
-from lightning_factorlens.plots.style import subsample, to_array, to_png
+from lightning_factorlens.measurements.dashboard import DASHBOARD
+from lightning_factorlens.plots.style import CARD, soften, subsample, to_array, to_png
 
 FIGURES = {
     name: getattr(plots, name)
     for name in lightning_factorlens.plots.__all__
-    if name not in ("observation_figure", "spectrum_figure")
-}
+    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure")
+} | {"dashboard_figure": DASHBOARD.draw}
 
 
 def test_figures_ignore_a_dark_style_sheet(observe):
@@ -60,14 +61,16 @@ def test_figures_do_not_change_the_history(observe):
     assert history[1].inputs.equal(before[2])
 
 
-def test_every_figure_is_twice_as_wide_as_tensorboard_shows_it_and_has_a_white_edge(observe):
+def test_every_figure_is_twice_as_wide_as_tensorboard_shows_it_and_has_an_empty_edge(observe):
     drawn = render_figures(numbered_figures(default_measurements()), [observe(0), observe(1)])
-    assert list(drawn) == sorted(drawn)
-    assert len(drawn) == 7
+    assert next(iter(drawn)) == "dashboard"
+    assert list(drawn)[1:] == sorted(drawn)[:-1]
+    assert len(drawn) == 8
     for name, pixels in drawn.items():
-        assert (pixels.dtype, pixels.shape[1:]) == (np.uint8, (700, 3)), name
+        assert (pixels.dtype, pixels.shape[1:]) == (np.uint8, (700, 4)), name
         edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-        assert (edge == 255).mean() > 0.95, name  # nothing is cut off
+        card = [255, 255, 255, round(255 * CARD[3])]
+        assert (np.abs(edge - np.array(card, dtype=float)) <= 1).mean() > 0.95, name  # nothing is cut off
 
 
 def test_importing_does_not_import_matplotlib_and_drawing_leaves_no_global_state():
@@ -101,3 +104,17 @@ def test_a_png_file_has_the_pixels():
     file = to_png(pixels)
     assert isinstance(file, BytesIO)
     np.testing.assert_array_equal(np.asarray(Image.open(file).convert("RGB")), pixels)
+
+
+def test_every_second_pixel_of_a_softened_image_is_the_mean_of_four():
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 4), dtype=np.uint8)
+    pixels[..., 3] = 255
+    whole = pixels.astype(float)
+    means = (whole[::2, ::2] + whole[1::2, ::2] + whole[::2, 1::2] + whole[1::2, 1::2]) / 4
+    np.testing.assert_allclose(soften(pixels)[::2, ::2], means, atol=0.51)
+
+
+def test_the_colour_of_a_pixel_without_opacity_does_not_show_when_softened():
+    pixels = np.zeros((2, 2, 4), dtype=np.uint8)
+    pixels[0, 0] = (200, 100, 50, 255)
+    assert soften(pixels)[0, 0].tolist() == [200, 100, 50, 64]

@@ -1,0 +1,63 @@
+"""The first figure of a run, with what the default stopping rule would do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lightning_factorlens.measurements.base import FigureSpec
+from lightning_factorlens.plots.dashboard import dashboard_figure
+from lightning_factorlens.results import Observation
+from lightning_factorlens.results.findings import StopAdvice
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingSeries
+from lightning_factorlens.stopping import default_rule, epoch_infos, replay
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
+    """What the default rule of `LabelFreeStopping` would have decided about a run of a constant learning rate.
+
+    The history holds no learning rates, which the rule waits for where they are annealed.
+
+    Args:
+        history: The observations of one run, oldest first. Of several in an epoch the last counts, as for the callback.
+
+    Returns:
+        The advice; None before the first value of ``consistency`` after training has begun.
+
+    Example:
+        >>> from lightning_factorlens.results import Scalars
+        >>> values = [2.0, 1.8, 1.6, 1.4, 1.2, 1.0, 0.9] + [1.2] * 12
+        >>> history = []
+        >>> for epoch, value in enumerate(values, start=1):
+        ...     history.append(Observation(epoch, 10 * epoch, {"consistency": Scalars({"consistency": value})}))
+        >>> default_advice(history)
+        StopAdvice(source='default rule', best_epoch=7, stop_epoch=17)
+    """
+    series = LeadingSeries.of(history, CONSISTENCY)
+    value_of = {observation.epoch: value for observation, value in zip(series.observations, series.values)}
+    if not value_of:
+        return None
+    decisions = replay(default_rule(), list(value_of.values()), epoch_infos(len(value_of), epochs=list(value_of)))
+    for epoch, decision in zip(value_of, decisions):
+        if decision.stop:
+            return StopAdvice("default rule", decision.best_epoch, epoch)
+    return StopAdvice("default rule", decisions[-1].best_epoch, None)
+
+
+def _draw(history: Sequence[Observation]) -> Figure | None:
+    return dashboard_figure(history, default_advice(history))
+
+
+#: TensorBoard sorts the groups of its first page by their names, capital letters first: before Lightning's "epoch".
+DASHBOARD = FigureSpec(
+    "dashboard",
+    _draw,
+    "Is the network still learning, is it memorising, and when would the default rule of LabelFreeStopping have "
+    "stopped, at a constant learning rate? The diamond marks the lowest consistency, the area a rise above it by more "
+    "than a tenth, the dashed line the stop.",
+    needs_tensors=False,
+    tag="Dashboard/{prefix}",
+)

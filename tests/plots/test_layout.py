@@ -1,0 +1,172 @@
+"""Every figure of every kind of run can be read: see `figure_layout.defects` for what is measured."""
+
+import math
+import warnings
+from dataclasses import replace
+
+import pytest
+import torch
+from figure_layout import defects
+from matplotlib.figure import Figure
+from observations import make_observation, power_law, rank_curve, similarity, spectrum_without_fit
+
+from lightning_factorlens import plots
+from lightning_factorlens.measurements.dashboard import DASHBOARD
+from lightning_factorlens.results import Factorization, RequiredRank
+
+FIGURES = {
+    name: getattr(plots, name)
+    for name in plots.__all__
+    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure")
+}
+FIGURES["dashboard_figure"] = DASHBOARD.draw
+
+LONG = "backbone.stages.{}.blocks.17.attention.output.projection.with_a_name_of_its_own"
+
+
+def renamed(names, epoch=3, rank=8):
+    """An observation of layers with these names; every third has an α of noise, every seventh none."""
+    spectra = []
+    for index, name in enumerate(names):
+        spectrum = power_law(name, 2 + 0.1 * index + 0.05 * epoch, n=12 if index % 3 == 2 else 64, n_tail=8)
+        spectra.append(spectrum_without_fit(name) if index % 7 == 6 else spectrum)
+    similarities = tuple(similarity(name, 0.9 - 0.8 * k / len(names), rank) for k, name in enumerate(names))
+    shapes, kept = [], []
+    for index in range(len(names)):
+        shapes.append(((2048, 7, 7), (40, 8, 8), (384,), (7,))[index % 4])
+        kept.append(torch.arange(0, math.prod(shapes[-1]), 97) if index % 4 == 0 else None)
+    n_rows = [math.prod(s) if k is None else len(k) for s, k in zip(shapes, kept)]
+    o = make_observation(epoch, spectra=tuple(spectra), similarities=similarities, consistency=1 / (epoch + 1))
+    f = o.factorization
+    index = f.ranks.index(rank)
+    W = tuple(torch.rand(n, rank) for n in n_rows)
+    factorization = Factorization(
+        (rank,), (f.F[index],), ((f.W[index][0], *W),), torch.ones(1, 1 + len(names)), ("input/0", *names),
+        (1.0,) * (1 + len(names)), (0.5,), ((0.5,),), 7, "converged", (f.shapes[0], *shapes), (None, *kept),
+    )  # fmt: skip
+    return replace(o, factorization=factorization)
+
+
+def run_of(values, **changes):
+    return [make_observation(epoch, consistency=value, **changes) for epoch, value in enumerate(values)]
+
+
+RISING = [2.3, 1.9, 1.6, 1.3, 1.2, 1.1, 1.0, 0.9, 0.95] + [1.0 + 0.05 * k for k in range(16)]
+
+
+def sparse(history):
+    """Every second observation has only what a signal-only observation has."""
+    signal_only = [
+        replace(o, records={"consistency": o["consistency"]}, inputs=None, factorization=None) for o in history
+    ]
+    return [full if index % 2 == 0 else signal_only[index] for index, full in enumerate(history)]
+
+
+def one_rank(rank):
+    curve = rank_curve(0.9, 0.7, ranks=(rank,))
+    required = (RequiredRank(0.5, float(rank), True), RequiredRank(0.95, float(rank), False))
+    return make_observation(curves={"total": curve}, svd_curves={"total": curve}, required_ranks=required)
+
+
+def many_ranks():
+    ranks = (*range(1, 33), 48, 64, 96, 128, 192, 256)
+    curve = rank_curve(0.999, 0.93, ranks=ranks)
+    taus = (0.9, 0.7, 0.5, 0.3, 0.1, 0.01)
+    required = tuple(RequiredRank(tau, 256.0 if tau < 0.2 else 12.3, tau < 0.2) for tau in taus)
+    return make_observation(curves={"total": curve}, svd_curves={"total": curve}, required_ranks=required)
+
+
+def easy():
+    """A curve that lies below the threshold at the smallest rank."""
+    curve = rank_curve(0.3, 0.9)
+    required = (RequiredRank(0.5, 1.0, False), RequiredRank(0.3, 1.0, False))
+    return make_observation(curves={"total": curve}, required_ranks=required)
+
+
+def signed():
+    o = make_observation(channels=3)
+    f = o.factorization
+    W = tuple(tuple(w - 0.4 for w in blocks) for blocks in f.W)
+    negative = replace(similarity("layer1", 0.5), cosine=torch.eye(8, dtype=torch.float64) * 2 - 1)
+    return replace(
+        make_observation(channels=3, similarities=(negative,)), factorization=replace(f, W=W), inputs=o.inputs
+    )
+
+
+def large_numbers():
+    spectra = (power_law("a", 1.3), power_law("b", 123.456, n=100_000, n_tail=99_000))
+    history = run_of([123456.789, 1e-9, 12.5], spectra=spectra, effective_rank={"total": 1234.5})
+    return [replace(o, epoch=10**6 + o.epoch, step=10**9 + o.step) for o in history]
+
+
+ZOO = {
+    "two observations": lambda: [make_observation(0), make_observation(1)],
+    "one observation": lambda: [make_observation(0)],
+    "a run that memorises": lambda: run_of(RISING),
+    "a run that learns": lambda: run_of([2.3 * 0.9**k for k in range(30)]),
+    "300 observations": lambda: run_of([2.3 * 0.99**k + 0.1 for k in range(300)]),
+    "without consistency": lambda: run_of([None] * 4),
+    "consistency of NaN": lambda: run_of([math.nan, math.nan, 1.0, math.nan]),
+    "negative consistency": lambda: run_of([-0.1 * k for k in range(12)]),
+    "signal-only observations between": lambda: sparse(run_of(RISING)),
+    "a signal-only observation last": lambda: sparse(run_of(RISING[:10])),
+    "signal-only observations alone": lambda: sparse(run_of(RISING))[1::2],
+    "50 layers": lambda: [renamed([f"features.{k}.conv" for k in range(50)], epoch) for epoch in range(4)],
+    "one layer": lambda: [renamed(["net.0"], epoch) for epoch in range(2)],
+    "a model that is a layer": lambda: [renamed([""])],
+    "long names": lambda: [renamed([LONG.format(k) for k in range(9)])],
+    "wide names": lambda: [renamed([f"{'W' * 60}.{k}" for k in range(3)])],
+    "names in other scripts": lambda: [renamed(["слой.свёртка_длинное_имя", "層.畳み込み", "θ_$1$", "сл"])],
+    "2 components": lambda: [renamed(["a", "b"], rank=2)],
+    "32 components": lambda: [renamed(["a", "b"], rank=32)],
+    "one rank": lambda: [one_rank(1)],
+    "one large rank": lambda: [one_rank(512)],
+    "many ranks and thresholds": lambda: [many_ranks(), many_ranks()],
+    "an easy network": lambda: [easy()],
+    "colour images": lambda: [make_observation(channels=3)],
+    "12 channels": lambda: [make_observation(channels=12)],
+    "signed factors": lambda: [signed()],
+    "not images": lambda: [replace(make_observation(), inputs=None)],
+    "images of 1 x 1": lambda: [make_observation(size=1)],
+    "large numbers": large_numbers,
+}
+
+
+@pytest.mark.parametrize("kind", ZOO)
+def test_every_figure_can_be_read(kind):
+    history = ZOO[kind]()
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of glyphs that the font lacks, and of limits that are equal
+        for name, draw in FIGURES.items():
+            figure = draw(history)
+            if figure is not None:
+                found += [f"{name}: {defect}" for defect in defects(figure)]
+        found += [f"observation_figure: {defect}" for defect in defects(plots.observation_figure(history[-1]))]
+        spectra = history[-1].get("weight_spectra")
+        for spectrum in spectra.layers[:8] if spectra else ():
+            found += [f"spectrum_figure: {defect}" for defect in defects(plots.spectrum_figure(spectrum))]
+    assert not found, "\n".join(found)
+
+
+def test_the_checker_finds_what_it_is_for():
+    figure = Figure(facecolor="white")
+    first, second = figure.subplots(1, 2)
+    first.imshow([[0, 1]])
+    first.plot([0, 1], [0, 0.2], gid="line", color="#eeeeee")
+    first.text(0.5, 0.1, "struck through")
+    second.text(0.5, 0.5, "one")
+    second.text(0.52, 0.5, "two")
+    second.text(0.9, 0.9, "far outside of it", color="#dddddd", fontsize=6)
+    found = "\n".join(defects(figure))
+    for expected in (
+        "outside of the figure",
+        "'two' overlaps 'one'",
+        "struck through by",
+        "little contrast on a white page",
+        "the line line has little contrast",
+        "is small",
+        "no colour bar",
+        "an x axis has no label",
+    ):
+        assert expected in found
