@@ -23,8 +23,9 @@ ACTIVITIES_BY_NEED = {
     "class_scores": "forward passes",
     "weights": "spectra",
 }
-#: Activities of a smaller part of the time are added up as "other".
+#: Activities of a smaller part of the time, or of fewer seconds, are added up as "other".
 SMALLEST_PART = 0.05
+SMALLEST_SECONDS = 0.05
 
 
 def seconds_by_activity(
@@ -38,7 +39,7 @@ def seconds_by_activity(
         measurements: The lens's measurements, whose names are phases.
 
     Returns:
-        Seconds by activity, those below `SMALLEST_PART` of the total together as "other", which comes last.
+        Seconds by activity, small ones together as "other", which comes last.
 
     Example:
         >>> from lightning_factorlens.measurements import Consistency
@@ -55,10 +56,11 @@ def seconds_by_activity(
     largest_first = sorted(sums.items(), key=lambda entry: -entry[1])
     found = {}
     for activity, seconds in largest_first:
-        if activity != "other" and seconds >= SMALLEST_PART * total_seconds:
+        is_large = seconds >= max(SMALLEST_SECONDS, SMALLEST_PART * total_seconds)
+        if activity != "other" and is_large:
             found[activity] = seconds
     other = total_seconds - sum(found.values())
-    if found and other >= SMALLEST_PART:
+    if found and other >= SMALLEST_SECONDS:
         found["other"] = other
     return found
 

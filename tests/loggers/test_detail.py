@@ -246,7 +246,7 @@ def test_histograms_of_layers_begin_at_the_level_of_layers(observe):
         def add_text(self, *args, **kwargs):
             pass
 
-        add_image = add_custom_scalars = add_embedding = add_text
+        add_image = add_custom_scalars = add_embedding = flush = add_text
 
     counts = {}
     for detail in DETAILS:

@@ -62,7 +62,7 @@ def test_a_run_that_ended_at_its_best_or_has_no_consistency(observe):
     assert "still at its lowest" in run_summary(history, MEASUREMENTS)
     history = [observe(0, consistency=None, alpha=None), observe(1, consistency=None)]
     summary = run_summary(history, MEASUREMENTS)
-    assert ["`factorlens/mean_alpha`", "–", "3"] in cells(summary)
+    assert ["`factorlens_spectra/mean_alpha`", "–", "3"] in cells(summary)
     assert best_criterion(history, MEASUREMENTS) == ""
     assert "Best:" not in summary
     assert summary.count(f"**{UNKNOWN}**: consistency has not been measured since training began") == 3

@@ -50,11 +50,11 @@ def test_scalars_of_other_callbacks_are_explained():
     guide = metric_guide(MEASUREMENTS, [extra], "student")
     assert "- `student/stop_score`: Score of the stopping rule. Unit: nats." in guide.splitlines()
     rows = cells(tag_table(MEASUREMENTS, [extra], "student"))
-    assert ["`student/stop_score`", "Score of the stopping rule.", "nats", "", "", ""] in rows
+    assert ["`student/stop_score`", "Score of the stopping rule.", "nats", "", "", "", "summary"] in rows
 
 
 def test_the_table_of_tags_is_whole():
-    assert {len(row) for row in cells(tag_table(MEASUREMENTS))} == {6}
+    assert {len(row) for row in cells(tag_table(MEASUREMENTS))} == {7}
 
 
 def test_the_guide_has_no_table_whose_columns_would_break_tags(observe):
