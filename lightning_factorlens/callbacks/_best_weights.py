@@ -135,7 +135,7 @@ class BestWeights:
         replaced = self.best
         self.best = self._candidate
         self._candidate = None
-        self._files.replace(trainer, None if replaced is None else replaced.path)
+        self._files.replace(trainer, _path(replaced))
 
     def mark_saved(self) -> None:
         """Notes that a checkpoint names the present files."""
@@ -144,7 +144,7 @@ class BestWeights:
     def _drop_candidate(self, trainer: Trainer) -> None:
         dropped = self._candidate
         self._candidate = None
-        self._files.replace(trainer, None if dropped is None else dropped.path)
+        self._files.replace(trainer, _path(dropped))
 
     # ---- at the end of ``fit``
 
@@ -163,7 +163,7 @@ class BestWeights:
         self._is_open = False
         best = self.best
         self._drop_candidate(trainer)
-        self._files.finish(trainer, None if best is None else best.path)
+        self._files.finish(trainer, _path(best))
         if best is None and best_epoch is None:
             return ""
         if best is None or best_epoch not in (None, best.epoch):
@@ -174,15 +174,16 @@ class BestWeights:
 
     def _restore(self, trainer: Trainer, best: KeptWeights) -> str:
         event = f"could not restore the weights of epoch {best.epoch}"
+        self._attempts.has_warned = False  # what was reported before is something else
         problem = self._problem(trainer, best.path)
         if problem:
-            self._attempts.has_warned = False  # what was reported before is something else
             self._attempts.warn(event, problem)
             return ""
         is_trusted = best.path in self._written
-        if not self._attempts.together(trainer, event, lambda: weights_store(trainer).load(best.path, is_trusted)):
-            return ""
-        return f"restores the weights of epoch {best.epoch}, the best"
+        is_restored = self._attempts.together(
+            trainer, event, lambda: weights_store(trainer).load(best.path, is_trusted)
+        )
+        return f"restores the weights of epoch {best.epoch}, the best" if is_restored else ""
 
     # ---- state
 
@@ -201,3 +202,7 @@ class BestWeights:
         self._files.run_id = state["run_id"]
         self.best = None if state["best"] is None else KeptWeights(**state["best"])
         self._candidate = None if state["candidate"] is None else KeptWeights(**state["candidate"])
+
+
+def _path(kept: KeptWeights | None) -> str | None:
+    return None if kept is None else kept.path

@@ -75,8 +75,8 @@ class LabelFreeStopping(EarlyStopping):
             checkpoints, which replaces the one before (with ``every_n_train_steps``, at every observation until the
             epoch ends). The weights are put back after the last ``on_train_end``, so that checkpoints have those
             of the training; after an exception or an interrupt they are not. A resumed run goes on with the file that
-            its checkpoint names. A file of 45 MB (ResNet-18) takes about 0.1 s. Weights that a callback of your own
-            averages at the end of the training would be replaced.
+            its checkpoint names. A file of 47 MB (ResNet-18) takes about 0.1 s. Weights that a callback of your own
+            averages at the end of the training would be replaced; of two instances the last one in the list restores.
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.

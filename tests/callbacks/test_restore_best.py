@@ -108,7 +108,7 @@ def test_the_training_is_the_same_with_and_without_it(tmp_path):
         stop = stopping(2, restore_best=restore_best)
         _, module = fit(tmp_path / name, copies, snapshot, stop)
         runs.append((copies, snapshot, module))
-    (plain, one, end), (kept, two, restored) = runs
+    (plain, one, end), (_, two, restored) = runs
     assert same(one.weights, two.weights)
     assert str(one.optimizer) == str(two.optimizer)
     assert all(torch.equal(a, b) for a, b in zip(tensors(one.optimizer), tensors(two.optimizer)))
@@ -334,16 +334,22 @@ def test_a_failure_to_write_is_reported_once_and_nothing_false_is_restored(tmp_p
     assert kept_files(tmp_path) == []
 
 
+class Damage(Callback):
+    """Damages the file that a callback has kept."""
+
+    def __init__(self, stop, damage):
+        self.stop = stop
+        self.damage = damage
+
+    def on_train_end(self, trainer, pl_module):
+        self.damage(self.stop.best_weights_path)
+
+
 def test_a_file_that_was_damaged_or_removed_meanwhile_is_reported_at_the_end(tmp_path):
     for damage, reason in ((os.remove, "there is no file"), (cut, "cannot be read")):
-
-        class Damage(Callback):
-            def on_train_end(self, trainer, pl_module, damage=damage):
-                damage(stop.best_weights_path)
-
         copies, stop = Copies(), stopping(1)
         with pytest.warns(UserWarning, match=f"could not restore the weights of epoch 1: .*{reason}"):
-            _, module = fit(tmp_path, copies, stop, Damage(), epochs=2)
+            _, module = fit(tmp_path, copies, stop, Damage(stop, damage), epochs=2)
         assert same(module.state_dict(), copies.last)
 
 
