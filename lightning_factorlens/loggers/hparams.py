@@ -14,6 +14,8 @@ from lightning_factorlens.results.curves import middle_rank
 
 #: Lightning's own column, for users who log a scalar of this name.
 HP_METRIC = "hp_metric"
+#: Number of best values before the values of other callbacks: the epoch, and the scalar that tells which is best.
+N_FIRST = 2
 
 
 def table_columns(
@@ -24,9 +26,10 @@ def table_columns(
 ) -> list[str]:
     """Tags whose last values make the table.
 
-    First come the values at the best observation, see `best_scalars`, then those of other callbacks, then the last
-    values of the summary scalars. Scalars that may be a lower bound only have no last value in the table, because a
-    cell cannot show that; at the best observation their cell is left empty then.
+    First come the values at the best observation, see `best_scalars`, and those of other callbacks, then the last
+    values of the summary scalars. TensorBoard shows the first five and offers the others. Scalars that may be a lower
+    bound only have no last value in the table, because a cell cannot show that; at the best observation their cell is
+    left empty then.
 
     Args:
         measurements: The lens's measurements.
@@ -37,8 +40,9 @@ def table_columns(
     Returns:
         The tags.
     """
-    declared = best_scalars(measurements)
-    declared += [scalar for scalar in extra_scalars if scalar.summary]
+    best = best_scalars(measurements)
+    of_others = [scalar for scalar in extra_scalars if scalar.summary]
+    declared = [*best[:N_FIRST], *of_others, *best[N_FIRST:]]
     for measurement in with_cost(measurements):
         for scalar in measurement.scalars:
             if scalar.summary and not scalar.lower_bound and "{scope}" not in scalar.tag:
@@ -74,9 +78,52 @@ def write_hparams(
     if has_hp_metric:
         metrics.append(tag_prefix + HP_METRIC)
     writer = file_writer(logger.experiment)
-    for summary in hparams(flatten_params(params), dict.fromkeys(metrics, 0.0)):
+    experiment, start, end = hparams(flatten_params(params), dict.fromkeys(metrics, 0.0))
+    _name_columns(experiment, tag_prefix)
+    for summary in (experiment, start, end):
         writer.add_summary(summary)
     return True
+
+
+def _name_columns(experiment: Any, tag_prefix: str) -> None:
+    """Gives the columns titles with spaces, at which TensorBoard can break them.
+
+    Args:
+        experiment: TensorBoard's summary of all columns, which is changed.
+        tag_prefix: Text that the logger puts before every tag.
+    """
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    plugin_data = experiment.value[0].metadata.plugin_data
+    content = HParamsPluginData.FromString(plugin_data.content)
+    for column in content.experiment.metric_infos:
+        column.display_name = column_title(column.name.tag.removeprefix(tag_prefix))
+    plugin_data.content = content.SerializeToString()
+
+
+def column_title(tag: str) -> str:
+    """The title of a column.
+
+    Args:
+        tag: The tag that the column shows.
+
+    Example:
+        >>> column_title("factorlens_best/epoch"), column_title("factorlens/consistency"), column_title("hp_metric")
+        ('best epoch', 'last consistency', 'hp_metric')
+        >>> column_title("student_best/epoch"), column_title("factorlens/stop_best_epoch")
+        ('student: best epoch', 'stop best epoch')
+    """
+    group, _, name = tag.rpartition("/")
+    if not group:
+        return tag
+    prefix, _, part = group.partition("_")
+    if part == "best":
+        title = f"best {name}"
+    elif name.endswith("best_epoch"):
+        title = name.replace("_", " ")
+    else:
+        title = f"last {name}"
+    return title if prefix == PREFIX else f"{prefix}: {title}"
 
 
 def flatten_params(params: Mapping[str, Any], parent: str = "") -> dict[str, Any]:

@@ -54,14 +54,17 @@ def metric_guide(
 def help_tag(prefix: str = PREFIX) -> str:
     """The tag of the guide, in a group that TensorBoard's page "Text" shows below that of the results.
 
+    TensorBoard sorts these groups by their first tags, in which it takes ``/`` and ``_`` for equal: the letter after it
+    must come after that of ``result``.
+
     Args:
         prefix: First part of the tags.
 
     Example:
         >>> help_tag("student")
-        'student_help/how_to_read'
+        'student_usage/how_to_read'
     """
-    return f"{prefix}_help/how_to_read"
+    return f"{prefix}_usage/how_to_read"
 
 
 def tag_table(measurements: Sequence[Measurement], extra_scalars: Sequence[Scalar] = (), prefix: str = PREFIX) -> str:

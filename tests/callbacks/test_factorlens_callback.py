@@ -168,8 +168,12 @@ def test_the_layer_table_and_the_summary_are_printed(tmp_path, caplog):
     assert "print(callback.lens.layer_table) shows all rows" in caplog.text
     assert "FactorLens: 2 observations in" in caplog.text
     summary = caplog.text.partition("FactorLens, summary of the run")[2]
-    header = summary.splitlines()[1]
-    assert re.fullmatch(r" *first, epoch \d +best(, epoch \d)? +last, epoch \d", header)
+    questions = ("Still learning? ", "Memorising? ", "When to stop? ")
+    assert all(line.startswith(question) for line, question in zip(summary.splitlines()[1:], questions))
+    header = summary.splitlines()[4]
+    assert re.fullmatch(
+        r" *first, epoch \d \(step \d\)( +best, epoch \d \(step \d\))? +last, epoch \d \(step \d\)", header
+    )
     assert "consistency" in summary
 
 

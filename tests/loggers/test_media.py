@@ -198,7 +198,7 @@ def test_one_run_reads_back_equal_from_all_loggers(tmp_path, wandb_logger, mlflo
     assert len(of_one) == 1
     shown = pixels(wandb_images["factorlens_figures/2_rank_curve"][7])
     assert np.array_equal(pixels(client.download_artifacts(run, of_one[0])), shown)
-    guide = Path(client.download_artifacts(run, "factorlens_help/how_to_read.md"))
+    guide = Path(client.download_artifacts(run, "factorlens_usage/how_to_read.md"))
     assert "How to read this" in guide.read_text(encoding="utf-8")
 
     sentences = [r.getMessage() for r in caplog.records if "cannot show figures" in r.getMessage()]

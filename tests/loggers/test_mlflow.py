@@ -40,7 +40,7 @@ def test_an_old_client_gets_one_file_for_each_step(observe):
         f"mine-factorlens_figures/2_rank_curve/step_{step:07d}.png" for step in (7, 107)
     ]
     assert {n for n in names if n.endswith(".md")} == {
-        "mine-factorlens_help/how_to_read.md",
+        "mine-factorlens_usage/how_to_read.md",
         "mine-factorlens/result.md",
     }
 

@@ -86,4 +86,4 @@ def test_what_an_observation_lacks_is_of_the_last_full_one(observe):
 
 
 def test_the_summary_says_where_the_help_is(observe):
-    assert "text `student_help/how_to_read`" in run_summary(run(observe, [1.0, 0.5]), MEASUREMENTS, "student")
+    assert "text `student_usage/how_to_read`" in run_summary(run(observe, [1.0, 0.5]), MEASUREMENTS, "student")

@@ -11,7 +11,7 @@ from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.sibling_runs import is_written_in_folder
 
-GUIDE = "factorlens_help/how_to_read/text_summary"
+GUIDE = "factorlens_usage/how_to_read/text_summary"
 RESULT = "factorlens/result/text_summary"
 
 
@@ -42,7 +42,7 @@ def test_another_folder_has_a_guide_of_its_own(observe, tmp_path):
 def test_other_measurements_or_another_prefix_have_another_guide(observe, tmp_path):
     run(observe, tmp_path)
     assert GUIDE in texts(run(observe, tmp_path, measurements=MEASUREMENTS[:3]))
-    assert "student_help/how_to_read/text_summary" in texts(run(observe, tmp_path, prefix="student"))
+    assert "student_usage/how_to_read/text_summary" in texts(run(observe, tmp_path, prefix="student"))
 
 
 def test_a_run_that_goes_on_in_its_own_folder_does_not_repeat_the_guide(observe, tmp_path):

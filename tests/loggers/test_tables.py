@@ -3,8 +3,9 @@
 from observations import MEASUREMENTS
 
 from lightning_factorlens.budget import OverheadBudget
-from lightning_factorlens.loggers.tables import cost_line, epoch_line, run_table
-from lightning_factorlens.measurements import Consistency
+from lightning_factorlens.loggers.tables import MAX_ROWS, cost_line, epoch_line, run_report, run_table
+from lightning_factorlens.measurements import Consistency, RankAtError
+from lightning_factorlens.results.layer_table import MAX_KEPT
 
 
 def test_the_line_of_an_observation_has_its_summary_scalars(observe):
@@ -68,3 +69,12 @@ def test_the_cost_of_a_run_is_one_sentence_that_says_where_the_time_went():
 def test_everything_is_ascii_for_any_terminal(observe):
     history = [observe(0, consistency=None), observe(1)]
     assert (run_table(history, MEASUREMENTS) + epoch_line(observe(), MEASUREMENTS)).isascii()
+
+
+def test_the_table_of_layers_and_the_report_of_a_run_have_at_most_25_lines(observe):
+    history = [observe(epoch, consistency=1.0) for epoch in range(3)]
+    many = [*MEASUREMENTS[:1], RankAtError((0.9, 0.8, 0.7, 0.6, 0.5, 0.4)), *MEASUREMENTS[2:]]
+    lines = run_report(history, many, "factorlens", "FactorLens: 3 observations in 1.0 s.").splitlines()
+    assert len(lines) <= MAX_ROWS + 7
+    n_lines_of_outputs = 2  # one before training and one after the first training step
+    assert (MAX_KEPT + 4) + n_lines_of_outputs + (MAX_ROWS + 7) <= 25

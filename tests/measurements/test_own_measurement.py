@@ -94,7 +94,7 @@ def test_it_is_in_tensorboards_images(run):
 
 
 def test_it_is_on_the_help_page_and_in_the_table_of_tags(run):
-    guide = text(run[3], "factorlens_help/how_to_read")
+    guide = text(run[3], "factorlens_usage/how_to_read")
     for words in ("Largest activation that any probe image causes.", "A sudden rise", "The largest activation over"):
         assert words in guide
     assert f"`{TAG}`" in tag_table([PeakActivation()])

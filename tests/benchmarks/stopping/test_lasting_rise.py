@@ -13,7 +13,7 @@ from lightning_factorlens.results.leading_scalar import WARMUP_EPOCHS
 
 @pytest.fixture(scope="module")
 def outcomes():
-    """Of each recorded run, whether the finding is a lasting rise, and whether the test loss rose by a tenth."""
+    """Of each recorded run, whether it ends with a lasting rise, whether the test loss rose by a tenth, and its labels."""
     found = []
     for part in ("dev", "confirm"):
         for record in load(RECORDS, part):
@@ -22,13 +22,18 @@ def outcomes():
                 history.append(Observation(epoch, epoch, {"consistency": Scalars({"consistency": value})}))
             losses = record["hidden"]["test_loss"]
             has_overfitted = median(losses[-5:]) > 1.1 * min(losses)
-            found.append((run_findings(history).memorising.verdict == "likely", has_overfitted))
+            is_likely = run_findings(history).memorising.verdict == "likely"
+            found.append((is_likely, has_overfitted, record["task"]["noise"] > 0))
     return found
 
 
 def test_a_lasting_rise_goes_with_a_rising_test_loss_as_documented(outcomes):
     assert WARMUP_EPOCHS == 5
     assert len(outcomes) == 72
-    assert sum(is_likely for is_likely, _ in outcomes) == 49
-    assert sum(is_likely and has_overfitted for is_likely, has_overfitted in outcomes) == 47
-    assert sum(has_overfitted for is_likely, has_overfitted in outcomes if not is_likely) == 4
+    likely = [outcome for outcome in outcomes if outcome[0]]
+    others = [outcome for outcome in outcomes if not outcome[0]]
+    assert len(likely) == 49
+    assert sum(has_overfitted for _, has_overfitted, _ in likely) == 47
+    assert sum(has_overfitted for _, has_overfitted, _ in others) == 4
+    assert sum(has_wrong_labels for _, _, has_wrong_labels in likely) == 29
+    assert sum(has_wrong_labels for _, _, has_wrong_labels in outcomes) == 31
