@@ -77,6 +77,7 @@ class RunState:
         measured: What is measured, as text: scalars of other measurements or ranks are not reused.
         n_measured: Number of observations; failed ones do not count.
         n_full: Number of those that were made in full.
+        n_not_due: Number of those that were made because a run ended; the draws of a resumed run do not count them.
         n_failed: Number of failed observations since this process began; no checkpoint keeps it.
         epochs: Number of epochs that have ended.
         last_step: Optimizer steps when an observation was last due.
@@ -95,6 +96,7 @@ class RunState:
     measured: str = ""
     n_measured: int = 0
     n_full: int = 0
+    n_not_due: int = 0
     n_failed: int = 0
     epochs: int = 0
     last_step: int = 0
@@ -113,11 +115,12 @@ class RunState:
         Args:
             observation: The whole observation; its tensors are not kept.
             warm_start: The data from which the next observation starts.
-            is_due: Whether it was due; the one at the end of a run may not be, and a resumed run does not count it.
+            is_due: Whether it was due; the one at the end of a run may not be.
         """
         self.warm_start = warm_start
         self.history.append(observation)
-        self.n_measured += is_due
+        self.n_measured += 1
+        self.n_not_due += not is_due
         self.n_full += observation.is_full
 
     def replace_last(self, observation: Observation, warm_start: WarmStart) -> None:
@@ -157,6 +160,7 @@ class RunState:
             "measured": self.measured,
             "n_measured": self.n_measured,
             "n_full": self.n_full,
+            "n_not_due": self.n_not_due,
             "epochs": self.epochs,
             "last_step": self.last_step,
             "measured_this_epoch": self.measured_this_epoch,
@@ -198,6 +202,7 @@ class RunState:
             measured=self.measured,
             n_measured=state["n_measured"],
             n_full=state["n_full"],
+            n_not_due=state["n_not_due"],
             epochs=state["epochs"],
             last_step=state["last_step"],
             measured_this_epoch=state["measured_this_epoch"],

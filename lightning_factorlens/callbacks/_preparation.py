@@ -81,7 +81,7 @@ class PreparedLens:
         settings = self._settings
         seed = settings.options.seed
         if settings.resample_probe:
-            seed += self._results.state.n_measured
+            seed += self._results.state.n_measured - self._results.state.n_not_due
         drawn = draw_probe(
             trainer, settings.probe, settings.probe_size, seed, forward, self.process_group, settings.verbose
         )

@@ -159,6 +159,7 @@ def tensors(value):
 
 def train(mode):
     lens = FactorLensCallback(
+        max_overhead=None,
         probe_size=150, resample_probe=mode == "stops", verbose=False, on_error="raise" if mode == "raises" else "warn",
         sinks=[Disk()], lens=OPTIONS, outputs="classes"
     )

@@ -316,7 +316,7 @@ class Report(Callback):
 
 g = torch.Generator().manual_seed(0)
 data = TensorDataset(torch.rand(64, 1, 8, 8, generator=g), torch.randint(0, 3, (64,), generator=g))
-lens = FactorLensCallback(probe_size=32, lens=LensOptions(ranks=(1, 2)), verbose=False)
+lens = FactorLensCallback(probe_size=32, lens=LensOptions(ranks=(1, 2)), max_overhead=None, verbose=False)
 stop = LabelFreeStopping(rule=Maximize(Patience(3)), mode="stop", verbose=False)
 lower = LabelFreeStopping(rule=Maximize(Patience(2)), mode="lr", factor=0.5, tag_name="lower", verbose=False)
 keep = ModelCheckpoint(out, "{epoch}", monitor="factorlens/stop_score", mode="min", save_on_train_epoch_end=True)

@@ -115,7 +115,12 @@ def test_a_resumed_run_logs_no_scalars_of_another_lens(tmp_path, before):
 
     def make(measurements, ranks):
         return FactorLensCallback(
-            probe_size=32, lens=LensOptions(ranks=ranks), measurements=measurements, verbose=False, on_error="raise"
+            max_overhead=None,
+            probe_size=32,
+            lens=LensOptions(ranks=ranks),
+            measurements=measurements,
+            verbose=False,
+            on_error="raise",
         )
 
     old = make([Consistency(), ReconstructionError()], (1, 2))

@@ -92,6 +92,7 @@ def train(name, strategy, devices=1, fails="", on_error="raise"):
     sink = File(f"{out}/{name}.txt")
     measurements = [*default_measurements(), Own()]
     lens = FactorLensCallback(
+        max_overhead=None,
         probe_size=16, verbose=False, lens=options, sinks=[sink], measurements=measurements, on_error=on_error
     )
     stopping = LabelFreeStopping()

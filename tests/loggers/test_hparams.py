@@ -120,7 +120,7 @@ def test_a_training_run_leaves_table_projector_reports_and_charts(tmp_path):
     torch.manual_seed(0)
     loader = DataLoader(TensorDataset(torch.rand(24, 1, 8, 8), torch.randint(3, (24,))), 12)
     logger = loggers.TensorBoardLogger(tmp_path)
-    callback = FactorLensCallback(lens=LensOptions(ranks=(1, 2, 4)), verbose=False)
+    callback = FactorLensCallback(lens=LensOptions(ranks=(1, 2, 4)), max_overhead=None, verbose=False)
     silent = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
     callbacks = [callback, LabelFreeStopping()]
     trainer = Trainer(max_epochs=1, accelerator="cpu", logger=logger, callbacks=callbacks, **silent)

@@ -52,6 +52,7 @@ def fit(loggers, epochs=2, sinks=(), figures_every_n=5):
     torch.manual_seed(0)
     images, labels = torch.rand(32, 1, 10, 10), torch.randint(0, 3, (32,))
     callback = FactorLensCallback(
+        max_overhead=None,
         probe=images[:16],
         probe_size=16,
         lens=LensOptions(ranks=RANKS),

@@ -52,6 +52,7 @@ def fit(folder, epochs, checkpoint=None, measurements=None):
     g = torch.Generator().manual_seed(0)
     data = TensorDataset(torch.rand(48, 1, 8, 8, generator=g), torch.randint(0, 3, (48,), generator=g))
     callback = FactorLensCallback(
+        max_overhead=None,
         probe=torch.rand(20, 1, 8, 8, generator=g),
         probe_size=20,
         measurements=measurements or [Consistency()],

@@ -95,6 +95,7 @@ def train(*callbacks):
 def test_training_is_bit_for_bit_the_same(measurement):
     alone = train()
     callback = FactorLensCallback(
+        max_overhead=None,
         probe_size=16,
         measurements=[measurement()],
         lens=LensOptions(ranks=(1,)),

@@ -36,6 +36,7 @@ def fit(folder, epochs=EPOCHS, stop_above=None, checkpoint=None):
     torch.manual_seed(0)
     data = TensorDataset(torch.rand(32, 1, 8, 8), torch.randint(0, 3, (32,)))
     callback = FactorLensCallback(
+        max_overhead=None,
         probe_size=16,
         measurements=[*default_measurements(), PeakActivation()],
         lens=LensOptions(ranks=(1, 2)),
