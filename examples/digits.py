@@ -3,7 +3,7 @@
 python examples/digits.py
 python examples/digits.py --compare  # without a stop, and the same network on right labels beside it in TensorBoard
 
-The network is wide for such images, so that an epoch takes most of a second. With epochs of a tenth of a second, which
+The network is wide for such images, so that an epoch takes about a second. With epochs of a tenth of a second, which
 real training hardly has, the observations would take most of the time.
 """
 
@@ -34,9 +34,9 @@ COMPARED_EPOCHS = 30
 def network() -> nn.Module:
     """Two convolutions and a hidden layer, for images of 16 × 16 pixels."""
     return nn.Sequential(
-        nn.Conv2d(1, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(64, 128, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(128 * 4 * 4, 128), nn.ReLU(), nn.Linear(128, 10),
+        nn.Conv2d(1, 96, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(96, 192, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(192 * 4 * 4, 128), nn.ReLU(), nn.Linear(128, 10),
     )  # fmt: skip
 
 
@@ -82,9 +82,9 @@ def run(
         enable_model_summary=False,
         log_every_n_steps=10,
     )
-    model = Classifier(network(), partial(torch.optim.Adam, lr=5e-4))
+    model = Classifier(network(), partial(torch.optim.Adam, lr=1e-3))
     model.save_hyperparameters({"wrong_labels": wrong_labels, "max_epochs": epochs})
-    loader = DataLoader(TensorDataset(x[train], y_train), batch_size=32, shuffle=True)
+    loader = DataLoader(TensorDataset(x[train], y_train), batch_size=128, shuffle=True)
     trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=PROBE_SIZE))
     return trainer, report
 

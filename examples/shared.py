@@ -55,6 +55,7 @@ class Report(Callback):
 
     Attributes:
         accuracies: Test accuracy after every epoch; the first is that of the untrained network.
+        last_measured: The columns of the last line that are measured without labels.
     """
 
     def __init__(self, lens: FactorLensCallback, images: Tensor, labels: Tensor, tau: int = 50) -> None:
@@ -63,6 +64,7 @@ class Report(Callback):
         self.labels = labels
         self.tau = tau
         self.accuracies: list[float] = []
+        self.last_measured = ""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints the heading, and the line of the untrained network."""
@@ -74,12 +76,19 @@ class Report(Callback):
         """Prints the line of an epoch."""
         self._line(trainer, pl_module, trainer.current_epoch + 1)
 
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints what the lens has measured since: the run's last observation is made complete at the end."""
+        measured = self._measured(len(self.accuracies) - 1)
+        if measured != self.last_measured:
+            print(f"  end  {measured} |")
+
     def _line(self, trainer: Trainer, model: LightningModule, epoch: int) -> None:
         loss, accuracy = test(model, self.images, self.labels)
         self.accuracies.append(accuracy)
         assert trainer.logger is not None
         trainer.logger.log_metrics({"test_loss (the demo's secret)": loss}, step=max(0, trainer.global_step - 1))
-        print(f"{epoch:5d}  {self._measured(epoch)} | {loss:9.4f}  {accuracy:8.1%}", flush=True)
+        self.last_measured = self._measured(epoch)
+        print(f"{epoch:5d}  {self.last_measured} | {loss:9.4f}  {accuracy:8.1%}", flush=True)
 
     def _measured(self, epoch: int) -> str:
         """The columns left of the bar; blank where the epoch's observation has no such value."""

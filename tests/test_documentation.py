@@ -118,7 +118,8 @@ epoch  rmse@1   rank@30%  consistency | test loss  accuracy
     2                          1.0397 |    1.1474     89.6%
     3                          0.9397 |    1.0474     91.6%
     4                          0.9399 |    1.0474     91.0%
-    5  0.0762       12.9       0.9999 |    1.1474     89.6%
+    5                          0.9999 |    1.1474     89.6%
+  end  0.0762       12.9       0.9999 |
 Stopped after epoch 5, without labels: no new low.
 Test accuracy, known to this report alone:
   89.6%  with the weights that the model has now (epoch 3)
@@ -130,7 +131,7 @@ def test_the_readme_gets_the_demos_first_restored_and_last_epoch():
     make_demo = load_script("make_demo")
     shown = make_demo.shortened(DEMO).splitlines()
     assert [line[:5].strip() for line in shown[:7]] == ["epoch", "0", "1", "…", "3", "…", "5"]
-    assert shown[7:] == DEMO.splitlines()[8:11]
+    assert shown[7:] == DEMO.splitlines()[8:12]
     page = f"above\n{make_demo.BEGIN}\nold\n{make_demo.END}\nbelow\n"
     written = make_demo.with_demo(page, DEMO)
     assert written.startswith("above\n") and written.endswith("below\n") and "old" not in written

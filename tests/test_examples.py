@@ -53,6 +53,18 @@ def test_the_report_leaves_blank_what_an_observation_has_not_measured(shared):
     assert columns(shared, None).strip() == columns(shared, observed(), epoch=4).strip() == ""
 
 
+def test_the_report_prints_at_the_end_what_has_been_measured_since_the_last_epoch(shared, capsys):
+    lens = SimpleNamespace(observation=observed())
+    report = shared.Report(lens, torch.zeros(1), torch.zeros(1), tau=30)
+    report.accuracies = [0.1, 0.2, 0.3, 0.4]
+    report.last_measured = report._measured(3)
+    report.on_train_end(None, None)
+    assert capsys.readouterr().out == "", "nothing new"
+    lens.observation = observed(alpha=Scalars({"mean_alpha": 2.5}))
+    report.on_train_end(None, None)
+    assert capsys.readouterr().out.split() == ["end", "2.50", "0.5000", "|"]
+
+
 @pytest.mark.parametrize(("rank", "capped", "shown"), [(32.0, True, "> 32.0"), (31.5, False, "31.5")])
 def test_the_report_shows_a_capped_rank_as_capped(rank, capped, shown, shared):
     ranks = RequiredRanks((RequiredRank(0.3, rank, is_lower_bound=capped),))
@@ -69,7 +81,7 @@ def test_digits(tmp_path):
     assert "No stop before max_epochs = 3 ended the run: factorlens/consistency" in out
     assert len(re.findall(r"^  \d+\.\d%  ", out, re.MULTILINE)) == 3, "the best, the last and the restored weights"
     assert "tensorboard --logdir runs/digits" in out
-    assert len([line for line in out.splitlines() if line.strip()[:1].isdigit()]) == 4
+    assert len(re.findall(r"^ +\d+  .* \| ", out, re.MULTILINE)) == 4
     run(ROOT / "examples/curves.py", "runs/digits/version_0", "curves.png", cwd=tmp_path)
     assert (tmp_path / "curves.png").stat().st_size > 20_000
 

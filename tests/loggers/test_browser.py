@@ -55,7 +55,7 @@ def test_every_figure_is_loaded(page):
 
 def test_the_projector_holds_the_probe(page):
     screenshots.show(page, page.url_of_tensorboard, "projector")
-    assert screenshots.points(screenshots.projector(page)) == 256
+    assert screenshots.points(screenshots.projector(page)) == 128
 
 
 def test_the_help_page_the_summary_and_the_table_of_runs_are_shown(page):
