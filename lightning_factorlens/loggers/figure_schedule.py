@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from lightning_factorlens._validation import check_int
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
+from lightning_factorlens.results.findings import StopAdvice
 
 #: Pixels, uint8, shape (height, width, 4) with the opacity last, by name.
 Images = dict[str, np.ndarray]
@@ -25,6 +26,7 @@ class FigureSchedule:
         history: The run's observations without their tensors, oldest first. The caller appends each observation before
             it calls `add`. None for a history that the schedule keeps itself.
         budget: Allows or postpones all figures but the last ones, and measures what they cost; None allows all.
+        advice: Returns what the run's stopping rule has decided so far; None where there is no rule.
 
     Raises:
         ValueError: ``every_n`` is negative.
@@ -36,6 +38,7 @@ class FigureSchedule:
         every_n: int = 1,
         history: Sequence[Observation] | None = None,
         budget: OverheadBudget | None = None,
+        advice: Callable[[], StopAdvice | None] | None = None,
     ) -> None:
         check_int("figures_every_n", every_n, 0)
         self.figures = figures
@@ -44,6 +47,7 @@ class FigureSchedule:
         self._own_history: list[Observation] | None = [] if history is None else None
         self._given_history: Sequence[Observation] = () if history is None else history
         self._budget = OverheadBudget() if budget is None else budget
+        self._advice = advice
         self._n_added = 0 if history is None else len(history)
         self._last_due = (self._n_added - 1) // max(1, every_n)
         self._is_last_drawn = True
@@ -115,7 +119,8 @@ class FigureSchedule:
             n_until_last -= 1
         history[n_until_last - 1] = self.last
         with self._budget.drawing():
-            return render_figures(self.figures, history, n_until_last)
+            advice = None if self._advice is None else self._advice()
+            return render_figures(self.figures, history, n_until_last, advice)
 
 
 def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
@@ -165,7 +170,10 @@ def image_tag(name: str, figures: Mapping[str, FigureSpec], prefix: str) -> str:
 
 
 def render_figures(
-    figures: Mapping[str, FigureSpec], history: Sequence[Observation], n_until_full: int | None = None
+    figures: Mapping[str, FigureSpec],
+    history: Sequence[Observation],
+    n_until_full: int | None = None,
+    advice: StopAdvice | None = None,
 ) -> Images:
     """Draws every figure that has something to draw.
 
@@ -173,6 +181,7 @@ def render_figures(
         figures: Figure by name.
         history: The observations of a run, oldest first; the last full one with its tensors.
         n_until_full: Number of the observations up to the last full one; None for all.
+        advice: What a stopping rule has decided, for figures that show it.
 
     Returns:
         Pixels by the figure's name; a figure without anything to draw has no entry.
@@ -181,7 +190,8 @@ def render_figures(
 
     images = {}
     for name, figure in figures.items():
-        drawn = figure.draw(history[:n_until_full] if figure.needs_tensors else history)
+        shown = history[:n_until_full] if figure.needs_tensors else history
+        drawn = figure.draw(shown, advice=advice) if figure.takes_advice else figure.draw(shown)
         if drawn is not None:
             images[name] = to_array(drawn)
     return images

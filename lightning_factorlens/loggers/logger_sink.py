@@ -76,7 +76,7 @@ class LoggerSink:
         self.extra_scalars = tuple(scalars_at_detail(extra_scalars, detail))
         self.notify = notify
         figures = numbered_figures(self.measurements)
-        self.figures = FigureSchedule(figures, self.options.figures_every_n, history, budget)
+        self.figures = FigureSchedule(figures, self.options.figures_every_n, history, budget, advice)
         self._advice = advice
         self._best = BestValues(self.measurements, self.prefix, history or ())
         self._media: dict[int, MediaLogger | None] = {}

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.measurements.scalar import Detail, Scalar
-from lightning_factorlens.results import Observation, Record, Value
+from lightning_factorlens.results import Record, Value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,14 +40,17 @@ class FigureSpec:
         help: How to read it, in one or two sentences.
         needs_tensors: Whether the last of the observations must be a full one with its tensors. False where the numbers
             of the history suffice.
+        takes_advice: Whether ``draw`` also takes, as ``advice``, the `StopAdvice` of the run's stopping rule; None
+            where there is no rule.
         tag: Under which loggers write it, ``{prefix}`` being replaced; empty for the group of all figures, where a
             number before the name keeps their order.
     """
 
     name: str
-    draw: Callable[[Sequence[Observation]], Figure | None]
+    draw: Callable[..., Figure | None]
     help: str
     needs_tensors: bool = True
+    takes_advice: bool = False
     tag: str = ""
 
 

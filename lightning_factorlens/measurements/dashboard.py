@@ -47,17 +47,19 @@ def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
     return StopAdvice("default rule", decisions[-1].best_epoch, None)
 
 
-def _draw(history: Sequence[Observation]) -> Figure | None:
-    return dashboard_figure(history, default_advice(history))
+def _draw(history: Sequence[Observation], advice: StopAdvice | None = None) -> Figure | None:
+    has_decided = advice is not None and advice.best_epoch is not None
+    return dashboard_figure(history, advice if has_decided else default_advice(history))
 
 
 #: TensorBoard sorts the groups of its first page by their names, capital letters first: before Lightning's "epoch".
 DASHBOARD = FigureSpec(
     "dashboard",
     _draw,
-    "Is the network still learning, is it memorising, and when would the default rule of LabelFreeStopping have "
-    "stopped, at a constant learning rate? The diamond marks the lowest consistency, the area a rise above it by more "
-    "than a tenth, the dashed line the stop.",
+    "Is the network still learning, is it memorising, and when is it time to stop? The last answer is that of the "
+    "run's LabelFreeStopping; without one, that of its default rule at a constant learning rate. The diamond marks the "
+    "lowest consistency, the area a rise above it by more than a tenth, the dashed line the stop.",
     needs_tensors=False,
+    takes_advice=True,
     tag="Dashboard/{prefix}",
 )

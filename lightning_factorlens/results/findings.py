@@ -24,6 +24,8 @@ WINDOW = 5
 RISE = 0.1
 #: Verdict where the history does not suffice.
 UNKNOWN = "cannot tell"
+#: Verdict after a lasting rise. It precedes a rising test loss, with wrong labels as with right ones.
+RISEN = "likely, or over-confident"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def run_findings(
         ...     record = Scalars({"consistency": value})
         ...     history.append(Observation(epoch, 10 * epoch - 1, records={"consistency": record}))
         >>> run_findings(history).memorising.verdict, run_findings(history).stop.verdict
-        ('likely', 'epoch 8')
+        ('likely, or over-confident', 'epoch 8')
     """
     values = LeadingSeries.of(history, scalar)
     return Findings(_learning(values), _memorising(values), _stop(values, advice))
@@ -158,9 +160,8 @@ def _memorising(series: LeadingSeries) -> Finding:
     rise = f", {series.values[-1] / lowest - 1:+.0%} since epoch {epoch}" if lowest > 0 else ""
     return Finding(
         question,
-        "likely",
-        f"consistency has stayed over {RISE:.0%} above its lowest for {n_risen} observations{rise}; "
-        "over-confidence looks the same",
+        RISEN,
+        f"consistency has stayed over {RISE:.0%} above its lowest for {n_risen} observations{rise}",
     )
 
 

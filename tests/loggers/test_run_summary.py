@@ -50,7 +50,7 @@ def test_the_summary_says_in_words_when_to_have_stopped(observe):
     assert (
         "- When to stop? **epoch 10**: consistency was lowest then (step 1007), 5 epochs before the end.\n" in summary
     )
-    assert "- Memorising? **likely**" in summary
+    assert "- Memorising? **likely, or over-confident**" in summary
     advice = StopAdvice("LabelFreeStopping", 9, None)
     assert "LabelFreeStopping found epoch 9 the best" in run_summary(run(observe, values), MEASUREMENTS, advice=advice)
 

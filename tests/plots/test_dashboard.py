@@ -42,7 +42,7 @@ def test_a_run_that_memorises(observe):
     advice = default_advice(history)
     figure = dashboard_figure(history, advice)
     found = words(figure)
-    assert found["memorising"] == "likely"
+    assert found["memorising"] == "likely, or over-confident"
     assert found["memorising/reason"] == "(+70% since epoch 7)"
     assert found["learning/reason"] == "(lowest 1 at epoch 7)"
     assert found["stop"] == f"epoch {advice.best_epoch}"
@@ -81,3 +81,13 @@ def test_it_has_the_proportions_of_the_images_on_tensorboards_first_page(observe
     pixels = to_array(DASHBOARD.draw(run_of(observe, LEARNING)))
     assert pixels.shape[:2] == (round(HEIGHT * DPI), round(WIDTH * DPI))
     assert pixels.shape[1] / pixels.shape[0] == pytest.approx(326.5 / 215, rel=0.01)
+
+
+def test_the_stopping_rule_of_the_run_answers_where_there_is_one(observe):
+    history = run_of(observe, MEMORISING)
+    own = StopAdvice("LabelFreeStopping", best_epoch=9, stop_epoch=None)
+    assert words(DASHBOARD.draw(history, advice=own))["stop/reason"] == "(LabelFreeStopping: best is epoch 9)"
+    undecided = StopAdvice("LabelFreeStopping", best_epoch=None, stop_epoch=None)
+    expected = words(DASHBOARD.draw(history))
+    assert words(DASHBOARD.draw(history, advice=undecided)) == expected
+    assert expected["stop/reason"].startswith("(default rule")

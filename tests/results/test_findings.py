@@ -34,10 +34,10 @@ def test_a_falling_signal_means_that_the_network_still_learns():
 def test_a_lasting_rise_is_a_sign_of_memorisation():
     history = run([*FALLING, *[0.8 + 0.05 * k for k in range(10)]])
     findings = run_findings(history)
-    assert verdicts(history) == ["no", "likely", "epoch 15"]
+    assert verdicts(history) == ["no", "likely, or over-confident", "epoch 15"]
     assert str(findings.memorising) == (
-        "Memorising? likely: consistency has stayed over 10% above its lowest for 10 observations, +108% since epoch "
-        "15; over-confidence looks the same."
+        "Memorising? likely, or over-confident: consistency has stayed over 10% above its lowest for 10 observations, "
+        "+108% since epoch 15."
     )
     assert str(findings.stop) == (
         "When to stop? epoch 15: consistency was lowest then (step 149), 10 epochs before the end."
@@ -103,7 +103,7 @@ def test_a_signal_that_has_not_been_tested_has_a_best_epoch_alone():
 
 def test_observations_without_a_value_are_passed_over():
     history = run([*FALLING, None, math.nan, *[0.9] * 5])
-    assert verdicts(history) == ["no", "likely", "epoch 15"]
+    assert verdicts(history) == ["no", "likely, or over-confident", "epoch 15"]
     assert best_observation(history) is history[14]
 
 

@@ -22,7 +22,7 @@ def outcomes():
                 history.append(Observation(epoch, epoch, {"consistency": Scalars({"consistency": value})}))
             losses = record["hidden"]["test_loss"]
             has_overfitted = median(losses[-5:]) > 1.1 * min(losses)
-            is_likely = run_findings(history).memorising.verdict == "likely"
+            is_likely = run_findings(history).memorising.verdict == "likely, or over-confident"
             found.append((is_likely, has_overfitted, record["task"]["noise"] > 0))
     return found
 
