@@ -68,7 +68,7 @@ class ReconstructionError(Measurement):
             f"Relative error of all inputs and activations as r common non-negative components: {RELATIVE}.",
             reading="0 is all explained, 1 is nothing. It rises while the network learns to distinguish inputs, and "
             "keeps rising when it memorises: rank is not quality. Demo: at rank 8 from 0.2 to 0.4, with right labels "
-            "level at 0.3.",
+            "level at 0.3. It is slightly low where `max_neurons_per_layer` leaves out neurons.",
             scope="total",
             chart="relative error by rank, ‖X − X̂‖ / ‖X‖",
             monitored=True,

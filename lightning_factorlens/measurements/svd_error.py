@@ -22,7 +22,8 @@ class SVDError(Measurement):
             "{prefix}_svd/{scope}/rel_error/rank_{rank}",
             "Relative error of the truncated SVD, which no factorisation with so many components can go below.",
             reading="The shaded gap between it and `{prefix}_layers/<name>/rel_error` is what non-negativity costs. "
-            "A gap that jumps shows that the solver has not converged.",
+            "A gap that jumps shows that the solver has not converged. It is low for layers of which "
+            "`max_neurons_per_layer` leaves out neurons.",
             chart="NMF error above its SVD bound (shaded), rank {rank}",
             margin_of="rel_error",
         ),
