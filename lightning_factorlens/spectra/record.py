@@ -15,7 +15,7 @@ from lightning_factorlens.spectra.power_law import no_fit
 from lightning_factorlens.spectra.spectral_summary import spectral_summary
 
 #: Range of the largest value of a weight, between whose bounds float64 holds its eigenvalues with all digits.
-VALUE_RANGE = (1e-140, 1e140)
+VALUE_RANGE = (1e-140, 1e151)
 
 
 def spectrum_record(
