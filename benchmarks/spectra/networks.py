@@ -1,23 +1,28 @@
-"""Small networks trained on CIFAR-10, for the benchmarks of the spectra."""
+"""Small networks trained on CIFAR-10 or MNIST, for the benchmarks of the spectra."""
 
 from __future__ import annotations
 
 import math
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.stopping.data import cifar10 as load_cifar10
+from benchmarks.stopping.data import mnist as load_mnist
+
+Array = np.ndarray[Any, Any]
+
 
 class Data(NamedTuple):
-    """CIFAR-10.
+    """CIFAR-10 or MNIST.
 
     Attributes:
-        train_x: Training images, shape (N, 3, 32, 32), float32, with mean 0 and variance 1 in each channel.
+        train_x: Training images, shape (N, C, H, W), float32, with mean 0 and variance 1 in each channel.
         train_y: Training labels, shape (N,).
         test_x: Test images, normalized like the training images.
         test_y: Test labels.
@@ -31,11 +36,20 @@ class Data(NamedTuple):
 
 def cifar10(folder: Path) -> Data:
     """The images of ``folder/cifar10.npz``, whose arrays are train_x (N, 32, 32, 3) in uint8, train_y and so on."""
-    with np.load(folder / "cifar10.npz") as raw:
-        train_x = torch.from_numpy(raw["train_x"]).permute(0, 3, 1, 2).float() / 255
-        test_x = torch.from_numpy(raw["test_x"]).permute(0, 3, 1, 2).float() / 255
-        train_y = torch.from_numpy(raw["train_y"]).long().flatten()
-        test_y = torch.from_numpy(raw["test_y"]).long().flatten()
+    return _normalized(*load_cifar10(folder))
+
+
+def mnist(folder: Path) -> Data:
+    """The digits of torchvision's raw files in ``folder/MNIST/raw``."""
+    return _normalized(*load_mnist(folder))
+
+
+def _normalized(train_images: Array, train_labels: Array, test_images: Array, test_labels: Array) -> Data:
+    """Images of bytes as floats, normalized by the channels of the training images."""
+    train_x = torch.from_numpy(train_images).float() / 255
+    test_x = torch.from_numpy(test_images).float() / 255
+    train_y = torch.from_numpy(train_labels).long().flatten()
+    test_y = torch.from_numpy(test_labels).long().flatten()
     mean = train_x.mean((0, 2, 3), keepdim=True)
     std = train_x.std((0, 2, 3), keepdim=True)
     return Data((train_x - mean) / std, train_y, (test_x - mean) / std, test_y)

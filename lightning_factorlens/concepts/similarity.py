@@ -21,11 +21,11 @@ def column_cosine(factor: Tensor) -> Tensor:
     """Cosine between the columns of a factor.
 
     Args:
-        factor: O_j, shape (neurons, r), or a batch of them (…, neurons, r); finite.
+        factor: O_j, shape (neurons, r), or a batch of them (…, neurons, r).
 
     Returns:
         Shape (…, r, r), float64, exactly symmetric, with a diagonal of exactly 1. A column of zeros uses no neuron, so
-        that its cosine with every other column is 0.
+        that its cosine with every other column is 0. All cosines of a column with NaN or infinity are NaN.
 
     Example:
         >>> column_cosine(torch.tensor([[1.0, 1.0], [0.0, 1.0]])).round(decimals=4)
@@ -40,7 +40,8 @@ def column_cosine(factor: Tensor) -> Tensor:
     columns = columns / norms.where(norms > 0, 1.0)
     cosine = (columns.mT @ columns).clamp(-1, 1)
     cosine = (cosine + cosine.mT) / 2
-    cosine.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+    diagonal = cosine.diagonal(dim1=-2, dim2=-1)
+    diagonal.masked_fill_(~diagonal.isnan(), 1.0)
     return cosine
 
 

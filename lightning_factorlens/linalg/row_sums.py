@@ -19,7 +19,7 @@ def sums_to_one(values: Tensor, axis: int = 1) -> bool:
     that are stored in a wider dtype but are all exact in a narrower one were computed in the narrower one.
 
     Args:
-        values: Floating-point numbers.
+        values: Real numbers.
         axis: The axis of the classes.
 
     Returns:
@@ -29,6 +29,8 @@ def sums_to_one(values: Tensor, axis: int = 1) -> bool:
         >>> sums_to_one(torch.tensor([[0.5, 0.5], [0.25, 0.75]])), sums_to_one(torch.tensor([[0.5, 0.5], [2.0, 0.0]]))
         (True, False)
     """
+    if not values.is_floating_point():
+        values = values.double()
     sums = values.detach().sum(axis, dtype=torch.promote_types(values.dtype, torch.float32))
     is_known = ~values.isnan().any(axis)
     if not bool(is_known.any()):

@@ -40,14 +40,30 @@ def sample_gram(samples: Tensor, scale: float = 1.0) -> Tensor:
     N = len(samples)
     gram = torch.zeros(N, N, dtype=torch.float64, device=samples.device)
     for part in samples.detach().split(_CHUNK, 1):
-        scaled = part.to(torch.float64, copy=True).mul_(scale)
-        if scaled.device.type == "cpu":
-            # numpy recognizes the product of a matrix with its own transpose and computes only half of it.
-            array = scaled.numpy()
-            gram += torch.from_numpy(array @ array.T)
-        else:
-            gram += scaled @ scaled.T
+        gram += row_products(part.to(torch.float64, copy=True).mul_(scale))
     return gram
+
+
+def row_products(matrices: Tensor) -> Tensor:
+    """X Xᵀ of a matrix or of each of a batch; infinite values and overflow give NaN or infinity without a warning.
+
+    Args:
+        matrices: Shape (…, rows, columns), float64.
+
+    Returns:
+        Shape (…, rows, rows), float64.
+
+    Example:
+        >>> import torch
+        >>> row_products(torch.tensor([[3.0, 4.0]], dtype=torch.float64))
+        tensor([[25.]], dtype=torch.float64)
+    """
+    if matrices.device.type != "cpu":
+        return matrices @ matrices.mT
+    # numpy recognizes the product of a matrix with its own transpose and computes only half of it.
+    array = matrices.numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return torch.from_numpy(array @ array.swapaxes(-1, -2))
 
 
 @torch.no_grad()

@@ -28,7 +28,8 @@ class EffectiveRank(Measurement):
             "effective_rank",
             "{prefix}/effective_rank",
             f"{HELP}, of all blocks together.",
-            reading="It reads like the rank at a given error, without a threshold.",
+            reading="It reads like the rank at a given error, without a threshold. It is low where "
+            "`max_neurons_per_layer` leaves out neurons.",
             unit="components",
             scope="total",
             chart="effective rank, components",

@@ -26,7 +26,8 @@ class SVDError(Measurement):
             TAG,
             HELP,
             reading="The shaded gap between it and `{prefix}_layers/<name>/rel_error` is what non-negativity costs. "
-            "A gap that jumps shows that the solver has not converged.",
+            "A gap that jumps shows that the solver has not converged. It is low for layers of which "
+            "`max_neurons_per_layer` leaves out neurons.",
             scope="total",
             chart="NMF error above its SVD bound (shaded), rank {rank}",
             margin_of="rel_error",

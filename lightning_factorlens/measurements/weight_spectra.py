@@ -14,10 +14,11 @@ from lightning_factorlens.capture.weights import WeightLayer, weight_layers
 from lightning_factorlens.distributed import map_distributed
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.plots.alpha import alpha_figure
 from lightning_factorlens.plots.spectra import spectra_figure
-from lightning_factorlens.results import LayerSpectra, LayerSpectrum
+from lightning_factorlens.results import AlphaSummary, LayerSpectra, LayerSpectrum
 from lightning_factorlens.spectra.cache import SpectraCache
 from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra, spectrum_cost
 
@@ -155,7 +156,16 @@ class WeightSpectra(Measurement):
             return layer_spectra(context.model, cache=cache, layers=own_layers)
 
         spectra = tuple(map_distributed(context.process_group, analyse, layers, costs))
-        return LayerSpectra(spectra, alpha_summary(spectra), tuple(skipped))
+        return LayerSpectra(spectra, self._summary(context, spectra), tuple(skipped))
+
+    def _summary(self, context: Context, spectra: tuple[LayerSpectrum, ...]) -> AlphaSummary | None:
+        """Means over the layers; none where a weight is not finite, since means over fewer layers are other numbers."""
+        is_complete = True
+        for spectrum in spectra:
+            if not spectrum.has_finite_weight:
+                context.note(absence_note(self.name, f"{spectrum.fit.reason} ({spectrum.layer})."))
+                is_complete = False
+        return alpha_summary(spectra) if is_complete else None
 
     def histograms(self, record: LayerSpectra) -> Iterator[tuple[str, str, Tensor]]:
         """log10 of the positive eigenvalues of every layer."""

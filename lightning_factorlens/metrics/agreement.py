@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_factorlens.metrics.probabilities import count_missing
+from lightning_factorlens.metrics.probabilities import count_missing, log_probabilities
 
 
 class Agreement(Protocol):
@@ -49,12 +49,12 @@ class ClassAgreement:
     def __call__(self, outputs: Tensor, perturbed: Tensor) -> tuple[float, float]:
         """The sum of the cross-entropies, and their number; the sum is NaN where one output is no prediction."""
         labels = outputs.argmax(self.axis, keepdim=True)
-        scores = _at_least_float32(perturbed)
+        picked = log_probabilities(perturbed, self.is_probability, self.axis).gather(self.axis, labels)
+        is_unknown = count_missing(outputs, self.axis) > 0  # `argmax` would take the class of the NaN
         if self.is_probability:
-            scores = scores.clamp_min(torch.finfo(torch.float32).tiny).log()
-        picked = scores.log_softmax(self.axis).gather(self.axis, labels)
-        if count_missing(outputs, self.axis):
-            return math.nan, float(picked.numel())  # `argmax` would take the class of the NaN
+            is_unknown = not bool(outputs.isfinite().all())
+        if is_unknown:
+            return math.nan, float(picked.numel())
         return float(-picked.double().sum()), float(picked.numel())
 
 
@@ -76,12 +76,17 @@ class LabelAgreement:
     is_probability: bool = False
 
     def __call__(self, outputs: Tensor, perturbed: Tensor) -> tuple[float, float]:
-        """The sum of the cross-entropies, and their number; the sum is NaN where one output is."""
+        """The sum of the cross-entropies, and their number; the sum is NaN where one output is no prediction.
+
+        These are NaN, +inf and infinite probabilities; logits of −inf are probabilities of 0.
+        """
         scores = _at_least_float32(perturbed)
         threshold = 0.5 if self.is_probability else 0.0
         labels = (outputs > threshold).to(scores)
-        if bool(outputs.isnan().any() | scores.isnan().any()):  # a comparison would read NaN as the label 0
-            return math.nan, float(scores.numel())
+        for values in (outputs, scores):
+            is_prediction = values.isfinite() if self.is_probability else values < math.inf
+            if not bool(is_prediction.all()):  # a comparison would read NaN as the label 0
+                return math.nan, float(scores.numel())
         if self.is_probability:
             losses = functional.binary_cross_entropy(scores.clamp(0.0, 1.0), labels, reduction="none")
         else:

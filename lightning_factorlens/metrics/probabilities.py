@@ -8,7 +8,7 @@ from torch import Tensor
 from lightning_factorlens.linalg.row_sums import sums_to_one
 
 
-def log_probabilities(outputs: Tensor, is_probability: bool | None = None) -> Tensor:
+def log_probabilities(outputs: Tensor, is_probability: bool | None = None, axis: int = 1) -> Tensor:
     """Log p from logits, log probabilities or probabilities.
 
     Probabilities are divided by their sum, which rounding to a narrow dtype moves away from 1, and those below the
@@ -19,10 +19,11 @@ def log_probabilities(outputs: Tensor, is_probability: bool | None = None) -> Te
         is_probability: Whether they are probabilities. None decides it for the whole tensor: all are non-negative, and
             the sums of all rows are 1 within the rounding of their dtype, see `sums_to_one`. Logits can have such sums
             by chance, so it should be said wherever it is known.
+        axis: The axis of the classes, for outputs of more than two axes.
 
     Returns:
         Shape (N, K), float32, or float64 for float64. Rows that are no prediction are NaN: they hold a NaN or an
-        infinite logit, all of their logits are −inf, or their probabilities sum to 0.
+        infinite logit, all of their logits are −inf, or the sum of their probabilities is infinite or not above 0.
 
     Example:
         >>> log_probabilities(torch.tensor([[0.5, 0.5]])).exp()
@@ -31,12 +32,14 @@ def log_probabilities(outputs: Tensor, is_probability: bool | None = None) -> Te
         tensor([[0.5000, 0.5000]])
     """
     if is_probability is None:
-        is_probability = sums_to_one(outputs)
+        is_probability = sums_to_one(outputs, axis)
     values = outputs if outputs.dtype == torch.float64 else outputs.float()
     if is_probability:
-        values = values / values.sum(1, keepdim=True)
+        sums = values.sum(axis, keepdim=True)
+        is_prediction = sums.isfinite() & (sums > 0)
+        values = values / sums.where(is_prediction, torch.nan)
         return values.clamp_min(torch.finfo(torch.float32).tiny).log()
-    return values.log_softmax(1)  # log probabilities stay as they are
+    return values.log_softmax(axis)  # log probabilities stay as they are
 
 
 def count_missing(outputs: Tensor, axis: int = 1) -> int:

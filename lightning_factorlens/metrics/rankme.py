@@ -27,6 +27,9 @@ def rankme(features: Tensor) -> float:
         From 1 to min(N, D), within 1e-4 of the value of a float64 SVD; 0 for zeros; NaN for no features, and for
         features with NaN or infinity.
 
+    Raises:
+        ValueError: Complex features.
+
     Example:
         >>> round(rankme(torch.eye(4)), 4)
         4.0
@@ -34,7 +37,9 @@ def rankme(features: Tensor) -> float:
     x = features.detach().flatten(1).cpu()
     if not x.numel():
         return math.nan
-    if not x.is_floating_point():
+    if x.is_complex():
+        raise ValueError(f"features: must be real, found {x.dtype}; pass real and imaginary parts side by side.")
+    if x.dtype not in (torch.float32, torch.float64):
         x = x.double()
     if x.shape[0] > x.shape[1]:
         x = x.T.contiguous()

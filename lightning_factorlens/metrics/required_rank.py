@@ -22,7 +22,7 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
 
     Returns:
         The rank. Where even the largest rank tried has a larger error, it is that rank, and ``is_lower_bound`` is set.
-        NaN where the curve holds NaN.
+        NaN where the curve holds NaN or infinity.
 
     Raises:
         ValueError: ``tau`` is not between 0 and 1.
@@ -36,7 +36,7 @@ def required_rank(curve: RankCurve, tau: float) -> RequiredRank:
         raise ValueError(f"tau: a relative error lies between 0 and 1, found {tau!r}; give e.g. 0.3.")
     ranks = curve.ranks
     errors = curve.rel_error
-    if any(map(math.isnan, errors)):
+    if not all(map(math.isfinite, errors)):
         return RequiredRank(tau, math.nan, False)
     if errors[0] <= tau:
         return RequiredRank(tau, float(ranks[0]), False)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from lightning_factorlens.results.record import Record, Value
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum
+
+#: The means of an `AlphaSummary`, in the order of the scalars.
+SUMMARY_MEANS = ("mean_alpha", "mean_alpha_corrected", "alpha_hat", "mean_alpha_hat", "mean_log_lambda_max")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class LayerSpectra(Record):
 
     Attributes:
         layers: The spectra, in the order of ``named_modules()``.
-        summary: Means over the layers; None where no layer has a power-law fit.
+        summary: Means over the layers; None where no layer has a power-law fit, or a weight has NaN or infinite values.
         skipped: The weights that are not analysed, because they are frozen or the forward pass does not use them.
         condensed_layers: In a condensed record, what remains of each layer, by its name; else empty.
     """
@@ -49,19 +53,17 @@ class LayerSpectra(Record):
         return found
 
     def values(self) -> Iterator[Value]:
-        """The numbers of the summary, then every number of every layer."""
+        """The numbers of the summary, NaN where there is none, then every number of every layer."""
         summary = self.summary
+        for name in SUMMARY_MEANS:
+            yield Value(name, math.nan if summary is None else float(getattr(summary, name)))
         if summary is not None:
-            yield Value("mean_alpha", summary.mean_alpha)
-            yield Value("mean_alpha_corrected", summary.mean_alpha_corrected)
-            yield Value("alpha_hat", summary.alpha_hat)
-            yield Value("mean_alpha_hat", summary.mean_alpha_hat)
-            yield Value("mean_log_lambda_max", summary.mean_log_lambda_max)
             yield Value("layers_fitted", float(summary.layers))
             yield Value("layers_abstained", float(summary.abstained))
         for spectrum in self.layers:
-            for part in (spectrum, spectrum.fit):
-                yield from _numbers(part, spectrum.layer)
+            yield from _numbers(spectrum, spectrum.layer)
+            if spectrum.has_finite_weight:
+                yield from _numbers(spectrum.fit, spectrum.layer)
         for layer, exponent in self.condensed_layers.items():
             yield from _numbers(exponent, layer)
 
@@ -81,5 +83,5 @@ def _numbers(record: Any, scope: str) -> Iterator[Value]:
     """The fields of a dataclass that are plain numbers."""
     for each in fields(record):
         value = getattr(record, each.name)
-        if isinstance(value, (int, float)):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
             yield Value(each.name, float(value), scope)

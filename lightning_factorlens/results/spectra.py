@@ -83,6 +83,7 @@ class LayerSpectrum:
         traps: Number of correlation traps: eigenvalues outside the bulk of the shuffled weight. None until
             ``add_correlation_traps`` computes it.
         external: Results of another program for this layer, under the program's names.
+        has_finite_weight: Whether all values of the weight are finite numbers; otherwise there is no spectrum.
     """
 
     layer: str
@@ -100,6 +101,7 @@ class LayerSpectrum:
     spikes: int | None = None
     traps: int | None = None
     external: Mapping[str, float | int | str] = field(default_factory=dict)
+    has_finite_weight: bool = True
 
 
 @dataclass(frozen=True)

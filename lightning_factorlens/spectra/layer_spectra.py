@@ -16,13 +16,12 @@ from lightning_factorlens.spectra.matrices import (
     Mode,
     Sizes,
     input_size,
-    matrix_shape,
     operator_eigenvalues,
     pooled_eigenvalues,
     weight_matrices,
 )
 from lightning_factorlens.spectra.power_law import WEAK_BELOW, fit_power_law
-from lightning_factorlens.spectra.record import missing_spectrum, nonfinite_reason, spectrum_record, unreadable_reason
+from lightning_factorlens.spectra.record import missing_spectrum, spectrum_record, without_spectrum
 from lightning_factorlens.spectra.weightwatcher import weightwatcher_spectra
 
 #: A function that fits a power law to the eigenvalues of a layer.
@@ -119,8 +118,9 @@ def _compute(layers: dict[int, WeightLayer], mode: Mode, fit: Fitter, sizes: Siz
     spectra: dict[int, LayerSpectrum] = {}
     matrices: dict[int, Tensor] = {}
     for i, layer in layers.items():
-        if reason := unreadable_reason(layer.weight) or nonfinite_reason(layer.weight):
-            spectra[i] = missing_spectrum(layer.name, mode, matrix_shape(layer, mode), reason)
+        missing = without_spectrum(layer, mode)
+        if missing is not None:
+            spectra[i] = missing
         elif _is_image_operator(layer, mode):
             spectra[i] = _operator_spectrum(layer, mode, fit, sizes)
         else:

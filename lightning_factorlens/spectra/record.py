@@ -7,10 +7,15 @@ import math
 import torch
 from torch import Tensor
 
+from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
 from lightning_factorlens.spectra.marchenko_pastur import bulk_edge, flat_spectrum_reason
+from lightning_factorlens.spectra.matrices import Mode, matrix_shape
 from lightning_factorlens.spectra.power_law import no_fit
 from lightning_factorlens.spectra.spectral_summary import spectral_summary
+
+#: Range of the largest value of a weight, between whose bounds float64 holds its eigenvalues with all digits.
+VALUE_RANGE = (1e-140, 1e151)
 
 
 def spectrum_record(
@@ -67,7 +72,9 @@ def spectrum_record(
     )
 
 
-def missing_spectrum(layer: str, mode: str, shape: tuple[int, ...], reason: str) -> LayerSpectrum:
+def missing_spectrum(
+    layer: str, mode: str, shape: tuple[int, ...], reason: str, has_finite_weight: bool = True
+) -> LayerSpectrum:
     """Constructs the record of a layer without a spectrum.
 
     Args:
@@ -75,6 +82,7 @@ def missing_spectrum(layer: str, mode: str, shape: tuple[int, ...], reason: str)
         mode: Mode of the spectrum.
         shape: Shape of the matrix, if known.
         reason: Why there is no spectrum; the record holds it in ``fit.reason``.
+        has_finite_weight: Whether the reason is another one than values that are NaN or infinite.
 
     Returns:
         A record with no eigenvalues, and NaN for all numbers.
@@ -84,7 +92,34 @@ def missing_spectrum(layer: str, mode: str, shape: tuple[int, ...], reason: str)
         nan
     """
     empty = torch.empty(0, dtype=torch.float64)
-    return LayerSpectrum(layer, mode, shape, empty, math.nan, no_fit(0, reason))
+    fit = no_fit(0, reason)
+    return LayerSpectrum(layer, mode, shape, empty, math.nan, fit, has_finite_weight=has_finite_weight)
+
+
+def without_spectrum(layer: WeightLayer, mode: Mode, reason: str = "") -> LayerSpectrum | None:
+    """The record of a layer of whose weight no spectrum can be computed.
+
+    Args:
+        layer: Layer and its weight.
+        mode: Mode of the spectrum.
+        reason: A reason of the caller, for a weight that is readable.
+
+    Returns:
+        The record; None where nothing prevents a spectrum.
+
+    Example:
+        >>> without_spectrum(WeightLayer("fc", "Linear", torch.tensor([[torch.nan]])), "w1").has_finite_weight
+        False
+    """
+    weight = layer.weight
+    shape = matrix_shape(layer, mode)
+    if unreadable := unreadable_reason(weight):
+        return missing_spectrum(layer.name, mode, shape, unreadable)
+    if nonfinite := nonfinite_reason(weight):
+        return missing_spectrum(layer.name, mode, shape, nonfinite, has_finite_weight=False)
+    if found := range_reason(weight) or reason:
+        return missing_spectrum(layer.name, mode, shape, found)
+    return None
 
 
 def unreadable_reason(weight: Tensor) -> str:
@@ -133,3 +168,25 @@ def nonfinite_reason(weight: Tensor) -> str:
     if n_bad == 1:
         return f"the weight has 1 value that is NaN or infinite, of {weight.numel()}"
     return f"the weight has {n_bad} values that are NaN or infinite, of {weight.numel()}"
+
+
+def range_reason(weight: Tensor) -> str:
+    """Explains that a weight has no spectrum because the squares of its values leave the range of float64.
+
+    Args:
+        weight: A weight with finite values.
+
+    Returns:
+        The reason in words; empty when the squares are in range, as those of all narrower dtypes are.
+
+    Example:
+        >>> range_reason(torch.tensor([[1e-200, 0.0]], dtype=torch.float64))
+        'the largest value of the weight is 1e-200: its square leaves the range of float64'
+    """
+    if weight.dtype != torch.float64 or not weight.numel():
+        return ""
+    largest = float(weight.abs().max())
+    lowest, highest = VALUE_RANGE
+    if largest == 0 or lowest <= largest <= highest:
+        return ""
+    return f"the largest value of the weight is {largest:.3g}: its square leaves the range of float64"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh
+from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, row_products
 
 
 @torch.no_grad()
@@ -37,13 +37,7 @@ def squared_singular_values(matrices: Tensor) -> Tensor:
     X = (matrices.cpu() if matrices.device.type == "mps" else matrices).double()
     if X.shape[1] > X.shape[2]:
         X = X.mT
-    if X.device.type == "cpu":
-        # numpy recognizes the product of a matrix with its own transpose and computes only half of it.
-        array = X.numpy()
-        gram = torch.from_numpy(array @ array.swapaxes(1, 2))
-    else:
-        gram = X @ X.mT
-    return gram_eigvalsh(gram)
+    return gram_eigvalsh(row_products(X))
 
 
 def spectral_summary(eigenvalues: Tensor) -> tuple[float, float, float]:

@@ -21,7 +21,7 @@ from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
 from lightning_factorlens.spectra.matrices import matrix_shape
 from lightning_factorlens.spectra.power_law import MAX_ALPHA, no_fit
-from lightning_factorlens.spectra.record import missing_spectrum, nonfinite_reason, unreadable_reason
+from lightning_factorlens.spectra.record import missing_spectrum, without_spectrum
 
 _CONVOLUTIONS: dict[tuple[int, bool], type[nn.Module]] = {
     (1, False): nn.Conv1d, (2, False): nn.Conv2d, (3, False): nn.Conv3d,
@@ -54,22 +54,24 @@ def weightwatcher_spectra(layers: Sequence[WeightLayer], **options: Any) -> tupl
         True
     """
     readable: dict[str, WeightLayer] = {}
-    reasons: dict[str, str] = {}
+    missing: dict[str, LayerSpectrum] = {}
     for i, layer in enumerate(layers):
-        reason = unreadable_reason(layer.weight) or nonfinite_reason(layer.weight) or _unsupported_reason(layer)
-        if reason:
-            reasons[str(i)] = reason
-        else:
+        found = without_spectrum(layer, "slices", _unsupported_reason(layer))
+        if found is None:
             readable[str(i)] = layer
+        else:
+            missing[str(i)] = found
     rows = _analyze(readable, options)
     spectra = []
     for i, layer in enumerate(layers):
         row = rows.get(str(i))
         if row is not None:
             spectra.append(_spectrum_from_row(layer, row))
-            continue
-        reason = reasons.get(str(i)) or _skipped_reason(layer)
-        spectra.append(missing_spectrum(layer.name, "slices", matrix_shape(layer, "slices"), reason))
+        elif str(i) in missing:
+            spectra.append(missing[str(i)])
+        else:
+            shape = matrix_shape(layer, "slices")
+            spectra.append(missing_spectrum(layer.name, "slices", shape, _skipped_reason(layer)))
     return tuple(spectra)
 
 

@@ -131,3 +131,15 @@ def test_a_dead_layer_has_no_similarity():
     assert math.isnan(dead.mean_top_k)
     assert math.isfinite(alive.mean_cosine)
     assert math.isfinite(alive.mean_top_k)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_column_that_is_not_finite_has_no_cosine_and_the_others_keep_theirs(value):
+    good = torch.rand(20, 4, generator=torch.Generator().manual_seed(0))
+    bad = good.clone()
+    bad[3, 2] = value
+    cosine = column_cosine(bad)
+    assert cosine[2].isnan().all() and cosine[:, 2].isnan().all()
+    kept = [0, 1, 3]
+    np.testing.assert_allclose(cosine[kept][:, kept], column_cosine(good)[kept][:, kept])
+    assert math.isnan(first_k_mean(similarity_spectrum(cosine), 1))

@@ -86,7 +86,7 @@ def test_the_results_of_all_runs_come_first_and_the_help_is_there_once(page):
 
 def test_the_result_answers_in_words_and_marks_capped_ranks(page):
     text = cards(page)[0][2]
-    assert "Memorising? likely" in text
+    assert "Memorising? likely, or over-confident" in text
     assert "When to stop? epoch 10" in text
     assert "best, epoch 10 (step 189)" in text
     assert text.count("> 32") == 3

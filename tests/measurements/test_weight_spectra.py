@@ -1,5 +1,7 @@
 """Spectra of the weights in a lens against the functions of the package `spectra`."""
 
+import math
+
 import pytest
 import torch
 from adapters import PeftLike
@@ -105,3 +107,24 @@ def test_the_spectrum_of_an_adapted_layer_follows_its_adapter():
     net.hidden.lora_B["default"].weight.data.mul_(2)
     third = lens.observe(make_probe(), epoch=2)["weight_spectra"]
     assert [a is b for a, b in zip(first.layers, third.layers)] == [True, False, True]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_weight_that_is_not_finite_leaves_the_means_without_a_value(value):
+    net = make_net()
+    lens = lens_with(WeightSpectra(), net=net)
+    before = lens.observe(make_probe())
+    net.hidden.weight.data[0, 0] = value
+    after = lens.observe(make_probe(), epoch=1)
+    good, bad = before["weight_spectra"], after["weight_spectra"]
+    assert math.isfinite(good.summary.mean_alpha)
+    assert bad.summary is None
+    means = {value.quantity: value.value for value in bad.values() if value.scope is None}
+    assert means.keys() >= {"mean_alpha", "alpha_hat", "mean_alpha_hat"}
+    assert all(map(math.isnan, means.values()))
+    assert not any(value.scope == "hidden" and math.isfinite(value.value) for value in bad.values())
+    conv = {value.quantity: value.value for value in bad.values() if value.scope == "conv"}
+    assert conv["lambda_max"] == good.layers[0].lambda_max
+    note = "no weight spectra: the weight has 1 value that is NaN or infinite, of 13824 (hidden)."
+    assert note in after.notes
+    assert not any(note.startswith("no weight spectra") for note in before.notes)

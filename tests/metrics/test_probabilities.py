@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import entr, log_softmax, rel_entr
 
+from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.agreement import ClassAgreement, CosineDistance, LabelAgreement, RelativeChange
 from lightning_factorlens.metrics.confidence import confidence, entropy, kl_to_uniform, mutual_information
 from lightning_factorlens.metrics.consistency import consistency, pseudo_label_cross_entropy
@@ -209,6 +210,40 @@ def test_outputs_of_zeros_have_no_direction():
 def test_masked_labels_have_a_cross_entropy_of_zero():
     z = torch.tensor([[-INF, 2.0]])
     assert LabelAgreement()(z, z)[0] == pytest.approx(math.log1p(math.exp(-2.0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("value", [NAN, INF, -INF])
+@pytest.mark.parametrize("position", [(0, 0), (2, 1), (5, 3)])
+def test_probabilities_that_are_not_finite_are_no_prediction(position, value, dtype):
+    good, bad = logits(6, 4).to(dtype).softmax(1), logits(6, 4).to(dtype).softmax(1)
+    bad[position] = value
+    assert log_probabilities(bad, True)[position[0]].isnan().all()
+    assert int(log_probabilities(bad, True).isnan().any(1).sum()) == 1
+    for first, second in ((good, bad), (bad, good)):
+        assert math.isnan(consistency(first, second, is_probability=True))
+        for agreement in (ClassAgreement(1, True), LabelAgreement(True)):
+            total, count = agreement(first, second)
+            assert math.isnan(total / count)
+
+
+def test_probabilities_whose_sum_overflows_or_is_not_positive_are_no_prediction():
+    scores = torch.tensor([[3e38, 3e38], [0.0, 0.0], [-0.5, -0.5], [0.25, 0.75]])
+    assert log_probabilities(scores, True).isnan().all(1).tolist() == [True, True, True, False]
+
+
+@pytest.mark.parametrize("value", [NAN, INF])
+def test_labels_of_infinite_logits_are_unknown(value):
+    good, bad = logits(6, 4), logits(6, 4)
+    bad[5, 3] = value
+    for first, second in ((good, bad), (bad, good)):
+        total, count = LabelAgreement()(first, second)
+        assert math.isnan(total / count)
+
+
+def test_one_hot_integers_are_probabilities_and_counts_are_not():
+    assert sums_to_one(torch.eye(3, dtype=torch.int64))
+    assert not sums_to_one(torch.tensor([[300, 257], [1, 0]]))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -60,3 +60,14 @@ def test_the_lens_gives_the_same_value(name):
     found = BlockGroups(CoupledProblem([block])).effective_ranks()
     assert found["a"] == found["total"] == pytest.approx(rankme(x), rel=1e-6)
     assert found["a"] == pytest.approx(oracle(x), rel=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float8_e4m3fn])
+def test_features_of_every_real_dtype_have_an_effective_rank(dtype):
+    x = torch.randint(0, 2, (9, 5), generator=torch.Generator().manual_seed(0)).float()
+    assert rankme(x.to(dtype)) == pytest.approx(oracle(x), rel=1e-6)
+
+
+def test_complex_features_are_refused():
+    with pytest.raises(ValueError, match="must be real, found torch.complex64; pass real and imaginary parts"):
+        rankme(torch.ones(3, 2, dtype=torch.complex64))

@@ -55,3 +55,8 @@ def test_a_curve_that_holds_nan_has_no_rank():
     values = list(RequiredRanks((found,)).values())
     assert len(values) == 2
     assert all(np.isnan(value.value) for value in values)
+
+
+@pytest.mark.parametrize("errors", [(np.inf, np.inf, np.inf), (np.inf, 0.5, 0.01), (0.8, np.inf, 0.01)])
+def test_a_curve_that_holds_infinity_has_no_rank(errors):
+    assert np.isnan(required_rank(rank_curve((1, 2, 4), errors, (1.0, 1.0, 1.0)), 0.3).rank)

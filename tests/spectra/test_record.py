@@ -63,3 +63,29 @@ def test_quantities_of_degenerate_layers():
     p = point / point.sum()
     assert found["point"].entropy_rank == pytest.approx(float((-(p * p.log()).sum()).exp()))
     assert found["point"].alpha_weighted == pytest.approx(found["point"].fit.alpha * 2 * math.log10(float(point[0])))
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-160, 1e160, 1e300])
+def test_weights_whose_squares_leave_the_range_of_float64_have_no_spectrum(scale):
+    layer = nn.Linear(40, 30, dtype=torch.float64)
+    layer.weight.data.mul_(scale)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        (found,) = layer_spectra(layer)
+    assert math.isnan(found.lambda_max) and math.isnan(found.fit.alpha) and math.isnan(found.stable_rank)
+    assert found.spikes is None
+    assert "its square leaves the range of float64" in found.fit.reason
+    assert found.has_finite_weight
+
+
+@pytest.mark.parametrize("scale", [1e-130, 1e-30, 1e30, 1e150])
+def test_the_exponent_and_the_ranks_do_not_depend_on_the_scale(scale):
+    torch.manual_seed(0)
+    layer = nn.Linear(40, 30, dtype=torch.float64)
+    (expected,) = layer_spectra(layer)
+    layer.weight.data.mul_(scale)
+    (found,) = layer_spectra(layer)
+    assert found.fit.alpha == pytest.approx(expected.fit.alpha, rel=1e-9)
+    assert found.stable_rank == pytest.approx(expected.stable_rank, rel=1e-9)
+    assert found.entropy_rank == pytest.approx(expected.entropy_rank, rel=1e-9)
+    assert found.spikes == expected.spikes

@@ -1,5 +1,7 @@
 """Squared singular values against the SVD of torch and numpy."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -66,3 +68,12 @@ def test_nan_in_one_matrix_does_not_affect_the_others():
 def test_matrices_without_a_batch_axis_are_rejected():
     with pytest.raises(ValueError, match=r"matrices must have shape \(b, rows, columns\), found \(4, 5\)"):
         squared_singular_values(randn(4, 5))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e200])
+def test_values_without_a_square_give_nan_without_a_warning(value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = squared_singular_values(torch.diag_embed(torch.tensor([[1.0, 2.0], [value, 1.0]], dtype=torch.float64)))
+    assert found[0].tolist() == [1.0, 4.0]
+    assert found[1].isnan().all()
