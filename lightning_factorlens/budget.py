@@ -1,10 +1,10 @@
 """The time that observations may take: an account that decides which of them are made in full, and which figures drawn.
 
 Every second of the run earns ``max_fraction`` seconds, and everything that the lens does spends what it takes. A full
-observation, or the figures, are made where the account covers their price, which is what the last one took. The price
-of the last full observation of the run, and of its figures, is kept in reserve. The first observation is always full:
-its price is not known before, and callbacks that monitor the lens need a first value. Observations of the signal alone
-are made at any time, so that what is decided from it does not depend on the clock.
+observation, or the figures, are made where the account covers their price, which is what the last one took. The first
+observation is always full: its price is not known before, and callbacks that monitor the lens need a first value. So
+are the last one of the run and its figures, for which nothing is kept in reserve: short runs would have no others.
+Observations of the signal alone are made at any time, so that what is decided from it does not depend on the clock.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OverheadBudget:
         >>> budget.begin()
         >>> budget.record(is_full=True)  # 2 seconds, until 10 seconds have passed
         >>> budget.can_afford(), round(budget.seconds_until_affordable())
-        (False, 106)
+        (False, 28)
         >>> budget.can_afford()  # after 120 seconds
         True
 
@@ -115,30 +115,27 @@ class OverheadBudget:
         self._drawing_seconds = 0.0
 
     def can_afford(self) -> bool:
-        """Whether the account covers a full observation now, and the last one of the run with its figures."""
+        """Whether the account covers a full observation now."""
         if self.max_fraction is None or not self.n_full:
             return True
-        price = self._price_with_reserve()
+        price = self.full_seconds
         return self.total_seconds + price <= self.max_fraction * (self.elapsed_seconds() + price)
-
-    def _price_with_reserve(self) -> float:
-        return 2 * self.full_seconds + self.figure_seconds
 
     def seconds_until_affordable(self) -> float:
         """Seconds of training until the account covers a full observation."""
         if self.max_fraction is None or not self.n_full:
             return 0.0
-        price = self._price_with_reserve()
+        price = self.full_seconds
         needed = (self.total_seconds + price) / self.max_fraction - price
         return max(0.0, needed - self.elapsed_seconds())
 
     def can_afford_figures(self) -> bool:
-        """Whether the account covers the figures of the current observation, and the last ones of the run."""
+        """Whether the account covers the figures of the current observation."""
         if self.max_fraction is None:
             return True
         now = self.elapsed_seconds()
         spent = self.total_seconds + now - self._start_of_observation
-        price = self.full_seconds + 2 * (self.figure_seconds or FIRST_FIGURES_SECONDS)
+        price = self.figure_seconds or FIRST_FIGURES_SECONDS
         return spent + price <= self.max_fraction * (now + price)
 
     @contextmanager

@@ -74,10 +74,10 @@ def test_without_a_limit_every_observation_is_full_and_counted():
 
 def test_full_observations_of_equal_cost_are_as_frequent_as_the_limit_allows():
     # A full observation of 1 s and epochs of 10 s at 2 %: 50 s earn one, which is one every five epochs.
-    # The first one is on credit and the last one in reserve, so the second one comes later.
+    # The first one is on credit, so the second one comes later.
     budget, observed, overheads = simulate(0.02, 101, lambda e: 9.8, lambda e: 1.0)
     gaps = [b - a for a, b in zip(observed[1:], observed[2:])]
-    assert observed[:2] == [0, 16]
+    assert observed[:2] == [0, 11]
     assert set(gaps) == {5}
     assert all(s <= 0.02 for s in overheads[1:])
     assert budget.n_signal_only + len(observed) == budget.n_measured == 101
@@ -101,27 +101,27 @@ def test_the_overhead_exceeds_the_limit_only_by_what_an_observation_takes_beyond
     budget, observed, overheads = simulate(limit, 300, train.__getitem__, cost.__getitem__)
     assert len(observed) > 3
     for k, reached in enumerate(overheads[1:], 1):
-        beyond = max(0.0, cost[observed[k]] - 2 * cost[observed[k - 1]])  # the last one's price is in reserve
+        beyond = max(0.0, cost[observed[k]] - cost[observed[k - 1]])
         total = sum(train[1 : observed[k] + 1]) + sum(cost[e] for e in observed[: k + 1])
         assert reached <= limit + beyond / total + 1e-9
     assert budget.overhead <= limit * 1.3
     assert budget.overhead >= limit * 0.5  # what is allowed is used
 
 
-def test_the_last_observation_of_a_run_is_paid_from_the_reserve():
+def test_the_last_observation_of_a_run_exceeds_the_limit_by_its_price_at_most():
     clock = Clock()
-    for epochs in range(30, 60):
+    for epochs in range(10, 60):
         budget, observed, _ = simulate(0.1, epochs, lambda e: 1.0, lambda e: 0.5, clock=clock)
-        if len(observed) > 1:
-            observe_once(budget, clock, 0.5, is_full=True)
-            assert budget.overhead <= 0.1
+        assert len(observed) > 1
+        observe_once(budget, clock, 0.5, is_full=True)
+        assert budget.total_seconds <= 0.1 * budget.elapsed + 0.5
 
 
 def test_seconds_until_affordable_is_the_training_time_until_the_next_full_observation():
     clock = Clock()
     budget, _, _ = simulate(0.1, 1, lambda e: 0.0, lambda e: 3.0, clock=clock)
     wait = budget.seconds_until_affordable()
-    assert wait == pytest.approx((3 + 6) / 0.1 - 6 - 3)
+    assert wait == pytest.approx((3 + 3) / 0.1 - 3 - 3)
     clock.time += wait - 1e-6
     assert not budget.can_afford()
     clock.time += 2e-6
@@ -129,7 +129,7 @@ def test_seconds_until_affordable_is_the_training_time_until_the_next_full_obser
     assert budget.seconds_until_affordable() == 0
 
 
-def test_figures_are_allowed_when_their_price_and_that_of_the_last_ones_is_covered():
+def test_figures_are_allowed_when_their_price_is_covered():
     clock = Clock()
     budget = OverheadBudget(0.1, clock)
     budget.start()
@@ -137,10 +137,10 @@ def test_figures_are_allowed_when_their_price_and_that_of_the_last_ones_is_cover
     assert not budget.can_afford_figures()
     clock.time += 1
     budget.record(is_full=True)
-    clock.time += 35  # 10 % of 36 + 3 s are 3.9 s: one second was spent, one is in reserve, twice one is for figures
+    clock.time += 17  # 10 % of 18 + 1 s are 1.9 s: one second was spent, one is the price of figures
     budget.begin()
     assert not budget.can_afford_figures()
-    clock.time += 2
+    clock.time += 1.9
     assert not budget.can_afford_figures()  # the observation that is being made counts too
     budget.record(is_full=False)
     clock.time += 20
@@ -258,15 +258,15 @@ def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(
     recorded = MonitorsNothing()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
-        trainer, lens = fit(tmp_path, 20, recorded, seconds=0.3, max_overhead=0.5)
+        trainer, lens = fit(tmp_path, 20, recorded, seconds=0.3, max_overhead=0.2)
     budget = lens.state.budget
     assert trainer.current_epoch == 20
     assert len(lens.history) == lens.state.n_measured == 21
     assert 2 < lens.state.n_full < 21
     assert budget.n_signal_only + lens.state.n_full in (21, 22)  # the last one may have been completed
-    assert budget.overhead < 0.65  # on a busy machine the last observation may take long
+    assert budget.overhead < 0.4  # on a busy machine the last observation may take long
     assert caplog.text.count("FactorLens observes of the signal alone (consistency) until") == 1
-    assert "which max_overhead=0.5 allows after" in caplog.text
+    assert "which max_overhead=0.2 allows after" in caplog.text
     assert f"FactorLens: 21 observations ({lens.state.n_full} full) in" in caplog.text
     assert max(recorded.n_signal_only) > 0
     assert recorded.n_signal_only == sorted(recorded.n_signal_only)
