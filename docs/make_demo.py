@@ -1,6 +1,6 @@
 """Runs the demo and writes its lines into the README: ``make readme``.
 
-The table is shortened to the first epochs, the one whose weights were restored, and the last.
+The table is shortened to the untrained network, the epoch whose weights were restored, and the last.
 Figures differ in the last digits between machines.
 """
 
@@ -17,8 +17,8 @@ README = ROOT / "README.md"
 BEGIN = "<!-- demo: begin -->"
 END = "<!-- demo: end -->"
 GAP = "   …"
-#: Epochs that are shown in any case.
-FIRST = (0, 1)
+#: The untrained network, whose observation is full.
+FIRST = 0
 
 
 def demo_output(folder: str) -> str:
@@ -38,7 +38,7 @@ def shortened(output: str) -> str:
     epochs = [int(number) for number in re.findall(r"^ +(\d+)  .* \| ", output, re.MULTILINE)]
     if restored is None or not epochs:
         raise ValueError("The demo's output has no table of epochs or no line about the restored weights.")
-    shown = {*FIRST, int(restored[1]), epochs[-1]}
+    shown = {FIRST, int(restored[1]), epochs[-1]}
     start = next(i for i, line in enumerate(lines) if line.startswith("epoch "))
     kept = []
     for line in lines[start:]:
