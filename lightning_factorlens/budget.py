@@ -49,7 +49,7 @@ class OverheadBudget:
         >>> budget.begin()
         >>> budget.record(is_full=True)  # 2 seconds, until 10 seconds have passed
         >>> budget.can_afford(), round(budget.seconds_until_affordable())
-        (False, 28)
+        (False, 68)
         >>> budget.can_afford()  # after 120 seconds
         True
 
