@@ -6,6 +6,7 @@ from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.multiplicative import MultiplicativeUpdates
 from lightning_factorlens.factorization.normalize import normalize_columns
 from lightning_factorlens.factorization.objective import objective
+from lightning_factorlens.factorization.parafac2 import parafac2
 from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Penalty
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
@@ -35,4 +36,5 @@ __all__ = [
     "make_problem",
     "normalize_columns",
     "objective",
+    "parafac2",
 ]
