@@ -96,6 +96,8 @@ def parafac2(
             state = _state_of(start, problem, rank, nonnegative)
         iteration = AcceleratedALS(slices, nonnegative, tol)
         state = _ordered(iteration.run(state, max_iter))
+        broadcast = problem.partition.broadcast
+        state = Parafac2State(broadcast(state.F), broadcast(state.H), broadcast(state.S))
         return _result(problem, state, iteration)
 
 

@@ -137,7 +137,7 @@ def best_start(slices: SliceGrams, state: Parafac2State, nonnegative: bool, tol:
         slices = replace(with_basis, basis=None)
         state = replace(state, F=with_basis.coordinates(state.F))
     for n_kept, n_passes in ((CONTINUED_STARTS, SCREENING_PASSES), (1, max_iter)):
-        if len(state.F) > n_kept:
+        if len(state.F) > n_kept or n_kept == 1:
             iteration = AcceleratedALS(slices, nonnegative, tol)
             state = iteration.run(state, n_passes)
             state = state.select(iteration.history[-1].argsort(stable=True)[:n_kept])

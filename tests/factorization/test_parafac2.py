@@ -2,9 +2,12 @@
 
 import pytest
 import torch
+from scipy.optimize import linear_sum_assignment
 from torch.nn.functional import normalize
+from worker_processes import run_in_processes
 
-from lightning_factorlens.factorization import parafac2
+from lightning_factorlens.distributed import make_partition
+from lightning_factorlens.factorization import parafac2, parafac2_iterate
 from lightning_factorlens.results import Block
 
 WIDTHS = (40, 200, 80, 500, 30)
@@ -12,8 +15,6 @@ WIDTHS = (40, 200, 80, 500, 30)
 
 def matching_congruence(F, expected):
     """The cosine of each expected row with the row of F that is matched to it; every row is used once."""
-    from scipy.optimize import linear_sum_assignment
-
     cosines = (normalize(F, dim=1) @ normalize(expected, dim=1).T).abs()
     rows, columns = linear_sum_assignment(-cosines.numpy())
     return cosines[rows, columns]
@@ -145,9 +146,7 @@ def test_the_fit_is_as_good_as_the_best_of_three_of_tensorly(nonnegative):
 
 
 def test_a_fit_in_a_subspace_ends_in_the_same_factors(monkeypatch):
-    from lightning_factorlens.factorization import parafac2_iterate
-
-    blocks, F = planted_slices(N=150, noise=0.2)
+    blocks, _ = planted_slices(N=150, noise=0.2)
     with_subspace = parafac2(blocks, 4)
     monkeypatch.setattr(parafac2_iterate, "MIN_COLUMNS", 150)
     without = parafac2(blocks, 4)
@@ -266,3 +265,41 @@ def test_the_global_generator_stays_as_it_is():
     before = torch.random.get_rng_state()
     parafac2(blocks, 3)
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def fit_of_own_features(group):
+    """Fits slices of which every process keeps its own features."""
+    return fit_sharded(group, noise=0.1)
+
+
+def fit_sharded(group, noise):
+    blocks, _ = planted_slices(noise=noise)
+    captured = make_partition(group, [40, 80], 16)
+    rows = captured.local_samples(torch.arange(80))
+    partition = captured.split_features([block.samples.shape[1] for block in blocks])
+    own = []
+    for b, block in enumerate(blocks):
+        own.append(Block(block.name, block.kind, partition.exchange(b, block.samples[rows]), block.shape, True))
+    return parafac2(own, 4, partition=partition)
+
+
+def test_processes_with_some_features_each_find_the_same_factors(tmp_path):
+    blocks, _ = planted_slices(noise=0.1)
+    expected = parafac2(blocks, 4)
+    first, second = run_in_processes(fit_of_own_features, 2, tmp_path)
+    assert torch.equal(first.F, second.F)
+    torch.testing.assert_close(first.F, expected.F, rtol=0, atol=1e-6)
+    torch.testing.assert_close(first.sse, expected.sse, rtol=1e-6, atol=0)
+    for Q, Q_expected in zip(first.Q, expected.Q):
+        torch.testing.assert_close(Q, Q_expected, rtol=0, atol=1e-5)
+
+
+def test_the_residual_of_tiny_errors_is_summed_over_the_processes(tmp_path):
+    first, second = run_in_processes(exact_fit_of_own_features, 2, tmp_path)
+    assert torch.equal(first.sse, second.sse)
+    assert float(first.sse.max()) < 1e-5
+
+
+def exact_fit_of_own_features(group):
+    """Fits slices without noise, whose error is computed from residuals."""
+    return fit_sharded(group, noise=0.0)
