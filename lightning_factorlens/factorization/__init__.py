@@ -10,7 +10,9 @@ from lightning_factorlens.factorization.parafac2 import parafac2
 from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Penalty
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
+from lightning_factorlens.factorization.refit_components import refit_components
 from lightning_factorlens.factorization.solver import Solver, check_solver
+from lightning_factorlens.factorization.sparsity_path import sparsity_path
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
 
 __all__ = [
@@ -37,4 +39,6 @@ __all__ = [
     "normalize_columns",
     "objective",
     "parafac2",
+    "refit_components",
+    "sparsity_path",
 ]

@@ -9,6 +9,7 @@ from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, La
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Scalars",
     "ScopedScalar",
     "SkippedWeights",
+    "SparsityPath",
     "Value",
     "required_rank_name",
 ]
