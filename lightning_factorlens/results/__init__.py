@@ -7,7 +7,9 @@ from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "LayerSpectra",
     "LayerSpectrum",
     "Observation",
+    "Parafac2Factorization",
     "PowerLawFit",
     "RankCurve",
     "RankCurves",
@@ -33,6 +36,7 @@ __all__ = [
     "Scalars",
     "ScopedScalar",
     "SkippedWeights",
+    "SparsityPath",
     "Value",
     "required_rank_name",
 ]

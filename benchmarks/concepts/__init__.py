@@ -1,0 +1,1 @@
+"""The factorizations behind concepts, against planted factors and peers: ``python -m benchmarks.concepts``."""

@@ -1,0 +1,51 @@
+"""The factorizations behind concepts, part by part.
+
+    python -m benchmarks.concepts [--data-dir DIR] [--parts parafac2,group_sparsity] [--quick]
+
+One thread, one process, processor seconds; the calls that are compared take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+# The numerical libraries read the number of threads when they are imported.
+os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+
+import torch
+
+from benchmarks.concepts import group_sparsity, parafac2
+from benchmarks.concepts.part import Measured
+from benchmarks.reporting import machine, print_figures, write_json, write_section
+from benchmarks.solver.networks import DATA
+
+#: Name → what measures it, given the folder of the data and whether to be quick.
+PARTS: dict[str, Callable[[Path, bool], Measured]] = {
+    "parafac2": parafac2.measure,
+    "group_sparsity": group_sparsity.measure,
+}
+
+
+def main() -> None:
+    """Measures the parts, writes their results and prints the figures."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, default=DATA, help="folder with MNIST/raw")
+    parser.add_argument("--parts", default=",".join(PARTS))
+    parser.add_argument("--quick", action="store_true", help="fewer starts, data sets and repetitions")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    figures = []
+    for name in args.parts.split(","):
+        measured = PARTS[name](args.data_dir, args.quick)
+        about = machine(["tensorly", "scipy"])
+        write_json("concepts", name, {"machine": about, **measured.payload}, measured.figures)
+        write_section("concepts", name, measured.section)
+        figures += measured.figures
+    print_figures(figures)
+
+
+if __name__ == "__main__":
+    main()

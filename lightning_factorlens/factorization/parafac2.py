@@ -1,0 +1,216 @@
+"""PARAFAC2: one sample factor for layers of different width, whose factors have the same inner products in every layer.
+
+Harshman (1972), "PARAFAC2: Mathematical and technical notes"; Kiers, ten Berge and Bro (1999), "PARAFAC2 — Part I. A
+direct fitting algorithm for the PARAFAC2 model". The fit needs of every slice only its N × N Gram matrix, so the cost
+of a pass does not depend on the width of the layers. At the end Q_b is computed from all features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens._validation import check_bool, check_int, check_non_negative
+from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.parafac2_iterate import AcceleratedALS, best_start, initial_state, restrict
+from lightning_factorlens.factorization.parafac2_step import Parafac2State, SliceGrams
+from lightning_factorlens.factorization.precision import full_precision
+from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.streaming import StreamedProblem
+from lightning_factorlens.results import Block, Parafac2Factorization
+
+#: Below this fraction of ‖A_j‖² the formula for the error loses its digits, and the residual is computed instead.
+CANCELLATION_THRESHOLD = 1e-3
+
+
+def parafac2(
+    blocks: Sequence[Block],
+    rank: int,
+    *,
+    nonnegative: bool = False,
+    weighting: Weighting = "unit",
+    start: Parafac2Factorization | None = None,
+    n_init: int = 6,
+    max_iter: int = 500,
+    tol: float = 1e-6,
+    seed: int = 0,
+    device: torch.device | str | None = None,
+    partition: Partition | None = None,
+) -> Parafac2Factorization:
+    """Fits X_b ≈ Q_b H diag(s_b) F with Q_bᵀ Q_b = I and one H and one F for all blocks.
+
+    With four or more blocks the factors are usually unique up to order and sign, without any constraint on F.
+
+    Args:
+        blocks: Matrices of the same samples, signed or not, each with at least ``rank`` features.
+        rank: Number of components.
+        nonnegative: Whether F must be non-negative.
+        weighting: See `CoupledProblem`.
+        start: An earlier result with the same rank, number of samples and number of blocks, from which the fit
+            continues; then there are no other starts.
+        n_init: Number of starts, one from an SVD and the others random. All are fitted in one batch, in a subspace of
+            the samples if there are many; the best one is continued with all samples.
+        max_iter: Maximum number of passes of each stage.
+        tol: The fit has converged when three passes in a row change its objective by less than this fraction.
+        seed: Seed of the random starts; no global random state is read or changed.
+        device: Device of the computation, if it is not that of the blocks, which stay where they are.
+        partition: The features of every block that ``blocks`` hold; all of them unless given.
+
+    Returns:
+        The factors, on the device of the computation, with the Q of all features in every process.
+
+    Raises:
+        ValueError: No blocks, blocks of different N or with values that are NaN or infinite, a block with fewer
+            features than ``rank``, a ``start`` that does not fit, or an option out of its range.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> samples = torch.rand(8, 2, generator=generator)
+        >>> blocks = []
+        >>> for width in (5, 30):
+        ...     product = samples @ torch.rand(2, width, generator=generator)
+        ...     blocks.append(Block(f"layer of {width}", "activation", product, (width,)))
+        >>> result = parafac2(blocks, rank=2)
+        >>> result.F.shape, result.H.shape, result.S.shape, result.Q[1].shape
+        (torch.Size([2, 8]), torch.Size([2, 2]), torch.Size([2, 2]), torch.Size([30, 2]))
+        >>> bool(result.objective < 1e-6)
+        True
+    """
+    _check_options(rank, nonnegative, n_init, max_iter, tol)
+    signed = [replace(block, signed=True) for block in blocks]
+    with torch.no_grad(), full_precision():
+        problem = (
+            CoupledProblem(signed, weighting, partition)
+            if device is None
+            else StreamedProblem(signed, weighting, device, partition)
+        )
+        _check_widths(problem, rank)
+        slices = _slice_grams(problem)
+        if start is None:
+            state = initial_state(slices, rank, n_init, nonnegative, seed)
+            state = best_start(restrict(slices, rank), state, nonnegative, tol, max_iter)
+        else:
+            state = _state_of(start, problem, rank, nonnegative)
+        iteration = AcceleratedALS(slices, nonnegative, tol)
+        state = _ordered(iteration.run(state, max_iter))
+        broadcast = problem.partition.broadcast
+        state = Parafac2State(broadcast(state.F), broadcast(state.H), broadcast(state.S))
+        return _result(problem, state, iteration)
+
+
+def _check_options(rank: int, nonnegative: bool, n_init: int, max_iter: int, tol: float) -> None:
+    check_int("rank", rank, 1)
+    check_bool("nonnegative", nonnegative)
+    check_int("n_init", n_init, 1)
+    check_int("max_iter", max_iter, 1)
+    check_non_negative("tol", tol)
+
+
+def _check_widths(problem: CoupledProblem, rank: int) -> None:
+    for block, features in zip(problem.blocks, problem.feature_counts):
+        if features < rank:
+            raise ValueError(
+                f"rank: {rank} orthonormal columns need at least {rank} features, and block {block.name!r} has "
+                f"{features}. Choose a rank of at most {min(problem.feature_counts)}, or leave the block out."
+            )
+
+
+def _slice_grams(problem: CoupledProblem) -> SliceGrams:
+    """Returns the Gram matrices of all features, weighted such that Σ_j ‖A_j‖² is 1, or 0 if all blocks are zero."""
+    grams = []
+    for b in range(len(problem.blocks)):
+        grams.append(problem.partition.all_reduce_sum(problem.gram_block(b)))
+    stacked = torch.stack(grams)
+    return SliceGrams(stacked, None, float(stacked.diagonal(dim1=1, dim2=2).sum()))
+
+
+def _state_of(start: Parafac2Factorization, problem: CoupledProblem, rank: int, nonnegative: bool) -> Parafac2State:
+    found = (tuple(start.F.shape), tuple(start.S.shape))
+    expected = ((rank, problem.N), (len(problem.blocks), rank))
+    if found != expected:
+        raise ValueError(
+            f"start: found F and S of the shapes {found}, this fit needs {expected}; give a result with the same rank, "
+            "samples and blocks, or None."
+        )
+    F, H, S = (factor.to(problem.prototype.device, torch.float64) for factor in (start.F, start.H, start.S))
+    omega = S.new_tensor(problem.omega_given)[:, None]
+    return Parafac2State((F.clamp_min(0) if nonnegative else F)[None], H[None], (S * omega)[None])
+
+
+def _ordered(state: Parafac2State) -> Parafac2State:
+    """Returns the factors in descending order of their energy, with rows of F that have a sum of at least 0."""
+    order = state.S[0].square().sum(0).argsort(descending=True)
+    F, H, S = state.F[:, order], state.H[:, :, order], state.S[:, :, order]
+    sign = torch.where(F.sum(2) < 0, -1.0, 1.0)
+    return Parafac2State(F * sign[:, :, None], H * sign[:, None, :], S)
+
+
+@dataclass
+class _FinalSlice:
+    """Q_b of one slice and its squared error in the weighted units."""
+
+    Q: Tensor
+    sse: float
+
+
+def _final_slice(problem: CoupledProblem, b: int, M: Tensor) -> _FinalSlice:
+    """Returns Q_b = U Vᵀ of A_b Mᵀ = U Σ Vᵀ, and ‖A_b − Q_b M‖² from all features.
+
+    Args:
+        problem: The problem.
+        b: Index of the block.
+        M: H diag(s_b) F in the weighted units, shape (r, N).
+    """
+    partition = problem.partition
+    parts = [M.new_zeros(len(M), 0)]
+    for samples in problem.blocks[b].samples.split(partition.chunk_size, 1):
+        parts.append(M @ samples.to(M) * problem.omega[b])
+    local = torch.cat(parts, 1).T
+    products = partition.gather_block(b, local.T.contiguous()).T
+    U, sigma, Vt = torch.linalg.svd(products, full_matrices=False)
+    Q = U @ Vt
+    energy = problem.block_energy[b] / problem.blocks[b].sampling_factor * problem.omega_given[b] ** 2
+    sse = energy - 2 * float(sigma.sum()) + float(M.square().sum())
+    if sse < CANCELLATION_THRESHOLD * energy:
+        sse = _squared_residual(problem, b, partition.local_features(b, Q.T).T @ M)
+    return _FinalSlice(Q, sse)
+
+
+def _squared_residual(problem: CoupledProblem, b: int, model: Tensor) -> float:
+    """Returns ‖A_b − model‖² for this process's features of the model, shape (features, N), over all processes."""
+    total = model.new_zeros(1)
+    chunk = problem.partition.chunk_size
+    for samples, rows in zip(problem.blocks[b].samples.split(chunk, 1), model.split(chunk)):
+        total += (samples.to(model) * problem.omega[b] - rows.T).square().sum()
+    return float(problem.partition.all_reduce_sum(total))
+
+
+def _result(problem: CoupledProblem, state: Parafac2State, iteration: AcceleratedALS) -> Parafac2Factorization:
+    F, H, S = state.F[0], state.H[0], state.S[0]
+    slices = []
+    for b in range(len(problem.blocks)):
+        slices.append(_final_slice(problem, b, (H * S[b]) @ F))
+    weighted_sse = torch.tensor([part.sse for part in slices], dtype=torch.float64)
+    omega = torch.tensor(problem.omega_given, dtype=torch.float64)
+    safe_omega = torch.where(omega > 0, omega, 1.0)
+    status = "converged"
+    if not iteration.converged:
+        status = f"stopped after {len(iteration.history)} passes before convergence; raise `max_iter`"
+    return Parafac2Factorization(
+        rank=len(F),
+        F=F,
+        H=H,
+        S=S / safe_omega.to(S)[:, None],
+        Q=tuple(part.Q for part in slices),
+        sse=weighted_sse / safe_omega.square(),
+        block_names=tuple(block.name for block in problem.blocks),
+        weights=problem.weights,
+        objective=float(weighted_sse.sum()),
+        history=tuple(float(value[0]) for value in iteration.history),
+        status=status,
+        shapes=tuple(block.shape for block in problem.blocks),
+        kept_features=tuple(block.kept_features for block in problem.blocks),
+    )
