@@ -78,8 +78,8 @@ class ReconstructionError(Measurement):
             "{prefix}/rel_error/rank_{rank}",
             f"Relative error of all inputs and activations as r common non-negative components: {RELATIVE}.",
             reading="0 is all explained, 1 is nothing. It rises while the network learns to distinguish inputs, and "
-            "keeps rising when it memorises: rank is not quality. It is slightly low where `max_neurons_per_layer` leaves "
-            "out neurons.",
+            "keeps rising when it memorises: rank is not quality. It is slightly low where `max_neurons_per_layer` "
+            "leaves out neurons.",
             scope="total",
             chart="relative error, ‖X − X̂‖ / ‖X‖, rank {rank}",
             monitored=True,

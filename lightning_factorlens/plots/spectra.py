@@ -194,7 +194,11 @@ def _alpha_text(fit: PowerLawFit) -> str:
     """α with its standard error and the size of the tail it was fitted to."""
     if not math.isfinite(fit.alpha):
         return "no α"
-    return f"α {fit.alpha:.2f} ± {fit.sigma:.2f}, tail {fit.n_tail} of {fit.n}"
+    return f"α {fit.alpha:.2f} ± {fit.sigma:.2f}, tail {_short_count(fit.n_tail)} of {_short_count(fit.n)}"
+
+
+def _short_count(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count / 1000:.3g}k"
 
 
 def _all_numbers(spectrum: LayerSpectrum) -> str:
