@@ -132,7 +132,18 @@ ZOO = {
 }
 
 
-@pytest.mark.parametrize("kind", ZOO)
+#: Kinds of runs in which most has gone wrong; drawing all figures of all kinds takes a minute or two.
+CORE = (
+    "a run that memorises",
+    "signal-only observations alone",
+    "50 layers",
+    "names in other scripts",
+    "many ranks and thresholds",
+    "12 channels",
+)
+
+
+@pytest.mark.parametrize("kind", [kind if kind in CORE else pytest.param(kind, marks=pytest.mark.slow) for kind in ZOO])
 def test_every_figure_can_be_read(kind):
     history = ZOO[kind]()
     found = []
