@@ -32,10 +32,11 @@ CHARTS = "tf-custom-scalar-multi-line-chart-card, tf-custom-scalar-margin-chart-
 IMAGES = "tf-image-loader img"
 #: Characters in the path of a line that has been drawn; an empty one is ``M0,0``.
 DRAWN = 20
-#: Figures on the first page: TensorBoard shows twelve images, those of two runs.
+#: Figures on the first page of a group: TensorBoard shows twelve images, those of two runs.
 PER_PAGE = 6
-#: The figures of the default measurements, as TensorBoard's page "Images" names them.
+#: The figures of the default measurements; the first has a tag of its own, "Dashboard/factorlens".
 FIGURES = (
+    "dashboard",
     "1_history",
     "2_rank_curve",
     "3_latent_images",
@@ -138,7 +139,9 @@ def figures(page: Page) -> list[tuple[int, int]]:
         RuntimeError: A figure is missing.
     """
     sizes = images(page)
-    missing = [name for name in FIGURES[:PER_PAGE] if page.get_by_text(f"factorlens_figures/{name}").count() == 0]
+    missing = [
+        name for name in FIGURES[1 : PER_PAGE + 1] if page.get_by_text(f"factorlens_figures/{name}").count() == 0
+    ]
     if missing:
         raise RuntimeError(
             f"the page shows no image called {', '.join(missing)}; does the run have other measurements?"

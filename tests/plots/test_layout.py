@@ -168,7 +168,7 @@ def test_the_checker_finds_what_it_is_for():
     first.text(0.5, 0.1, "struck through")
     second.text(0.5, 0.5, "one")
     second.text(0.52, 0.5, "two")
-    second.text(0.9, 0.9, "far outside of it", color="#dddddd", fontsize=6)
+    second.text(1.1, 0.9, "far outside of it", color="#dddddd", fontsize=6)
     found = "\n".join(defects(figure))
     for expected in (
         "outside of the figure",
