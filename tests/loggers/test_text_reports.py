@@ -57,7 +57,7 @@ def test_scalars_of_other_callbacks_are_explained():
     rows = cells(metric_guide(MEASUREMENTS, [extra], "student"))
     assert ["`student/stop_score`", "Score of the stopping rule. Unit: nats.", ""] in rows
     rows = cells(tag_table(MEASUREMENTS, [extra], "student"))
-    assert ["`student/stop_score`", "Score of the stopping rule.", "nats", "", "", ""] in rows
+    assert ["`student/stop_score`", "Score of the stopping rule.", "nats", "", "", "", "summary"] in rows
 
 
 def test_tables_are_whole(observe):
