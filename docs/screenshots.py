@@ -28,6 +28,8 @@ from playwright.sync_api import Frame, Page, sync_playwright
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 #: Longest time in milliseconds that anything on a page may take, on a busy machine.
 TIMEOUT = 60_000
+#: Time in milliseconds after which an empty page is loaded again.
+RELOAD = 15_000
 CHARTS = "tf-custom-scalar-multi-line-chart-card, tf-custom-scalar-margin-chart-card"
 IMAGES = "tf-image-loader img"
 #: Characters in the path of a line that has been drawn; an empty one is ``M0,0``.
@@ -99,13 +101,19 @@ def show(page: Page, url: str, plugin: str, dark: bool = False, tags: str = "") 
 def until(page: Page, ready: Callable[[], T]) -> T:
     """Calls ``ready`` until it returns something, and returns that.
 
+    A page that was opened before the server had read the log stays empty, and is loaded again.
+
     Raises:
         TimeoutError: It has returned nothing for a minute.
     """
-    end = time.monotonic() + TIMEOUT / 1000
+    start = loaded = time.monotonic()
     while not (found := ready()):
-        if time.monotonic() > end:
+        now = time.monotonic()
+        if now > start + TIMEOUT / 1000:
             raise TimeoutError(f"{page.url} shows nothing after {TIMEOUT / 1000:.0f} s")
+        if now > loaded + RELOAD / 1000:
+            page.reload()
+            loaded = now
         page.wait_for_timeout(100)
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from lightning_factorlens.loggers.best_values import is_lower_bound, latest_values, leading_scalar
@@ -128,9 +129,10 @@ def run_summary(
         lines.append(f"- {finding.question} **{finding.verdict}**: {finding.reason}.")
     parts.append("\n".join(lines))
     titles, rows = summary_rows(history, measurements, prefix)
+    names = _short_names(list(rows))
     cells = []
     for tag, row in rows.items():
-        cells.append((f"`{tag}`", *row))
+        cells.append((f"`{names[tag]}`", *row))
     parts.append(markdown_table(("", *titles), cells))
     criterion = best_criterion(history, measurements, prefix)
     best = f"Best: {criterion}. " if criterion else ""
@@ -141,3 +143,10 @@ def run_summary(
     if history[-1].notes:
         parts.append("\n".join(f"- {note}" for note in history[-1].notes))
     return "\n\n".join(parts)
+
+
+def _short_names(tags: Sequence[str]) -> dict[str, str]:
+    """The tags without their groups, which TensorBoard would break within a word; whole where two would be equal."""
+    names = {tag: tag.partition("/")[2] for tag in tags}
+    counts = Counter(names.values())
+    return {tag: name if counts[name] == 1 else tag for tag, name in names.items()}

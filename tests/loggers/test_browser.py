@@ -1,9 +1,7 @@
-"""TensorBoard in a headless browser: with the log of a run of known numbers, and with a finished demo run."""
+"""TensorBoard in a headless browser with the log of a run of known numbers."""
 
 import importlib.util
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -117,44 +115,3 @@ def test_the_page_of_images_shows_every_figure_with_the_dashboard_first(written,
     heights = [written.get_by_text(tag).first.bounding_box()["y"] for tag in tags]
     assert heights == sorted(heights)
     assert heights[0] < 250
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, str(ROOT / "examples/digits.py"), "--epochs", "2", "--log-dir", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
-    with screenshots.tensorboard(folder / "digits") as url, screenshots.browser() as page:
-        page.url_of_tensorboard = url
-        yield page
-
-
-def test_every_chart_of_the_layout_is_drawn(page):
-    screenshots.show(page, page.url_of_tensorboard, "custom_scalars")
-    lengths = screenshots.charts(page)
-    assert len(lengths) == 11  # ten of lines, and one with the margin above the error of the SVD
-    assert all(lines and min(lines) > screenshots.DRAWN for lines in lengths)
-
-
-def test_every_figure_is_loaded(page):
-    screenshots.show(page, page.url_of_tensorboard, "images")
-    found = screenshots.images(page)
-    assert len(found) == len(FIGURES) + 1  # and the dashboard
-    assert all(width == 700 and height > 300 for width, height in found)
-    for name in FIGURES:
-        assert page.get_by_text(f"factorlens_figures/{name}").count() > 0
-
-
-def test_the_projector_holds_the_probe(page):
-    screenshots.show(page, page.url_of_tensorboard, "projector")
-    assert screenshots.points(screenshots.projector(page)) == 128
-
-
-def test_the_help_page_the_summary_and_the_table_of_runs_are_shown(page):
-    screenshots.show(page, page.url_of_tensorboard, "text")
-    page.wait_for_selector("text=How to read this")
-    page.wait_for_selector("text=Summary of the run")
-    screenshots.show(page, page.url_of_tensorboard, "hparams")
-    page.wait_for_selector("text=factorlens/consistency")
-    page.wait_for_selector("text=wrong_labels")

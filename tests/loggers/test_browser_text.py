@@ -98,7 +98,7 @@ def test_no_tag_is_broken_within_a_word(page):
     # TensorBoard itself puts every text into a table of one cell
     of_tables = page.locator("tf-text-loader table table code").evaluate_all(count_lines)
     assert len(of_tables) == 12
-    assert {lines for _, lines in of_tables} == {1}
+    assert [tag for tag, lines in of_tables if lines > 1] == []
     of_lists = page.locator("tf-text-loader li code").evaluate_all(count_lines)
     assert len(of_lists) > 40
     assert [tag for tag, lines in of_lists if lines > 1 and "/" not in tag] == []
