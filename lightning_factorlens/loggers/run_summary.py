@@ -56,7 +56,8 @@ def summary_rows(
 ) -> tuple[list[str], dict[str, list[str]]]:
     """The summary scalars of the first, the best and the last observation of a run; without a best, of the two others.
 
-    Where an observation lacks a scalar, its cell is that of the last full observation before it, with its epoch. The
+    Where an observation lacks a scalar, its cell is that of the last full observation before it, with its epoch, or
+    `MISSING` if that one was made before training, whose values say nothing about a trained network. The
     seconds of single observations are left out: the cost of the run stands below its summary.
 
     Args:

@@ -13,6 +13,11 @@ from lightning_factorlens.results.observation import Observation
 WARMUP_EPOCHS = 5
 
 
+def is_untrained(observation: Observation) -> bool:
+    """Whether an observation was made before the first step of the training."""
+    return observation.epoch == 0 and observation.step == 0
+
+
 @dataclass(frozen=True)
 class LeadingScalar:
     """The scalar that a run is judged by.
@@ -39,8 +44,7 @@ class LeadingScalar:
 
         An untrained network agrees with itself, and no callback can stop or save a checkpoint there.
         """
-        is_trained = observation.epoch > 0 or observation.step > 0
-        value = observation.value(self.quantity, self.scope) if is_trained else None
+        value = None if is_untrained(observation) else observation.value(self.quantity, self.scope)
         return value if value is not None and math.isfinite(value) else None
 
 
