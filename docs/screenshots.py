@@ -32,10 +32,11 @@ CHARTS = "tf-custom-scalar-multi-line-chart-card, tf-custom-scalar-margin-chart-
 IMAGES = "tf-image-loader img"
 #: Characters in the path of a line that has been drawn; an empty one is ``M0,0``.
 DRAWN = 20
-#: Figures on the first page: TensorBoard shows twelve images, those of two runs.
+#: Figures on the first page of a group: TensorBoard shows twelve images, those of two runs.
 PER_PAGE = 6
-#: The figures of the default measurements, as TensorBoard's page "Images" names them.
+#: The figures of the default measurements; the first has a tag of its own, "Dashboard/factorlens".
 FIGURES = (
+    "dashboard",
     "1_history",
     "2_rank_curve",
     "3_latent_images",
@@ -138,7 +139,9 @@ def figures(page: Page) -> list[tuple[int, int]]:
         RuntimeError: A figure is missing.
     """
     sizes = images(page)
-    missing = [name for name in FIGURES[:PER_PAGE] if page.get_by_text(f"factorlens_figures/{name}").count() == 0]
+    missing = [
+        name for name in FIGURES[1 : PER_PAGE + 1] if page.get_by_text(f"factorlens_figures/{name}").count() == 0
+    ]
     if missing:
         raise RuntimeError(
             f"the page shows no image called {', '.join(missing)}; does the run have other measurements?"
@@ -162,31 +165,63 @@ def points(frame: Frame) -> int:
     return int(words) if words.isdigit() else 0
 
 
+def dashboard(page: Page) -> list[dict[str, float]]:
+    """Waits until the dashboards on the first page are drawn, and returns the boxes of their images in the window.
+
+    Args:
+        page: The page "Time Series".
+
+    Returns:
+        For each run ``x``, ``y``, ``width`` and ``height`` in pixels.
+    """
+
+    def drawn() -> list[dict[str, float]]:
+        images = page.locator("image-card:has-text('Dashboard') img")
+        widths = images.evaluate_all("all => all.map(image => image.naturalWidth)")
+        if not widths or min(widths) == 0:
+            return []
+        boxes = [image.bounding_box() for image in images.all()]
+        return [dict(box) for box in boxes if box is not None]
+
+    return until(page, drawn)
+
+
 #: The tags that the screenshot of the scalars shows.
 SUMMARIES = (
     "^factorlens/(consistency|rank_at_30pct|effective_rank|rel_error/rank_8|rel_error/rank_32)$"
     "|^factorlens_spectra/mean_alpha$"
 )
-#: File, page, function that waits until the page is ready, height in pixels.
-SHOTS: tuple[tuple[str, str, Callable[[Page], object], int], ...] = (
-    ("custom_scalars", "custom_scalars", charts, 1180),
-    ("images", "images", figures, 2130),
-    ("projector", "projector", projector, 800),
-    ("scalars", "timeseries", lambda page: page.wait_for_selector("scalar-card"), 1000),
-    ("hparams", "hparams", lambda page: page.wait_for_selector("vaadin-grid"), 420),
-    ("text", "text", lambda page: page.wait_for_selector("tf-text-loader table"), 1000),
+#: Colours of a file: all of them together stay below 3 MB, and each below 200 kB.
+COLORS = 80
+#: Widths of the window in pixels. Files of the first have the page's name alone.
+WIDTHS = (1280, 1920)
+#: File, page, function that waits until the page is ready, height in pixels, regular expression of the tags.
+SHOTS: tuple[tuple[str, str, Callable[[Page], object], int, str], ...] = (
+    ("first", "timeseries", dashboard, 800, ""),
+    ("custom_scalars", "custom_scalars", charts, 1180, ""),
+    ("images", "images", figures, 3780, ""),
+    ("projector", "projector", projector, 800, ""),
+    ("scalars", "timeseries", lambda page: page.wait_for_selector("scalar-card"), 1000, SUMMARIES),
+    ("hparams", "hparams", lambda page: page.wait_for_selector("vaadin-grid"), 420, ""),
+    ("text", "text", lambda page: page.wait_for_selector("tf-text-loader table"), 1000, ""),
 )
 
 
+def file_name(name: str, width: int, dark: bool) -> str:
+    """File of a screenshot."""
+    size = "" if width == WIDTHS[0] else f"_{width}"
+    return f"{name}{size}{'_dark' if dark else ''}.png"
+
+
 def save(page: Page, path: Path) -> None:
-    """Saves the page as a PNG of 256 colours, which is an eighth of the size without a visible difference."""
+    """Saves the page as a PNG of few colours, which is an eighth of the size without a visible difference."""
     pixels = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    pixels.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    pixels.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path} {path.stat().st_size / 1000:.0f} kB")
 
 
 def main() -> None:
-    """Takes every page in the light theme and in the dark one."""
+    """Takes every page at both widths, in the light theme and in the dark one."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("logdir", type=Path)
     parser.add_argument("folder", type=Path)
@@ -195,13 +230,14 @@ def main() -> None:
         sys.exit(f"no Chromium: none of {', '.join(CHROMIUM)} is on the path; install your distribution's package.")
     args.folder.mkdir(parents=True, exist_ok=True)
     with tensorboard(args.logdir) as url, browser() as page:
-        for name, plugin, ready, height in SHOTS:
-            page.set_viewport_size({"width": 1280, "height": height})
-            for dark in (False, True):
-                show(page, url, plugin, dark, SUMMARIES)
-                ready(page)
-                page.wait_for_timeout(2500)  # animations
-                save(page, args.folder / f"{name}{'_dark' if dark else ''}.png")
+        for name, plugin, ready, height, tags in SHOTS:
+            for width in WIDTHS:
+                page.set_viewport_size({"width": width, "height": height})
+                for dark in (False, True):
+                    show(page, url, plugin, dark, tags)
+                    ready(page)
+                    page.wait_for_timeout(2500)  # animations
+                    save(page, args.folder / file_name(name, width, dark))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
+from lightning_factorlens.plots._legends import legend_below, widen_left
 from lightning_factorlens.plots._records import check_history, epochs_of, layer_exponents, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -19,14 +20,12 @@ from lightning_factorlens.plots.style import (
     WIDTH,
     add_title,
     epoch_label,
-    legend_below,
     new_figure,
     past_opacity,
     set_epoch_axis,
     style_axes,
     subsample,
     when,
-    widen_left,
 )
 from lightning_factorlens.plots.type_width import layer_label
 from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observation

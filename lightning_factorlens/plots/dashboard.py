@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightning_factorlens.plots._legends import widen_left
 from lightning_factorlens.plots._records import check_history, epochs_of
 from lightning_factorlens.plots.history import consistency_values, effective_ranks
 from lightning_factorlens.plots.style import (
@@ -21,7 +22,6 @@ from lightning_factorlens.plots.style import (
     new_figure,
     set_epoch_axis,
     style_axes,
-    widen_left,
 )
 from lightning_factorlens.plots.type_width import text_width
 from lightning_factorlens.results import Observation

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lightning_factorlens.plots._legends import legend_below, widen_left
 from lightning_factorlens.plots._records import check_history, epochs_of
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -14,11 +15,9 @@ from lightning_factorlens.plots.style import (
     LINE_MARKERS,
     VERMILION,
     epoch_label,
-    legend_below,
     new_figure,
     set_epoch_axis,
     style_axes,
-    widen_left,
 )
 from lightning_factorlens.results import Observation, RequiredRank
 

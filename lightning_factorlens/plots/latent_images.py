@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
+from lightning_factorlens.plots._legends import scale_bar
 from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.grids import factor_maps
-from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, add_title, figure_of, scale_bar, when
+from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, add_title, figure_of, when
 from lightning_factorlens.plots.tiles import add_tile_title, draw_tile, set_tile_limits, tile_axes, tile_inches
 from lightning_factorlens.results import Factorization, Observation
 from lightning_factorlens.results.curves import middle_rank

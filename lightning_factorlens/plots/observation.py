@@ -7,20 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_factorlens.plots._legends import legend_below
 from lightning_factorlens.plots._records import layer_spectra
 from lightning_factorlens.plots.rank_curve import legend_handles, rank_curve_figure
-from lightning_factorlens.plots.style import (
-    BLUE,
-    CARD,
-    DPI,
-    INK,
-    LABEL,
-    VERMILION,
-    WIDTH,
-    integer_locator,
-    legend_below,
-    style_axes,
-)
+from lightning_factorlens.plots.style import BLUE, CARD, DPI, INK, LABEL, VERMILION, WIDTH, integer_locator, style_axes
 from lightning_factorlens.results import Observation
 
 if TYPE_CHECKING:

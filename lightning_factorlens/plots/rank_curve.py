@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightning_factorlens.plots._legends import legend, legend_below, widen_left
 from lightning_factorlens.plots._records import check_history, total_curve
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -14,14 +15,11 @@ from lightning_factorlens.plots.style import (
     VERMILION,
     WIDTH,
     figure_of,
-    legend,
-    legend_below,
     new_figure,
     past_opacity,
     style_axes,
     subsample,
     when,
-    widen_left,
 )
 from lightning_factorlens.results import Observation, RequiredRank
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
+from lightning_factorlens.plots._legends import legend_below, scale_bar, widen_left
 from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -20,13 +21,10 @@ from lightning_factorlens.plots.style import (
     WIDTH,
     add_title,
     integer_locator,
-    legend_below,
     new_figure,
-    scale_bar,
     style_axes,
     subsample,
     when,
-    widen_left,
 )
 from lightning_factorlens.plots.tiles import draw_tile, set_tile_limits
 from lightning_factorlens.plots.type_width import layer_label

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lightning_factorlens.plots._legends import legend, legend_below
 from lightning_factorlens.plots._records import check_history, layer_spectra
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -20,8 +21,6 @@ from lightning_factorlens.plots.style import (
     WIDTH,
     add_title,
     figure_of,
-    legend,
-    legend_below,
     new_figure,
     style_axes,
     subsample,

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from lightning_factorlens.plots.type_width import SMALL, fitting_size, text_width
+from lightning_factorlens.plots.type_width import SMALL, fitting_size
 from lightning_factorlens.results import Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-    from matplotlib.legend import Legend
     from matplotlib.ticker import MaxNLocator
 
 #: Background of every figure: white, with the opacity that is left to the page.
@@ -82,8 +81,7 @@ def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: f
     """The common style. Names come from the user, so dollar signs in them are not mathematics."""
     ax.set_facecolor("none")
     # Without a stated position matplotlib lays the whole panel out once more to find one.
-    title_size = _title_size(ax, title, size + 1)
-    ax.set_title(title, loc="left", y=1.0, fontsize=title_size, color=INK, parse_math=False)
+    ax.set_title(title, loc="left", y=1.0, fontsize=title_size(ax, title, size + 1), color=INK, parse_math=False)
     ax.set_xlabel(xlabel, fontsize=size, color=INK)
     ax.set_ylabel(ylabel, fontsize=size, color=INK)
     ax.tick_params(which="both", colors=INK, labelsize=size - 1)
@@ -94,65 +92,10 @@ def style_axes(ax: Axes, title: str, xlabel: str = "", ylabel: str = "", size: f
         spine.set_color(GREY)
 
 
-def _title_size(ax: Axes, title: str, size: float) -> float:
+def title_size(ax: Axes, title: str, size: float) -> float:
     """The size of the type at which a title above some axes ends before the right edge of the figure."""
     free = (1.0 - ax.get_position().x0) * figure_of(ax).get_size_inches()[0] - SIDE_MARGIN
     return min(fitting_size(line, free, size) for line in title.split("\n"))
-
-
-def legend(ax: Axes, **options: object) -> Legend:
-    """The common legend, without a frame; outside of the data unless the options say otherwise."""
-    defaults: dict[str, object] = {
-        "loc": "best",
-        "fontsize": SMALL,
-        "labelcolor": INK,
-        "facecolor": "none",
-        "edgecolor": "none",
-    }
-    drawn = ax.legend(**(defaults | options))
-    drawn.get_title().set_color(INK)
-    for text in drawn.get_texts():
-        text.set_parse_math(False)
-    return drawn
-
-
-def legend_below(ax: Axes, top: float, n_columns: int = 1, left: float = 0.0, **options: object) -> Legend:
-    """A legend under the axes.
-
-    Args:
-        ax: The axes, whose height must be known.
-        top: Distance between the lower edge of the axes and the legend, in inches.
-        n_columns: Number of its columns.
-        left: Distance of its left edge from that of the axes, in inches; negative to the left.
-        **options: Further options of matplotlib's legend.
-    """
-    dpi = figure_of(ax).dpi
-    corner = (left * dpi / ax.bbox.width, -top * dpi / ax.bbox.height)
-    placed = {"loc": "upper left", "bbox_to_anchor": corner, "borderaxespad": 0.0, "borderpad": 0.0}
-    return legend(ax, **(placed | {"ncols": n_columns, "columnspacing": 1.2, "handlelength": 1.8} | options))
-
-
-def scale_bar(figure: Figure, position: tuple[float, float, float, float], signed: bool, label: str) -> None:
-    """A horizontal colour bar of the scale of `tiles.draw_tile`.
-
-    Args:
-        figure: The figure.
-        position: Left, bottom, width and height of the bar, as fractions of the figure.
-        signed: Whether the scale runs from −1 to 1; otherwise from 0.
-        label: What 1 means, with its unit.
-    """
-    from matplotlib.cm import ScalarMappable
-    from matplotlib.colors import Normalize
-
-    from lightning_factorlens.plots.tiles import color_map
-
-    mappable = ScalarMappable(Normalize(-1 if signed else 0, 1), color_map(signed))
-    ax = figure.add_axes(position)
-    bar = figure.colorbar(mappable, cax=ax, orientation="horizontal", ticks=[-1, 0, 1] if signed else [0, 1])
-    ax.set_label("<colorbar>")  # as matplotlib names the axes that it makes for one
-    bar.outline.set_visible(False)
-    ax.tick_params(colors=INK, labelsize=SMALL - 1, length=2, pad=1)
-    ax.text(1.02, 0.5, label, transform=ax.transAxes, va="center", fontsize=SMALL - 1, color=INK)
 
 
 def add_title(figure: Figure, title: str, lines: Sequence[str] = ()) -> None:
@@ -184,25 +127,6 @@ def epoch_label(history: Sequence[Observation]) -> str:
         'epoch (30 is step 569)'
     """
     return f"epoch ({history[-1].epoch} is step {history[-1].step})"
-
-
-def widen_left(ax: Axes) -> None:
-    """Moves the left edge of the axes to the right where the numbers of the y axis are too wide; at the end of a chart.
-
-    Args:
-        ax: Axes in a figure of their own, with their limits.
-    """
-    numbers = ax.yaxis.get_major_formatter().format_ticks(list(ax.get_yticks()))
-    size = float(ax.yaxis.get_tick_params()["labelsize"])
-    widest = max((text_width(number, size) for number in numbers), default=0.0)
-    label = 1.5 * float(ax.yaxis.label.get_fontsize()) / 72 if ax.get_ylabel() else 0.0
-    width = figure_of(ax).get_size_inches()[0]
-    missing = (widest + label + 0.12) / width - ax.get_position().x0
-    if missing > 0:
-        box = ax.get_position()
-        ax.set_position((box.x0 + missing, box.y0, box.width - missing, box.height))
-        title = ax.get_title(loc="left")
-        ax.set_title(title, loc="left", y=1.0, fontsize=_title_size(ax, title, LABEL + 1), color=INK, parse_math=False)
 
 
 def set_epoch_axis(ax: Axes, history: Sequence[Observation]) -> None:
