@@ -139,7 +139,7 @@ def _learning(series: LeadingSeries) -> Finding:
         return Finding(question, "yes", f"consistency reached a new low of {lowest} at {where}")
     n_since = len(series.values) - 1 - index
     reason = f"no new low of consistency for {n_since} observations, since {lowest} at {where}"
-    return Finding(question, "no" if _n_risen(series, index) >= WINDOW else "levelled off", reason)
+    return Finding(question, "no" if n_risen(series, index) >= WINDOW else "levelled off", reason)
 
 
 def _memorising(series: LeadingSeries) -> Finding:
@@ -149,8 +149,8 @@ def _memorising(series: LeadingSeries) -> Finding:
         return Finding(question, UNKNOWN, abstention)
     index = series.best_index(series.n_warmup)
     epoch = series.observations[index].epoch
-    n_risen = _n_risen(series, index)
-    if n_risen < WINDOW:
+    n = n_risen(series, index)
+    if n < WINDOW:
         return Finding(
             question,
             "no sign",
@@ -161,12 +161,17 @@ def _memorising(series: LeadingSeries) -> Finding:
     return Finding(
         question,
         RISEN,
-        f"consistency has stayed over {RISE:.0%} above its lowest for {n_risen} observations{rise}",
+        f"consistency has stayed over {RISE:.0%} above its lowest for {n} observations{rise}",
     )
 
 
-def _n_risen(series: LeadingSeries, lowest_index: int) -> int:
-    """Number of observations in a row, up to the last, that lie above the lowest value by more than `RISE`."""
+def n_risen(series: LeadingSeries, lowest_index: int) -> int:
+    """Number of observations in a row, up to the last, that lie above the lowest value by more than `RISE`.
+
+    Args:
+        series: The series.
+        lowest_index: Index of its lowest value.
+    """
     lowest = series.values[lowest_index]
     limit = lowest + RISE * abs(lowest)
     n = 0
