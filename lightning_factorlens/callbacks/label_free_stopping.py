@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_factorlens._validation import check_bool, check_int
 from lightning_factorlens.callbacks._attempts import Attempts
-from lightning_factorlens.callbacks._best_weights import BestWeights, KeptWeights
+from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._lr_schedule import (
     LRLookahead,
     check_scheduler_supported,
@@ -35,6 +35,7 @@ from lightning_factorlens.callbacks._stopping_scalars import (
     values_for_loggers,
 )
 from lightning_factorlens.callbacks._stopping_state import StoppingState
+from lightning_factorlens.callbacks._weights_files import KeptWeights
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, State, default_rule

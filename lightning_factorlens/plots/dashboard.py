@@ -25,8 +25,8 @@ from lightning_factorlens.plots.style import (
 )
 from lightning_factorlens.plots.type_width import text_width
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.findings import RISE, UNKNOWN, WINDOW, Finding, StopAdvice, n_risen, run_findings
-from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingSeries
+from lightning_factorlens.results.findings import UNKNOWN, Finding, StopAdvice, run_findings
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, RISE, WINDOW, LeadingSeries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +110,7 @@ def _rise_reason(series: LeadingSeries, lowest: int) -> str:
     if not math.isfinite(rise) or lowest == len(series.values) - 1:
         return "now at its lowest"
     reason = f"{rise:+.0%} since epoch {series.observations[lowest].epoch}"
-    n = n_risen(series, lowest)
+    n = series.n_risen(lowest)
     if 0 < n < WINDOW:
         reason += f", for {n} of {WINDOW} values"
     return reason
