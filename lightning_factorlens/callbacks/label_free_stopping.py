@@ -221,6 +221,7 @@ class LabelFreeStopping(EarlyStopping):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
+        weights = self._open_weights(trainer)  # before the rule's best epoch may become one without a file
         has_measurement = bool(self._lens_callback.epoch_metrics)
         if has_measurement:
             if not self._metrics_checked:
@@ -233,7 +234,6 @@ class LabelFreeStopping(EarlyStopping):
             if self._actions.act(trainer, decision, state, self.rule):
                 self.stopped_epoch = trainer.current_epoch
                 self.stopping_reason_message = decision.reason
-        weights = self._open_weights(trainer)
         if weights is not None:
             weights.judge(trainer, has_measurement and self._state.is_best)
         self._log(trainer, to_loggers=has_measurement)
