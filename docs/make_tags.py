@@ -28,8 +28,7 @@ errors of the whole network are logged at no more than three ranks, and others a
 count as `"all"`. History, data frames, JSON lines and `callback_metrics` have every number at every level.
 TensorBoard sorts its pages by these names: the group of the prefix, which comes first, has the leading scalars.
 
-Numbers under *how to read it* are those of the demo, `examples/digits.py`. What each signal can and cannot tell is on
-[another page](signals.md).
+What each signal can and cannot tell is on [another page](signals.md).
 
 ## Default measurements"""
 ON_DEMAND = """\

@@ -69,7 +69,7 @@ def main() -> None:
 
     x, y, x_test, y_test = load(args.data)
     train = TensorDataset(x[:-1000][: args.images], y[:-1000][: args.images])
-    unlabeled = TensorDataset(x[-1000:])
+    unlabelled = TensorDataset(x[-1000:])
     lens = FactorLensCallback(lens=LensOptions(input_sign_policy=Denormalize(MEAN, STD)))
     stop = LabelFreeStopping(mode="stop", restore_best=True)
     report = Report(lens, x_test[:1000], y_test[:1000])
@@ -81,7 +81,7 @@ def main() -> None:
         enable_model_summary=False,
     )
     model = Classifier(cifar_resnet18(), partial(torch.optim.Adam, lr=1e-3))
-    trainer.fit(model, DataLoader(train, batch_size=64, shuffle=True), DataLoader(unlabeled, batch_size=250))
+    trainer.fit(model, DataLoader(train, batch_size=64, shuffle=True), DataLoader(unlabelled, batch_size=250))
     report_stop(trainer, stop, report)
 
 

@@ -33,7 +33,7 @@ def read_curves(run: str) -> dict[str, Curve]:
 def draw(axes: Axes, curves: dict[str, Curve], tag: str, **style: Any) -> None:
     """Draws a scalar if the run has it: by default loggers get a summary, with ``detail="all"`` everything."""
     if tag in curves:
-        axes.plot(*curves[tag], **style)
+        axes.plot(*curves[tag], marker=".", ms=4, **style)  # a line alone would hide the epochs without a value
 
 
 def draw_errors(axes: Axes, curves: dict[str, Curve]) -> None:
@@ -44,7 +44,7 @@ def draw_errors(axes: Axes, curves: dict[str, Curve]) -> None:
         colour = viridis(i / max(1, len(ranks)))
         draw(axes, curves, f"factorlens/rel_error/rank_{r}", color=colour, label=f"rank {r}")
         draw(axes, curves, f"factorlens_svd/total/rel_error/rank_{r}", color=colour, ls=":", lw=1)
-    axes.set(title="Relative error of the factorisation (dotted: the SVD's floor)", ylabel="‖X − X̂‖ / ‖X‖")
+    axes.set(title="Relative error of the factorisation (dotted: the SVD's lower bound)", ylabel="‖X − X̂‖ / ‖X‖")
 
 
 def draw_alpha(axes: Axes, curves: dict[str, Curve]) -> None:

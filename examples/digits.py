@@ -71,7 +71,7 @@ def run(
     seed_everything(seed, verbose=False)
     x, y = digits()
     order = torch.randperm(len(x))
-    train, unlabeled, test = order.split([IMAGES, PROBE_SIZE, len(x) - IMAGES - PROBE_SIZE])
+    train, unlabelled, test = order.split([IMAGES, PROBE_SIZE, len(x) - IMAGES - PROBE_SIZE])
     y_train = y[train].clone()
     wrong = torch.rand(len(train)) < wrong_labels
     y_train[wrong] = torch.randint(0, 10, (int(wrong.sum()),))
@@ -91,7 +91,7 @@ def run(
     model.save_hyperparameters({"wrong_labels": wrong_labels, "max_epochs": epochs})
     data = TensorDataset(x[train], y_train)
     loader = DataLoader(data, batch_size=128, sampler=RandomSampler(data, num_samples=PASSES * IMAGES))
-    trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabeled], y[unlabeled]), batch_size=PROBE_SIZE))
+    trainer.fit(model, loader, DataLoader(TensorDataset(x[unlabelled], y[unlabelled]), batch_size=PROBE_SIZE))
     return trainer, report
 
 

@@ -38,7 +38,7 @@ def main() -> None:
 
     x, y = load(args.data_dir, train=True)
     train = TensorDataset(x[:-5000], y[:-5000])
-    unlabeled = TensorDataset(x[-5000:], y[-5000:])
+    unlabelled = TensorDataset(x[-5000:], y[-5000:])
     x_test, y_test = load(args.data_dir, train=False)
     net = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -56,7 +56,7 @@ def main() -> None:
         enable_model_summary=False,
     )
     model = Classifier(net, partial(torch.optim.Adam, lr=1e-3))
-    trainer.fit(model, DataLoader(train, batch_size=128, shuffle=True), DataLoader(unlabeled, batch_size=500))
+    trainer.fit(model, DataLoader(train, batch_size=128, shuffle=True), DataLoader(unlabelled, batch_size=500))
     report_stop(trainer, stop, report)
 
 

@@ -32,7 +32,7 @@ def main() -> None:
     x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
     x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
     y = torch.tensor(labels)
-    unlabeled = x[600:800]
+    unlabelled = x[600:800]
     model = nn.Sequential(
         nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
         nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
@@ -42,7 +42,7 @@ def main() -> None:
 
     measurements = default_measurements()
     lens = FactorLens(model, LensOptions(ranks=(1, 2, 4, 8, 16)), measurements, outputs="classes")
-    observations = [lens.observe(unlabeled)]
+    observations = [lens.observe(unlabelled)]
     print(lens)  # which layers are observed, and why
     rule = default_rule()
     state = rule.start()
@@ -53,7 +53,7 @@ def main() -> None:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        observations.append(lens.observe(unlabeled, epoch=epoch, step=epoch * 19))
+        observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19))
         print(epoch_line(observations[-1], measurements))
         consistency = observations[-1]["consistency"]["consistency"]
         # The rate is constant: it will not fall any more.

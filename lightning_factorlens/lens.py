@@ -41,7 +41,7 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 @dataclass(repr=False)
 class FactorLens:
-    """Observes a model through unlabeled samples.
+    """Observes a model through unlabelled samples.
 
     Example:
         >>> import torch

@@ -265,7 +265,7 @@ def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(
     assert 2 < lens.state.n_full < 21
     assert budget.n_signal_only + lens.state.n_full in (21, 22)  # the last one may have been completed
     assert budget.overhead < 0.4  # on a busy machine the last observation may take long
-    assert caplog.text.count("FactorLens observes of the signal alone (consistency) until") == 1
+    assert caplog.text.count("FactorLens observes the signal alone (consistency) until") == 1
     assert "which max_overhead=0.2 allows after" in caplog.text
     assert f"FactorLens: 21 observations ({lens.state.n_full} full) in" in caplog.text
     assert max(recorded.n_signal_only) > 0

@@ -10,6 +10,7 @@ of CIFAR-10, and two shorter runs train on 2,000 images per epoch, without and w
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -35,12 +36,10 @@ CLOSING_LINE = re.compile(r"FactorLens: (\d+) observations(?: \((\d+) full\))? i
 #: Runs a script whose callback takes the limit that is the first argument, unless the script sets one.
 WITH_LIMIT = """
 import ast, runpy, sys
-from pathlib import Path
 from lightning_factorlens import FactorLensCallback
 
 FactorLensCallback.__init__.__kwdefaults__["max_overhead"] = ast.literal_eval(sys.argv[1])
 del sys.argv[:2]
-sys.path.insert(0, str(Path(sys.argv[0]).parent))
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
@@ -80,9 +79,9 @@ def measure(name: str, limit: float | None, data: Path, threads: int, epochs: in
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", WITH_LIMIT, repr(limit), str(script), "--data", str(data.resolve())]
         command += ["--epochs", str(epochs), "--log-dir", folder, *options]
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, env=subprocess_environment(threads), cwd=folder
-        )
+        environment = subprocess_environment(threads)
+        environment["PYTHONPATH"] += os.pathsep + str(script.parent)  # the script imports its neighbour
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=folder)
         closing = CLOSING_LINE.search(done.stdout + done.stderr)
         if closing is None:
             raise RuntimeError(f"{script.name}: found no closing line of the lens in: {done.stdout[-2000:]}")

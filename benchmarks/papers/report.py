@@ -16,7 +16,7 @@ COMMAND = "python -m benchmarks.papers --data-dir DATA"
 FACTORIZATION_PAPER = "“Characterizing & exploring …”"
 PEEK_PAPER = "“A peek into the hidden layers …”"
 METHOD = f"""Small CNNs on MNIST: three convolutions, one hidden layer, Adam at {RATE:g}, batches of {BATCH}. All
-networks are measured on the same probe of {FULL.probe} unlabeled test images. The networks of the first two parts take
+networks are measured on the same probe of {FULL.probe} unlabelled test images. The networks of the first two parts take
 {FULL.steps} optimizer steps each (one epoch of 60,000 images), however few images or classes they have, so that they do
 not differ in the amount of training.
 

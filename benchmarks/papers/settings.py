@@ -19,7 +19,7 @@ class Settings:
     Attributes:
         seeds: Networks per group of classes or of images.
         steps: Optimizer steps of each of them; 938 batches of 64 are one epoch of MNIST's 60,000 images.
-        probe: Unlabeled images, the same for every network of classes, subsets and sorted.
+        probe: Unlabelled images, the same for every network of classes, subsets and sorted.
         ranks: Ranks of the curves.
         features: Neurons kept per layer, drawn once.
         records: Largest number of records of the stopping study; None for all.

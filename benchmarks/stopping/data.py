@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.stopping.tasks import Task
 
-#: Numbers of probe images, of further unlabeled images, of hidden test images, and of classes.
+#: Numbers of probe images, of further unlabelled images, of hidden test images, and of classes.
 PROBE = 256
 FRESH = 128
 TEST = 2000
@@ -34,8 +34,8 @@ class Parts:
         val_x: The held-out tenth of the labeled images.
         val_clean: Its correct labels.
         val_noisy: Its labels with the same fraction of errors as the training labels.
-        probe: Unlabeled images.
-        fresh: Other unlabeled images, which are never factorized.
+        probe: Unlabelled images.
+        fresh: Other unlabelled images, which are never factorized.
         test_x: Hidden test images.
         test_y: Their labels.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from lightning.pytorch import Trainer
@@ -10,23 +10,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from lightning_factorlens.callbacks._attempts import Attempts
 from lightning_factorlens.callbacks._module_forward import as_sentence
-from lightning_factorlens.callbacks._weights_files import WeightsFiles, paths_after_resume
+from lightning_factorlens.callbacks._weights_files import KeptWeights, WeightsFiles, paths_after_resume
 from lightning_factorlens.callbacks._weights_store import weights_store
-
-
-@dataclass(frozen=True)
-class KeptWeights:
-    """Weights in a file.
-
-    Attributes:
-        path: The file.
-        epoch: The epoch of the observation that was made of them, counted from 1.
-        step: Optimizer steps before that observation.
-    """
-
-    path: str
-    epoch: int
-    step: int
 
 
 class BestWeights:

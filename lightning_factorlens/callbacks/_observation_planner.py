@@ -78,7 +78,7 @@ class ObservationPlanner:
         budget.n_signal_only += 1
         if not settings.verbose or budget.n_signal_only > 1:
             return
-        made = f"of the signal alone ({', '.join(names)})" if names else "no longer at every due time"
+        made = f"the signal alone ({', '.join(names)})" if names else "no longer at every due time"
         rank_zero_info(
             f"FactorLens observes {made} until there is time for more: a full observation takes "
             f"{budget.full_seconds:.2g} s, which max_overhead={settings.max_overhead:g} allows after "

@@ -113,7 +113,7 @@ def validation_source(trainer: Trainer) -> Any:
     source = None if loaders is None else first_loader(loaders)
     if source is None:
         raise MisconfigurationException(
-            "FactorLensCallback: found no validation dataloader to take unlabeled images from; "
+            "FactorLensCallback: found no validation dataloader to take unlabelled images from; "
             "pass `probe=` a tensor of images, a dataset or a DataLoader."
         )
     return source

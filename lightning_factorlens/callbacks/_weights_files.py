@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from functools import partial
 
 from lightning.fabric.utilities.cloud_io import get_filesystem
@@ -15,6 +16,21 @@ from lightning_factorlens.callbacks._attempts import Attempts
 from lightning_factorlens.callbacks._weights_store import UNFINISHED
 
 EXTENSION = ".pt"
+
+
+@dataclass(frozen=True)
+class KeptWeights:
+    """Weights in a file.
+
+    Attributes:
+        path: The file.
+        epoch: The epoch of the observation that was made of them, counted from 1.
+        step: Optimizer steps before that observation.
+    """
+
+    path: str
+    epoch: int
+    step: int
 
 
 class WeightsFiles:

@@ -57,8 +57,8 @@ from lightning_factorlens.sampling.probe_batch import ProbeSource
 class FactorLensCallback(Callback):
     """Measures, without labels, how well a network is learning.
 
-    Once an epoch, and once before the first, a fixed probe of unlabeled samples passes through the model, which is left
-    bit for bit as it was. Input channels and activations are factorised together at several ranks (Saini and
+    Once an epoch, and once before the first, a fixed probe of unlabelled samples passes through the model, which is
+    left bit for bit as it was. Input channels and activations are factorised together at several ranks (Saini and
     Papalexakis 2018, "Characterizing & exploring deep CNN representations using factorization"), the spectrum of every
     convolution, linear layer and attention projection is fitted with a power law (Praggastis et al. 2022, "The SVD of
     convolutional weights"), and the results go to all loggers. The monitored scalars are logged so that Lightning's own

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
 
 from lightning_factorlens._validation import check_bool, check_int
 from lightning_factorlens.callbacks._attempts import Attempts
-from lightning_factorlens.callbacks._best_weights import BestWeights, KeptWeights
+from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._lr_schedule import (
     LRLookahead,
     check_scheduler_supported,
@@ -35,6 +35,7 @@ from lightning_factorlens.callbacks._stopping_scalars import (
     values_for_loggers,
 )
 from lightning_factorlens.callbacks._stopping_state import StoppingState
+from lightning_factorlens.callbacks._weights_files import KeptWeights
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, State, default_rule
@@ -220,6 +221,7 @@ class LabelFreeStopping(EarlyStopping):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
+        weights = self._open_weights(trainer)  # before the rule's best epoch may become one without a file
         has_measurement = bool(self._lens_callback.epoch_metrics)
         if has_measurement:
             if not self._metrics_checked:
@@ -232,7 +234,6 @@ class LabelFreeStopping(EarlyStopping):
             if self._actions.act(trainer, decision, state, self.rule):
                 self.stopped_epoch = trainer.current_epoch
                 self.stopping_reason_message = decision.reason
-        weights = self._open_weights(trainer)
         if weights is not None:
             weights.judge(trainer, has_measurement and self._state.is_best)
         self._log(trainer, to_loggers=has_measurement)

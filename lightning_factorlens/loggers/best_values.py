@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, summary_values
 from lightning_factorlens.measurements import Measurement, Scalar
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.leading_scalar import LeadingScalar
+from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
 
 
 def leading_scalar(measurements: Sequence[Measurement], prefix: str = PREFIX) -> LeadingScalar | None:
@@ -114,7 +114,8 @@ class BestValues:
     def _add(self, observation: Observation) -> bool:
         """Takes one observation into account, and returns whether it is the best one."""
         values = self._summary_values(observation)
-        self._latest = values if observation.is_full else {**self._latest, **values}
+        if not is_untrained(observation):
+            self._latest = values if observation.is_full else {**self._latest, **values}
         if self._leading is None:
             return False
         value = self._leading.value_of(observation)
@@ -144,6 +145,9 @@ def latest_values(
 ) -> dict[str, tuple[TaggedValue, Observation]]:
     """The summary scalars at an observation; those that it lacks are of the last full observation before it.
 
+    The values of the untrained network stand for no later observation: scalars that have not been measured since
+    training began are left out.
+
     Args:
         history: The observations of one run, oldest first.
         at: One of them.
@@ -157,6 +161,8 @@ def latest_values(
     found: dict[str, tuple[TaggedValue, Observation]] = {}
     order: dict[str, None] = {}
     for observation in reversed(history[: index + 1]):
+        if is_untrained(observation) and observation is not at:
+            break
         values = summary_values(observation, measurements, prefix)
         for tag, entry in values.items():
             found.setdefault(tag, (entry, observation))

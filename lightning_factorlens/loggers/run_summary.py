@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from lightning_factorlens.loggers.best_values import is_lower_bound, latest_values, leading_scalar
@@ -12,7 +11,7 @@ from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import format_number
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import CONSISTENCY, best_observation, position
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, best_observation
 
 #: Cell of a table where an observation has no value.
 MISSING = "–"
@@ -54,10 +53,11 @@ def best_criterion(history: Sequence[Observation], measurements: Sequence[Measur
 
 def summary_rows(
     history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX
-) -> tuple[list[str], dict[str, list[str]]]:
+) -> tuple[dict[str, Observation], dict[str, list[str]]]:
     """The summary scalars of the first, the best and the last observation of a run; without a best, of the two others.
 
-    Where an observation lacks a scalar, its cell is that of the last full observation before it, with its epoch. The
+    Where an observation lacks a scalar, its cell is that of the last full observation before it, with its epoch, or
+    `MISSING` if that one was made before training, whose values say nothing about a trained network. The
     seconds of single observations are left out: the cost of the run stands below its summary.
 
     Args:
@@ -66,7 +66,7 @@ def summary_rows(
         prefix: First part of the tags.
 
     Returns:
-        The titles of the columns, and their cells by tag.
+        The observation of each column by its name, ``"first"``, ``"best"`` or ``"last"``, and the cells by tag.
     """
     scalar = leading_scalar(measurements, prefix)
     best = None if scalar is None else best_observation(history, scalar)
@@ -74,15 +74,13 @@ def summary_rows(
     if best is not None:
         columns["best"] = best
     columns["last"] = history[-1]
-    titles = []
     rows: dict[str, list[str]] = {}
-    for index, (name, observation) in enumerate(columns.items()):
-        titles.append(f"{name}, {position(observation)}")
+    for index, observation in enumerate(columns.values()):
         for tag, (entry, source) in latest_values(history, observation, measurements, prefix).items():
             if entry.measurement != "cost":
                 row = rows.setdefault(tag, [MISSING] * len(columns))
                 row[index] = _cell(entry, source, observation)
-    return titles, rows
+    return columns, rows
 
 
 def _cell(entry: TaggedValue, source: Observation, column: Observation) -> str:
@@ -128,11 +126,12 @@ def run_summary(
     for finding in findings_of(history, measurements, prefix, advice).all:
         lines.append(f"- {finding.question} **{finding.verdict}**: {finding.reason}.")
     parts.append("\n".join(lines))
-    titles, rows = summary_rows(history, measurements, prefix)
-    names = _short_names(list(rows))
-    cells = []
+    columns, rows = summary_rows(history, measurements, prefix)
+    # the steps have a row of their own, because TensorBoard breaks tags within words where the titles are long
+    titles = [f"{name}, epoch {observation.epoch}" for name, observation in columns.items()]
+    cells = [("step", *(str(observation.step) for observation in columns.values()))]
     for tag, row in rows.items():
-        cells.append((f"`{names[tag]}`", *row))
+        cells.append((f"`{tag}`", *row))
     parts.append(markdown_table(("", *titles), cells))
     criterion = best_criterion(history, measurements, prefix)
     best = f"Best: {criterion}. " if criterion else ""
@@ -143,10 +142,3 @@ def run_summary(
     if history[-1].notes:
         parts.append("\n".join(f"- {note}" for note in history[-1].notes))
     return "\n\n".join(parts)
-
-
-def _short_names(tags: Sequence[str]) -> dict[str, str]:
-    """The tags without their groups, which TensorBoard would break within a word; whole where two would be equal."""
-    names = {tag: tag.partition("/")[2] for tag in tags}
-    counts = Counter(names.values())
-    return {tag: name if counts[name] == 1 else tag for tag, name in names.items()}

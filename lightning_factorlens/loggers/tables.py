@@ -13,6 +13,7 @@ from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Cost, Observation
 from lightning_factorlens.results._text import format_table
 from lightning_factorlens.results.findings import StopAdvice
+from lightning_factorlens.results.leading_scalar import position
 
 #: Largest number of rows in the table at the end of a run.
 MAX_ROWS = 6
@@ -58,7 +59,8 @@ def run_table(
     Returns:
         The lines of the table, in plain ASCII.
     """
-    titles, rows = summary_rows(history, measurements, prefix)
+    columns, rows = summary_rows(history, measurements, prefix)
+    titles = [f"{name}, {position(observation)}" for name, observation in columns.items()]
     owners: dict[str, str] = {}
     for observation in history:
         for tag, entry in summary_values(observation, measurements, prefix).items():

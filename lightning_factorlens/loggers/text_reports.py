@@ -10,7 +10,7 @@ from lightning_factorlens.loggers.tags import PREFIX, with_cost
 from lightning_factorlens.measurements import Measurement, Scalar
 
 INTRODUCTION = (
-    "A fixed probe of unlabeled images goes through the network. Inputs and activations of all layers are written "
+    "A fixed probe of unlabelled images goes through the network. Inputs and activations of all layers are written "
     "together as a sum of a few non-negative components: each has a latent image at the input, neurons in every layer, "
     "and a load on every probe image. No label is used. TensorBoard's x axis is in steps; texts name the epoch and "
     "the step."

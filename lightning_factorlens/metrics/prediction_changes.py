@@ -1,7 +1,7 @@
 """Change of the predictions for the same images between two observations.
 
 Yuan, Feng and Liu (2024), "Early stopping against label noise without validation data" (Label Wave), stop where the
-changes on the training set are fewest; on unlabeled images the quantity is the same. Under an annealed learning rate
+changes on the training set are fewest; on unlabelled images the quantity is the same. Under an annealed learning rate
 the changes fall with the rate itself, whatever the network learns.
 """
 

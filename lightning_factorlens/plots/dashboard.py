@@ -25,8 +25,8 @@ from lightning_factorlens.plots.style import (
 )
 from lightning_factorlens.plots.type_width import text_width
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.findings import RISE, UNKNOWN, WINDOW, Finding, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingSeries
+from lightning_factorlens.results.findings import UNKNOWN, Finding, StopAdvice, run_findings
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, RISE, WINDOW, LeadingSeries
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -96,15 +96,24 @@ def _answers(history: Sequence[Observation], advice: StopAdvice | None) -> dict[
         lowest = series.best_index(series.n_warmup)
         epoch = series.observations[lowest].epoch
         learning = f"lowest {series.values[lowest]:.3g} at epoch {epoch}"
-        rise = series.values[-1] / series.values[lowest] - 1 if series.values[lowest] > 0 else math.nan
-        memorising = f"{rise:+.0%} since epoch {epoch}"
-        if not math.isfinite(rise) or lowest == len(series.values) - 1:
-            memorising = "now at its lowest"
+        memorising = _rise_reason(series, lowest)
     return {
         "learning": (findings.learning, learning),
         "memorising": (findings.memorising, memorising),
         "stop": (findings.stop, _stop_reason(advice, series)),
     }
+
+
+def _rise_reason(series: LeadingSeries, lowest: int) -> str:
+    """How far the last value is above the lowest one, and for how long where that is too short to count."""
+    rise = series.values[-1] / series.values[lowest] - 1 if series.values[lowest] > 0 else math.nan
+    if not math.isfinite(rise) or lowest == len(series.values) - 1:
+        return "now at its lowest"
+    reason = f"{rise:+.0%} since epoch {series.observations[lowest].epoch}"
+    n = series.n_risen(lowest)
+    if 0 < n < WINDOW:
+        reason += f", for {n} of {WINDOW} values"
+    return reason
 
 
 def _stop_reason(advice: StopAdvice | None, series: LeadingSeries) -> str:

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 
 from lightning_factorlens.results.leading_scalar import (
     CONSISTENCY,
+    RISE,
     WARMUP_EPOCHS,
+    WINDOW,
     LeadingScalar,
     LeadingSeries,
     position,
 )
 from lightning_factorlens.results.observation import Observation
 
-#: Number of observations that make a trend. With `RISE` it is the criterion of the default stopping rule under an
-#: annealed learning rate.
-WINDOW = 5
-#: Rise above the lowest value, as a fraction of it, that counts as a rise.
-RISE = 0.1
+LEARNING = "Still learning?"
+MEMORISING = "Memorising?"
 #: Verdict where the history does not suffice.
 UNKNOWN = "cannot tell"
 #: Verdict after a lasting rise. It precedes a rising test loss, with wrong labels as with right ones.
@@ -108,8 +107,16 @@ def run_findings(
         >>> run_findings(history).memorising.verdict, run_findings(history).stop.verdict
         ('likely, or over-confident', 'epoch 8')
     """
-    values = LeadingSeries.of(history, scalar)
-    return Findings(_learning(values), _memorising(values), _stop(values, advice))
+    series = LeadingSeries.of(history, scalar)
+    abstention = _abstention(series)
+    if abstention:
+        learning = Finding(LEARNING, UNKNOWN, abstention)
+        memorising = Finding(MEMORISING, UNKNOWN, abstention)
+    else:
+        lowest = series.best_index(series.n_warmup)
+        learning = _learning(series, lowest)
+        memorising = _memorising(series, lowest)
+    return Findings(learning, memorising, _stop(series, advice))
 
 
 def _abstention(series: LeadingSeries) -> str:
@@ -127,54 +134,34 @@ def _abstention(series: LeadingSeries) -> str:
     return ""
 
 
-def _learning(series: LeadingSeries) -> Finding:
-    question = "Still learning?"
-    abstention = _abstention(series)
-    if abstention:
-        return Finding(question, UNKNOWN, abstention)
-    index = series.best_index(series.n_warmup)
+def _learning(series: LeadingSeries, index: int) -> Finding:
+    """Whether the network still learns; ``index`` is that of the lowest value."""
     lowest = f"{series.values[index]:.3g}"
     where = position(series.observations[index])
     if index >= len(series.values) - WINDOW:
-        return Finding(question, "yes", f"consistency reached a new low of {lowest} at {where}")
+        return Finding(LEARNING, "yes", f"consistency reached a new low of {lowest} at {where}")
     n_since = len(series.values) - 1 - index
     reason = f"no new low of consistency for {n_since} observations, since {lowest} at {where}"
-    return Finding(question, "no" if _n_risen(series, index) >= WINDOW else "levelled off", reason)
+    return Finding(LEARNING, "no" if series.n_risen(index) >= WINDOW else "levelled off", reason)
 
 
-def _memorising(series: LeadingSeries) -> Finding:
-    question = "Memorising?"
-    abstention = _abstention(series)
-    if abstention:
-        return Finding(question, UNKNOWN, abstention)
-    index = series.best_index(series.n_warmup)
+def _memorising(series: LeadingSeries, index: int) -> Finding:
+    """Whether the values have risen lastingly; ``index`` is that of the lowest value."""
     epoch = series.observations[index].epoch
-    n_risen = _n_risen(series, index)
-    if n_risen < WINDOW:
+    n = series.n_risen(index)
+    if n < WINDOW:
         return Finding(
-            question,
+            MEMORISING,
             "no sign",
             f"consistency has not stayed over {RISE:.0%} above its lowest for {WINDOW} observations",
         )
     lowest = series.values[index]
     rise = f", {series.values[-1] / lowest - 1:+.0%} since epoch {epoch}" if lowest > 0 else ""
     return Finding(
-        question,
+        MEMORISING,
         RISEN,
-        f"consistency has stayed over {RISE:.0%} above its lowest for {n_risen} observations{rise}",
+        f"consistency has stayed over {RISE:.0%} above its lowest for {n} observations{rise}",
     )
-
-
-def _n_risen(series: LeadingSeries, lowest_index: int) -> int:
-    """Number of observations in a row, up to the last, that lie above the lowest value by more than `RISE`."""
-    lowest = series.values[lowest_index]
-    limit = lowest + RISE * abs(lowest)
-    n = 0
-    for value in reversed(series.values[lowest_index + 1 :]):
-        if value <= limit:
-            break
-        n += 1
-    return n
 
 
 def _stop(series: LeadingSeries, advice: StopAdvice | None) -> Finding:

@@ -11,6 +11,16 @@ from lightning_factorlens.results.observation import Observation
 #: Epochs at the start that do not count, as for the default stopping rule: a network that predicts the same few classes
 #: for all inputs is consistent for that reason.
 WARMUP_EPOCHS = 5
+#: Number of observations that make a trend. With `RISE` it is the criterion of the default stopping rule under an
+#: annealed learning rate.
+WINDOW = 5
+#: Rise above the lowest value, as a fraction of it, that counts as a rise.
+RISE = 0.1
+
+
+def is_untrained(observation: Observation) -> bool:
+    """Whether an observation was made before the first step of the training."""
+    return observation.epoch == 0 and observation.step == 0
 
 
 @dataclass(frozen=True)
@@ -39,8 +49,7 @@ class LeadingScalar:
 
         An untrained network agrees with itself, and no callback can stop or save a checkpoint there.
         """
-        is_trained = observation.epoch > 0 or observation.step > 0
-        value = observation.value(self.quantity, self.scope) if is_trained else None
+        value = None if is_untrained(observation) else observation.value(self.quantity, self.scope)
         return value if value is not None and math.isfinite(value) else None
 
 
@@ -92,6 +101,21 @@ class LeadingSeries:
     def best_index(self, start: int) -> int:
         """Index of the first best value from a position on."""
         return min(range(start, len(self.values)), key=lambda index: self.scalar.sign * self.values[index])
+
+    def n_risen(self, lowest_index: int) -> int:
+        """Number of observations in a row, up to the last, that lie above the lowest value by more than `RISE`.
+
+        Args:
+            lowest_index: Index of the lowest value.
+        """
+        lowest = self.values[lowest_index]
+        limit = lowest + RISE * abs(lowest)
+        n = 0
+        for value in reversed(self.values[lowest_index + 1 :]):
+            if value <= limit:
+                break
+            n += 1
+        return n
 
     def epochs_before_end(self, epoch: int) -> str:
         """How long before the last observation an epoch was."""

@@ -6,7 +6,7 @@ import math
 from abc import abstractmethod
 
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State
-from lightning_factorlens.stopping.smoothing import Smoothing
+from lightning_factorlens.stopping.smoothing import NO_SMOOTHING, Smoothing
 
 
 class LowestScoreRule(Rule):
@@ -33,6 +33,8 @@ class LowestScoreRule(Rule):
         if score < state["best"]:
             state = {**state, "best": score, "best_epoch": info.epoch}
         state, stop, reason = self._decide(state, value, score)
+        if self.smoothing != NO_SMOOTHING:
+            reason = f"smoothed: {reason}"  # its numbers are not those of the metric, which the user sees beside it
         return state, Decision(stop, state["best_epoch"], score, reason)
 
     @abstractmethod

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from lightning_factorlens._validation import check_int
@@ -98,6 +98,8 @@ class Smoothed(RuleWrapper):
         >>> rule = Smoothed(Patience(patience=2), Smoothing(weight=0.5))
         >>> [decision.score for decision in replay(rule, [4.0, 2.0, 4.0])]
         [4.0, 3.0, 3.5]
+        >>> replay(rule, [4.0, 2.0, 4.0])[-1].reason
+        'smoothed: no value below 3 for 1 measurements, patience is 2'
     """
 
     smoothing: Smoothing = DEFAULT_SMOOTHING
@@ -118,4 +120,6 @@ class Smoothed(RuleWrapper):
         if math.isfinite(value):
             smoothing_state, score = self.smoothing.step(smoothing_state, value)
         rule_state, decision = self.rule.step(state["rule"], score, info)
+        # the numbers of the reason are not those of the metric, which the user sees beside it
+        decision = replace(decision, reason=f"smoothed: {decision.reason}")
         return {"rule": rule_state, "smoothing": smoothing_state}, decision

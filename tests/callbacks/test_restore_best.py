@@ -370,6 +370,7 @@ def test_a_module_that_has_changed_its_weights_since_is_left_as_it_is(tmp_path):
     assert same(module.state_dict(), copies.last)
 
 
+@pytest.mark.filterwarnings("ignore:FactorLens does not call the callback")
 @pytest.mark.parametrize("name", ["EMAWeightAveraging", "StochasticWeightAveraging"])
 def test_averaged_weights_are_not_replaced(tmp_path, name):
     if name not in all_callbacks:
@@ -388,6 +389,9 @@ def test_a_wrong_argument_is_named():
 
 
 # ---- resumed runs
+
+#: In these tests a run is resumed with another rule, of which the callback warns.
+OTHER_RULE = pytest.mark.filterwarnings("ignore:LabelFreeStopping. the checkpoint's rule was")
 
 
 def resumed(tmp_path, checkpoint, *callbacks, epochs=6, module=None, every=None):
@@ -443,6 +447,7 @@ def test_a_resumed_run_restores_what_the_killed_one_has_kept(tmp_path):
     assert list(map(str, kept_files(tmp_path))) == [stop.best_weights_path]
 
 
+@OTHER_RULE
 def test_the_file_of_the_last_checkpoint_outlives_a_better_one_until_the_end(tmp_path):
     copies = interrupted(tmp_path, 2, 4, saved=(3,), until=4)  # the checkpoint names epoch 2, epoch 4 came after it
     assert len(kept_files(tmp_path)) == 2
@@ -462,6 +467,7 @@ def test_a_file_is_removed_once_a_later_checkpoint_names_another(tmp_path):
     assert [name.split("epoch=")[1][0] for name in names] == ["2", "3"]
 
 
+@OTHER_RULE
 def test_a_better_epoch_after_the_resume_replaces_the_file(tmp_path):
     interrupted(tmp_path, 2)
     copies, stop = Copies(), stopping(2, 5)

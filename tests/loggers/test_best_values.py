@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from observations import MEASUREMENTS
 
-from lightning_factorlens.loggers.best_values import BestValues, best_scalars, leading_scalar
+from lightning_factorlens.loggers.best_values import BestValues, best_scalars, latest_values, leading_scalar
 from lightning_factorlens.measurements import RankAtError, RootMeanSquare
 from lightning_factorlens.results import RequiredRank
 
@@ -72,6 +72,17 @@ def test_a_signal_only_observation_has_the_values_of_the_full_one_before(observe
     assert second["factorlens_best/consistency"] == 0.4
     assert second["factorlens_best/epoch"] == 4.0
     assert second["factorlens_best/effective_rank"] == 20.5
+
+
+def test_the_values_of_the_untrained_network_are_never_those_of_the_best_observation(observe):
+    untrained = replace(observe(0, consistency=2.0), step=0)
+    part = replace(observe(4, consistency=0.4), records={"consistency": observe(4, consistency=0.4)["consistency"]})
+    object.__setattr__(part, "is_full", False)
+    _, second = updates([untrained, part])
+    assert second == {"factorlens_best/epoch": 4.0, "factorlens_best/consistency": 0.4}
+    found = latest_values([untrained, part], part, MEASUREMENTS)
+    assert {entry.value.quantity for entry, _ in found.values()} == {"consistency"}
+    assert len(latest_values([untrained, part], untrained, MEASUREMENTS)) > 1
 
 
 def test_every_value_is_declared(observe):

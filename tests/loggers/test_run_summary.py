@@ -8,6 +8,7 @@ from observations import MEASUREMENTS
 from lightning_factorlens.loggers.run_summary import best_criterion, findings_of, run_summary, summary_rows
 from lightning_factorlens.measurements import RootMeanSquare
 from lightning_factorlens.results.findings import UNKNOWN, StopAdvice
+from lightning_factorlens.results.leading_scalar import position
 
 
 def cells(report):
@@ -35,11 +36,12 @@ def test_the_summary_has_the_first_best_and_last_observation(observe):
     history = [observe(epoch, consistency=value) for epoch, value in ((0, 2.0), (1, 0.5), (7, 1.0))]
     summary = run_summary(history, MEASUREMENTS)
     assert "- When to stop? **cannot tell**" in summary  # the first epochs do not count
-    header, _, consistency, *rest = cells(summary)
-    assert header == ["", "first, epoch 0 (step 7)", "best, epoch 1 (step 107)", "last, epoch 7 (step 707)"]
-    assert consistency == ["`consistency`", "2", "0.5", "1"]
-    assert ["`rank_at_12p5pct`", "> 32", "> 32", "> 32"] in rest
-    assert ["`rank_at_30pct`", "9.25", "9.25", "9.25"] in rest
+    header, _, steps, consistency, *rest = cells(summary)
+    assert header == ["", "first, epoch 0", "best, epoch 1", "last, epoch 7"]  # short: long titles leave tags no room
+    assert steps == ["step", "7", "107", "707"]
+    assert consistency == ["`factorlens/consistency`", "2", "0.5", "1"]
+    assert ["`factorlens/rank_at_12p5pct`", "> 32", "> 32", "> 32"] in rest
+    assert ["`factorlens/rank_at_30pct`", "9.25", "9.25", "9.25"] in rest
     assert not any("seconds" in row[0] for row in rest)  # the cost of the run has a line of its own
     assert {len(row) for row in cells(summary)} == {4}
 
@@ -62,7 +64,7 @@ def test_a_run_that_ended_at_its_best_or_has_no_consistency(observe):
     assert "still at its lowest" in run_summary(history, MEASUREMENTS)
     history = [observe(0, consistency=None, alpha=None), observe(1, consistency=None)]
     summary = run_summary(history, MEASUREMENTS)
-    assert ["`mean_alpha`", "–", "3"] in cells(summary)
+    assert ["`factorlens_spectra/mean_alpha`", "–", "3"] in cells(summary)
     assert best_criterion(history, MEASUREMENTS) == ""
     assert "Best:" not in summary
     assert summary.count(f"**{UNKNOWN}**: consistency has not been measured since training began") == 3
@@ -77,8 +79,12 @@ def test_a_run_without_a_scalar_that_has_a_direction(observe):
 def test_what_an_observation_lacks_is_of_the_last_full_one(observe):
     history = [observe(0, consistency=2.0), observe(1, consistency=1.5)]
     history += [signal_only(observe, 2, 1.0), signal_only(observe, 3, 1.2)]
-    titles, rows = summary_rows(history, MEASUREMENTS)
-    assert titles[1:] == ["best, epoch 2 (step 207)", "last, epoch 3 (step 307)"]
+    columns, rows = summary_rows(history, MEASUREMENTS)
+    assert {name: position(observation) for name, observation in columns.items()} == {
+        "first": "epoch 0 (step 7)",
+        "best": "epoch 2 (step 207)",
+        "last": "epoch 3 (step 307)",
+    }
     assert rows["factorlens/consistency"] == ["2", "1", "1.2"]
     assert rows["factorlens/rank_at_30pct"] == ["9.25", "9.25 (epoch 1)", "9.25 (epoch 1)"]
     assert rows["factorlens/rank_at_12p5pct"] == ["> 32", "> 32 (epoch 1)", "> 32 (epoch 1)"]

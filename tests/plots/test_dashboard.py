@@ -56,6 +56,12 @@ def test_a_run_that_memorises(observe):
     ]
 
 
+def test_a_short_rise_says_how_short_it_is(observe):
+    found = words(DASHBOARD.draw(run_of(observe, [*MEMORISING[:8], 1.0, 1.0, 1.2, 1.26])))
+    assert found["memorising"] == "no sign"
+    assert found["memorising/reason"] == "(+26% since epoch 7, for 2 of 5 values)"
+
+
 def test_at_the_first_observation_it_says_that_it_is_too_early(observe):
     assert words(DASHBOARD.draw(run_of(observe, [2.3])))["learning"] == "cannot tell"
     found = words(DASHBOARD.draw(run_of(observe, MEMORISING[:8])))

@@ -93,3 +93,17 @@ def test_only_repeated_values_end_the_memory_of_the_mean():
 def test_an_error_names_the_wrong_argument(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("rule", "is_smoothed"),
+    [
+        (Patience(patience=2), False),
+        (Patience(patience=2, smoothing=Smoothing(weight=0.5)), True),
+        (Smoothed(Patience(patience=2), Smoothing(weight=0.5)), True),
+        (default_rule(), True),
+    ],
+)
+def test_a_reason_says_that_its_numbers_are_smoothed(rule, is_smoothed):
+    values = [3.0, 2.5, 2.2, 2.0, 1.8, 1.6, 1.0, *[1.5] * 12]
+    assert replay(rule, values)[-1].reason.startswith("smoothed: no value below") == is_smoothed

@@ -1,7 +1,7 @@
 """Mix-up consistency: whether the prediction for a mixture of two images is the mixture of their predictions.
 
 Zhang, Cisse, Dauphin and Lopez-Paz (2018), "mixup: Beyond empirical risk minimization", train for this with labels. On
-unlabeled images it measures how linear the network is between images, and needs no choice of a transform.
+unlabelled images it measures how linear the network is between images, and needs no choice of a transform.
 """
 
 from __future__ import annotations

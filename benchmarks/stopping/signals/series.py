@@ -1,6 +1,6 @@
 """Helpers that turn stored arrays, one entry per epoch, into a series of one number per epoch.
 
-The first word of a signal's name says what it needs: ``probe`` (unlabeled images and the network's outputs),
+The first word of a signal's name says what it needs: ``probe`` (unlabelled images and the network's outputs),
 ``factors`` (the probe and the factorization), ``weights`` (the weights alone), ``images`` (training images, not their
 labels), ``labels`` (training labels; never part of a label-free claim). The series ``hidden``, ``validation`` and
 ``training`` of a record are no signals, see `make_records`.
