@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
@@ -63,13 +65,31 @@ class ObservationPlanner:
     def signal(self, trainer: Trainer, coming_needs: frozenset[str] = frozenset()) -> tuple[Measurement, ...]:
         """The measurements that are made at every due time; see `signal_of`."""
         settings = self._settings
-        last_full = None
-        for observation in reversed(self._results.state.history):
-            if observation.is_full:
-                last_full = observation
-                break
+        measured_before: set[str] = set()
+        for observation in self._results.state.history:
+            measured_before.update(observation.records)
         monitored = monitored_by_others(trainer)
-        return signal_of(settings.measurements, settings.prefix, monitored, last_full, coming_needs)
+        return signal_of(settings.measurements, settings.prefix, monitored, measured_before, coming_needs)
+
+    def signal_after_failure(
+        self, trainer: Trainer, failed: Sequence[Measurement], coming_needs: frozenset[str]
+    ) -> tuple[Measurement, ...]:
+        """The measurements to make in the place of those that have failed together, the same on all ranks.
+
+        What has failed may be no part of the signal, on which others decide.
+
+        Args:
+            trainer: The Trainer.
+            failed: The measurements of the observation that has failed.
+            coming_needs: As for `choose`.
+
+        Returns:
+            The signal; empty where that is what has failed.
+        """
+        chosen = self.signal(trainer, coming_needs)
+        names = tuple(measurement.name for measurement in chosen if len(chosen) < len(failed))
+        names = trainer.strategy.broadcast(names)
+        return tuple(measurement for measurement in failed if measurement.name in names)
 
     def _count_reduced(self, names: tuple[str, ...]) -> None:
         """Counts an observation that is not made in full, and explains the first one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
@@ -79,33 +80,56 @@ class Observer:
         chosen = self._planner.choose(trainer, self._prepared.evidence.coming_needs)
         if not chosen:
             return False
+        measure = partial(self._measure, trainer, pl_module, epoch, step)
+        metrics = self._make(trainer, measure, chosen, before_training)
+        if metrics is None and not before_training:
+            signal = self._planner.signal_after_failure(trainer, chosen, self._prepared.evidence.coming_needs)
+            if signal:
+                metrics = self._make(trainer, measure, signal, is_repeated=True)
+        state.publish(metrics)
+        if metrics is not None:
+            self.observed_step = trainer.global_step
+        self._publisher.publish(trainer)
+        return metrics is not None
+
+    def _make(
+        self,
+        trainer: Trainer,
+        measure: Callable[..., dict[str, float]],
+        chosen: Sequence[Measurement],
+        before_training: bool = False,
+        is_repeated: bool = False,
+    ) -> dict[str, float] | None:
+        """Makes and writes an observation of some measurements; returns its monitored scalars, None if it has failed.
+
+        With ``is_repeated`` a failure is not reported: that of the full observation has been.
+        """
+        state = self._results.state
         state.budget.begin()
         measured: list[dict[str, float]] = []
 
         def measure_and_write() -> None:
             lens = self._prepared.lens
             if lens is not None:
-                measured.append(self._measure(lens, trainer, pl_module, epoch, step, chosen))
+                measured.append(measure(lens, chosen))
                 with self._prepared.process_group.synchronized_errors():
                     if not self._prepared.evidence.is_pending:
                         self._publisher.write()
 
-        self._attempt(trainer, measure_and_write, before_training)
-        metrics = trainer.strategy.broadcast(measured[0] if measured else None)
-        state.publish(metrics)
-        if metrics is not None:
-            self.observed_step = trainer.global_step
-        self._publisher.publish(trainer)
+        failure = attempt(trainer, measure_and_write, self._settings.on_error, before_training)
+        if failure is not None and (measured or not is_repeated):
+            report_failure(failure, state)
+        metrics: dict[str, float] | None = trainer.strategy.broadcast(measured[0] if measured else None)
         state.budget.record(is_full=len(chosen) == len(self._settings.measurements))
-        return metrics is not None
+        return metrics
 
     def _measure(
         self,
-        lens: FactorLens,
         trainer: Trainer,
         pl_module: LightningModule,
         epoch: int,
         step: int,
+        lens: FactorLens,
         chosen: Sequence[Measurement],
     ) -> dict[str, float]:
         """Makes one observation and returns its monitored scalars.

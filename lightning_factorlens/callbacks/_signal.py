@@ -9,7 +9,6 @@ from typing import Any
 from lightning.pytorch import Trainer
 
 from lightning_factorlens.measurements import Measurement, Scalar
-from lightning_factorlens.results import Observation
 from lightning_factorlens.stopping import Rule
 
 
@@ -34,31 +33,31 @@ def signal_of(
     measurements: Sequence[Measurement],
     prefix: str,
     monitored: Collection[str],
-    last_full: Observation | None,
+    measured_before: Collection[str],
     coming_needs: frozenset[str] = frozenset(),
 ) -> tuple[Measurement, ...]:
     """The measurements of a signal-only observation.
 
-    Those that something monitors, and those that declare `Measurement.is_signal`, as `Consistency` does, where the last
-    full observation has them or the next one may.
+    Those that something monitors, and those that declare `Measurement.is_signal`, as `Consistency` does, where an
+    observation of the run has had them or the next one may.
 
     Args:
         measurements: The lens's measurements.
         prefix: First part of the tags.
         monitored: From `monitored_by_others`.
-        last_full: The last full observation; None where there was none.
+        measured_before: Names of measurements of which an observation of the run has a record.
         coming_needs: Needs of measurements that the next observation may have for the first time.
 
     Example:
         >>> from lightning_factorlens.measurements import EffectiveRank, WeightSpectra
-        >>> [chosen] = signal_of([EffectiveRank(), WeightSpectra()], "factorlens", ["factorlens/effective_rank"], None)
+        >>> [chosen] = signal_of([EffectiveRank(), WeightSpectra()], "factorlens", ["factorlens/effective_rank"], [])
         >>> chosen.name
         'effective_rank'
     """
     chosen = []
     for measurement in measurements:
         is_monitored = any(_writes(scalar, prefix, tag) for scalar in measurement.scalars for tag in monitored)
-        is_measurable = last_full is not None and measurement.name in last_full
+        is_measurable = measurement.name in measured_before
         is_expected = bool(measurement.needs & coming_needs)
         if is_monitored or (measurement.is_signal and (is_measurable or is_expected)):
             chosen.append(measurement)

@@ -102,7 +102,8 @@ class FactorLensCallback(Callback):
             covers their price; the first observation of a run and its last one are full in any case. When a run stops
             does therefore not depend on the speed of the machine. None makes every observation full, for curves that
             do not depend on it either.
-        on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``.
+        on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``. Where a
+            full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
             Trainer's progress bar), and a summary of the run.
 

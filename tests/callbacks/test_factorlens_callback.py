@@ -74,7 +74,8 @@ def test_a_failure_inside_the_lens_never_costs_the_run(tmp_path, monkeypatch):
     ) as caught:
         trainer, _ = train(tmp_path / "b", callback, Sabotage(), stop, observed)
     assert trainer.current_epoch == 3
-    assert len(calls) == 3
+    assert len(calls) == 6  # at each epoch the whole observation, and then the signal alone
+    assert callback.state.n_failed == 3
     assert sum("could not observe" in str(w.message) for w in caught) == 1
     assert all(torch.equal(v, observed.weights[k]) for k, v in alone.weights.items())
     callback = lens(on_error="raise")

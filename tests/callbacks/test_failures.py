@@ -86,7 +86,9 @@ def test_on_error_raise_raises(fault, tmp_path):
 def test_a_failure_while_closing_only_warns(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(CLOSING[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every_n=2 * EPOCHS))
+        end = train(
+            tmp_path, Sabotage(CLOSING[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every_n=2 * EPOCHS, detail="all")
+        )
     assert len(messages(caught)) == 1, messages(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()
@@ -165,7 +167,7 @@ def test_factors_of_a_checkpoint_that_do_not_fit_are_not_used(tmp_path):
 def test_figures_that_fail_cost_no_scalars(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(FIGURES[fault], {EPOCHS - 1}), lens(figures_every_n=EPOCHS))
+        end = train(tmp_path, Sabotage(FIGURES[fault], {EPOCHS - 1}), lens(figures_every_n=EPOCHS, detail="all"))
     assert len(messages(caught)) == 1, messages(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()

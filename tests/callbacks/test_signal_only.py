@@ -4,13 +4,15 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from torch import nn
 from training import Net, lens, loaders, scalars, train
 
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping
 from lightning_factorlens.callbacks._signal import monitored_by_others, signal_of
 from lightning_factorlens.loggers.json_lines import JSONLinesSink, read_jsonl
-from lightning_factorlens.measurements import Consistency, default_measurements
+from lightning_factorlens.measurements import Consistency, Measurement, default_measurements
 from lightning_factorlens.results.serialization import from_json, to_json
+from lightning_factorlens.stopping import Patience
 
 #: No observation but the first and the last one is full.
 TINY = 1e-9
@@ -83,6 +85,67 @@ def test_a_signal_with_a_factorisation_is_the_same_too(tmp_path, resample):
     assert None not in found[0][0] + found[0][1]
     assert callback.history[1].get("effective_rank") is not None
     assert callback.history[1].get("weight_spectra") is None
+
+
+class Fails(Measurement):
+    """A measurement that fails after some epochs, as an SVD of weights that diverge does."""
+
+    name = "fails"
+    needs = frozenset({"capture"})
+
+    def measure(self, context):
+        if context.epoch in (2, 4, 5):
+            raise RuntimeError("no value")
+
+
+@pytest.mark.parametrize("resample", [False, True])
+@pytest.mark.filterwarnings("ignore:FactorLens could not observe")
+def test_the_signal_is_the_same_where_another_measurement_fails(tmp_path, resample):
+    found = []
+    for limit in (None, TINY):
+        stopping = LabelFreeStopping(rule=Patience(patience=2), mode="stop", verbose=False)
+        callback = lens(max_overhead=limit, resample_probe=resample, measurements=[Fails(), *default_measurements()])
+        trainer, _ = train(tmp_path / str(limit), callback, stopping, epochs=7)
+        found.append((series(callback), trainer.current_epoch, stopping.decision))
+    assert found[0] == found[1]
+    assert None not in found[0][0]
+    assert len(found[0][0]) == found[0][1] + 1 > 3
+
+
+@pytest.mark.filterwarnings("ignore:FactorLens could not observe")
+def test_a_failure_of_an_observation_is_counted_once_and_the_signal_in_its_place_is_not_full(tmp_path):
+    callback = lens(max_overhead=None, measurements=[Fails(), *default_measurements()])
+    train(tmp_path, callback, epochs=6)
+    assert [observation.epoch for observation in callback.history if not observation.is_full] == [2, 4, 5]
+    assert (callback.state.n_failed, callback.state.n_measured, callback.state.n_full) == (3, 7, 4)
+
+
+class TwoOutputs(Net):
+    """Two outputs that may be class scores: only the loss of the first training step tells which one is."""
+
+    def __init__(self):
+        super().__init__()
+        self.other = nn.Linear(10, 3)
+
+    def forward(self, x):
+        return self.other(x.mean((1, 2))), super().forward(x)
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.cross_entropy(self(batch[0])[1], batch[1])
+
+    def validation_step(self, batch, batch_idx):
+        pass
+
+
+def test_a_signal_that_begins_after_the_first_training_step_goes_on(tmp_path):
+    found = []
+    for limit in (None, TINY):
+        callback = lens(max_overhead=limit)
+        torch.manual_seed(0)
+        train(tmp_path / str(limit), callback, epochs=5, module=TwoOutputs())
+        found.append(series(callback))
+    assert found[0] == found[1]
+    assert None not in found[0][1:]
 
 
 def test_values_that_were_not_measured_stay_in_the_metrics_and_are_not_the_epochs(tmp_path):
@@ -170,7 +233,7 @@ def test_what_others_monitor_is_found(tmp_path):
     options = {"enable_checkpointing": True, "module": Net(schedule="factorlens_total/rmse/rank_2")}
     train(tmp_path, lens(max_overhead=TINY), checkpoint, LabelFreeStopping(), look, epochs=1, **options)
     assert {"factorlens_spectra/mean_alpha", "factorlens_total/rmse/rank_2", "factorlens/consistency"} <= look.found
-    chosen = signal_of(default_measurements(), "factorlens", look.found, None)
+    chosen = signal_of(default_measurements(), "factorlens", look.found, [])
     assert [m.name for m in chosen] == ["consistency", "reconstruction_error", "weight_spectra"]
 
 
