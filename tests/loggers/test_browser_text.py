@@ -88,7 +88,8 @@ def test_the_result_answers_in_words_and_marks_capped_ranks(page):
     text = cards(page)[0][2]
     assert "Memorising? likely, or over-confident" in text
     assert "When to stop? epoch 10" in text
-    assert "best, epoch 10 (step 189)" in text
+    assert "best, epoch 10" in text
+    assert "since 1.1 at epoch 10 (step 189)" in text
     assert text.count("> 32") == 3
 
 

@@ -48,12 +48,16 @@ class Outcome:
 
 
 def points(folder: Path) -> dict[tuple[str, int], list[float]]:
-    """Every value that the callback logged, by tag and step; tags that hold measured time are left out."""
+    """Every value that the callback logged, by tag and step.
+
+    Tags that hold measured time are left out, and the best values so far, which a resumed run writes once more: its
+    loggers may write to another folder.
+    """
     values: dict[tuple[str, int], list[float]] = {}
     for line in (folder / "points.jsonl").read_text().splitlines():
         tag, step, value = json.loads(line)
         measures_time = "_cost/" in tag or tag.rpartition("/")[2] in TIMES
-        if tag.startswith("factorlens") and not measures_time:
+        if tag.startswith("factorlens") and not measures_time and not tag.startswith("factorlens_best/"):
             values.setdefault((tag, step), []).append(value)
     return values
 

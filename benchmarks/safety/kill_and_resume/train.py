@@ -160,7 +160,9 @@ def lens_callbacks(run: Run) -> list[Callback]:
     """The lens, and the callback that stops training by one of its values."""
     options = {"max_overhead": None, **run.lens}  # the numbers of full observations depend on which others were full
     solver = MultiplicativeUpdates(max_iter=5) if options.pop("solver", None) == "mu" else None
-    lens = FactorLensCallback(probe_size=24, lens=LensOptions(ranks=(1, 2, 4), solver=solver), verbose=False, **options)
+    lens = FactorLensCallback(
+        probe_size=24, lens=LensOptions(ranks=(1, 2, 4), solver=solver), detail="all", verbose=False, **options
+    )
     callbacks: list[Callback] = [lens]
     if run.patience is not None and run.label_free:
         callbacks.append(LabelFreeStopping(rule=Patience(run.patience), mode="stop"))
