@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from factorization_checks import needs_cuda
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, StochasticWeightAveraging
 from lightning.pytorch.callbacks import __all__ as all_callbacks
@@ -572,3 +573,15 @@ def test_the_weights_of_an_epoch_whose_end_comes_after_the_resume_are_kept(tmp_p
     trainer.fit(module, *loaders(), ckpt_path=tmp_path / "step.ckpt")
     assert stop.best_epoch == 2
     assert same(module.state_dict(), torch.load(tmp_path / "step.ckpt", weights_only=True)["state_dict"])
+
+
+@needs_cuda
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_weights_on_a_gpu_are_restored_there_bit_for_bit(tmp_path, precision):
+    copies, stop = Copies(), stopping(2)
+    _, module = fit(tmp_path, copies, stop, epochs=4, accelerator="gpu", devices=1, precision=precision)
+    assert same(
+        {name: value.cpu() for name, value in copies.at[2].items()},
+        {name: value.cpu() for name, value in module.state_dict().items()},
+    )
+    assert stop.best_epoch == 2
