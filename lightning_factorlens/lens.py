@@ -22,7 +22,8 @@ from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
-from lightning_factorlens.concepts.late_fit import check_rank, concept_blocks, fit_late
+from lightning_factorlens.concepts.blocks import concept_blocks
+from lightning_factorlens.concepts.late_fit import check_rank, fit_late
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess

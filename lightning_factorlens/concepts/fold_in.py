@@ -12,10 +12,10 @@ from lightning_factorlens.results import Block
 
 #: Features that are processed at once, in float64.
 CHUNK = 4096
-#: Sweeps between two tests of convergence, and the largest number of them.
+#: Sweeps of coordinate descent before the columns whose zeros are known are solved exactly, and how often this is done.
 SWEEPS = 10
-MAX_SWEEPS = 500
-#: The solution has converged when no entry has changed by more than this fraction of the largest one.
+MAX_ROUNDS = 20
+#: Fraction of the largest entry of B below which a slope is no descent.
 TOLERANCE = 1e-9
 
 
@@ -76,9 +76,41 @@ def solve_nnls(B: Tensor, G: Tensor, signed: bool = False) -> Tensor:
     if signed:
         return W
     W.clamp_(min=0)
-    for _ in range(MAX_SWEEPS // SWEEPS):
-        before = W.clone()
-        hals_sweeps_(W, B, G, SWEEPS)
-        if float((W - before).abs().max()) <= TOLERANCE * float(W.max()):
+    columns = torch.arange(B.shape[1], device=B.device)
+    for _ in range(MAX_ROUNDS):
+        b = B[:, columns]
+        w = hals_sweeps_(W[:, columns], b, G, SWEEPS)
+        exact, is_optimal = solve_on_support(w, b, G)
+        W[:, columns] = torch.where(is_optimal, exact, w)
+        columns = columns[~is_optimal]
+        if not len(columns):
             break
     return W
+
+
+def solve_on_support(W: Tensor, B: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
+    """Solves every column for the components that are not zero in it, which coordinate descent only approaches.
+
+    Args:
+        W: Shape (r, m); its zeros say which components stay zero.
+        B: See `solve_nnls`.
+        G: See `solve_nnls`.
+
+    Returns:
+        The solution, shape (r, m), and which of its columns are the minimum over all W ≥ 0, shape (m,): those without
+        negative values in which no zero component could lower the objective.
+
+    Example:
+        >>> G = torch.eye(2, dtype=torch.float64)
+        >>> B = torch.tensor([[2.0, 2.0], [-1.0, 1.0]], dtype=torch.float64)
+        >>> solution, is_optimal = solve_on_support(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), B, G)
+        >>> solution.tolist(), is_optimal.tolist()
+        ([[2.0, 2.0], [0.0, 0.0]], [True, False])
+    """
+    support = (W > 0).T
+    identity = torch.eye(len(G), dtype=G.dtype, device=G.device)
+    systems = torch.where(support[:, :, None] & support[:, None, :], G, identity)
+    solution = torch.linalg.solve_ex(systems, B.T.where(support, 0.0))[0].T
+    slope = G @ solution - B
+    is_optimal = (slope >= -TOLERANCE * B.abs().amax(0)).all(0) & (solution >= 0).all(0)
+    return solution, is_optimal

@@ -10,66 +10,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.signs import SignPolicy, apply_sign_policy, resolve_sign_policy
 from lightning_factorlens.concepts.channels import channel_sums
 from lightning_factorlens.concepts.fold_in import fold_in
 from lightning_factorlens.factorization import Solver, Weighting, factorize
+from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.results import Block, ConceptBlock, Concepts
 
 #: Number of layers that ``fit_on="late"`` chooses.
 N_LATE = 2
-
-
-def concept_blocks(
-    inputs: Tensor,
-    layers: Sequence[Block],
-    input_sign_policy: str | SignPolicy = "shift",
-    activation_sign_policy: str | SignPolicy = "rectify",
-) -> list[Block]:
-    """The blocks that `fit_late` takes: all pixels of the inputs, then the layers, non-negative and on one device.
-
-    Args:
-        inputs: The probe, shape (N, …).
-        layers: The captured layers, in the order of the forward pass.
-        input_sign_policy: See `LensOptions`.
-        activation_sign_policy: See `LensOptions`.
-
-    Returns:
-        The blocks, on the device of the layers; on the CPU where that has no float64.
-
-    Raises:
-        ValueError: Values that are NaN or infinite; the message names the block.
-
-    Example:
-        >>> relu = Block("relu", "activation", torch.ones(4, 3), (3,))
-        >>> [block.name for block in concept_blocks(torch.rand(4, 1, 2, 2), [relu])]
-        ['input/0', 'relu']
-    """
-    input_policy = resolve_sign_policy("input_sign_policy", input_sign_policy)
-    activation_policy = resolve_sign_policy("activation_sign_policy", activation_sign_policy)
-    device = layers[-1].samples.device if layers else inputs.device
-    if device.type == "mps":
-        device = torch.device("cpu")
-    blocks: list[Block] = []
-    for block in [*input_blocks(inputs), *layers]:
-        samples = block.samples.detach().to(device)
-        n_wrong = int((~samples.isfinite()).sum())
-        if n_wrong:
-            raise ValueError(
-                f"probe: {n_wrong} of {samples.numel()} values of block {block.name!r} are NaN or infinite, so that "
-                "no concepts can be found. Remove the samples that cause them, or leave the layer out with "
-                "LensOptions(layers=…)."
-            )
-        policy = input_policy if block.kind == "input" else activation_policy
-        blocks += apply_sign_policy(replace(block, samples=samples), policy)
-    return blocks
 
 
 def fit_late(
@@ -104,6 +57,7 @@ def fit_late(
 
     Example:
         >>> _ = torch.manual_seed(0)
+        >>> from lightning_factorlens.concepts.blocks import concept_blocks
         >>> images, hidden = torch.rand(8, 1, 4, 4), Block("relu", "activation", torch.rand(8, 5), (5,))
         >>> concepts = fit_late(concept_blocks(images, [hidden]), rank=2, inputs=images)
         >>> tuple(concepts.F.shape), [(block.name, block.is_fitted) for block in concepts.blocks]
@@ -111,26 +65,13 @@ def fit_late(
     """
     check_rank(rank, len(inputs))
     chosen = choose_blocks(blocks, fit_on)
-    result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed)
-    F = result.F[0]
     names = [block.name for block in chosen]
-    found = []
-    for block in blocks:
-        W, rel_error = fold_in(block, F)
-        found.append(
-            ConceptBlock(
-                name=block.name,
-                kind=block.kind,
-                shape=block.shape,
-                kept_features=None if block.kept_features is None else block.kept_features.cpu(),
-                W=W.cpu(),
-                rel_error=rel_error,
-                is_fitted=block.name in names,
-            )
-        )
+    with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
+        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed)
+        found = [_joined_block(block, result.F[0], block.name in names) for block in blocks]
     return Concepts(
         rank=rank,
-        F=F.detach().cpu(),
+        F=result.F[0].cpu(),
         blocks=tuple(found),
         fit_on=fit_on if isinstance(fit_on, str) else tuple(fit_on),
         rel_error=_total_error(found),
@@ -139,6 +80,12 @@ def fit_late(
         predictions=None if predictions is None else predictions.cpu(),
         status=result.status,
     )
+
+
+def _joined_block(block: Block, F: Tensor, is_fitted: bool) -> ConceptBlock:
+    W, rel_error = fold_in(block, F)
+    kept_features = None if block.kept_features is None else block.kept_features.cpu()
+    return ConceptBlock(block.name, block.kind, block.shape, kept_features, W.cpu(), rel_error, is_fitted)
 
 
 def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str]) -> list[Block]:
@@ -200,7 +147,7 @@ def _total_error(blocks: Sequence[ConceptBlock]) -> float:
 
 
 def _last_features(blocks: Sequence[Block]) -> Tensor:
-    """The last layer that is not zero, one number for each channel of each sample; the inputs where there is none."""
+    """The last layer that is not zero, one number for each channel of each sample; the last block where all are."""
     chosen = blocks[-1]
     for block in blocks:
         if block.kind == "activation" and bool(block.samples.any()):

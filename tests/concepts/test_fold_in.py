@@ -89,3 +89,13 @@ def test_channel_sums_against_reshaping(shape, kept):
     sums, counts = channel_sums(values[:, columns], shape, kept)
     torch.testing.assert_close(sums, expected)
     assert int(counts.sum()) == len(channel_index(shape, kept)) == len(columns)
+
+
+def test_nearly_collinear_components_reach_the_error_of_scipy():
+    g = torch.Generator().manual_seed(1)
+    F = 1 + 0.05 * torch.rand(12, 30, generator=g, dtype=torch.float64)
+    X = torch.rand(30, 40, generator=g, dtype=torch.float64)
+    W, rel_error = fold_in(block(X), F)
+    residuals = [nnls(F.T.numpy(), X[:, i].numpy())[1] for i in range(40)]
+    assert (W >= 0).all()
+    assert rel_error <= 1.001 * np.linalg.norm(residuals) / float(X.norm())

@@ -10,7 +10,8 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from lightning_factorlens import FactorLens, LensOptions
-from lightning_factorlens.concepts.late_fit import choose_blocks, concept_blocks, fit_late
+from lightning_factorlens.concepts.blocks import concept_blocks
+from lightning_factorlens.concepts.late_fit import choose_blocks, fit_late
 from lightning_factorlens.factorization import factorize
 from lightning_factorlens.model_runner import ModelRunner
 from lightning_factorlens.results import Block
