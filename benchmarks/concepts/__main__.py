@@ -1,6 +1,6 @@
 """Concepts and the factorizations behind them, part by part.
 
-    python -m benchmarks.concepts [--data-dir DIR] [--parts parafac2,group_sparsity] [--quick]
+    python -m benchmarks.concepts [--data-dir DIR] [--parts parafac2,late_fit] [--quick]
 
 One thread, one process, processor seconds; the calls that are compared take turns.
 """

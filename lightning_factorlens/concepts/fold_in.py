@@ -81,7 +81,7 @@ def solve_nnls(B: Tensor, G: Tensor, signed: bool = False) -> Tensor:
         b = B[:, columns]
         w = hals_sweeps_(W[:, columns], b, G, SWEEPS)
         exact, is_optimal = solve_on_support(w, b, G)
-        W[:, columns] = torch.where(is_optimal, exact, w)
+        W[:, columns] = torch.where(is_optimal, exact, step_towards(w, exact))
         columns = columns[~is_optimal]
         if not len(columns):
             break
@@ -114,3 +114,26 @@ def solve_on_support(W: Tensor, B: Tensor, G: Tensor) -> tuple[Tensor, Tensor]:
     slope = G @ solution - B
     is_optimal = (slope >= -TOLERANCE * B.abs().amax(0)).all(0) & (solution >= 0).all(0)
     return solution, is_optimal
+
+
+def step_towards(W: Tensor, target: Tensor) -> Tensor:
+    """Moves every column towards a target until an entry becomes zero.
+
+    The objective falls on the way, since the target is its minimum for the components that are not zero (Lawson and
+    Hanson, 1974, "Solving least squares problems", chapter 23).
+
+    Args:
+        W: Shape (r, m), non-negative.
+        target: Shape (r, m). Columns that are not finite, as singular systems give, are not approached.
+
+    Returns:
+        The columns, shape (r, m), non-negative.
+
+    Example:
+        >>> step_towards(torch.tensor([[1.0], [1.0]]), torch.tensor([[3.0], [-1.0]])).tolist()
+        [[2.0], [0.0]]
+    """
+    ratios = torch.where(target < 0, W / (W - target), 1.0)
+    length = ratios.amin(0)
+    moved = (W + length * (target - W)).masked_fill((target < 0) & (ratios <= length), 0.0).clamp_min(0)
+    return torch.where(target.isfinite().all(0), moved, W)
