@@ -37,7 +37,17 @@ MAY_IMPORT = {
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
-    "lens": {"measurement_pass", "model_runner", "measurements", "config", "run_state", "capture", "batches"} | FLOOR,
+    "lens": {
+        "measurement_pass",
+        "model_runner",
+        "measurements",
+        "concepts",
+        "config",
+        "run_state",
+        "capture",
+        "batches",
+    }
+    | FLOOR,
     "loggers": {"measurements", "plots", "config", "budget"} | FLOOR,
     "stopping": {"_validation"},
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}

@@ -1,6 +1,6 @@
-"""The factorizations behind concepts, part by part.
+"""Concepts and the factorizations behind them, part by part.
 
-    python -m benchmarks.concepts [--data-dir DIR] [--parts parafac2,group_sparsity] [--quick]
+    python -m benchmarks.concepts [--data-dir DIR] [--parts parafac2,late_fit] [--quick]
 
 One thread, one process, processor seconds; the calls that are compared take turns.
 """
@@ -17,7 +17,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import torch
 
-from benchmarks.concepts import group_sparsity, parafac2
+from benchmarks.concepts import group_sparsity, late_fit, parafac2
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
@@ -26,13 +26,14 @@ from benchmarks.solver.networks import DATA
 PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "parafac2": parafac2.measure,
     "group_sparsity": group_sparsity.measure,
+    "late_fit": late_fit.measure,
 }
 
 
 def main() -> None:
     """Measures the parts, writes their results and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=DATA, help="folder with MNIST/raw")
+    parser.add_argument("--data-dir", type=Path, default=DATA, help="folder with MNIST/raw and cifar10.npz")
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--quick", action="store_true", help="fewer starts, data sets and repetitions")
     args = parser.parse_args()
@@ -40,7 +41,7 @@ def main() -> None:
     figures = []
     for name in args.parts.split(","):
         measured = PARTS[name](args.data_dir, args.quick)
-        about = machine(["tensorly", "scipy"])
+        about = machine(["tensorly", "scipy", "scikit-learn"])
         write_json("concepts", name, {"machine": about, **measured.payload}, measured.figures)
         write_section("concepts", name, measured.section)
         figures += measured.figures

@@ -1,5 +1,6 @@
 """The records that pass from one package to another. No mathematics."""
 
+from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
@@ -16,6 +17,8 @@ __all__ = [
     "AlphaSummary",
     "Block",
     "BlockKind",
+    "ConceptBlock",
+    "Concepts",
     "Cost",
     "Factorization",
     "History",

@@ -3,8 +3,10 @@
 import torch
 
 from benchmarks.concepts.group_sparsity import finds_planted, largest_rise
+from benchmarks.concepts.late_fit import kmeans_top, nearest, pca_top, same_class, spearman
 from benchmarks.concepts.parafac2 import PLANTED_RANK, lowest_congruence, orthogonality_error, planted
 from benchmarks.concepts.part import interleaved_medians
+from lightning_factorlens.concepts.clarity import commonest_share
 from lightning_factorlens.factorization import parafac2
 from lightning_factorlens.results import SparsityPath
 
@@ -36,3 +38,13 @@ def test_functions_that_are_compared_take_turns():
     medians = interleaved_medians({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2)
     assert calls == ["a", "b", "a", "b"]
     assert set(medians) == {"a", "b"}
+
+
+def test_the_groupings_of_the_late_fit_find_planted_clusters():
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(90) % 3
+    X = torch.eye(3, dtype=torch.float64)[labels] + 0.05 * torch.rand(90, 3, generator=generator, dtype=torch.float64)
+    assert commonest_share(labels[kmeans_top(X, 3, 0)]).tolist() == [1, 1, 1]
+    assert pca_top(X, 2, 0).shape == (2, 16)
+    assert same_class(nearest(X)[:, :20], labels) == 1
+    assert abs(spearman(torch.tensor([1.0, 2.0, torch.nan, 3.0]), torch.tensor([2.0, 3.0, 0.0, 9.0])) - 1) < 1e-12

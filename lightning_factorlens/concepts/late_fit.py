@@ -1,0 +1,156 @@
+"""Concepts: a sample factor fitted to chosen layers, to which pixels and all other layers are joined afterwards.
+
+Saini and Papalexakis (2018), "Characterizing & exploring deep CNN representations using factorization", eq. 1, couples
+all layers with the inputs, so that early layers and pixels, which are most of the blocks, decide what a component is.
+With F fitted to the last layers alone, its components show images of the same kind. Every other block follows from F by
+non-negative least squares, so that images, pixels and neurons still have one common latent space.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.concepts.channels import channel_sums
+from lightning_factorlens.concepts.fold_in import fold_in
+from lightning_factorlens.factorization import Solver, Weighting, factorize
+from lightning_factorlens.linalg.threads import limit_threads
+from lightning_factorlens.results import Block, ConceptBlock, Concepts
+
+#: Number of layers that ``fit_on="late"`` chooses.
+N_LATE = 2
+
+
+def fit_late(
+    blocks: Sequence[Block],
+    rank: int = 10,
+    fit_on: str | Sequence[str] = "late",
+    *,
+    inputs: Tensor,
+    predictions: Tensor | None = None,
+    weighting: Weighting = "unit",
+    solver: Solver | None = None,
+    seed: int = 0,
+) -> Concepts:
+    """Fits F to some blocks, then W ≥ 0 of every block to F by least squares.
+
+    Args:
+        blocks: From `concept_blocks`.
+        rank: Number of concepts, from 1 to the number of samples.
+        fit_on: The blocks to which F is fitted: ``"late"`` for the last two layers that are not zero, ``"all"`` for
+            every block, or names of blocks.
+        inputs: The probe, shape (N, …), for the functions that show it.
+        predictions: Predicted classes, shape (N,), for the functions that name concepts; they have no influence on F.
+        weighting: See `factorize`.
+        solver: See `factorize`.
+        seed: See `factorize`.
+
+    Returns:
+        The concepts.
+
+    Raises:
+        ValueError: A rank that is not from 1 to N, names that no block has, or a model with no layer that is not zero.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> from lightning_factorlens.concepts.blocks import concept_blocks
+        >>> images, hidden = torch.rand(8, 1, 4, 4), Block("relu", "activation", torch.rand(8, 5), (5,))
+        >>> concepts = fit_late(concept_blocks(images, [hidden]), rank=2, inputs=images)
+        >>> tuple(concepts.F.shape), [(block.name, block.is_fitted) for block in concepts.blocks]
+        ((2, 8), [('input/0', False), ('relu', True)])
+    """
+    check_rank(rank, len(inputs))
+    chosen = choose_blocks(blocks, fit_on)
+    names = [block.name for block in chosen]
+    with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
+        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed)
+        found = [_joined_block(block, result.F[0], block.name in names) for block in blocks]
+    return Concepts(
+        rank=rank,
+        F=result.F[0].cpu(),
+        blocks=tuple(found),
+        fit_on=fit_on if isinstance(fit_on, str) else tuple(fit_on),
+        rel_error=_total_error(found),
+        inputs=inputs.detach().cpu(),
+        features=_last_features(blocks),
+        predictions=None if predictions is None else predictions.cpu(),
+        status=result.status,
+    )
+
+
+def _joined_block(block: Block, F: Tensor, is_fitted: bool) -> ConceptBlock:
+    W, rel_error = fold_in(block, F)
+    kept_features = None if block.kept_features is None else block.kept_features.cpu()
+    return ConceptBlock(block.name, block.kind, block.shape, kept_features, W.cpu(), rel_error, is_fitted)
+
+
+def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str]) -> list[Block]:
+    """The blocks to which F is fitted.
+
+    Args:
+        blocks: All blocks.
+        fit_on: See `fit_late`.
+
+    Raises:
+        ValueError: See `fit_late`.
+
+    Example:
+        >>> layers = [Block(f"relu{i}", "activation", torch.ones(4, 3), (3,)) for i in range(4)]
+        >>> [block.name for block in choose_blocks(layers, "late")]
+        ['relu2', 'relu3']
+    """
+    names = [block.name for block in blocks]
+    if fit_on == "all":
+        return list(blocks)
+    if fit_on == "late":
+        alive = [block for block in blocks if block.kind == "activation" and bool(block.samples.any())]
+        if not alive:
+            raise ValueError(
+                "fit_on: 'late' needs a layer with values other than 0, and there is none. Observe other layers with "
+                "LensOptions(layers=…), or pass fit_on='all' to fit the inputs as well."
+            )
+        return alive[-N_LATE:]
+    wanted = [fit_on] if isinstance(fit_on, str) else list(fit_on)
+    unknown = [name for name in wanted if name not in names]
+    if unknown or not wanted:
+        found = repr(unknown[0]) if unknown else "no names"
+        raise ValueError(
+            f"fit_on: found {found}, allowed are 'late', 'all', or one or more of {', '.join(map(repr, names))}."
+        )
+    return [block for block in blocks if block.name in wanted]
+
+
+def check_rank(rank: int, n_samples: int) -> None:
+    """Raises ValueError for a rank that is not a whole number from 1 to the number of samples.
+
+    Example:
+        >>> check_rank(3, 2)
+        Traceback (most recent call last):
+        ValueError: rank: 3 concepts need at least 3 samples, found 2; lower the rank or pass more samples.
+    """
+    check_int("rank", rank, 1)
+    if rank > n_samples:
+        raise ValueError(
+            f"rank: {rank} concepts need at least {rank} samples, found {n_samples}; lower the rank or pass more "
+            "samples."
+        )
+
+
+def _total_error(blocks: Sequence[ConceptBlock]) -> float:
+    """Root mean square of the relative errors, which is the relative error where all blocks have the same weight."""
+    squares = [block.rel_error**2 for block in blocks if not math.isnan(block.rel_error)]
+    return math.sqrt(sum(squares) / len(squares)) if squares else math.nan
+
+
+def _last_features(blocks: Sequence[Block]) -> Tensor:
+    """The last layer that is not zero, one number for each channel of each sample; the last block where all are."""
+    chosen = blocks[-1]
+    for block in blocks:
+        if block.kind == "activation" and bool(block.samples.any()):
+            chosen = block
+    sums, counts = channel_sums(chosen.samples.double(), chosen.shape, chosen.kept_features)
+    return (sums / counts.clamp_min(1)).cpu()
