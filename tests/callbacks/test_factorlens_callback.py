@@ -119,7 +119,7 @@ def test_state_survives_a_checkpoint_under_weights_only(tmp_path):
 
 @pytest.mark.parametrize("broken", [None, 2])
 def test_consistency_equals_its_formula_in_float64(tmp_path, monkeypatch, broken):
-    """The networks are kept as they were at each observation; a failed observation does not enter the ensemble."""
+    """The networks are kept as they were at each observation; where one fails, the signal enters the ensemble once."""
     nets, failing = [], []
 
     class Keep(Callback):
@@ -141,8 +141,6 @@ def test_consistency_equals_its_formula_in_float64(tmp_path, monkeypatch, broken
     moved = alternating_shift(x, 1)
     average, expected = None, {}
     for epoch, net in enumerate(nets, 1):
-        if epoch == broken:
-            continue
         with torch.no_grad():
             p, log_q = net(x).softmax(1), net(moved).log_softmax(1)
         average = p if average is None else 0.8 * average + 0.2 * p
