@@ -110,7 +110,12 @@ def test_the_table_of_runs_has_the_best_values_with_their_epoch(page):
     page.wait_for_selector("vaadin-grid")
     for title in ("best epoch", "best consistency", "stop best epoch"):
         page.wait_for_selector(f"vaadin-grid >> text={title}")
-    grid = page.locator("vaadin-grid").inner_text()
+
+    def filled():
+        text = page.locator("vaadin-grid").inner_text()
+        return text if text.count("10.000") >= 4 else ""  # the cells are filled after the titles
+
+    grid = screenshots.until(page, filled)
     assert "hp_metric" not in page.locator("body").inner_text()
     assert grid.count("10.000") == 4  # of both runs the best epoch, and that of the stopping rule
     assert grid.count("1.1000") == 2
