@@ -258,15 +258,17 @@ def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(
     recorded = MonitorsNothing()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
-        trainer, lens = fit(tmp_path, 20, recorded, seconds=0.3, max_overhead=0.2)
+        trainer, lens = fit(
+            tmp_path, 20, recorded, seconds=0.3, max_overhead=0.1
+        )  # a full one takes 0.05 s or more, an epoch earns 0.035
     budget = lens.state.budget
     assert trainer.current_epoch == 20
     assert len(lens.history) == lens.state.n_measured == 21
-    assert 2 < lens.state.n_full < 21
+    assert 2 <= lens.state.n_full < 21
     assert budget.n_signal_only + lens.state.n_full in (21, 22)  # the last one may have been completed
     assert budget.overhead < 0.4  # on a busy machine the last observation may take long
     assert caplog.text.count("FactorLens observes the signal alone (consistency) until") == 1
-    assert "which max_overhead=0.2 allows after" in caplog.text
+    assert "which max_overhead=0.1 allows after" in caplog.text
     assert f"FactorLens: 21 observations ({lens.state.n_full} full) in" in caplog.text
     assert max(recorded.n_signal_only) > 0
     assert recorded.n_signal_only == sorted(recorded.n_signal_only)
