@@ -4,46 +4,21 @@ from __future__ import annotations
 
 from lightning.pytorch import LightningModule, Trainer
 
-from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import attempt, report_failure
 from lightning_factorlens.callbacks._global_step import log_step
-from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
-from lightning_factorlens.callbacks._preparation import PreparedLens
-from lightning_factorlens.callbacks._publisher import Publisher
-from lightning_factorlens.callbacks._settings import Settings
+from lightning_factorlens.callbacks._observation_maker import ObservationMaker
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tags import monitored_scalars
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import WarmStart
 
 
-class LastObservation:
+class LastObservation(ObservationMaker):
     """Completes the last observation of a run, or adds one of the weights with which the run ends.
 
     The states of the signal, and the published values that others have monitored, stay as they are, so that a run that
     is resumed from here goes on as if there had been no end.
-
-    Args:
-        settings: The callback's arguments.
-        results: The run's state and last observation.
-        prepared: The lens and its probe.
-        publisher: Passes the results on.
-        planner: Chooses what is measured.
     """
-
-    def __init__(
-        self,
-        settings: Settings,
-        results: CallbackResults,
-        prepared: PreparedLens,
-        publisher: Publisher,
-        planner: ObservationPlanner,
-    ) -> None:
-        self._settings = settings
-        self._results = results
-        self._prepared = prepared
-        self._publisher = publisher
-        self._planner = planner
 
     def complete(self, trainer: Trainer, pl_module: LightningModule, observed_step: int) -> None:
         """Makes sure that there is a full observation of the weights as they are now.

@@ -9,14 +9,10 @@ from functools import partial
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
-from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import attempt, report_failure
-from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
+from lightning_factorlens.callbacks._observation_maker import ObservationMaker
 from lightning_factorlens.callbacks._output_evidence import tags_that_need
-from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._progress import ProgressLine
-from lightning_factorlens.callbacks._publisher import Publisher
-from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tables import epoch_line
 from lightning_factorlens.loggers.tags import monitored_scalars, undefined_tags
@@ -24,34 +20,14 @@ from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement
 from lightning_factorlens.results import Observation
 
 
-class Observer:
+class Observer(ObservationMaker):
     """Makes observations; a failure on one rank is a failure on all, and follows ``on_error``.
-
-    Args:
-        settings: The callback's arguments.
-        results: The run's state and last observation.
-        prepared: The lens and its probe.
-        publisher: Passes the results on.
-        planner: Chooses what is measured.
 
     Attributes:
         observed_step: Optimizer steps at the last observation that has succeeded; -1 before any.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        results: CallbackResults,
-        prepared: PreparedLens,
-        publisher: Publisher,
-        planner: ObservationPlanner,
-    ) -> None:
-        self._settings = settings
-        self._results = results
-        self._prepared = prepared
-        self._publisher = publisher
-        self._planner = planner
-        self.observed_step = -1
+    observed_step = -1
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule, before_training: bool = False) -> None:
         """Prepares the lens unless that has been done in this run."""

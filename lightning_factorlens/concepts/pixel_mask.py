@@ -43,7 +43,7 @@ def strongest_half(images: Tensor) -> Tensor:
         images: Shape (…, H, W).
 
     Returns:
-        The same shape, bool.
+        Which pixels are kept, shape (…, H, W), bool: ⌊H · W / 2⌋ of each channel.
 
     Example:
         >>> strongest_half(torch.zeros(1, 2, 3))
