@@ -1,11 +1,10 @@
 """TensorBoard in a headless browser with the log of a run of known numbers."""
 
-import importlib.util
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
+from browser import FIGURES, load_screenshots
 from observations import MEASUREMENTS, make_observation
 from PIL import Image
 from torch.utils.tensorboard import SummaryWriter
@@ -13,23 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 
-ROOT = Path(__file__).parents[2]
-FIGURES = ("1_history", "2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra")
-
-pytest.importorskip("playwright", reason="playwright, which drives the browser, is not installed")
-
-
-def load():
-    """The script that also takes the screenshots of the documentation."""
-    spec = importlib.util.spec_from_file_location("screenshots", ROOT / "docs/screenshots.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-screenshots = load()
-if screenshots.chromium() is None:
-    pytest.skip(f"no Chromium on the path (looked for {', '.join(screenshots.CHROMIUM)})", allow_module_level=True)
+screenshots = load_screenshots()
 
 
 #: Width and height of the window.

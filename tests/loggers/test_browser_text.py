@@ -1,9 +1,7 @@
 """The pages "Text" and "HParams" of TensorBoard with two runs, in a headless browser."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from browser import load_screenshots
 from lightning.pytorch import loggers
 from observations import MEASUREMENTS, RANKS, make_observation
 
@@ -13,21 +11,7 @@ from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.results.findings import StopAdvice
 
-pytest.importorskip("playwright", reason="playwright, which drives the browser, is not installed")
-SCRIPT = Path(__file__).parents[2] / "docs/screenshots.py"
-
-
-def load():
-    """The script that also takes the screenshots of the documentation."""
-    spec = importlib.util.spec_from_file_location("screenshots", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-screenshots = load()
-if screenshots.chromium() is None:
-    pytest.skip(f"no Chromium on the path (looked for {', '.join(screenshots.CHROMIUM)})", allow_module_level=True)
+screenshots = load_screenshots()
 
 CONSISTENCY = [2.3, *[2.0 - 0.1 * k for k in range(10)], *[1.5 + 0.05 * k for k in range(6)]]
 

@@ -1,30 +1,12 @@
 """TensorBoard in a headless browser with the log of a training."""
 
-import importlib.util
-from pathlib import Path
-
 import pytest
+from browser import FIGURES, load_screenshots
 from training import Net, lens, train
 
 from lightning_factorlens import LabelFreeStopping
 
-ROOT = Path(__file__).parents[2]
-FIGURES = ("1_history", "2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra")
-
-pytest.importorskip("playwright", reason="playwright, which drives the browser, is not installed")
-
-
-def load():
-    """The script that also takes the screenshots of the documentation."""
-    spec = importlib.util.spec_from_file_location("screenshots", ROOT / "docs/screenshots.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-screenshots = load()
-if screenshots.chromium() is None:
-    pytest.skip(f"no Chromium on the path (looked for {', '.join(screenshots.CHROMIUM)})", allow_module_level=True)
+screenshots = load_screenshots()
 
 
 class Recorded(Net):
