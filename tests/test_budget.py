@@ -258,9 +258,8 @@ def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(
     recorded = MonitorsNothing()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):
         logging.getLogger("lightning.pytorch").propagate = True
-        trainer, lens = fit(
-            tmp_path, 20, recorded, seconds=0.3, max_overhead=0.1
-        )  # a full one takes 0.05 s or more, an epoch earns 0.035
+        # A full observation takes 0.05 s or more, and an epoch earns 0.035 s.
+        trainer, lens = fit(tmp_path, 20, recorded, seconds=0.3, max_overhead=0.1)
     budget = lens.state.budget
     assert trainer.current_epoch == 20
     assert len(lens.history) == lens.state.n_measured == 21

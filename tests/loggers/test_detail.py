@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
+from models import Classifier
 from observations import MEASUREMENTS
 from own_measurement import PeakActivation
 from torch import nn
@@ -50,7 +51,7 @@ class MemoryLogger(Logger):
         pass
 
 
-class DemoNetwork(LightningModule):
+class DemoNetwork(Classifier):
     """The network of `examples/digits.py`."""
 
     def __init__(self):
@@ -63,9 +64,6 @@ class DemoNetwork(LightningModule):
 
     def forward(self, x):
         return self.net(x)
-
-    def training_step(self, batch, batch_idx):
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=2e-3)
