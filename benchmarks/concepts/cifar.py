@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from torch import Tensor, nn
 
 CACHE = Path(tempfile.gettempdir()) / "factorlens-benchmarks"
 WIDTHS = (16, 32, 64)
-EPOCHS = 6
+EPOCHS = 16
 BATCH = 64
+#: Parameters and buffers by name.
+Checkpoint = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -64,24 +67,40 @@ def load_cifar(data_dir: Path) -> Images:
 
 
 def train_network(seed: int, images: Images, epochs: int = EPOCHS) -> nn.Sequential:
-    """The network after some epochs of SGD with mirrored and shifted images; weights are cached."""
-    key = hashlib.blake2b(repr((WIDTHS, epochs, BATCH, seed, torch.__version__)).encode(), digest_size=8).hexdigest()
-    path = CACHE / f"concepts-cifar-{key}.pt"
-    model = make_network(seed)
-    if path.exists():
-        model.load_state_dict(torch.load(path, weights_only=True))
-        return model.eval()
-    print(f"training the CIFAR-10 network, seed {seed}, {epochs} epochs …", flush=True)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        _train(model, images, epochs)
-    model.to(memory_format=torch.contiguous_format)
-    CACHE.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), path)
+    """The network after some epochs, see `train_checkpoints`, in evaluation mode."""
+    return load_checkpoint(train_checkpoints(seed, images, epochs)[-1])
+
+
+def load_checkpoint(checkpoint: Checkpoint) -> nn.Sequential:
+    """The network with these weights, in evaluation mode."""
+    model = make_network(0)
+    model.load_state_dict(checkpoint)
     return model.eval()
 
 
-def _train(model: nn.Module, images: Images, epochs: int) -> None:
+def train_checkpoints(seed: int, images: Images, epochs: int = EPOCHS) -> list[Checkpoint]:
+    """The weights before and after every epoch of SGD with mirrored and shifted images; they are cached."""
+    key = hashlib.blake2b(repr((WIDTHS, epochs, BATCH, seed, torch.__version__)).encode(), digest_size=8).hexdigest()
+    path = CACHE / f"concepts-cifar-epochs-{key}.pt"
+    if path.exists():
+        checkpoints: list[Checkpoint] = torch.load(path, weights_only=True)
+        return checkpoints
+    print(f"training the CIFAR-10 network, seed {seed}, {epochs} epochs …", flush=True)
+    model = make_network(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        checkpoints = [copy_weights(model), *_train(model, images, epochs)]
+    CACHE.mkdir(parents=True, exist_ok=True)
+    torch.save(checkpoints, path)
+    return checkpoints
+
+
+def copy_weights(model: nn.Module) -> Checkpoint:
+    """A copy of all parameters and buffers, in the ordinary order in memory."""
+    return {name: tensor.detach().clone().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _train(model: nn.Module, images: Images, epochs: int) -> Iterator[Checkpoint]:
     n = len(images.train)
     steps = epochs * (n // BATCH)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=5e-4, nesterov=True)
@@ -98,6 +117,7 @@ def _train(model: nn.Module, images: Images, epochs: int) -> None:
             loss.backward()
             optimizer.step()
             schedule.step()
+        yield copy_weights(model)
 
 
 @torch.no_grad()

@@ -13,7 +13,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from benchmarks.concepts.cifar import Images, accuracy, load_cifar, make_network, train_network
+from benchmarks.concepts.cifar import EPOCHS, Images, accuracy, load_cifar, make_network, train_network
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
@@ -59,10 +59,10 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         table.append([name.replace("_", " "), f"{means[name]:.3f}", f"{min(values):.3f}", f"{max(values):.3f}"])
     reached = ", ".join(f"{100 * value:.1f} %" for value in accuracies)
     text = (
-        "## Late fit\n\n`python -m benchmarks.concepts --parts late_fit`. A residual network on CIFAR-10 after 6 "
-        f"epochs of 20,000 images (test accuracy {reached}). Training seeds: {len(seeds)}, each with {len(seeds)} "
-        f"probes of {SAMPLES} test images. Purity is the share of the commonest true class among the {TOP} top "
-        "images.\n\n" + markdown_table(["figure", "mean", "lowest", "highest"], table)
+        "## Late fit\n\n`python -m benchmarks.concepts --parts late_fit`. A residual network on CIFAR-10 after "
+        f"{EPOCHS} epochs of 20,000 images (test accuracy {reached}). Training seeds: {len(seeds)}, each with "
+        f"{len(seeds)} probes of {SAMPLES} test images. Purity is the share of the commonest true class among the "
+        f"{TOP} top images.\n\n" + markdown_table(["figure", "mean", "lowest", "highest"], table)
     )
     return Measured(text, {"accuracy": accuracies, "figures": rows}, _figures(means, accuracies))
 
