@@ -3,6 +3,7 @@
 from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.latent_image import colour_image, latent_image
 from lightning_factorlens.concepts.layer_panels import LayerPanel, energy_shares, layer_panels
+from lightning_factorlens.concepts.matching import ConceptMatches, match_concepts
 from lightning_factorlens.concepts.names import ColumnNames, ConceptNames, name_concepts
 from lightning_factorlens.concepts.neighbours import Neighbours, dominant_concepts, neighbours
 from lightning_factorlens.concepts.pixel_mask import masked_image, pixel_mask
@@ -11,6 +12,7 @@ from lightning_factorlens.concepts.utilisation import LayerUtilisation, Utilisat
 
 __all__ = [
     "ColumnNames",
+    "ConceptMatches",
     "ConceptNames",
     "LayerPanel",
     "LayerUtilisation",
@@ -25,6 +27,7 @@ __all__ = [
     "latent_image",
     "layer_panels",
     "masked_image",
+    "match_concepts",
     "name_concepts",
     "neighbours",
     "pixel_mask",
