@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.channels import channel_sums
 from lightning_factorlens.concepts.fold_in import fold_in
+from lightning_factorlens.concepts.matching import order_like
 from lightning_factorlens.factorization import Solver, Weighting, factorize
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.results import Block, ConceptBlock, Concepts
@@ -35,6 +37,7 @@ def fit_late(
     weighting: Weighting = "unit",
     solver: Solver | None = None,
     seed: int = 0,
+    start: Tensor | Literal["random"] | None = None,
 ) -> Concepts:
     """Fits F to some blocks, then W ≥ 0 of every block to F by least squares.
 
@@ -48,12 +51,16 @@ def fit_late(
         weighting: See `factorize`.
         solver: See `factorize`.
         seed: See `factorize`.
+        start: ``F`` of an earlier fit to the same samples, shape (rank, N), from which the fit continues; concept k is
+            then what has become of row k, also where the fit has to start anew: it is put into the order that matches
+            the rows best. ``"random"`` starts from random values without NNDSVD.
 
     Returns:
         The concepts.
 
     Raises:
-        ValueError: A rank that is not from 1 to N, names that no block has, or a model with no layer that is not zero.
+        ValueError: A rank that is not from 1 to N, names that no block has, a model with no layer that is not zero, or
+            a ``start`` of another shape.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -67,11 +74,13 @@ def fit_late(
     chosen = choose_blocks(blocks, fit_on)
     names = [block.name for block in chosen]
     with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
-        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed)
-        found = [_joined_block(block, result.F[0], block.name in names) for block in blocks]
+        starts = [start] if isinstance(start, Tensor) else start
+        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed, start=starts)
+        F = order_like(start, result.F[0]) if isinstance(start, Tensor) else result.F[0]
+        found = [_joined_block(block, F, block.name in names) for block in blocks]
     return Concepts(
         rank=rank,
-        F=result.F[0].cpu(),
+        F=F.cpu(),
         blocks=tuple(found),
         fit_on=fit_on if isinstance(fit_on, str) else tuple(fit_on),
         rel_error=_total_error(found),

@@ -1,5 +1,6 @@
 """The records that pass from one package to another. No mathematics."""
 
+from lightning_factorlens.results.concept_timeline import ConceptChanges, ConceptEvent, ConceptTimeline
 from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
@@ -18,6 +19,9 @@ __all__ = [
     "Block",
     "BlockKind",
     "ConceptBlock",
+    "ConceptChanges",
+    "ConceptEvent",
+    "ConceptTimeline",
     "Concepts",
     "Cost",
     "Factorization",
