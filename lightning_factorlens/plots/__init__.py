@@ -4,6 +4,7 @@ matplotlib is imported when the first figure is drawn.
 """
 
 from lightning_factorlens.plots.alpha import alpha_figure
+from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
@@ -15,6 +16,7 @@ from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
 
 __all__ = [
     "alpha_figure",
+    "concept_timeline_figure",
     "dashboard_figure",
     "history_figure",
     "latent_images_figure",
