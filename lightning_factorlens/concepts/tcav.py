@@ -189,7 +189,7 @@ def _factor(layer: LayerGradients, concepts: Concepts) -> Tensor | None:
     kept = layer.kept_features
     for name, sign in parts:
         block = blocks.get(name)
-        if block is None or len(block.W) != layer.activations.shape[1]:
+        if block is None or block.W.shape != (layer.activations.shape[1], concepts.rank):
             return None
         if (kept is None) != (block.kept_features is None):
             return None

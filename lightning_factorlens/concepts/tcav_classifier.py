@@ -53,6 +53,8 @@ def classifier_weights(Gram: Tensor, targets: Tensor) -> Tensor:
             length = torch.where(rises[:, None], length / 2, length)
         beta = beta + length * d_beta
         bias = bias + length * d_bias
+        if not bool((tried < value).any()):
+            break
         value = tried
     return beta
 
