@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,31 +21,13 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture import Capture
+from lightning_factorlens.concepts.tcav_derivatives import LayerDerivatives, layer_derivatives
 from lightning_factorlens.concepts.tcav_gradients import LayerGradients, collect_gradients
 from lightning_factorlens.concepts.tcav_null import default_draws, holm, permutation_p_values
-from lightning_factorlens.concepts.tcav_vectors import ConceptImages, choose_images, concept_vectors
+from lightning_factorlens.concepts.tcav_vectors import ConceptImages, choose_images
 from lightning_factorlens.concepts.top_images import top_images_of_all
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.results import Concepts, TCAVResult
-
-
-@dataclass(frozen=True, eq=False)
-class LayerDerivatives:
-    """What one layer gives; float64, on the CPU.
-
-    Attributes:
-        vectors: Concept vectors, shape (concepts, features).
-        sign_count: See `TCAVResult`, shape (classes, concepts).
-        mean_derivative: See `TCAVResult`, shape (classes, concepts).
-        closed_form: See `TCAVResult`, shape (classes, concepts).
-        numbers: k_c[i], shape (classes, N).
-    """
-
-    vectors: Tensor
-    sign_count: Tensor
-    mean_derivative: Tensor
-    closed_form: Tensor
-    numbers: Tensor
 
 
 def tcav(
@@ -128,75 +109,6 @@ def check_same_inputs(inputs: Tensor, concepts: Concepts) -> None:
 def check_draws(draws: int | None) -> None:
     """Raises ValueError for a number of random sets that is not a whole number of at least 1."""
     check_int("draws", draws, 1, or_none="enough for the number of tests")
-
-
-def layer_derivatives(
-    layer: LayerGradients, concepts: Concepts, images: ConceptImages, members: Tensor
-) -> LayerDerivatives:
-    """All derivatives in one layer.
-
-    Args:
-        layer: Activations and gradients.
-        concepts: For the factor of the layer.
-        images: Top and random images.
-        members: Which images each class has, shape (classes, N), float64.
-
-    Returns:
-        The derivatives, in float64.
-    """
-    activations = _precise(layer.activations)
-    gradients = _precise(layer.gradients)
-    members = members.to(activations.device)
-    sizes = members.sum(1, keepdim=True)
-    directions = concept_vectors(activations, images)
-    by_image = gradients @ directions.T
-    class_gradients = (members @ gradients) / sizes
-    numbers = class_gradients @ activations.T
-    numbers = numbers - numbers.mean(1, keepdim=True)
-    return LayerDerivatives(
-        vectors=directions.cpu(),
-        sign_count=(members @ (by_image > 0).double() / sizes).cpu(),
-        mean_derivative=(class_gradients @ directions.T).cpu(),
-        closed_form=_closed_form(layer, concepts, images, class_gradients.cpu()),
-        numbers=numbers.cpu(),
-    )
-
-
-def _precise(values: Tensor) -> Tensor:
-    """In float64, on the CPU where the device has none."""
-    if values.device.type == "mps":
-        values = values.cpu()
-    return values.double()
-
-
-def _closed_form(layer: LayerGradients, concepts: Concepts, images: ConceptImages, class_gradients: Tensor) -> Tensor:
-    """Mean derivatives along the columns of W, in the units of the mean derivatives, shape (classes, concepts)."""
-    W = _factor(layer, concepts)
-    if W is None:
-        return class_gradients.new_full((len(class_gradients), concepts.rank), math.nan)
-    F = concepts.F.double()
-    excess = F.gather(1, images.top).mean(1) - F.mean(1)
-    return class_gradients @ W * excess
-
-
-def _factor(layer: LayerGradients, concepts: Concepts) -> Tensor | None:
-    """The factor of a layer, shape (features, rank); None where the concepts do not have that of these features."""
-    blocks = {block.name: block for block in concepts.layers()}
-    parts = [(layer.layer, 1.0)]
-    if layer.layer not in blocks:  # two blocks by the sign policy "split"
-        parts = [(f"{layer.layer}/pos", 1.0), (f"{layer.layer}/neg", -1.0)]
-    factor: Tensor | None = None
-    kept = layer.kept_features
-    for name, sign in parts:
-        block = blocks.get(name)
-        if block is None or block.W.shape != (layer.activations.shape[1], concepts.rank):
-            return None
-        if (kept is None) != (block.kept_features is None):
-            return None
-        if kept is not None and block.kept_features is not None and not torch.equal(kept.cpu(), block.kept_features):
-            return None
-        factor = sign * block.W if factor is None else factor + sign * block.W
-    return factor
 
 
 def _result(

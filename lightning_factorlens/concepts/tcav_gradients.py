@@ -21,7 +21,7 @@ class LayerGradients:
     Attributes:
         layer: Name of the layer.
         kept_features: Indices of the captured features; None for all.
-        activations: Shape (N, features), on the model's device.
+        activations: Shape (N, features), on the model's device, or on the CPU where that has no float64.
         gradients: Gradient of the score of each image's own class with respect to its activations, shape (N, features).
             Zero for an image without a class.
     """
@@ -55,14 +55,14 @@ def collect_gradients(
     labels = None if isinstance(classes, str) else _labels(classes, n_samples)
     _check_word(classes)
     layers: list[LayerGradients] = []
-    own_classes = torch.full((n_samples,), -1)
+    own_classes: list[Tensor] = []
     start = 0
     with closing(captures):
         for capture in captures:
             scores = _class_scores(capture)
             rows = slice(start, start + len(scores))
             chosen = _own_classes(scores, labels, rows)
-            own_classes[rows] = chosen.cpu()
+            own_classes.append(chosen.cpu())
             gradients = _gradients(capture, scores, chosen)
             if not layers:
                 layers = [_empty_layer(block, n_samples) for block in capture.layers]
@@ -73,7 +73,7 @@ def collect_gradients(
             del capture, scores, gradients  # the next pass begins without the graph of this one
     for layer in layers:
         _check_finite(layer)
-    return layers, own_classes
+    return layers, torch.cat(own_classes)
 
 
 def _check_word(classes: Any) -> None:
@@ -115,7 +115,7 @@ def _own_classes(scores: Tensor, labels: Tensor | None, rows: slice) -> Tensor:
         found = predicted_classes(scores.detach())
         assert found is not None
         return found
-    chosen = labels[rows].to(scores.device)
+    chosen = labels[rows].clone().to(scores.device)  # autograd saves no tensor that was made in inference mode
     n_classes = scores.shape[1]
     if bool((chosen >= n_classes).any()):
         raise ValueError(
@@ -137,8 +137,10 @@ def _gradients(capture: Capture, scores: Tensor, chosen: Tensor) -> list[Tensor]
 
 
 def _empty_layer(block: Any, n_samples: int) -> LayerGradients:
-    shape = (n_samples, block.samples.shape[1])
-    activations = block.samples.new_empty(shape, requires_grad=False)
+    device = block.samples.device
+    if device.type == "mps":  # which has no float64
+        device = torch.device("cpu")
+    activations = torch.empty(n_samples, block.samples.shape[1], dtype=block.samples.dtype, device=device)
     return LayerGradients(block.name, block.kept_features, activations, torch.empty_like(activations))
 
 

@@ -60,44 +60,29 @@ def choose_images(kind: str, top: Tensor, n_samples: int, seed: int) -> ConceptI
     return ConceptImages(kind, top, random)
 
 
-def concept_vectors(activations: Tensor, images: ConceptImages) -> Tensor:
-    """The vector of every concept in one layer.
+def vector_weights(activations: Tensor, images: ConceptImages) -> Tensor:
+    """The weights with which each concept's vector in one layer is a sum over images.
 
     Args:
-        activations: Shape (N, features), float64.
+        activations: Shape (N, features).
         images: From `choose_images`.
 
     Returns:
-        Shape (concepts, features). Means are in the layer's own units; a classifier's normal has the length 1, or 0
-        where top and random images do not differ.
+        Shape (concepts, N), float64; each row has the sum 0. Times the activations they are the vectors: means are in
+        the layer's own units; a classifier's normal has the length 1, or 0 where top and random images do not differ.
 
     Example:
-        >>> images = choose_images("mean", torch.tensor([[0], [1]]), 3, seed=0)
-        >>> activations = torch.tensor([[3.0, 0.0], [0.0, 0.0], [0.0, 3.0]], dtype=torch.float64)
-        >>> concept_vectors(activations, images).tolist()
-        [[2.0, -1.0], [-1.0, -1.0]]
-    """
-    weights = sum_weights(activations, images)
-    return weights @ activations
-
-
-def sum_weights(activations: Tensor, images: ConceptImages) -> Tensor:
-    """The weights with which each vector is a sum over images.
-
-    Args:
-        activations: See `concept_vectors`.
-        images: See `concept_vectors`.
-
-    Returns:
-        Shape (concepts, N), float64; each row has the sum 0.
+        >>> images = choose_images("mean", torch.tensor([[0], [1]]), 4, seed=0)
+        >>> vector_weights(torch.rand(4, 9), images).tolist()
+        [[0.75, -0.25, -0.25, -0.25], [-0.25, 0.75, -0.25, -0.25]]
     """
     n_samples = len(activations)
     top = images.top.to(activations.device)
     random = images.random.to(activations.device)
-    weights = activations.new_zeros(len(top), n_samples)
+    weights = activations.new_zeros(len(top), n_samples, dtype=torch.float64)
     if images.kind == "mean":
         weights.fill_(-1 / n_samples)
-        return weights.scatter_add_(1, top, torch.full_like(top, 1, dtype=weights.dtype) / top.shape[1])
+        return weights.scatter_(1, top, 1 / top.shape[1] - 1 / n_samples)
     if images.kind == "difference":
         weights.scatter_(1, top, 1 / top.shape[1])
         return weights.scatter_(1, random, -1 / random.shape[1])
@@ -111,7 +96,7 @@ def _classifier(activations: Tensor, top: Tensor, random: Tensor) -> Tensor:
     strength in layers of any scale.
     """
     chosen = torch.cat([top, random], 1)
-    Gram = torch.stack([activations[rows] @ activations[rows].T for rows in chosen])
+    Gram = torch.stack([_gram(activations[rows].double()) for rows in chosen])
     center = torch.eye(chosen.shape[1], dtype=Gram.dtype, device=Gram.device) - 1 / chosen.shape[1]
     Gram = center @ Gram @ center
     scale = Gram.diagonal(dim1=1, dim2=2).mean(1)[:, None, None]
@@ -119,3 +104,7 @@ def _classifier(activations: Tensor, top: Tensor, random: Tensor) -> Tensor:
     beta = classifier_weights(Gram / scale.where(scale > 0, 1.0), targets)
     length = (beta[:, None, :] @ Gram @ beta[:, :, None])[:, 0].clamp_min(0).sqrt()
     return beta / length.where(length > 0, 1.0)
+
+
+def _gram(rows: Tensor) -> Tensor:
+    return rows @ rows.T

@@ -129,6 +129,27 @@ def test_one_forward_pass_gives_everything_and_leaves_no_trace():
     assert net.hidden.weight.grad is None
 
 
+class Forces(SmallNet):
+    """Takes gradients in its forward pass."""
+
+    def forward(self, x):
+        leaf = x.detach().requires_grad_()
+        (force,) = torch.autograd.grad(self.relu(self.conv(leaf)).square().sum(), leaf)
+        return super().forward(x) + force.mean((1, 2, 3))[:, None]
+
+
+def test_models_that_take_gradients_and_callers_without_autograd():
+    images = make_probe(N)
+    torch.manual_seed(0)
+    lens = FactorLens(Forces(), outputs="classes")
+    with torch.inference_mode():
+        result = lens.tcav(images, lens.concepts(images, rank=2), LABELS, count=COUNT, draws=10)
+    plain = some_lens()
+    expected = plain.tcav(images, plain.concepts(images, rank=2), LABELS, count=COUNT, draws=10)
+    assert result.layers[-1] == expected.layers[-1] == "act"
+    torch.testing.assert_close(result.mean_derivative[-1], expected.mean_derivative[-1], rtol=1e-5, atol=1e-7)
+
+
 def test_concepts_of_random_images_are_significant_as_often_as_the_level_says():
     images = make_probe(60)
     lens = some_lens()

@@ -4,7 +4,11 @@ import pytest
 import torch
 
 from lightning_factorlens.concepts.tcav_classifier import PENALTY, classifier_weights
-from lightning_factorlens.concepts.tcav_vectors import choose_images, concept_vectors
+from lightning_factorlens.concepts.tcav_vectors import choose_images, vector_weights
+
+
+def concept_vectors(activations, images):
+    return vector_weights(activations, images) @ activations
 
 
 def some_layer(n=40, m=15, seed=0):
