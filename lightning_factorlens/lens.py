@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import Size, nn
+from torch import Size, Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
@@ -26,14 +26,15 @@ from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import check_rank
 from lightning_factorlens.concepts.matching import SAME
-from lightning_factorlens.concepts.predictions import predicted_classes
+from lightning_factorlens.concepts.predictions import PREDICTIONS, predicted_classes
 from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
+from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import Concepts, LayerInfo, Observation
+from lightning_factorlens.results import Concepts, LayerInfo, Observation, TCAVResult
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
 
@@ -325,18 +326,12 @@ class FactorLens:
 
     def _captured_probe(self, probe: Any, rank: int) -> CapturedProbe:
         """The probe after its forward pass."""
-        if self.process_group.world_size > 1:
-            raise ValueError(
-                f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
-            )
+        self._check_one_process()
         runner = self._runner()
         samples = runner.wrap(probe)
         check_rank(rank, len(samples))
-        if not self.layer_table:
-            self.select_layers(samples)
-        elif self._traced_shape not in (None, samples.inputs.shape[1:]):
-            return replace(self)._captured_probe(samples, rank)  # images of another size have layers of another size
+        if not self._fits_layers(samples):
+            return replace(self)._captured_probe(samples, rank)
         runner.decision = self.output_decision
         with runner.isolated():
             capture, _ = runner.capture(samples, self.layer_table)
@@ -353,9 +348,74 @@ class FactorLens:
             options.seed,
         )
 
+    def tcav(
+        self,
+        probe: Any,
+        concepts: Concepts,
+        classes: str | Sequence[int | None] | Tensor = PREDICTIONS,
+        *,
+        vectors: str = "mean",
+        count: int = 16,
+        draws: int | None = None,
+    ) -> TCAVResult:
+        """How the score of every class changes along every concept, in every captured layer.
+
+        One forward pass of the probe and one backward pass; `state` is not changed. Kim et al. (2018),
+        "Interpretability beyond feature attribution: quantitative testing with concept activation vectors (TCAV)".
+
+        Args:
+            probe: The samples in which the concepts were found.
+            concepts: From `concepts`; their top images are the images of the concept.
+            classes: The class of every image, of which the score is differentiated: ``"predictions"``, that which the
+                model predicts, or one position in the model's output for each image, −1 or None for none.
+            vectors: The vector of a concept in a layer: ``"mean"``, mean of the top images minus that of all images;
+                ``"difference"``, minus that of random images, as many; ``"classifier"``, unit normal of a logistic
+                regression between top and random images.
+            count: Number of top images of a concept, below the number of images.
+            draws: Number of random sets of images behind the p-values; None for as many as the correction needs, at
+                most 200,000.
+
+        Returns:
+            The derivatives; compare them with those of the untrained network, see `TCAVResult.agreement`.
+
+        Raises:
+            ValueError: Other samples than those of the concepts, an output that is not read as class scores or has no
+                gradients, unknown classes, activations or gradients that are NaN or infinite, or a wrong number; or the
+                lens divides its work between several processes.
+
+        Example:
+            >>> import torch
+            >>> _ = torch.manual_seed(0)
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
+            >>> lens, images = FactorLens(model, outputs="classes"), torch.rand(32, 1, 8, 8)
+            >>> lens.tcav(images, lens.concepts(images, rank=4), count=8).mean_derivative.shape[2]
+            4
+        """
+        self._check_one_process()
+        runner = self._runner()
+        samples = runner.wrap(probe)
+        check_same_inputs(samples.inputs, concepts)
+        if not self._fits_layers(samples):
+            return replace(self).tcav(samples, concepts, classes, vectors=vectors, count=count, draws=draws)
+        captures = runner.gradient_captures(samples, self.layer_table, False, self.output_decision)
+        return tcav(captures, concepts, classes, vectors, count, draws, self.options.seed)
+
+    def _fits_layers(self, samples: Probe) -> bool:
+        """Whether the layers are those of samples of this shape; images of another size have layers of another size."""
+        if not self.layer_table:
+            self.select_layers(samples)
+        return self._traced_shape in (None, samples.inputs.shape[1:])
+
     def reset(self) -> None:
         """Drops the warm start: the next observation is like the first, for a probe of other samples."""
         self.state.warm_start = WarmStart()
+
+    def _check_one_process(self) -> None:
+        if self.process_group.world_size > 1:
+            raise ValueError(
+                f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
+                "call a FactorLens without process_group, in one or in every process."
+            )
 
     def _check_model(self) -> None:
         """Refuses parameters without values, and parameters that are sharded over several processes."""

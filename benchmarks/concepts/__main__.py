@@ -17,7 +17,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import torch
 
-from benchmarks.concepts import group_sparsity, late_fit, parafac2, stability, timeline
+from benchmarks.concepts import group_sparsity, late_fit, parafac2, stability, tcav, timeline
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
@@ -29,6 +29,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "late_fit": late_fit.measure,
     "stability": stability.measure,
     "timeline": timeline.measure,
+    "tcav": tcav.measure,
 }
 
 
@@ -43,7 +44,7 @@ def main() -> None:
     figures = []
     for name in args.parts.split(","):
         measured = PARTS[name](args.data_dir, args.quick)
-        about = machine(["tensorly", "scipy", "scikit-learn"])
+        about = machine(["tensorly", "scipy", "scikit-learn", "captum"])
         write_json("concepts", name, {"machine": about, **measured.payload}, measured.figures)
         write_section("concepts", name, measured.section)
         figures += measured.figures

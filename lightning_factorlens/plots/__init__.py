@@ -13,6 +13,7 @@ from lightning_factorlens.plots.observation import observation_figure
 from lightning_factorlens.plots.rank_curve import rank_curve_figure
 from lightning_factorlens.plots.similarity import similarity_figure
 from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
+from lightning_factorlens.plots.tcav import tcav_figure
 
 __all__ = [
     "alpha_figure",
@@ -26,4 +27,5 @@ __all__ = [
     "similarity_figure",
     "spectra_figure",
     "spectrum_figure",
+    "tcav_figure",
 ]

@@ -13,6 +13,7 @@ from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
+from lightning_factorlens.results.tcav import TCAVResult
 
 __all__ = [
     "AlphaSummary",
@@ -44,6 +45,7 @@ __all__ = [
     "ScopedScalar",
     "SkippedWeights",
     "SparsityPath",
+    "TCAVResult",
     "Value",
     "required_rank_name",
 ]

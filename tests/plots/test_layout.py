@@ -17,7 +17,8 @@ from lightning_factorlens.results import Factorization, RequiredRank
 FIGURES = {
     name: getattr(plots, name)
     for name in plots.__all__
-    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure", "concept_timeline_figure")
+    if name
+    not in ("observation_figure", "spectrum_figure", "dashboard_figure", "concept_timeline_figure", "tcav_figure")
 }
 FIGURES["dashboard_figure"] = DASHBOARD.draw
 
