@@ -13,7 +13,10 @@ PROCESSES.set_forkserver_preload(["sharded_run"])
 TIMEOUT_SECONDS = 300
 
 
-@pytest.mark.parametrize("as_one_file", [True, False], ids=["one file", "one file a process"])
+@pytest.mark.parametrize(
+    "as_one_file",
+    [pytest.param(True, id="one file", marks=pytest.mark.slow), pytest.param(False, id="one file a process")],
+)
 def test_each_process_gets_back_its_part_of_the_best_weights(tmp_path, as_one_file):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -55,6 +55,7 @@ def test_a_run_that_was_killed_ends_with_the_best_weights_after_it_is_resumed(tm
     check_end(tmp_path)
 
 
+@pytest.mark.slow
 def test_the_main_process_has_the_best_weights_of_child_processes_that_were_killed_and_resumed(tmp_path):
     assert run(tmp_path, "ddp_fork", devices=2, kill_in=4) != 0
     assert torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)["epoch"] == 2

@@ -12,18 +12,22 @@ from training import Net, Snapshot, lens, loaders, train
 from lightning_factorlens.factorization import MultiplicativeUpdates
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"resample_probe": True},
-        {"every_n_train_steps": 3},
-        {"figures_every_n": 1},
-        {"solver": MultiplicativeUpdates(max_iter=5)},
-    ],
-    ids=lambda o: next(iter(o), "default"),
-)
-@pytest.mark.parametrize("setup", [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 2}], ids=str)
+SOLVER = MultiplicativeUpdates(max_iter=5)
+OPTIONS = [{}, {"resample_probe": True}, {"every_n_train_steps": 3}, {"figures_every_n": 1}, {"solver": SOLVER}]
+TRAINERS = [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 2}]
+
+
+def setups():
+    """All options with the plain Trainer, and each other Trainer with two of them; the rest are slow tests."""
+    for number, trainer in enumerate(TRAINERS):
+        for position, options in enumerate(OPTIONS):
+            is_fast = number == 0 or position in (number, number + 2)
+            name = f"{next(iter(options), 'default')}-{next(iter(trainer), 'plain')}"
+            yield pytest.param(options, trainer, id=name, marks=() if is_fast else pytest.mark.slow)
+
+
+@pytest.mark.rasterized
+@pytest.mark.parametrize(("options", "setup"), setups())
 def test_training_is_bit_for_bit_what_it_would_have_been(tmp_path, options, setup):
     alone, observed = Snapshot(), Snapshot()
     train(tmp_path / "a", alone, **setup)

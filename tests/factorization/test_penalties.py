@@ -53,6 +53,15 @@ SOLVERS = [
 ]
 
 
+#: The scales of the data; every solver has the extreme ones in the slow tests, HALS in all.
+SOLVERS_AND_SCALES = [
+    pytest.param(solver, scale, id=f"{name}, {scale:g}", marks=marks)
+    for name, solver in zip(("hals", "hals without momentum", "multiplicative"), SOLVERS)
+    for scale in (1e-15, 1.0, 1e15)
+    for marks in [() if name == "hals" or scale == 1.0 else pytest.mark.slow]
+]
+
+
 def with_penalties(solver, penalty_W, penalty_F):
     return type(solver)(**{**vars(solver), "penalty_W": penalty_W, "penalty_F": penalty_F})
 
@@ -84,8 +93,7 @@ def recomputed_objective(result, blocks, penalty_W, penalty_F):
     return values
 
 
-@pytest.mark.parametrize("solver", SOLVERS, ids=["hals", "hals without momentum", "multiplicative"])
-@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+@pytest.mark.parametrize(("solver", "scale"), SOLVERS_AND_SCALES)
 @pytest.mark.parametrize("case", ["both L2", "both L2, zero", "L2 on F", "group lasso on W", "group lasso on F"])
 def test_rank_one_has_the_closed_form_of_its_penalty(solver, scale, case):
     """With σ the largest singular value of the data of norm 1, the problem is one of the lengths of W and F alone."""
@@ -106,7 +114,10 @@ def test_rank_one_has_the_closed_form_of_its_penalty(solver, scale, case):
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=["hals", "hals without momentum", "multiplicative"])
-@pytest.mark.parametrize(("n_blocks", "weight", "scale"), [(1, 0.05, 1.0), (20, 0.05, 1e-15), (20, 0.2, 1.0)])
+@pytest.mark.parametrize(
+    ("n_blocks", "weight", "scale"),
+    [(1, 0.05, 1.0), (20, 0.05, 1e-15), pytest.param(20, 0.2, 1.0, marks=pytest.mark.slow)],
+)
 def test_the_returned_objective_is_not_above_the_best_iterate(solver, scale, n_blocks, weight):
     """A component of W is one group over all blocks, also in the last iteration."""
     blocks = random_blocks(scale, n_blocks, features=20)

@@ -34,7 +34,9 @@ def block(samples, scale=1.0):
     return Block("a", "activation", samples * scale, (samples.shape[1],))
 
 
-@pytest.mark.parametrize("scale", [1e-15, 1.0, 1e15])
+@pytest.mark.parametrize(
+    "scale", [pytest.param(1e-15, marks=pytest.mark.slow), 1.0, pytest.param(1e15, marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("n_warm", [1, 3])
 @pytest.mark.parametrize("change", list(CHANGES))
 def test_after_a_large_change_a_warm_fit_is_as_good_as_a_cold_one(change, n_warm, scale):

@@ -224,6 +224,7 @@ def test_training_sets_are_what_they_say(digits):
         assert all(a >= b - 1e-6 for a, b in zip(curve, curve[1:])), "more components, no larger error"
 
 
+@pytest.mark.slow
 def test_the_command_keeps_what_it_does_not_run(digits, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(command, "FULL", TINY)
     monkeypatch.setattr(command, "FIGURES", tmp_path / "figures")

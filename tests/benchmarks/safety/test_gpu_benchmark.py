@@ -19,6 +19,7 @@ def test_differences_are_named_by_their_paths():
     assert differences(torch.ones(1), torch.ones(1, dtype=torch.float64)) == [""]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_it_says_that_there_is_no_device():
     command = [sys.executable, "-m", "benchmarks.safety.gpu"]

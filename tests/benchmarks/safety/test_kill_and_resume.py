@@ -41,7 +41,9 @@ def test_a_run_killed_in_a_measurement_and_in_the_middle_of_an_epoch_logs_the_sa
 
 
 @resumes
-@pytest.mark.parametrize("run", LAST_BATCHES, ids=lambda run: run.name)
+@pytest.mark.parametrize(
+    "run", [LAST_BATCHES[0], pytest.param(LAST_BATCHES[1], marks=pytest.mark.slow)], ids=lambda run: run.name
+)
 def test_the_measurement_and_the_stop_that_lightning_skips_are_made_up_for(tmp_path, run):
     """It resumes behind the end of an epoch whose last batch wrote the checkpoint."""
     check(compare(run, tmp_path, run.kills), 1)

@@ -164,6 +164,7 @@ def tiny(digits, tmp_path_factory):
     return record(TINY, 0, digits, tmp_path_factory.mktemp("whole"))
 
 
+@pytest.mark.slow
 def test_a_record_that_was_cut_is_made_again_with_the_same_numbers(digits, tiny, tmp_path):
     code = f"""
 from dataclasses import replace
