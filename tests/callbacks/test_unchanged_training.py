@@ -11,7 +11,6 @@ from training import Net, Snapshot, lens, loaders, train
 
 from lightning_factorlens.factorization import MultiplicativeUpdates
 
-
 SOLVER = MultiplicativeUpdates(max_iter=5)
 OPTIONS = [{}, {"resample_probe": True}, {"every_n_train_steps": 3}, {"figures_every_n": 1}, {"solver": SOLVER}]
 TRAINERS = [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 2}]
