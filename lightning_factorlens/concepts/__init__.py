@@ -2,12 +2,14 @@
 
 from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.latent_image import colour_image, latent_image
-from lightning_factorlens.concepts.layer_panels import LayerPanel, energy_shares, layer_panels
+from lightning_factorlens.concepts.layer_panels import energy_shares, layer_panels
 from lightning_factorlens.concepts.names import ColumnNames, ConceptNames, name_concepts
 from lightning_factorlens.concepts.neighbours import Neighbours, dominant_concepts, neighbours
+from lightning_factorlens.concepts.page import concept_page
 from lightning_factorlens.concepts.pixel_mask import masked_image, pixel_mask
 from lightning_factorlens.concepts.top_images import affinity, top_images
 from lightning_factorlens.concepts.utilisation import LayerUtilisation, Utilisation, utilisation
+from lightning_factorlens.results import LayerPanel
 
 __all__ = [
     "ColumnNames",
@@ -20,6 +22,7 @@ __all__ = [
     "agreement",
     "clarity",
     "colour_image",
+    "concept_page",
     "dominant_concepts",
     "energy_shares",
     "latent_image",

@@ -1,5 +1,12 @@
 """The records that pass from one package to another. No mathematics."""
 
+from lightning_factorlens.results.concept_page import (
+    ConceptCard,
+    ConceptPage,
+    ConceptPictures,
+    ConceptRecord,
+    LayerPanel,
+)
 from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
@@ -18,12 +25,17 @@ __all__ = [
     "Block",
     "BlockKind",
     "ConceptBlock",
+    "ConceptCard",
+    "ConceptPage",
+    "ConceptPictures",
+    "ConceptRecord",
     "Concepts",
     "Cost",
     "Factorization",
     "History",
     "LayerExponent",
     "LayerInfo",
+    "LayerPanel",
     "LayerSimilarities",
     "LayerSimilarity",
     "LayerSpectra",
