@@ -3,6 +3,7 @@
 from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.latent_image import colour_image, latent_image
 from lightning_factorlens.concepts.layer_panels import energy_shares, layer_panels
+from lightning_factorlens.concepts.matching import ConceptMatches, match_concepts
 from lightning_factorlens.concepts.names import ColumnNames, ConceptNames, name_concepts
 from lightning_factorlens.concepts.neighbours import Neighbours, dominant_concepts, neighbours
 from lightning_factorlens.concepts.page import concept_page
@@ -13,6 +14,7 @@ from lightning_factorlens.results import LayerPanel
 
 __all__ = [
     "ColumnNames",
+    "ConceptMatches",
     "ConceptNames",
     "LayerPanel",
     "LayerUtilisation",
@@ -28,6 +30,7 @@ __all__ = [
     "latent_image",
     "layer_panels",
     "masked_image",
+    "match_concepts",
     "name_concepts",
     "neighbours",
     "pixel_mask",
