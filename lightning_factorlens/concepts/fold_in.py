@@ -36,6 +36,25 @@ def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
         >>> W.round(decimals=4).tolist(), round(rel_error, 4)
         ([[2.0, 4.0], [0.0, 3.0]], 0.0)
     """
+    W, error, energy = fold_in_part(block, F)
+    return W, relative_error(error, energy)
+
+
+def relative_error(error: float, energy: float) -> float:
+    """‖X − W F‖ / ‖X‖; NaN for a block of zeros."""
+    return error / energy if energy else math.nan
+
+
+def fold_in_part(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
+    """`fold_in` of some features of a block: every feature is fitted by itself.
+
+    Args:
+        block: See `fold_in`.
+        F: See `fold_in`.
+
+    Returns:
+        W, ‖X − W F‖ and ‖X‖ of these features.
+    """
     F = F.double()
     G = F @ F.T
     n_features = block.samples.shape[1]
@@ -52,7 +71,7 @@ def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
         # hypot does not overflow where the sum of the squares would.
         error = math.hypot(error, float(torch.linalg.vector_norm(X - F.T @ part)) * largest)
         energy = math.hypot(energy, float(torch.linalg.vector_norm(X)) * largest)
-    return W.T, error / energy if energy else math.nan
+    return W.T, error, energy
 
 
 def solve_nnls(B: Tensor, G: Tensor, signed: bool = False) -> Tensor:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.channels import channel_sums
-from lightning_factorlens.concepts.fold_in import fold_in
+from lightning_factorlens.concepts.fold_in import fold_in_part, relative_error
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import Solver, Weighting, factorize
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.results import Block, ConceptBlock, Concepts
@@ -35,6 +37,8 @@ def fit_late(
     weighting: Weighting = "unit",
     solver: Solver | None = None,
     seed: int = 0,
+    start: Tensor | None = None,
+    partition: Partition | None = None,
 ) -> Concepts:
     """Fits F to some blocks, then W ≥ 0 of every block to F by least squares.
 
@@ -48,9 +52,13 @@ def fit_late(
         weighting: See `factorize`.
         solver: See `factorize`.
         seed: See `factorize`.
+        start: F of earlier concepts of the same samples, shape (rank, N), from which the fit continues, so that concept
+            k is the one of before; None for a fit from scratch.
+        partition: Which features of the blocks this process holds, where several processes find the concepts together;
+            None for all.
 
     Returns:
-        The concepts.
+        The concepts, the same in all processes.
 
     Raises:
         ValueError: A rank that is not from 1 to N, names that no block has, or a model with no layer that is not zero.
@@ -64,50 +72,88 @@ def fit_late(
         ((2, 8), [('input/0', False), ('relu', True)])
     """
     check_rank(rank, len(inputs))
-    chosen = choose_blocks(blocks, fit_on)
-    names = [block.name for block in chosen]
+    partition = partition or Partition()
+    is_alive = alive_blocks(blocks, partition)
+    names = [block.name for block in choose_blocks(blocks, fit_on, is_alive)]
+    warm = None if start is None else [start]
     with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
-        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed)
-        found = [_joined_block(block, result.F[0], block.name in names) for block in blocks]
+        whole = {b: _whole(blocks, b, partition) for b, block in enumerate(blocks) if block.name in names}
+        result = factorize(list(whole.values()), [rank], solver=solver, weighting=weighting, start=warm, seed=seed)
+        F = partition.broadcast(result.F[0])
+        found = _join_blocks(blocks, F, names, partition)
+        last = _last_layer(blocks, is_alive)
+        features = channel_means(whole[last] if last in whole else _whole(blocks, last, partition))
     return Concepts(
         rank=rank,
-        F=result.F[0].cpu(),
+        F=F.cpu(),
         blocks=tuple(found),
         fit_on=fit_on if isinstance(fit_on, str) else tuple(fit_on),
         rel_error=_total_error(found),
         inputs=inputs.detach().cpu(),
-        features=_last_features(blocks),
+        features=features.cpu(),
         predictions=None if predictions is None else predictions.cpu(),
         status=result.status,
     )
 
 
-def _joined_block(block: Block, F: Tensor, is_fitted: bool) -> ConceptBlock:
-    W, rel_error = fold_in(block, F)
-    kept_features = None if block.kept_features is None else block.kept_features.cpu()
-    return ConceptBlock(block.name, block.kind, block.shape, kept_features, W.cpu(), rel_error, is_fitted)
+def _whole(blocks: Sequence[Block], b: int, partition: Partition) -> Block:
+    """A block with the features of all processes."""
+    return replace(blocks[b], samples=partition.gather_block(b, blocks[b].samples))
 
 
-def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str]) -> list[Block]:
+def _join_blocks(blocks: Sequence[Block], F: Tensor, fitted: Sequence[str], partition: Partition) -> list[ConceptBlock]:
+    """The factors of all blocks, each process having fitted those of its own features."""
+    parts = [fold_in_part(block, F) for block in blocks]
+    factors = partition.gather_factors([W for W, _, _ in parts])
+    norms = [(error, energy) for _, error, energy in parts]
+    norms_by_process = partition.process_group.all_gather_object(norms)
+    found = []
+    for b, (block, W) in enumerate(zip(blocks, factors)):
+        error = math.hypot(*(of_process[b][0] for of_process in norms_by_process))
+        energy = math.hypot(*(of_process[b][1] for of_process in norms_by_process))
+        kept_features = None if block.kept_features is None else block.kept_features.cpu()
+        rel_error = relative_error(error, energy)
+        is_fitted = block.name in fitted
+        found.append(ConceptBlock(block.name, block.kind, block.shape, kept_features, W.cpu(), rel_error, is_fitted))
+    return found
+
+
+def alive_blocks(blocks: Sequence[Block], partition: Partition) -> list[bool]:
+    """Which blocks have values other than 0, in any process.
+
+    Args:
+        blocks: With the features of this process.
+        partition: Which features these are.
+
+    Example:
+        >>> alive_blocks([Block("relu", "activation", torch.zeros(2, 3), (3,))], Partition())
+        [False]
+    """
+    is_zero = [0.0 if bool(block.samples.any()) else 1.0 for block in blocks]
+    return [value == 0 for value in partition.process_group.all_reduce_min(is_zero)]
+
+
+def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str], is_alive: Sequence[bool]) -> list[Block]:
     """The blocks to which F is fitted.
 
     Args:
         blocks: All blocks.
         fit_on: See `fit_late`.
+        is_alive: From `alive_blocks`.
 
     Raises:
         ValueError: See `fit_late`.
 
     Example:
         >>> layers = [Block(f"relu{i}", "activation", torch.ones(4, 3), (3,)) for i in range(4)]
-        >>> [block.name for block in choose_blocks(layers, "late")]
+        >>> [block.name for block in choose_blocks(layers, "late", [True] * 4)]
         ['relu2', 'relu3']
     """
     names = [block.name for block in blocks]
     if fit_on == "all":
         return list(blocks)
     if fit_on == "late":
-        alive = [block for block in blocks if block.kind == "activation" and bool(block.samples.any())]
+        alive = [block for block, has_values in zip(blocks, is_alive) if block.kind == "activation" and has_values]
         if not alive:
             raise ValueError(
                 "fit_on: 'late' needs a layer with values other than 0, and there is none. Observe other layers with "
@@ -146,11 +192,21 @@ def _total_error(blocks: Sequence[ConceptBlock]) -> float:
     return math.sqrt(sum(squares) / len(squares)) if squares else math.nan
 
 
-def _last_features(blocks: Sequence[Block]) -> Tensor:
-    """The last layer that is not zero, one number for each channel of each sample; the last block where all are."""
-    chosen = blocks[-1]
-    for block in blocks:
-        if block.kind == "activation" and bool(block.samples.any()):
-            chosen = block
-    sums, counts = channel_sums(chosen.samples.double(), chosen.shape, chosen.kept_features)
-    return (sums / counts.clamp_min(1)).cpu()
+def _last_layer(blocks: Sequence[Block], is_alive: Sequence[bool]) -> int:
+    """Position of the last layer that is not zero; of the last block where all are."""
+    chosen = len(blocks) - 1
+    for b, block in enumerate(blocks):
+        if block.kind == "activation" and is_alive[b]:
+            chosen = b
+    return chosen
+
+
+def channel_means(block: Block) -> Tensor:
+    """One number for each channel of each sample, the mean over its captured positions; shape (N, channels), float64.
+
+    Example:
+        >>> channel_means(Block("relu", "activation", torch.tensor([[1.0, 3.0, 5.0, 5.0]]), (2, 1, 2))).tolist()
+        [[2.0, 5.0]]
+    """
+    sums, counts = channel_sums(block.samples.double(), block.shape, block.kept_features)
+    return sums / counts.clamp_min(1)

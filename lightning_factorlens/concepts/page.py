@@ -20,9 +20,11 @@ from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictur
 
 #: Cosine with another fit from which on a concept counts as the same one.
 STABLE = 0.8
-#: Number of channels in the panel of a layer, and of pictures of the nearest images.
+#: Largest number of channels in the panel of a layer, and of pictures of the nearest images.
 MAX_CHANNELS = 6
 MAX_NEAREST = 16
+#: Largest side of a picture in pixels: more than a figure shows.
+MAX_SIDE = 96
 
 
 def concept_page(
@@ -115,10 +117,34 @@ def _nearest(concepts: Concepts, image: int) -> tuple[Tensor, Tensor, float]:
 
 
 def _pictures(concepts: Concepts, k: int, top: Tensor, nearest: Tensor) -> ConceptPictures:
+    colour = colour_image(concepts, k).permute(2, 0, 1)
     return ConceptPictures(
-        latent=latent_image(concepts, k),
-        colour=colour_image(concepts, k),
-        top=concepts.inputs[top],
-        masked=masked_image(concepts, k, int(top[0])),
-        nearest=concepts.inputs[nearest[:MAX_NEAREST]],
+        latent=small_images(latent_image(concepts, k)),
+        colour=small_images(colour).permute(1, 2, 0),
+        top=small_images(concepts.inputs[top]),
+        masked=small_images(masked_image(concepts, k, int(top[0]))),
+        nearest=small_images(concepts.inputs[nearest[:MAX_NEAREST]]),
     )
+
+
+def small_images(images: Tensor) -> Tensor:
+    """Images of at most `MAX_SIDE` pixels: means over squares of larger ones, the images themselves else.
+
+    Args:
+        images: Shape (…, H, W).
+
+    Returns:
+        Shape (…, h, w).
+
+    Example:
+        >>> small_images(torch.ones(2, 3, 224, 224)).shape, small_images(torch.ones(3, 32, 32)).shape
+        (torch.Size([2, 3, 74, 74]), torch.Size([3, 32, 32]))
+    """
+    size = -(-max(images.shape[-2:]) // MAX_SIDE)
+    if size == 1:
+        return images
+    # A side that is shorter than a square is one pixel.
+    kernel = [min(size, side) for side in images.shape[-2:]]
+    flat = images.reshape(-1, 1, *images.shape[-2:])
+    small = torch.nn.functional.avg_pool2d(flat if flat.is_floating_point() else flat.float(), kernel)
+    return small.reshape(*images.shape[:-2], *small.shape[-2:])

@@ -112,7 +112,7 @@ def _explanation(card: ConceptCard) -> list[str]:
     counts = [f"{int(card.tally[k])} to concept {k}" for k in tally if card.tally[k]]
     text = ", ".join(parts)
     if counts:
-        text += f". Of the {len(card.nearest)} images nearest to the strongest one, {', '.join(counts)} belong most"
+        text += f"; of the {len(card.nearest)} samples nearest to the strongest one belong most: {', '.join(counts)}"
         text += f" (entropy {in_words(card.entropy)} nats)"
     return wrap_text(text, WIDTH - 2 * SIDE_MARGIN)
 
@@ -170,7 +170,8 @@ def _draw_images(ax: Axes, images: Tensor, positions: Tensor, kind: str, y: floa
 def _draw_layers(ax: Axes, panels: list[LayerPanel]) -> None:
     """The share of the concept in every layer, and its strongest channels there."""
     shares = [0.0 if math.isnan(panel.share) else panel.share for panel in panels]
-    style_axes(ax, "", "share of the layer's energy (ch: its strongest channels)", "", size=SMALL)
+    style_axes(ax, "", "share of the layer's energy; ch: channels", "", size=SMALL)
+    ax.grid(False, axis="y")
     ax.barh(range(len(panels)), shares, height=0.6, color=BLUE, gid="shares")
     widest = max(shares, default=0.0) or 1.0
     for row, (panel, share) in enumerate(zip(panels, shares)):

@@ -33,7 +33,7 @@ class LayerPanel:
 
 @dataclass(frozen=True, eq=False)
 class ConceptPictures:
-    """The pixels of one concept; only of images (N, C, H, W).
+    """The pixels of one concept; only of images (N, C, H, W). Those of large images are means over squares of pixels.
 
     Attributes:
         latent: The latent image of every channel, shape (C, H, W), float64.
@@ -125,7 +125,7 @@ class ConceptRecord(Record):
         agreements: Agreement of each concept; empty where there is none.
         stabilities: Cosine of each concept with its partner in the last record, 0 without a partner; empty for the
             first one.
-        page: What the figures show; None in histories.
+        page: What the figures show; None in histories, and in processes other than the first.
     """
 
     clarity: float
