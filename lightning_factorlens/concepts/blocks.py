@@ -94,7 +94,8 @@ def not_finite(partition: Partition, inputs: Tensor, layers: Sequence[Block]) ->
         layers: See `shared_concept_blocks`.
 
     Example:
-        >>> not_finite(Partition(), torch.rand(4, 3), [Block("relu", "activation", torch.full((4, 3), torch.inf), (3,))])
+        >>> relu = Block("relu", "activation", torch.full((4, 3), torch.inf), (3,))
+        >>> not_finite(Partition(), torch.rand(4, 3), [relu])
         "12 of 12 values of block 'relu' are NaN or infinite"
     """
     whole = input_blocks(inputs)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lightning_factorlens.plots._pictures import LOST, in_words, named, picture_height, stability_in_words
 from lightning_factorlens.plots.latent_images import to_rgb
-from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, VERMILION, WIDTH, add_title, figure_of
+from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, WIDTH, add_title, figure_of
 from lightning_factorlens.plots.tiles import draw_tile, tile_axes, tile_inches
 from lightning_factorlens.plots.type_width import wrap_text
 from lightning_factorlens.results import ConceptCard, ConceptPage
@@ -87,11 +87,12 @@ def _draw_caption(ax: Axes, card: ConceptCard, row: int, y: float, tile: float) 
     """The name of a concept, and its numbers in columns."""
     caption = f"{row + 1}. {named(card, 3.0)}"
     ax.text(0, y, caption, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
-    color = VERMILION if card.is_stable is False else INK
+    weight = "bold" if card.is_stable is False else "normal"
     values = (in_words(card.clarity), in_words(card.agreement), stability_in_words(card))
     for (inches, heading), value in zip(COLUMNS, values):
+        options = {"fontweight": weight} if heading == "stability" else {}
         x = ACROSS - inches / tile
-        ax.text(x, y, value, fontsize=SMALL, color=color if heading == "stability" else INK, ha="right", va="bottom")
+        ax.text(x, y, value, fontsize=SMALL, color=INK, ha="right", va="bottom", **options)
 
 
 def _draw_images(ax: Axes, card: ConceptCard, y: float, height: float) -> None:

@@ -110,7 +110,7 @@ def observe_in_a_group(group):
     """Two observations by processes of which each holds some features of every layer."""
     torch.manual_seed(0)
     model = nn.Sequential(
-        nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Conv2d(12, 14, 3), nn.Tanh(), nn.Flatten(), nn.Linear(14 * 26 * 26, 5)
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 14, 3), nn.Tanh(), nn.Flatten(), nn.Linear(14 * 26 * 26, 5)
     ).eval()
     options = LensOptions(ranks=(1, 2), max_neurons_per_layer=None, activation_sign_policy="split")
     lens = FactorLens(model, options, [ConceptQuality(rank=3)], process_group=group, outputs="classes")
