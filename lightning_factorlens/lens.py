@@ -23,8 +23,11 @@ from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.concepts.blocks import concept_blocks
-from lightning_factorlens.concepts.late_fit import check_rank, fit_late
+from lightning_factorlens.concepts.captured_probe import CapturedProbe
+from lightning_factorlens.concepts.late_fit import check_rank
+from lightning_factorlens.concepts.matching import SAME
 from lightning_factorlens.concepts.predictions import predicted_classes
+from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
@@ -237,7 +240,15 @@ class FactorLens:
         is_full = len(names) == len(self.measurements)
         return replace(observation, is_full=is_full), warm_start if is_full else previous.updated(warm_start, names)
 
-    def concepts(self, probe: Any, rank: int = 10, fit_on: str | Sequence[str] = "late") -> Concepts:
+    def concepts(
+        self,
+        probe: Any,
+        rank: int = 10,
+        fit_on: str | Sequence[str] = "late",
+        *,
+        start: Concepts | None = None,
+        seed: int | None = None,
+    ) -> Concepts:
         """Finds what the model's factors mean, with one forward pass of the probe; `state` is not changed.
 
         `lightning_factorlens.concepts` has the functions that show, name and test the concepts. Labels have no
@@ -250,14 +261,17 @@ class FactorLens:
                 ``"all"``, the inputs and all layers; or names of blocks, such as ``["features.1", "input/0"]``. All
                 other blocks are joined by non-negative least squares. On a ResNet-10 trained on CIFAR-10, at rank 10,
                 0.89 of a concept's 16 top images are of one class with ``"late"``, and 0.58 with ``"all"``.
+            start: Earlier concepts of the same probe and rank, e.g. those of the last epoch: the fit continues from
+                them, and concept k is what has become of their concept k.
+            seed: Seed of the random initial values; that of the options unless given.
 
         Returns:
             The concepts, on the CPU.
 
         Raises:
             ValueError: A rank that is not from 1 to the number of samples, unknown names, a model that is zero in all
-                layers, captured values that are NaN or infinite, or sharded parameters; or the lens divides its work
-                between several processes.
+                layers, a ``start`` of other samples or of another rank, captured values that are NaN or infinite, or
+                sharded parameters; or the lens divides its work between several processes.
 
         Example:
             >>> import torch
@@ -266,6 +280,49 @@ class FactorLens:
             >>> FactorLens(model, outputs="classes").concepts(torch.rand(32, 1, 8, 8), rank=4)
             Concepts(rank=4, samples=32, fitted on 2, 1 blocks joined, relative error ...)
         """
+        return self._captured_probe(probe, rank).fit(rank, fit_on, start, seed)
+
+    def concept_stability(
+        self,
+        probe: Any,
+        rank: int = 10,
+        fit_on: str | Sequence[str] = "late",
+        *,
+        restarts: int = 5,
+        other_probe: Any = None,
+        threshold: float = SAME,
+    ) -> ConceptStability:
+        """Finds which concepts are found again by other fits, with one forward pass of each probe.
+
+        Args:
+            probe: See `observe`.
+            rank: See `concepts`.
+            fit_on: See `concepts`.
+            restarts: Number of fits with another seed, and number of fits from random values.
+            other_probe: Other samples, whose concepts are matched by their neurons; none unless given.
+            threshold: A concept survives where the median of its matched cosines is at least this.
+
+        Returns:
+            The concepts of the probe, and the cosine of each with its partner in every other fit.
+
+        Raises:
+            ValueError: As `concepts` raises it, or fewer than two samples for each concept, so that it cannot be
+                fitted to both halves of the probe.
+
+        Example:
+            >>> import torch
+            >>> _ = torch.manual_seed(0)
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
+            >>> stability = FactorLens(model).concept_stability(torch.rand(32, 1, 8, 8), rank=2, restarts=2)
+            >>> stability.survives.tolist()
+            [True, True]
+        """
+        captured = self._captured_probe(probe, rank)
+        other = None if other_probe is None else self._captured_probe(other_probe, rank)
+        return measure_stability(captured, rank, fit_on, restarts=restarts, other=other, threshold=threshold)
+
+    def _captured_probe(self, probe: Any, rank: int) -> CapturedProbe:
+        """The probe after its forward pass."""
         if self.process_group.world_size > 1:
             raise ValueError(
                 f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
@@ -283,15 +340,13 @@ class FactorLens:
         blocks = concept_blocks(
             samples.inputs, capture.layers, options.input_sign_policy, options.activation_sign_policy
         )
-        return fit_late(
-            blocks,
-            rank,
-            fit_on,
-            inputs=samples.inputs,
-            predictions=predicted_classes(capture.outputs),
-            weighting=options.weighting,
-            solver=options.solver,
-            seed=options.seed,
+        return CapturedProbe(
+            tuple(blocks),
+            samples.inputs,
+            predicted_classes(capture.outputs),
+            options.weighting,
+            options.solver,
+            options.seed,
         )
 
     def reset(self) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.channels import channel_sums
 from lightning_factorlens.concepts.fold_in import fold_in_part, relative_error
+from lightning_factorlens.concepts.matching import order_like
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import Solver, Weighting, factorize
 from lightning_factorlens.linalg.threads import limit_threads
@@ -37,7 +39,7 @@ def fit_late(
     weighting: Weighting = "unit",
     solver: Solver | None = None,
     seed: int = 0,
-    start: Tensor | None = None,
+    start: Tensor | Literal["random"] | None = None,
     partition: Partition | None = None,
 ) -> Concepts:
     """Fits F to some blocks, then W ≥ 0 of every block to F by least squares.
@@ -52,8 +54,9 @@ def fit_late(
         weighting: See `factorize`.
         solver: See `factorize`.
         seed: See `factorize`.
-        start: F of earlier concepts of the same samples, shape (rank, N), from which the fit continues, so that concept
-            k is the one of before; None for a fit from scratch.
+        start: ``F`` of an earlier fit to the same samples, shape (rank, N), from which the fit continues; concept k is
+            then what has become of row k, also where the fit has to start anew: it is put into the order that matches
+            the rows best. ``"random"`` starts from random values without NNDSVD.
         partition: Which features of the blocks this process holds, where several processes find the concepts together;
             None for all.
 
@@ -61,7 +64,8 @@ def fit_late(
         The concepts, the same in all processes.
 
     Raises:
-        ValueError: A rank that is not from 1 to N, names that no block has, or a model with no layer that is not zero.
+        ValueError: A rank that is not from 1 to N, names that no block has, a model with no layer that is not zero, or
+            a ``start`` of another shape.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -73,15 +77,15 @@ def fit_late(
     """
     check_rank(rank, len(inputs))
     partition = partition or Partition()
-    is_alive = alive_blocks(blocks, partition)
-    names = [block.name for block in choose_blocks(blocks, fit_on, is_alive)]
-    warm = None if start is None else [start]
+    names = [block.name for block in choose_blocks(blocks, fit_on, partition)]
     with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
         whole = {b: _whole(blocks, b, partition) for b, block in enumerate(blocks) if block.name in names}
-        result = factorize(list(whole.values()), [rank], solver=solver, weighting=weighting, start=warm, seed=seed)
-        F = partition.broadcast(result.F[0])
+        starts = [start] if isinstance(start, Tensor) else start
+        result = factorize(list(whole.values()), [rank], solver=solver, weighting=weighting, seed=seed, start=starts)
+        F = order_like(start, result.F[0]) if isinstance(start, Tensor) else result.F[0]
+        F = partition.broadcast(F)
         found = _join_blocks(blocks, F, names, partition)
-        last = _last_layer(blocks, is_alive)
+        last = _last_layer(blocks, alive_blocks(blocks, partition))
         features = channel_means(whole[last] if last in whole else _whole(blocks, last, partition))
     return Concepts(
         rank=rank,
@@ -133,26 +137,29 @@ def alive_blocks(blocks: Sequence[Block], partition: Partition) -> list[bool]:
     return [value == 0 for value in partition.process_group.all_reduce_min(is_zero)]
 
 
-def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str], is_alive: Sequence[bool]) -> list[Block]:
+def choose_blocks(
+    blocks: Sequence[Block], fit_on: str | Sequence[str], partition: Partition | None = None
+) -> list[Block]:
     """The blocks to which F is fitted.
 
     Args:
         blocks: All blocks.
         fit_on: See `fit_late`.
-        is_alive: From `alive_blocks`.
+        partition: See `fit_late`.
 
     Raises:
         ValueError: See `fit_late`.
 
     Example:
         >>> layers = [Block(f"relu{i}", "activation", torch.ones(4, 3), (3,)) for i in range(4)]
-        >>> [block.name for block in choose_blocks(layers, "late", [True] * 4)]
+        >>> [block.name for block in choose_blocks(layers, "late")]
         ['relu2', 'relu3']
     """
     names = [block.name for block in blocks]
     if fit_on == "all":
         return list(blocks)
     if fit_on == "late":
+        is_alive = alive_blocks(blocks, partition or Partition())
         alive = [block for block, has_values in zip(blocks, is_alive) if block.kind == "activation" and has_values]
         if not alive:
             raise ValueError(

@@ -9,6 +9,9 @@ from torch import Tensor
 
 from lightning_factorlens.results import ConceptBlock, Concepts
 
+#: Cosine from which two factors are taken for the same concept.
+SAME = 0.7
+
 
 @dataclass(frozen=True, eq=False)
 class ConceptMatches:
@@ -51,7 +54,7 @@ def match_concepts(a: Concepts, b: Concepts) -> ConceptMatches:
         >>> match_concepts(concepts, concepts).other.tolist()
         [0, 1, 2]
     """
-    if a.inputs.shape == b.inputs.shape and torch.equal(a.inputs, b.inputs):
+    if has_same_samples(a.inputs, b.inputs):
         other, cosine = match_rows(a.F, b.F)
         return ConceptMatches(other, cosine, "F")
     pairs = _common_blocks(a, b)
@@ -62,6 +65,18 @@ def match_concepts(a: Concepts, b: Concepts) -> ConceptMatches:
         )
     other, cosine = match_rows(_columns([pair[0] for pair in pairs]), _columns([pair[1] for pair in pairs]))
     return ConceptMatches(other, cosine, "W")
+
+
+def has_same_samples(a: Tensor, b: Tensor) -> bool:
+    """Whether two probes have the same samples in the same order, wherever they lie; NaN is equal to NaN.
+
+    Example:
+        >>> has_same_samples(torch.ones(3, 2), torch.ones(3, 2)), has_same_samples(torch.ones(3, 2), torch.ones(2, 2))
+        (True, False)
+    """
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return False
+    return torch.equal(a.detach().cpu().nan_to_num(), b.detach().cpu().nan_to_num())
 
 
 def match_rows(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
@@ -89,6 +104,24 @@ def match_rows(A: Tensor, B: Tensor) -> tuple[Tensor, Tensor]:
     cosine = cosines.gather(1, other.clamp_min(0)[:, None])[:, 0]
     is_matched = (other >= 0) & (cosine > 0)
     return other.where(is_matched, -1), cosine.where(is_matched, 0.0)
+
+
+def order_like(A: Tensor, B: Tensor) -> Tensor:
+    """The rows of B in the order of those rows of A that they match; those without a partner take the free places.
+
+    Args:
+        A: Shape (r, n).
+        B: Shape (r, n).
+
+    Example:
+        >>> order_like(torch.eye(3), torch.tensor([[0.0, 0, 5], [1, 0, 0], [0, 0, 0]])).tolist()
+        [[1.0, 0.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 5.0]]
+    """
+    order, _ = match_rows(A, B)
+    is_free = torch.ones(len(B), dtype=torch.bool)
+    is_free[order[order >= 0]] = False
+    order[order < 0] = is_free.nonzero()[:, 0]
+    return B[order.to(B.device)]
 
 
 def unit_rows(A: Tensor) -> Tensor:

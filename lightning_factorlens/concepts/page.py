@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.latent_image import colour_image, has_latent_images, latent_image
 from lightning_factorlens.concepts.layer_panels import layer_panels_of_all
+from lightning_factorlens.concepts.matching import SAME
 from lightning_factorlens.concepts.names import ConceptNames, name_concepts
 from lightning_factorlens.concepts.neighbours import neighbours
 from lightning_factorlens.concepts.pixel_mask import masked_image
@@ -18,8 +19,6 @@ from lightning_factorlens.concepts.similarity import concept_similarities
 from lightning_factorlens.concepts.top_images import top_images_of_all
 from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictures, Concepts, LayerPanel
 
-#: Cosine with another fit from which on a concept counts as the same one.
-STABLE = 0.8
 #: Largest number of channels in the panel of a layer, and of pictures of the nearest images.
 MAX_CHANNELS = 6
 MAX_NEAREST = 16
@@ -98,7 +97,7 @@ def _card(
         clarity=float(names.clarity[k]),
         agreement=float(names.agreement[k]),
         stability=cosine,
-        is_stable=None if stability is None else cosine >= STABLE,
+        is_stable=None if stability is None else cosine >= SAME,
         top_images=top,
         nearest=nearest,
         tally=tally,

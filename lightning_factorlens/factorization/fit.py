@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from lightning_factorlens._validation import check_choice
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.hals import HALS
@@ -31,7 +33,7 @@ def factorize(
     *,
     solver: Solver | None = None,
     weighting: Weighting = "unit",
-    start: Sequence[Tensor] | None = None,
+    start: Sequence[Tensor] | Literal["random"] | None = None,
     seed: int = 0,
     device: torch.device | str | None = None,
 ) -> Factorization:
@@ -71,7 +73,7 @@ def fit(
     ranks: Sequence[int],
     *,
     solver: Solver | None = None,
-    start: Sequence[Tensor] | None = None,
+    start: Sequence[Tensor] | Literal["random"] | None = None,
     seed: int = 0,
 ) -> Factorization:
     """Fits a problem that has been constructed before, see `factorize`.
@@ -81,7 +83,8 @@ def fit(
         ranks: Each at least 1; duplicates are removed.
         solver: `HALS()` unless given.
         start: The ``F`` of an earlier result with the same ranks and samples, from which the fit continues. It starts
-            anew if the data have changed so much that this would end in a poor local minimum.
+            anew if the data have changed so much that this would end in a poor local minimum. ``"random"`` leaves
+            NNDSVD out, so that all initializations are random, as many as the solver makes.
         seed: Seed of the random initializations; no global random state is read or changed.
 
     Returns:
@@ -97,7 +100,7 @@ def fit(
     check_signed_blocks(any(block.signed for block in problem.blocks), penalties)
     with torch.no_grad(), full_precision():
         F = None if start is None else _checked_start(start, ranks, problem)
-        stage, last = run_schedule(problem, ranks, solver, F, seed)
+        stage, last = run_schedule(problem, ranks, solver, F, seed, use_nndsvd=start is None)
         state = None if stage.n_sampled_rows else last.state
         final = solver.finish(problem, last.groups, problem.partition.broadcast(last.F), state)
         sse = block_sse(problem, last.groups, final.F, final.W, final.sums)
@@ -159,13 +162,16 @@ def checked_ranks(ranks: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(listed)))
 
 
-def _checked_start(start: Sequence[Tensor], ranks: tuple[int, ...], problem: CoupledProblem) -> Tensor:
+def _checked_start(start: Sequence[Tensor] | str, ranks: tuple[int, ...], problem: CoupledProblem) -> Tensor | None:
+    if isinstance(start, str):
+        check_choice("start", start, ("random",))
+        return None
     found = [tuple(F.shape) for F in start]
     expected = [(rank, problem.N) for rank in ranks]
     if found != expected:
         raise ValueError(
             f"start: found factors of shape {found}, the ranks and samples need {expected}; "
-            "give the F of a result with the same ranks and samples, or None."
+            "give the F of a result with the same ranks and samples, 'random', or None."
         )
     return torch.cat([F.to(problem.prototype) for F in start])
 

@@ -17,7 +17,12 @@ NEGLIGIBLE_FALL = 1e-4
 
 
 def run_schedule(
-    problem: CoupledProblem, ranks: tuple[int, ...], solver: Solver, F: Tensor | None, seed: int
+    problem: CoupledProblem,
+    ranks: tuple[int, ...],
+    solver: Solver,
+    F: Tensor | None,
+    seed: int,
+    use_nndsvd: bool = True,
 ) -> tuple[Stage, StageResult]:
     """Iterates through the stages of a solver.
 
@@ -27,6 +32,7 @@ def run_schedule(
         solver: The solver.
         F: The sample factors of an earlier result, shape (R, N), or None.
         seed: Seed of the random initializations.
+        use_nndsvd: See `initial_factors`.
 
     Returns:
         The last stage and its result.
@@ -39,7 +45,7 @@ def run_schedule(
     for position, stage in enumerate(_checked_schedule(solver, problem, is_warm)):
         part = stage_problem(stage)
         if F is None:
-            F = initial_factors(part, stage_problem.vectors(part), ranks, stage.n_init, seed)
+            F = initial_factors(part, stage_problem.vectors(part), ranks, stage.n_init, seed, use_nndsvd)
         elif position == 0 and solver.penalties == (None, None):
             F = replace_zero_components(part, F, seed)
         groups = ComponentGroups(tuple(sorted(stage.n_init * ranks)))

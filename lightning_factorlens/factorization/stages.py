@@ -57,7 +57,9 @@ class StageProblems:
         return self._vectors
 
 
-def initial_factors(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], n_init: int, seed: int) -> Tensor:
+def initial_factors(
+    problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], n_init: int, seed: int, use_nndsvd: bool = True
+) -> Tensor:
     """Computes the initial sample factors of all ranks.
 
     The first initialization of each rank is NNDSVD, whose first r rows serve rank r; the others are random. Components
@@ -69,13 +71,16 @@ def initial_factors(problem: CoupledProblem, V: Tensor, ranks: tuple[int, ...], 
         ranks: The ranks, ascending.
         n_init: Number of initializations of each rank.
         seed: Seed of the random ones.
+        use_nndsvd: Whether the first one is NNDSVD; otherwise all are random.
 
     Returns:
         Shape (R, N), where R is the sum of ``n_init`` times each rank.
     """
     generator = torch.Generator().manual_seed(seed)
     norms_sq = problem.row_norms_sq()
-    nested = nndsvd(V[:, : ranks[-1]].contiguous(), problem.project)
+    nested = V.new_empty(0, problem.N)
+    if use_nndsvd:
+        nested = nndsvd(V[:, : ranks[-1]].contiguous(), problem.project)
 
     def random(rank: int) -> Tensor:
         return init_random(problem.rows, norms_sq, rank, generator)

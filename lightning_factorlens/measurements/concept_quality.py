@@ -5,17 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING, ClassVar
 
+import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.blocks import not_finite, shared_concept_blocks
 from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.late_fit import alive_blocks, fit_late
-from lightning_factorlens.concepts.matching import match_rows
 from lightning_factorlens.concepts.page import concept_page
 from lightning_factorlens.concepts.predictions import predicted_classes
+from lightning_factorlens.concepts.timeline import concept_changes
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
@@ -203,26 +205,24 @@ def _previous(context: Context) -> tuple[Tensor | None, int | None]:
 
 def _record(context: Context, concepts: Concepts, F: Tensor | None) -> ConceptRecord:
     """The numbers, equal in all processes; process 0, which draws the figures, also has the page."""
-    cosine = None
+    changes = None
     if F is not None and F.shape[1] == concepts.F.shape[1]:
-        _, cosine = match_rows(concepts.F, F)
-    has_classes = concepts.predictions is not None
-    own = (
-        clarity(concepts).tolist(),
-        agreement(concepts).tolist() if has_classes else [],
-        [] if cosine is None else cosine.tolist(),
-    )
-    clarities, agreements, stabilities = context.process_group.broadcast_object(lambda: own)
+        changes = concept_changes(F, concepts.F)
+    agreements = agreement(concepts).tolist() if concepts.predictions is not None else []
+    own = (clarity(concepts).tolist(), agreements, changes)
+    clarities, agreements, changes = context.process_group.broadcast_object(lambda: own)
+    cosine = None if changes is None else torch.tensor(changes.cosine, dtype=torch.float64)
     page = None
     if context.process_group.rank == 0:
         page = concept_page(concepts, stability=cosine)
     return ConceptRecord(
         clarity=_mean(clarities),
         agreement=_mean(agreements) if agreements else None,
-        stability=_median(stabilities) if stabilities else None,
+        stability=None if changes is None else median(changes.cosine),
         clarities=tuple(clarities),
         agreements=tuple(agreements),
-        stabilities=tuple(stabilities),
+        alive=tuple(concepts.F.any(1).tolist()),
+        changes=changes,
         page=page,
     )
 
@@ -231,10 +231,3 @@ def _mean(values: Sequence[float]) -> float:
     """Mean of the values that are not NaN; NaN where there is none."""
     found = [value for value in values if not math.isnan(value)]
     return math.fsum(found) / len(found) if found else math.nan
-
-
-def _median(values: Sequence[float]) -> float:
-    """Median; of an even number of values the mean of the middle ones."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return (ordered[middle] + ordered[-1 - middle]) / 2

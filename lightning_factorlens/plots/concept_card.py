@@ -55,7 +55,7 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
     Args:
         page: From `concepts.concept_page`.
         number: Number of the concept.
-        title: What follows the concept's name in the title.
+        title: What follows the title, such as the epoch.
 
     Returns:
         The figure. Images have the ids ``latent/<channel>``, ``colour``, ``strongest/<image>``, ``masked/<image>``,
@@ -74,7 +74,7 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
         >>> figure = concept_card_figure(page, 1)
     """
     card = page[number]
-    lines = _explanation(card)
+    lines = _explanation(card, title)
     picture = picture_height(page)
     above = TOP + LINE * len(lines)
     n_rows = 1 + _rows(len(card.top_images)) + _rows(len(card.nearest))
@@ -85,7 +85,7 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
     height = above + pictures_height + bar + ABOVE + chart + BELOW
     figure = new_figure(height)
     name = named(card, 3.0)
-    add_title(figure, name[0].upper() + name[1:] + (f", {title}" if title else ""), lines)
+    add_title(figure, name[0].upper() + name[1:], lines)
     bottom = height - above - pictures_height
     if card.pictures is not None:
         edges = (SIDE_MARGIN / WIDTH, bottom / height, 1 - 2 * SIDE_MARGIN / WIDTH, pictures_height / height)
@@ -101,9 +101,9 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
     return figure
 
 
-def _explanation(card: ConceptCard) -> list[str]:
+def _explanation(card: ConceptCard, title: str) -> list[str]:
     """The numbers of a concept, and the concepts of the nearest images."""
-    parts = [f"clarity {in_words(card.clarity)}"]
+    parts = [title, f"clarity {in_words(card.clarity)}"] if title else [f"clarity {in_words(card.clarity)}"]
     if not math.isnan(card.agreement):
         parts.append(f"agreement {in_words(card.agreement)}")
     if card.is_stable is not None:

@@ -90,9 +90,10 @@ def _draw_caption(ax: Axes, card: ConceptCard, row: int, y: float, tile: float) 
     weight = "bold" if card.is_stable is False else "normal"
     values = (in_words(card.clarity), in_words(card.agreement), stability_in_words(card))
     for (inches, heading), value in zip(COLUMNS, values):
-        options = {"fontweight": weight} if heading == "stability" else {}
         x = ACROSS - inches / tile
-        ax.text(x, y, value, fontsize=SMALL, color=INK, ha="right", va="bottom", **options)
+        text = ax.text(x, y, value, fontsize=SMALL, color=INK, ha="right", va="bottom")
+        if heading == "stability":
+            text.set_fontweight(weight)
 
 
 def _draw_images(ax: Axes, card: ConceptCard, y: float, height: float) -> None:

@@ -7,6 +7,7 @@ from lightning_factorlens.results.concept_page import (
     ConceptRecord,
     LayerPanel,
 )
+from lightning_factorlens.results.concept_timeline import ConceptChanges, ConceptEvent, ConceptTimeline
 from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
@@ -26,9 +27,12 @@ __all__ = [
     "BlockKind",
     "ConceptBlock",
     "ConceptCard",
+    "ConceptChanges",
+    "ConceptEvent",
     "ConceptPage",
     "ConceptPictures",
     "ConceptRecord",
+    "ConceptTimeline",
     "Concepts",
     "Cost",
     "Factorization",

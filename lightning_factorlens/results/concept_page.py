@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from lightning_factorlens.results.concept_timeline import ConceptChanges
 from lightning_factorlens.results.layers import LayerSimilarity
 from lightning_factorlens.results.record import Record, Value
 
@@ -62,7 +63,7 @@ class ConceptCard:
         clarity: See `concepts.clarity`; NaN where nothing is left of the concept.
         agreement: See `concepts.agreement`; NaN without class scores.
         stability: Cosine with its partner in another fit; NaN without another fit.
-        is_stable: Whether that is at least `STABLE`; None without another fit.
+        is_stable: Whether that is at least `concepts.matching.SAME`; None without another fit.
         top_images: Positions of the top images in the probe, the strongest first, shape (n,).
         nearest: Positions of the images nearest to the strongest one, shape (m,).
         tally: How many of these each concept dominates, shape (rank,).
@@ -123,8 +124,8 @@ class ConceptRecord(Record):
         stability: Median cosine of the concepts with those of the last record; None for the first one.
         clarities: Clarity of each concept.
         agreements: Agreement of each concept; empty where there is none.
-        stabilities: Cosine of each concept with its partner in the last record, 0 without a partner; empty for the
-            first one.
+        alive: Whether anything is left of each concept.
+        changes: How the concepts of the last record have become these; None for the first one.
         page: What the figures show; None in histories, and in processes other than the first.
     """
 
@@ -133,7 +134,8 @@ class ConceptRecord(Record):
     stability: float | None
     clarities: tuple[float, ...] = ()
     agreements: tuple[float, ...] = ()
-    stabilities: tuple[float, ...] = ()
+    alive: tuple[bool, ...] = ()
+    changes: ConceptChanges | None = None
     page: ConceptPage | None = None
 
     def values(self) -> Iterator[Value]:

@@ -79,7 +79,7 @@ def test_names_choose_the_blocks():
     concepts = fit_late(concept_blocks(pixels, layers), 2, ["relu0", "input/0"], inputs=pixels)
     assert [block.name for block in concepts.blocks if block.is_fitted] == ["input/0", "relu0"]
     assert concepts.fit_on == ("relu0", "input/0")
-    assert [block.name for block in choose_blocks(layers, "relu1", [True] * len(layers))] == ["relu1"]
+    assert [block.name for block in choose_blocks(layers, "relu1")] == ["relu1"]
 
 
 @pytest.mark.parametrize("fit_on", ["early", [], ["relu0", "relu9"]])

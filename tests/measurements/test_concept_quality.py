@@ -38,7 +38,7 @@ def test_the_scalars_are_those_of_the_concepts_found_offline():
     assert record.stability is None
     assert [card.number for card in record.page.cards] == clarity(offline).argsort(descending=True).tolist()
     _, cosine = match_rows(lens.state.warm_start.states["concept_quality"]["F"], offline.F)
-    assert sorted(second["concept_quality"].stabilities) == pytest.approx(sorted(cosine.tolist()))
+    assert sorted(second["concept_quality"].changes.cosine) == pytest.approx(sorted(cosine.tolist()))
     assert second["concept_quality"].stability == pytest.approx(float(cosine.median()))
 
 
@@ -65,10 +65,10 @@ def test_a_resumed_run_goes_on_with_the_same_concepts(tmp_path):
     resumed = lens_with(ConceptQuality(rank=3, every=2), net=lens.model)
     resumed.state = RunState(OverheadBudget()).from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     expected, found = lens.observe(make_probe(40), 2, 2), resumed.observe(make_probe(40), 2, 2)
-    assert found["concept_quality"].stabilities == expected["concept_quality"].stabilities
+    assert found["concept_quality"].changes == expected["concept_quality"].changes
     line = to_json(found)
     assert len(line) < 1000
-    assert from_json(line)["concept_quality"].stabilities == found["concept_quality"].stabilities
+    assert from_json(line)["concept_quality"].changes == found["concept_quality"].changes
     assert lens.state.history[0]["concept_quality"].page is None
 
 
@@ -122,7 +122,9 @@ def observe_in_a_group(group):
         train_a_little(model, step)
     page = found[1].page
     shares = [] if page is None else [panel.share for card in page.cards for panel in card.panels]
-    numbers = [(record.clarities, record.agreements, record.stabilities) for record in found]
+    numbers = [
+        (record.clarities, record.agreements, (record.changes and record.changes.cosine) or ()) for record in found
+    ]
     return numbers, shares, lens.state.warm_start.states["concept_quality"]["F"]
 
 
