@@ -17,6 +17,8 @@ SWEEPS = 10
 MAX_ROUNDS = 20
 #: Fraction of the largest entry of B below which a slope is no descent.
 TOLERANCE = 1e-9
+#: Fraction of the energy above which the difference of two sums of squares is precise: to at least nine digits.
+PRECISE = 1e-6
 
 
 def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
@@ -63,15 +65,42 @@ def fold_in_part(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
     energy = 0.0
     for start in range(0, n_features, CHUNK):
         columns = slice(start, start + CHUNK)
-        X = block.samples[:, columns].detach().double()
-        largest = float(X.abs().max()) or 1.0  # the squares of very large or small values leave the range of float64
-        X = X / largest
-        part = solve_nnls(F @ X, G, block.signed)
+        samples = block.samples[:, columns].detach()
+        X = samples.double()
+        largest = 1.0
+        if samples.dtype == torch.float64:  # the squares of very large or small values leave the range of float64
+            largest = float(X.abs().max()) or 1.0
+            X = X / largest
+        B = F @ X
+        part = solve_nnls(B, G, block.signed)
         W[:, columns] = part * largest
+        part_energy = float(torch.linalg.vector_norm(X))
         # hypot does not overflow where the sum of the squares would.
-        error = math.hypot(error, float(torch.linalg.vector_norm(X - F.T @ part)) * largest)
-        energy = math.hypot(energy, float(torch.linalg.vector_norm(X)) * largest)
+        error = math.hypot(error, residual_norm(X, F, part, B, G, part_energy) * largest)
+        energy = math.hypot(energy, part_energy * largest)
     return W.T, error, energy
+
+
+def residual_norm(X: Tensor, F: Tensor, W: Tensor, B: Tensor, G: Tensor, norm: float) -> float:
+    """‖X − Wᵀ F‖ from B and G, without a product of the size of X, where that is precise.
+
+    Args:
+        X: Samples, shape (N, m), float64.
+        F: Shape (r, N).
+        W: Shape (r, m).
+        B: F X, shape (r, m).
+        G: F Fᵀ, shape (r, r).
+        norm: ‖X‖.
+
+    Example:
+        >>> F, X = torch.eye(2).double(), torch.eye(2).double()
+        >>> residual_norm(X, F, 0.5 * X, X, F, 2**0.5) ** 2
+        0.5...
+    """
+    square = norm**2 + float((W * (G @ W - 2 * B)).sum())
+    if square > PRECISE * norm**2:
+        return math.sqrt(square)
+    return float(torch.linalg.vector_norm(X - F.T @ W))
 
 
 def solve_nnls(B: Tensor, G: Tensor, signed: bool = False) -> Tensor:
