@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
+from torch import Size, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
@@ -103,6 +103,7 @@ class FactorLens:
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
         self._cache: dict[str, Any] = {}
+        self._traced_shape: Size | None = None
         self._used = UsedParameters()
         self._forward_needs = ForwardNeeds()
 
@@ -150,6 +151,7 @@ class FactorLens:
             traced = compare_sizes(*traces)
         table = select_layers(traced, self.options.layers, previous)
         self.layer_table = LayerTable(self.process_group.broadcast_object(lambda: table))
+        self._traced_shape = samples.inputs.shape[1:]
         self._decide_outputs(runner, samples)
         return self.layer_table
 
@@ -333,6 +335,8 @@ class FactorLens:
         check_rank(rank, len(samples))
         if not self.layer_table:
             self.select_layers(samples)
+        elif self._traced_shape not in (None, samples.inputs.shape[1:]):
+            return replace(self)._captured_probe(samples, rank)  # images of another size have layers of another size
         runner.decision = self.output_decision
         with runner.isolated():
             capture, _ = runner.capture(samples, self.layer_table)

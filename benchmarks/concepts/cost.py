@@ -30,7 +30,7 @@ PAGE = "all but the factorization"
 
 
 def resnet18() -> nn.Module:
-    """Torchvision's ResNet-18 with the stem for images of 32 × 32 pixels, untrained: weights have no influence on time."""
+    """ResNet-18 with the stem for 32 × 32 pixels, untrained: the weights have no influence on the time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = ResNet(BasicBlock, [2, 2, 2, 2], num_classes=10)
@@ -56,10 +56,10 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         seconds[f"{PAGE}, all neurons"] = timed(of_all_neurons)[0]
     rows = [[name, f"{value:.2f}", f"{value / one_pass:.3f}"] for name, value in seconds.items()]
     text = (
-        f"## Cost\n\n`python -m benchmarks.concepts --parts cost`. ResNet-18 with a stem for CIFAR-10, {SAMPLES} images, "
-        f"rank {RANK}, at most {NEURONS} neurons of each layer as by default. Processor seconds, and the same in "
-        "forward passes of the probe without the lens. What is not the factorization: the blocks, the factors of all "
-        "of them, names, clarity, masks, neighbours, similarity, utilisation and panels.\n\n"
+        "## Cost\n\n`python -m benchmarks.concepts --parts cost`. ResNet-18 with a stem for CIFAR-10, "
+        f"{SAMPLES} images, rank {RANK}, at most {NEURONS} neurons of each layer as by default. Processor seconds, and "
+        "the same in forward passes of the probe without the lens. What is not the factorization: the blocks, the "
+        "factors of all of them, names, clarity, masks, neighbours, similarity, utilisation and panels.\n\n"
         + markdown_table(["step", "seconds", "forward passes"], rows)
     )
     figure = Figure("concepts_page_in_forward_passes", seconds[PAGE] / one_pass, 1.0, at_most=True)

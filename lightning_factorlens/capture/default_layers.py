@@ -67,8 +67,8 @@ class TracedOutput:
 
     @property
     def is_nonnegative(self) -> bool:
-        """Whether no entry was below zero."""
-        return self.info.minimum >= 0
+        """Whether no entry was below zero; True where all were NaN, so that the error can name the layer."""
+        return not self.info.minimum < 0
 
 
 def default_layers(traced: Sequence[TracedOutput]) -> list[tuple[bool, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import replace
@@ -63,7 +64,7 @@ def trace_layers(model: nn.Module, forward: Callable[[Any], Any], probe: Tensor 
 
 def _traced_output(call: TracedCall, output: Tensor, rows: Tensor) -> TracedOutput:
     """The record of a call from which the selection decides."""
-    info = LayerInfo(call.name, call.op, tuple(rows.shape[1:]), float(output.min()), False, "")
+    info = LayerInfo(call.name, call.op, tuple(rows.shape[1:]), _smallest(output), False, "")
     return TracedOutput(
         info,
         module_type=None if call.module is None else type(call.module),
@@ -80,10 +81,19 @@ def _untraceable_output(call: TracedCall, output: Tensor, n_samples: int) -> Tra
     obstacle = (
         "it is empty" if output.numel() == 0 else f"its rows are not samples: {len(output)} for {n_samples} samples"
     )
-    minimum = float(output.min()) if output.numel() else 0.0
+    minimum = _smallest(output) if output.numel() else 0.0
     info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), minimum, False, "")
     module_type = None if call.module is None else type(call.module)
     return TracedOutput(info, module_type, True, _owner(call), None, 0, obstacle)
+
+
+def _smallest(output: Tensor) -> float:
+    """The smallest value that is not NaN: the sign of an activation does not depend on a fault. NaN if all are."""
+    smallest = float(output.min())
+    if not math.isnan(smallest):
+        return smallest
+    finite = output[~output.isnan()]
+    return float(finite.min()) if finite.numel() else math.nan
 
 
 def _owner(call: TracedCall) -> tuple[str, ...]:

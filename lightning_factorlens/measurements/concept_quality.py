@@ -24,9 +24,17 @@ from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.plots.concept_card import concept_card_figure
 from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
+from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.similarity import concept_similarity_figure
 from lightning_factorlens.plots.style import when
-from lightning_factorlens.results import ConceptPage, ConceptRecord, Concepts, Observation
+from lightning_factorlens.results import (
+    ConceptChanges,
+    ConceptPage,
+    ConceptRecord,
+    Concepts,
+    ConceptTimeline,
+    Observation,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,6 +64,24 @@ def _card(history: Sequence[Observation]) -> Figure | None:
 def _similarity(history: Sequence[Observation]) -> Figure | None:
     page = _page(history)
     return None if page is None else concept_similarity_figure(page, f"Concepts: shared neurons, {when(history[-1])}")
+
+
+def _timeline(history: Sequence[Observation]) -> Figure | None:
+    """What has become of the concepts since they were first found on this probe."""
+    labels: list[str] = []
+    alive: list[tuple[bool, ...]] = []
+    changes: list[ConceptChanges] = []
+    for observation in history:
+        record = observation.get(NAME)
+        if record is None:
+            continue
+        if labels and record.changes is not None:
+            changes.append(record.changes)
+        else:  # the first one, or another probe: what came before is of other samples
+            labels, alive, changes = [], [], []
+        labels.append(f"epoch {observation.epoch}")
+        alive.append(record.alive)
+    return concept_timeline_figure(ConceptTimeline(tuple(labels), tuple(alive), tuple(changes)))
 
 
 @dataclass(frozen=True)
@@ -130,6 +156,12 @@ class ConceptQuality(Measurement):
             _similarity,
             "Which concepts use the same neurons, layer by layer.",
             record=NAME,
+        ),
+        FigureSpec(
+            "concept_timeline",
+            _timeline,
+            "What has become of every concept over the run: which remain, and which are born, split, merged or lost.",
+            needs_tensors=False,
         ),
     )
 

@@ -6,6 +6,7 @@ matplotlib is imported when the first figure is drawn.
 from lightning_factorlens.plots.alpha import alpha_figure
 from lightning_factorlens.plots.concept_card import concept_card_figure
 from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
+from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
@@ -20,6 +21,7 @@ __all__ = [
     "concept_card_figure",
     "concept_sheet_figure",
     "concept_similarity_figure",
+    "concept_timeline_figure",
     "dashboard_figure",
     "history_figure",
     "latent_images_figure",

@@ -79,6 +79,18 @@ class ConceptTimeline:
     alive: tuple[tuple[bool, ...], ...]
     changes: tuple[ConceptChanges, ...]
 
+    def rows(self) -> list[tuple[int, ...]]:
+        """For each fit the row of each concept in a figure: that of its partner before, else a free one."""
+        found = [tuple(range(len(self.alive[0])))]
+        n_rows = len(found[0])
+        for changes in self.changes:
+            taken = {found[-1][partner] for partner in changes.previous if partner >= 0}
+            free = [row for row in range(n_rows + len(changes.previous)) if row not in taken]
+            rows = [found[-1][partner] if partner >= 0 else free.pop(0) for partner in changes.previous]
+            n_rows = max(n_rows, *(row + 1 for row in rows))
+            found.append(tuple(rows))
+        return found
+
     def events(self) -> Iterator[ConceptEvent]:
         """Every birth, death, split and merge, in order."""
         for label, changes in zip(self.labels[1:], self.changes):

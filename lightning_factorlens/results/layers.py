@@ -19,7 +19,7 @@ class LayerInfo:
             again; ``F.relu`` behind the owner's path for a functional call.
         op: Type of the module, or the function's name.
         shape: Shape of the output for one sample.
-        minimum: Smallest value found in the trace.
+        minimum: Smallest value found in the trace that is not NaN; NaN if all are.
         selected: Whether the lens factorises it.
         reason: Why, in words.
     """

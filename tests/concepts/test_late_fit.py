@@ -4,39 +4,15 @@ import math
 
 import pytest
 import torch
-from scipy.optimize import linear_sum_assignment
+from made_concepts import lowest_cosine, planted
 from small_lens import make_net, make_probe
 from torch import nn
-from torch.nn.functional import normalize
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.late_fit import choose_blocks, fit_late
 from lightning_factorlens.factorization import factorize
 from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import Block
-
-
-def planted(rank=4, N=60, seed=0):
-    """Images and three layers of one sparse sample factor; the first layer and the pixels also hold much of another."""
-    g = torch.Generator().manual_seed(seed)
-
-    def sparse(*shape):
-        return torch.rand(*shape, generator=g) * (torch.rand(*shape, generator=g) < 0.35)
-
-    F = sparse(rank, N)
-    nuisance = sparse(3, N)
-    early = (sparse(40, rank) @ F + 3 * sparse(40, 3) @ nuisance).T.contiguous()
-    pixels = (sparse(36, rank) @ F + 3 * sparse(36, 3) @ nuisance).T.reshape(N, 1, 6, 6)
-    late = [(sparse(m, rank) @ F).T.contiguous() for m in (30, 25)]
-    layers = [Block(f"relu{i}", "activation", X, (X.shape[1],)) for i, X in enumerate([early, *late])]
-    return F, pixels, layers
-
-
-def lowest_cosine(found, expected):
-    cosine = normalize(found, dim=1) @ normalize(expected, dim=1).T
-    rows, columns = linear_sum_assignment(-cosine.numpy())
-    return float(cosine[rows, columns].min())
 
 
 def test_the_last_two_layers_decide_and_all_other_blocks_are_joined():
@@ -116,6 +92,18 @@ def test_nan_is_named():
         FactorLens(make_net()).concepts(probe, rank=2)
 
 
+@pytest.mark.parametrize("broken", [slice(3, 4), slice(None)], ids=["one neuron", "all neurons"])
+@pytest.mark.parametrize("call", ["concepts", "observe"])
+def test_a_layer_that_is_nan_from_the_beginning_is_named(call, broken):
+    net = make_net()
+    with torch.no_grad():
+        net.hidden.bias[broken] = math.nan
+    lens = FactorLens(net, LensOptions(ranks=(2,)))
+    with pytest.raises(ValueError, match=r"block 'act' .*NaN or infinite|of block 'act' are NaN or infinite"):
+        lens.concepts(make_probe(16), rank=2) if call == "concepts" else lens.observe(make_probe(16))
+    assert [layer.name for layer in lens.layer_table if layer.selected] == ["relu", "act"]
+
+
 def test_dead_layers_are_left_out_of_the_fit():
     net = make_net()
     with torch.no_grad():
@@ -161,26 +149,6 @@ def test_the_model_and_the_probe_are_left_as_found(monkeypatch):
         assert torch.equal(value, weights[name])
     assert not any(module._forward_hooks for module in net.modules())
     assert lens.state.warm_start.F is None
-
-
-@pytest.mark.parametrize("kind", ["numbers", "words", "floats"])
-def test_labels_of_any_kind_permuted_leave_every_factor_bit_for_bit_as_it_was(kind):
-    images = make_probe(24)
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(3))
-    labels = {
-        "numbers": torch.arange(24) % 3,
-        "words": [f"word {i % 5}" for i in range(24)],
-        "floats": torch.linspace(0, 1, 24),
-    }[kind]
-    permuted = labels[order] if isinstance(labels, torch.Tensor) else [labels[i] for i in order.tolist()]
-    found = []
-    for chosen in (labels, permuted):
-        lens = FactorLens(make_net(), forward_fn=lambda model, batch: model(batch["image"]), outputs="classes")
-        found.append(lens.concepts({"image": images, "label": chosen}, rank=4))
-    first, second = found
-    assert torch.equal(first.F, second.F)
-    for a, b in zip(first.blocks, second.blocks):
-        assert torch.equal(a.W, b.W)
 
 
 def test_inputs_that_are_no_images():
