@@ -21,41 +21,22 @@ TOLERANCE = 1e-9
 PRECISE = 1e-6
 
 
-def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
-    """Fits the factor of a block to a fixed sample factor, in float64.
+def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
+    """Fits the factor of a block to a fixed sample factor, in float64; every feature is fitted by itself.
 
     Args:
         block: Samples of shape (N, features); non-negative unless ``block.signed``.
         F: Shape (r, N).
 
     Returns:
-        W, shape (features, r), float64: non-negative, or free for a signed block. And ‖X − W F‖ / ‖X‖, NaN for a block
-        of zeros. A component whose row of F is zero has zeros in W.
+        W, shape (features, r), float64: non-negative, or free for a signed block; ‖X − W F‖; and ‖X‖. A component whose
+        row of F is zero has zeros in W.
 
     Example:
         >>> block = Block("relu", "activation", torch.tensor([[2.0, 0.0], [4.0, 3.0]]), (2,))
-        >>> W, rel_error = fold_in(block, torch.eye(2))
-        >>> W.round(decimals=4).tolist(), round(rel_error, 4)
-        ([[2.0, 4.0], [0.0, 3.0]], 0.0)
-    """
-    W, error, energy = fold_in_part(block, F)
-    return W, relative_error(error, energy)
-
-
-def relative_error(error: float, energy: float) -> float:
-    """‖X − W F‖ / ‖X‖; NaN for a block of zeros."""
-    return error / energy if energy else math.nan
-
-
-def fold_in_part(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
-    """`fold_in` of some features of a block: every feature is fitted by itself.
-
-    Args:
-        block: See `fold_in`.
-        F: See `fold_in`.
-
-    Returns:
-        W, ‖X − W F‖ and ‖X‖ of these features.
+        >>> W, error, norm = fold_in(block, torch.eye(2))
+        >>> W.round(decimals=4).tolist(), round(error, 4), round(norm**2, 4)
+        ([[2.0, 4.0], [0.0, 3.0]], 0.0, 29.0)
     """
     F = F.double()
     G = F @ F.T
@@ -79,6 +60,11 @@ def fold_in_part(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
         error = math.hypot(error, residual_norm(X, F, part, B, G, part_energy) * largest)
         energy = math.hypot(energy, part_energy * largest)
     return W.T, error, energy
+
+
+def relative_error(error: float, energy: float) -> float:
+    """‖X − W F‖ / ‖X‖; NaN for a block of zeros."""
+    return error / energy if energy else math.nan
 
 
 def residual_norm(X: Tensor, F: Tensor, W: Tensor, B: Tensor, G: Tensor, norm: float) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.channels import channel_sums
-from lightning_factorlens.concepts.fold_in import fold_in_part, relative_error
+from lightning_factorlens.concepts.fold_in import fold_in, relative_error
 from lightning_factorlens.concepts.matching import order_like
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import Solver, Weighting, factorize
@@ -107,7 +107,7 @@ def _whole(blocks: Sequence[Block], b: int, partition: Partition) -> Block:
 
 def _join_blocks(blocks: Sequence[Block], F: Tensor, fitted: Sequence[str], partition: Partition) -> list[ConceptBlock]:
     """The factors of all blocks, each process having fitted those of its own features."""
-    parts = [fold_in_part(block, F) for block in blocks]
+    parts = [fold_in(block, F) for block in blocks]
     factors = partition.gather_factors([W for W, _, _ in parts])
     norms = [(error, energy) for _, error, energy in parts]
     norms_by_process = partition.process_group.all_gather_object(norms)
