@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,74 +14,22 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.blocks import not_finite, shared_concept_blocks
 from lightning_factorlens.concepts.clarity import agreement, clarity
-from lightning_factorlens.concepts.late_fit import alive_blocks, fit_late
+from lightning_factorlens.concepts.joined_blocks import alive_blocks
+from lightning_factorlens.concepts.late_fit import fit_late
 from lightning_factorlens.concepts.page import concept_page
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.concepts.timeline import concept_changes
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
+from lightning_factorlens.measurements.concept_figures import CONCEPT_FIGURES, NAME
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Scalar
-from lightning_factorlens.plots.concept_card import concept_card_figure
-from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
-from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
-from lightning_factorlens.plots.similarity import concept_similarity_figure
-from lightning_factorlens.plots.style import when
 from lightning_factorlens.results import (
-    ConceptChanges,
-    ConceptPage,
     ConceptRecord,
     Concepts,
-    ConceptTimeline,
-    Observation,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-NAME = "concept_quality"
 CHART = "concepts: clarity, agreement and stability"
-
-
-def _page(history: Sequence[Observation]) -> ConceptPage | None:
-    """The concepts of the last observation; None where they were not measured."""
-    record = history[-1].get(NAME)
-    page: ConceptPage | None = None if record is None else record.page
-    return page
-
-
-def _sheet(history: Sequence[Observation]) -> Figure | None:
-    page = _page(history)
-    return None if page is None else concept_sheet_figure(page, f"Concepts, {when(history[-1])}")
-
-
-def _card(history: Sequence[Observation]) -> Figure | None:
-    """The card of the clearest concept."""
-    page = _page(history)
-    return None if page is None else concept_card_figure(page, page.cards[0].number, when(history[-1]))
-
-
-def _similarity(history: Sequence[Observation]) -> Figure | None:
-    page = _page(history)
-    return None if page is None else concept_similarity_figure(page, f"Concepts: shared neurons, {when(history[-1])}")
-
-
-def _timeline(history: Sequence[Observation]) -> Figure | None:
-    """What has become of the concepts since they were first found on this probe."""
-    labels: list[str] = []
-    alive: list[tuple[bool, ...]] = []
-    changes: list[ConceptChanges] = []
-    for observation in history:
-        record = observation.get(NAME)
-        if record is None:
-            continue
-        if labels and record.changes is not None:
-            changes.append(record.changes)
-        else:  # the first one, or another probe: what came before is of other samples
-            labels, alive, changes = [], [], []
-        labels.append(f"epoch {observation.epoch}")
-        alive.append(record.alive)
-    return concept_timeline_figure(ConceptTimeline(tuple(labels), tuple(alive), tuple(changes)))
 
 
 @dataclass(frozen=True)
@@ -137,33 +85,7 @@ class ConceptQuality(Measurement):
             monitored=True,
         ),
     )
-    figures: ClassVar[tuple[FigureSpec, ...]] = (
-        FigureSpec(
-            "concepts",
-            _sheet,
-            "The ten clearest concepts: what they look like, the images that belong most to them, and whether the last "
-            "record had them.",
-            record=NAME,
-        ),
-        FigureSpec(
-            "concept_card",
-            _card,
-            "The clearest concept in full: its pixels, its images and theirs neighbours, and its share of every layer.",
-            record=NAME,
-        ),
-        FigureSpec(
-            "concept_similarity",
-            _similarity,
-            "Which concepts use the same neurons, layer by layer.",
-            record=NAME,
-        ),
-        FigureSpec(
-            "concept_timeline",
-            _timeline,
-            "What has become of every concept over the run: which remain, and which are born, split, merged or lost.",
-            needs_tensors=False,
-        ),
-    )
+    figures: ClassVar[tuple[FigureSpec, ...]] = CONCEPT_FIGURES
 
     def __post_init__(self) -> None:
         check_int("rank", self.rank, 1)
