@@ -44,6 +44,7 @@ def alive_blocks(blocks: Sequence[Block], partition: Partition) -> list[bool]:
         partition: Which features these are.
 
     Example:
+        >>> import torch
         >>> alive_blocks([Block("relu", "activation", torch.zeros(2, 3), (3,))], Partition())
         [False]
     """
@@ -70,6 +71,7 @@ def channel_means(block: Block) -> Tensor:
     """One number for each channel of each sample, the mean over its captured positions; shape (N, channels), float64.
 
     Example:
+        >>> import torch
         >>> channel_means(Block("relu", "activation", torch.tensor([[1.0, 3.0, 5.0, 5.0]]), (2, 1, 2))).tolist()
         [[2.0, 5.0]]
     """
