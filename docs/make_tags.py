@@ -10,7 +10,13 @@ from pathlib import Path
 
 from lightning_factorlens import LabelFreeStopping, default_measurements
 from lightning_factorlens.loggers.text_reports import documented_tag, markdown_table, tag_table
-from lightning_factorlens.measurements import PerturbationConsistency, PredictionChange, PredictionConfidence, Scalar
+from lightning_factorlens.measurements import (
+    ConceptQuality,
+    PerturbationConsistency,
+    PredictionChange,
+    PredictionConfidence,
+    Scalar,
+)
 
 PAGE = Path(__file__).parent / "tags.md"
 INTRODUCTION = """\
@@ -34,7 +40,8 @@ What each signal can and cannot tell is on [another page](signals.md).
 ON_DEMAND = """\
 ## Measurements to switch on
 
-`FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence()])`, or
+`FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
+ConceptQuality()])`, or
 `PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
@@ -50,7 +57,12 @@ def short_table(scalars: Sequence[Scalar]) -> str:
 
 def page() -> str:
     """The whole page, in Markdown."""
-    on_demand = [*PredictionChange.scalars, *PredictionConfidence.scalars, *PerturbationConsistency.scalars]
+    on_demand = [
+        *PredictionChange.scalars,
+        *PredictionConfidence.scalars,
+        *ConceptQuality.scalars,
+        *PerturbationConsistency.scalars,
+    ]
     parts = [
         INTRODUCTION,
         tag_table(default_measurements()),

@@ -132,6 +132,7 @@ class MeasurementPass:
             with self.timer("capture"):
                 capture, partition = self.runner.capture(self.context.probe, self._layers)
             self.context.intermediates.capture = capture
+            self.context.intermediates.partition = partition
             for measurement in measurements:
                 self._measure(measurement)
         return capture, partition

@@ -17,7 +17,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import torch
 
-from benchmarks.concepts import group_sparsity, late_fit, parafac2, stability, tcav, timeline
+from benchmarks.concepts import cost, group_sparsity, late_fit, parafac2, stability, tcav, timeline
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
@@ -27,6 +27,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "parafac2": parafac2.measure,
     "group_sparsity": group_sparsity.measure,
     "late_fit": late_fit.measure,
+    "cost": cost.measure,
     "stability": stability.measure,
     "timeline": timeline.measure,
     "tcav": tcav.measure,

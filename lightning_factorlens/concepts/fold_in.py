@@ -17,24 +17,26 @@ SWEEPS = 10
 MAX_ROUNDS = 20
 #: Fraction of the largest entry of B below which a slope is no descent.
 TOLERANCE = 1e-9
+#: Fraction of the energy above which the difference of two sums of squares is precise: to at least nine digits.
+PRECISE = 1e-6
 
 
-def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
-    """Fits the factor of a block to a fixed sample factor, in float64.
+def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float, float]:
+    """Fits the factor of a block to a fixed sample factor, in float64; every feature is fitted by itself.
 
     Args:
         block: Samples of shape (N, features); non-negative unless ``block.signed``.
         F: Shape (r, N).
 
     Returns:
-        W, shape (features, r), float64: non-negative, or free for a signed block. And ‖X − W F‖ / ‖X‖, NaN for a block
-        of zeros. A component whose row of F is zero has zeros in W.
+        W, shape (features, r), float64: non-negative, or free for a signed block; ‖X − W F‖; and ‖X‖. A component whose
+        row of F is zero has zeros in W.
 
     Example:
         >>> block = Block("relu", "activation", torch.tensor([[2.0, 0.0], [4.0, 3.0]]), (2,))
-        >>> W, rel_error = fold_in(block, torch.eye(2))
-        >>> W.round(decimals=4).tolist(), round(rel_error, 4)
-        ([[2.0, 4.0], [0.0, 3.0]], 0.0)
+        >>> W, error, norm = fold_in(block, torch.eye(2))
+        >>> W.round(decimals=4).tolist(), round(error, 4), round(norm**2, 4)
+        ([[2.0, 4.0], [0.0, 3.0]], 0.0, 29.0)
     """
     F = F.double()
     G = F @ F.T
@@ -44,15 +46,47 @@ def fold_in(block: Block, F: Tensor) -> tuple[Tensor, float]:
     energy = 0.0
     for start in range(0, n_features, CHUNK):
         columns = slice(start, start + CHUNK)
-        X = block.samples[:, columns].detach().double()
-        largest = float(X.abs().max()) or 1.0  # the squares of very large or small values leave the range of float64
-        X = X / largest
-        part = solve_nnls(F @ X, G, block.signed)
+        samples = block.samples[:, columns].detach()
+        X = samples.double()
+        largest = 1.0
+        if samples.dtype == torch.float64:  # the squares of very large or small values leave the range of float64
+            largest = float(X.abs().max()) or 1.0
+            X = X / largest
+        B = F @ X
+        part = solve_nnls(B, G, block.signed)
         W[:, columns] = part * largest
+        part_energy = float(torch.linalg.vector_norm(X))
         # hypot does not overflow where the sum of the squares would.
-        error = math.hypot(error, float(torch.linalg.vector_norm(X - F.T @ part)) * largest)
-        energy = math.hypot(energy, float(torch.linalg.vector_norm(X)) * largest)
-    return W.T, error / energy if energy else math.nan
+        error = math.hypot(error, residual_norm(X, F, part, B, G, part_energy) * largest)
+        energy = math.hypot(energy, part_energy * largest)
+    return W.T, error, energy
+
+
+def relative_error(error: float, energy: float) -> float:
+    """‖X − W F‖ / ‖X‖; NaN for a block of zeros."""
+    return error / energy if energy else math.nan
+
+
+def residual_norm(X: Tensor, F: Tensor, W: Tensor, B: Tensor, G: Tensor, norm: float) -> float:
+    """‖X − Wᵀ F‖ from B and G, without a product of the size of X, where that is precise.
+
+    Args:
+        X: Samples, shape (N, m), float64.
+        F: Shape (r, N).
+        W: Shape (r, m).
+        B: F X, shape (r, m).
+        G: F Fᵀ, shape (r, r).
+        norm: ‖X‖.
+
+    Example:
+        >>> F, X = torch.eye(2).double(), torch.eye(2).double()
+        >>> residual_norm(X, F, 0.5 * X, X, F, 2**0.5) ** 2
+        0.5...
+    """
+    square = norm**2 + float((W * (G @ W - 2 * B)).sum())
+    if square > PRECISE * norm**2:
+        return math.sqrt(square)
+    return float(torch.linalg.vector_norm(X - F.T @ W))
 
 
 def solve_nnls(B: Tensor, G: Tensor, signed: bool = False) -> Tensor:

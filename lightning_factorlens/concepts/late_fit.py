@@ -8,7 +8,6 @@ non-negative least squares, so that images, pixels and neurons still have one co
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -16,12 +15,19 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.concepts.channels import channel_sums
-from lightning_factorlens.concepts.fold_in import fold_in
+from lightning_factorlens.concepts.joined_blocks import (
+    alive_blocks,
+    channel_means,
+    join_blocks,
+    last_layer,
+    total_error,
+    whole_block,
+)
 from lightning_factorlens.concepts.matching import order_like
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import Solver, Weighting, factorize
 from lightning_factorlens.linalg.threads import limit_threads
-from lightning_factorlens.results import Block, ConceptBlock, Concepts
+from lightning_factorlens.results import Block, Concepts
 
 #: Number of layers that ``fit_on="late"`` chooses.
 N_LATE = 2
@@ -38,6 +44,7 @@ def fit_late(
     solver: Solver | None = None,
     seed: int = 0,
     start: Tensor | Literal["random"] | None = None,
+    partition: Partition | None = None,
 ) -> Concepts:
     """Fits F to some blocks, then W ≥ 0 of every block to F by least squares.
 
@@ -54,9 +61,11 @@ def fit_late(
         start: ``F`` of an earlier fit to the same samples, shape (rank, N), from which the fit continues; concept k is
             then what has become of row k, also where the fit has to start anew: it is put into the order that matches
             the rows best. ``"random"`` starts from random values without NNDSVD.
+        partition: Which features of the blocks this process holds, where several processes find the concepts together;
+            None for all.
 
     Returns:
-        The concepts.
+        The concepts, the same in all processes.
 
     Raises:
         ValueError: A rank that is not from 1 to N, names that no block has, a model with no layer that is not zero, or
@@ -71,38 +80,39 @@ def fit_late(
         ((2, 8), [('input/0', False), ('relu', True)])
     """
     check_rank(rank, len(inputs))
-    chosen = choose_blocks(blocks, fit_on)
-    names = [block.name for block in chosen]
+    partition = partition or Partition()
+    names = [block.name for block in choose_blocks(blocks, fit_on, partition)]
     with limit_threads(sum(block.samples.numel() for block in blocks)), torch.no_grad():
+        whole = {b: whole_block(blocks, b, partition) for b, block in enumerate(blocks) if block.name in names}
         starts = [start] if isinstance(start, Tensor) else start
-        result = factorize(chosen, [rank], solver=solver, weighting=weighting, seed=seed, start=starts)
+        result = factorize(list(whole.values()), [rank], solver=solver, weighting=weighting, seed=seed, start=starts)
         F = order_like(start, result.F[0]) if isinstance(start, Tensor) else result.F[0]
-        found = [_joined_block(block, F, block.name in names) for block in blocks]
+        F = partition.broadcast(F)
+        found = join_blocks(blocks, F, names, partition)
+        last = last_layer(blocks, alive_blocks(blocks, partition))
+        features = channel_means(whole[last] if last in whole else whole_block(blocks, last, partition))
     return Concepts(
         rank=rank,
         F=F.cpu(),
         blocks=tuple(found),
         fit_on=fit_on if isinstance(fit_on, str) else tuple(fit_on),
-        rel_error=_total_error(found),
+        rel_error=total_error(found),
         inputs=inputs.detach().cpu(),
-        features=_last_features(blocks),
+        features=features.cpu(),
         predictions=None if predictions is None else predictions.cpu(),
         status=result.status,
     )
 
 
-def _joined_block(block: Block, F: Tensor, is_fitted: bool) -> ConceptBlock:
-    W, rel_error = fold_in(block, F)
-    kept_features = None if block.kept_features is None else block.kept_features.cpu()
-    return ConceptBlock(block.name, block.kind, block.shape, kept_features, W.cpu(), rel_error, is_fitted)
-
-
-def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str]) -> list[Block]:
+def choose_blocks(
+    blocks: Sequence[Block], fit_on: str | Sequence[str], partition: Partition | None = None
+) -> list[Block]:
     """The blocks to which F is fitted.
 
     Args:
         blocks: All blocks.
         fit_on: See `fit_late`.
+        partition: See `fit_late`.
 
     Raises:
         ValueError: See `fit_late`.
@@ -116,7 +126,8 @@ def choose_blocks(blocks: Sequence[Block], fit_on: str | Sequence[str]) -> list[
     if fit_on == "all":
         return list(blocks)
     if fit_on == "late":
-        alive = [block for block in blocks if block.kind == "activation" and bool(block.samples.any())]
+        is_alive = alive_blocks(blocks, partition or Partition())
+        alive = [block for block, has_values in zip(blocks, is_alive) if block.kind == "activation" and has_values]
         if not alive:
             raise ValueError(
                 "fit_on: 'late' needs a layer with values other than 0, and there is none. Observe other layers with "
@@ -147,19 +158,3 @@ def check_rank(rank: int, n_samples: int) -> None:
             f"rank: {rank} concepts need at least {rank} samples, found {n_samples}; lower the rank or pass more "
             "samples."
         )
-
-
-def _total_error(blocks: Sequence[ConceptBlock]) -> float:
-    """Root mean square of the relative errors, which is the relative error where all blocks have the same weight."""
-    squares = [block.rel_error**2 for block in blocks if not math.isnan(block.rel_error)]
-    return math.sqrt(sum(squares) / len(squares)) if squares else math.nan
-
-
-def _last_features(blocks: Sequence[Block]) -> Tensor:
-    """The last layer that is not zero, one number for each channel of each sample; the last block where all are."""
-    chosen = blocks[-1]
-    for block in blocks:
-        if block.kind == "activation" and bool(block.samples.any()):
-            chosen = block
-    sums, counts = channel_sums(chosen.samples.double(), chosen.shape, chosen.kept_features)
-    return (sums / counts.clamp_min(1)).cpu()

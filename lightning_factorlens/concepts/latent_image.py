@@ -17,6 +17,17 @@ POSITIVE = "/pos"
 NEGATIVE = "/neg"
 
 
+def has_latent_images(concepts: Concepts) -> bool:
+    """Whether the inputs are images (N, C, H, W) of which all pixels are known.
+
+    Args:
+        concepts: From `FactorLens.concepts`.
+    """
+    if concepts.inputs.ndim != 4:
+        return False
+    return all(len(block.shape) in (2, 3) and block.kept_features is None for block in concepts.input_blocks())
+
+
 def latent_image(concepts: Concepts, k: int) -> Tensor:
     """The latent image of a concept in every input channel.
 
@@ -37,13 +48,13 @@ def latent_image(concepts: Concepts, k: int) -> Tensor:
         (1, 5, 5)
     """
     check_concept(concepts, k)
+    if not has_latent_images(concepts):
+        raise ValueError(
+            f"concepts: the inputs have the shape {tuple(concepts.inputs.shape)} and are no images (N, C, H, W), "
+            "so that no concept has a latent image. Its share of every layer is in `layer_panels`."
+        )
     channels: list[Tensor] = []
     for block in concepts.input_blocks():
-        if concepts.inputs.ndim != 4 or len(block.shape) not in (2, 3) or block.kept_features is not None:
-            raise ValueError(
-                f"concepts: the inputs have the shape {tuple(concepts.inputs.shape)} and are no images (N, C, H, W), "
-                "so that no concept has a latent image. Its share of every layer is in `layer_panels`."
-            )
         pixels = block.W[:, k].reshape(-1, *block.shape[-2:])
         if block.name.endswith(NEGATIVE):
             channels[-1] = channels[-1] - pixels

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,27 +10,7 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.channels import channel_sums
 from lightning_factorlens.concepts.top_images import check_concept
-from lightning_factorlens.results import ConceptBlock, Concepts
-
-
-@dataclass(frozen=True, eq=False)
-class LayerPanel:
-    """A concept in one layer.
-
-    Attributes:
-        layer: Name of the layer.
-        share: Its share of the layer's energy, see `energy_shares`; NaN for a layer of zeros.
-        channels: The strongest channels, the strongest first. Channels of which no neuron was captured are left out.
-        channel_shares: The share of each of them in the concept's energy in this layer, Σ w² over the channel's
-            captured neurons; NaN where the concept does not use the layer.
-        profile: That share for all channels, shape (channels,).
-    """
-
-    layer: str
-    share: float
-    channels: tuple[int, ...]
-    channel_shares: tuple[float, ...]
-    profile: Tensor
+from lightning_factorlens.results import ConceptBlock, Concepts, LayerPanel
 
 
 def energy_shares(concepts: Concepts) -> Tensor:
@@ -87,9 +66,19 @@ def layer_panels(concepts: Concepts, k: int, count: int = 9) -> tuple[LayerPanel
     """
     check_concept(concepts, k)
     check_int("count", count, 1)
+    return _panels(concepts, energy_shares(concepts), k, count)
+
+
+def layer_panels_of_all(concepts: Concepts, count: int) -> list[tuple[LayerPanel, ...]]:
+    """`layer_panels` of every concept, with one computation of the shares."""
+    shares = energy_shares(concepts)
+    return [_panels(concepts, shares, k, count) for k in range(concepts.rank)]
+
+
+def _panels(concepts: Concepts, shares: Tensor, k: int, count: int) -> tuple[LayerPanel, ...]:
     panels = []
-    for block, shares in zip(concepts.layers(), energy_shares(concepts)):
-        panels.append(_panel(block, k, count, float(shares[k])))
+    for block, row in zip(concepts.layers(), shares):
+        panels.append(_panel(block, k, count, float(row[k])))
     return tuple(panels)
 
 

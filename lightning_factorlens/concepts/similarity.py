@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.results import Factorization, LayerSimilarity
+from lightning_factorlens.results import Concepts, Factorization, LayerSimilarity
 
 
 def column_cosine(factor: Tensor) -> Tensor:
@@ -107,12 +107,26 @@ def layer_similarities(factorization: Factorization, k: int | None = None) -> tu
     found = []
     for name, factor in zip(factorization.block_names, factorization.W[position]):
         if not name.startswith("input/"):
-            found.append(_layer_similarity(name, rank, factor, k))
+            found.append(_layer_similarity(name, factor, k))
     return tuple(found)
 
 
-def _layer_similarity(name: str, rank: int, factor: Tensor, k: int) -> LayerSimilarity:
+def concept_similarities(concepts: Concepts) -> tuple[LayerSimilarity, ...]:
+    """Which concepts share the neurons of each layer, with half of the rank as k.
+
+    Args:
+        concepts: From `FactorLens.concepts`.
+
+    Returns:
+        One record for each layer, by depth; see `layer_similarities`.
+    """
+    k = max(1, concepts.rank // 2)
+    return tuple(_layer_similarity(block.name, block.W, k) for block in concepts.layers())
+
+
+def _layer_similarity(name: str, factor: Tensor, k: int) -> LayerSimilarity:
     """The record of one block with the factor ``factor``, shape (neurons, rank)."""
+    rank = factor.shape[1]
     cosine = column_cosine(factor).cpu()
     eigenvalues = similarity_spectrum(cosine)
     mean_cosine = math.nan

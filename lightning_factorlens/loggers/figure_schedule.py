@@ -51,6 +51,7 @@ class FigureSchedule:
         self._n_added = 0 if history is None else len(history)
         self._last_due = (self._n_added - 1) // max(1, every_n)
         self._is_last_drawn = True
+        self._with_record: dict[str, Observation] = {}
 
     @property
     def history(self) -> Sequence[Observation]:
@@ -68,6 +69,7 @@ class FigureSchedule:
         """
         is_due = self._is_due(observation)
         self._keep(observation)
+        self._keep_records(observation)
         if observation.is_full:
             self.last = observation
         self._is_last_drawn = is_due or self.every_n == 0
@@ -83,6 +85,15 @@ class FigureSchedule:
             own.pop()
         own.append(observation.without_tensors())
         self._n_added = len(own)
+
+    def _keep_records(self, observation: Observation) -> None:
+        """Keeps the records that figures need and that a later observation may lack, with their tensors."""
+        if self.every_n == 0:
+            return
+        for figure in self.figures.values():
+            if figure.record in observation:
+                light = observation.without_tensors()
+                self._with_record[figure.record] = light.with_record(figure.record, observation[figure.record])
 
     def _is_due(self, observation: Observation) -> bool:
         """Whether an n-th observation has been reached since the last figures, and their price is covered."""
@@ -109,6 +120,7 @@ class FigureSchedule:
         self._last_due = -1
         self.last = None
         self._is_last_drawn = True
+        self._with_record = {}
 
     def _draw(self) -> Images:
         """The images of the last full observation; those that need no tensors are of the whole history."""
@@ -120,7 +132,7 @@ class FigureSchedule:
         history[n_until_last - 1] = self.last
         with self._budget.drawing():
             advice = None if self._advice is None else self._advice()
-            return render_figures(self.figures, history, n_until_last, advice)
+            return render_figures(self.figures, history, n_until_last, advice, self._with_record)
 
 
 def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
@@ -174,6 +186,7 @@ def render_figures(
     history: Sequence[Observation],
     n_until_full: int | None = None,
     advice: StopAdvice | None = None,
+    with_record: Mapping[str, Observation] | None = None,
 ) -> Images:
     """Draws every figure that has something to draw.
 
@@ -182,6 +195,7 @@ def render_figures(
         history: The observations of a run, oldest first; the last full one with its tensors.
         n_until_full: Number of the observations up to the last full one; None for all.
         advice: What a stopping rule has decided, for figures that show it.
+        with_record: The last observation that has a record, with its tensors, by the record's name.
 
     Returns:
         Pixels by the figure's name; a figure without anything to draw has no entry.
@@ -191,7 +205,15 @@ def render_figures(
     images = {}
     for name, figure in figures.items():
         shown = history[:n_until_full] if figure.needs_tensors else history
+        if with_record and figure.record in with_record:
+            shown = _until(history, with_record[figure.record])
         drawn = figure.draw(shown, advice=advice) if figure.takes_advice else figure.draw(shown)
         if drawn is not None:
             images[name] = to_array(drawn)
     return images
+
+
+def _until(history: Sequence[Observation], last: Observation) -> list[Observation]:
+    """The observations before a given one, and that."""
+    place = (last.epoch, last.step)
+    return [*(o for o in history if (o.epoch, o.step) < place), last]

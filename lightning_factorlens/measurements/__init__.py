@@ -1,6 +1,7 @@
 """The measurements of a lens: each is an object in a file of its own, with its scalars, its figures and its needs."""
 
 from lightning_factorlens.measurements.base import FigureSpec, Measurement, check_measurements, record_types
+from lightning_factorlens.measurements.concept_quality import ConceptQuality
 from lightning_factorlens.measurements.consistency import Consistency
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.defaults import default_measurements
@@ -22,6 +23,7 @@ from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 __all__ = [
     "DETAILS",
     "OUTPUT_NEEDS",
+    "ConceptQuality",
     "Consistency",
     "Context",
     "Detail",

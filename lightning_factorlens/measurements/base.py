@@ -42,6 +42,8 @@ class FigureSpec:
             of the history suffice.
         takes_advice: Whether ``draw`` also takes, as ``advice``, the `StopAdvice` of the run's stopping rule; None
             where there is no rule.
+        record: Name of a record that it needs and that not every full observation has: the last of the observations is
+            then the last one that has it, and holds the tensors of this record alone. Empty for none.
         tag: Under which loggers write it, ``{prefix}`` being replaced; empty for the group of all figures, where a
             number before the name keeps their order.
     """
@@ -51,6 +53,7 @@ class FigureSpec:
     help: str
     needs_tensors: bool = True
     takes_advice: bool = False
+    record: str = ""
     tag: str = ""
 
 

@@ -15,7 +15,7 @@ from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.measurements.intermediates import Captures, Intermediates
 from lightning_factorlens.metrics.rank_curve import BlockGroups
@@ -71,6 +71,12 @@ class Context:
         """
         capture: Capture = self._needed(self.intermediates.capture, "capture")
         return capture if self.may_read_class_scores else replace(capture, outputs=None)
+
+    @property
+    def partition(self) -> Partition:
+        """Which features of the layers in `capture` this process holds; needs ``"capture"``."""
+        partition: Partition = self._needed(self.intermediates.partition, "capture")
+        return partition
 
     @property
     def may_read_class_scores(self) -> bool:

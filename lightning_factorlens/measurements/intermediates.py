@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
@@ -25,6 +26,7 @@ class Intermediates:
 
     Attributes:
         capture: The probe's activations and outputs.
+        partition: Which features of the activations this process holds.
         problem: The blocks that are factorised.
         factorization: Their factors.
         forward_fn: Sends changed copies of the probe through the model.
@@ -42,6 +44,7 @@ class Intermediates:
     """
 
     capture: Capture | None = None
+    partition: Partition | None = None
     problem: CoupledProblem | None = None
     factorization: Factorization | None = None
     forward_fn: Callable[[Sequence[Probe], Tensor], list[Tensor]] | None = None

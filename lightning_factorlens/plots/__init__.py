@@ -4,6 +4,8 @@ matplotlib is imported when the first figure is drawn.
 """
 
 from lightning_factorlens.plots.alpha import alpha_figure
+from lightning_factorlens.plots.concept_card import concept_card_figure
+from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
 from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.history import history_figure
@@ -11,12 +13,15 @@ from lightning_factorlens.plots.latent_images import latent_images_figure
 from lightning_factorlens.plots.layer_factors import layer_factors_figure
 from lightning_factorlens.plots.observation import observation_figure
 from lightning_factorlens.plots.rank_curve import rank_curve_figure
-from lightning_factorlens.plots.similarity import similarity_figure
+from lightning_factorlens.plots.similarity import concept_similarity_figure, similarity_figure
 from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
 from lightning_factorlens.plots.tcav import tcav_figure
 
 __all__ = [
     "alpha_figure",
+    "concept_card_figure",
+    "concept_sheet_figure",
+    "concept_similarity_figure",
     "concept_timeline_figure",
     "dashboard_figure",
     "history_figure",

@@ -28,7 +28,7 @@ from lightning_factorlens.plots.style import (
 )
 from lightning_factorlens.plots.tiles import draw_tile, set_tile_limits
 from lightning_factorlens.plots.type_width import layer_label
-from lightning_factorlens.results import LayerSimilarity, Observation
+from lightning_factorlens.results import ConceptPage, LayerSimilarity, Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -71,9 +71,38 @@ def similarity_figure(history: Sequence[Observation]) -> Figure | None:
     """
     check_history(history)
     record = history[-1].get("neuron_similarity")
-    if record is None or not record.layers or record.layers[0].rank < 2:
+    if record is None or not _can_be_compared(record.layers):
         return None
-    layers = record.layers
+    return _similarity_figure(record.layers, f"Neuron similarity, rank {record.layers[0].rank}, {when(history[-1])}")
+
+
+def concept_similarity_figure(page: ConceptPage, title: str = "Concepts: shared neurons") -> Figure | None:
+    """Cosines between the neurons of concepts, see `similarity_figure`.
+
+    Args:
+        page: From `concepts.concept_page`.
+        title: The title.
+
+    Returns:
+        The figure, or None where there is nothing to compare: no layers, or a single concept.
+
+    Example:
+        >>> import torch
+        >>> from lightning_factorlens import FactorLens
+        >>> from lightning_factorlens.concepts import concept_page
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+        >>> page = concept_page(FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2))
+        >>> figure = concept_similarity_figure(page)
+    """
+    return _similarity_figure(page.similarities, title) if _can_be_compared(page.similarities) else None
+
+
+def _can_be_compared(layers: Sequence[LayerSimilarity]) -> bool:
+    return bool(layers) and layers[0].rank > 1
+
+
+def _similarity_figure(layers: Sequence[LayerSimilarity], title: str) -> Figure:
+    """The figure of the similarities of some layers."""
     shown = subsample(layers, MAX_MAPS)
     across = COLUMNS * (1 + GAP) - GAP
     down = -(-len(shown) // COLUMNS) * (1 + GAP + NAME)
@@ -81,7 +110,6 @@ def similarity_figure(history: Sequence[Observation]) -> Figure | None:
     rows = ROW * max(min(len(layers), MAX_NAMES), 3)
     height = TOP + maps_height + BAR + ABOVE + CHART + BELOW + rows + BELOW + 2 * LEGEND_LINE
     figure = new_figure(height)
-    title = f"Neuron similarity, rank {layers[0].rank}, {when(history[-1])}"
     add_title(figure, title, ("cosine of the neurons of two components;", _mean_cosines(layers)))
     bottom = height - TOP - maps_height
     ax = figure.add_axes((SIDE_MARGIN / WIDTH, bottom / height, 1 - 2 * SIDE_MARGIN / WIDTH, maps_height / height))

@@ -1,5 +1,12 @@
 """The records that pass from one package to another. No mathematics."""
 
+from lightning_factorlens.results.concept_page import (
+    ConceptCard,
+    ConceptPage,
+    ConceptPictures,
+    ConceptRecord,
+    LayerPanel,
+)
 from lightning_factorlens.results.concept_timeline import ConceptChanges, ConceptEvent, ConceptTimeline
 from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
@@ -20,8 +27,12 @@ __all__ = [
     "Block",
     "BlockKind",
     "ConceptBlock",
+    "ConceptCard",
     "ConceptChanges",
     "ConceptEvent",
+    "ConceptPage",
+    "ConceptPictures",
+    "ConceptRecord",
     "ConceptTimeline",
     "Concepts",
     "Cost",
@@ -29,6 +40,7 @@ __all__ = [
     "History",
     "LayerExponent",
     "LayerInfo",
+    "LayerPanel",
     "LayerSimilarities",
     "LayerSimilarity",
     "LayerSpectra",

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_factorlens.results.concept_page import ConceptRecord
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurves, RequiredRanks
 from lightning_factorlens.results.layer_spectra import LayerSpectra
@@ -29,6 +30,7 @@ from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
 
 #: Types that a JSON line names, by their names.
 RECORD_TYPES: dict[str, type[Record]] = {
+    "ConceptRecord": ConceptRecord,
     "Cost": Cost,
     "LayerSimilarities": LayerSimilarities,
     "LayerSpectra": LayerSpectra,
@@ -38,7 +40,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     "ScopedScalar": ScopedScalar,
 }
 #: Fields that are left out.
-EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {LayerSimilarity: ("cosine",)}
+EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {LayerSimilarity: ("cosine",), ConceptRecord: ("page",)}
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

@@ -7,18 +7,20 @@ from dataclasses import replace
 import pytest
 import torch
 from figure_layout import defects
+from made_concepts import make_concepts
 from matplotlib.figure import Figure
 from observations import make_observation, power_law, rank_curve, similarity, spectrum_without_fit
 
 from lightning_factorlens import plots
+from lightning_factorlens.concepts import concept_page, name_concepts
 from lightning_factorlens.measurements.dashboard import DASHBOARD
 from lightning_factorlens.results import Factorization, RequiredRank
 
 FIGURES = {
     name: getattr(plots, name)
     for name in plots.__all__
-    if name
-    not in ("observation_figure", "spectrum_figure", "dashboard_figure", "concept_timeline_figure", "tcav_figure")
+    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure", "tcav_figure")
+    and not name.startswith("concept_")
 }
 FIGURES["dashboard_figure"] = DASHBOARD.draw
 
@@ -158,6 +160,50 @@ def test_every_figure_can_be_read(kind):
         spectra = history[-1].get("weight_spectra")
         for spectrum in spectra.layers[:8] if spectra else ():
             found += [f"spectrum_figure: {defect}" for defect in defects(plots.spectrum_figure(spectrum))]
+    assert not found, "\n".join(found)
+
+
+LAYERS = [LONG.format(k) for k in range(14)] + ["слой.свёртка", "層.畳み込み", ""]
+PAGES = {
+    "colour images": {"shape": (3, 12, 12), "names": ["cat", "dog"] * 20, "stability": [0.9, 0.1]},
+    "not images": {"shape": (6,), "names": [123456789] * 40, "stability": [0.2]},
+    "one grey image": {"shape": (1, 12, 12), "n": 1, "rank": 1, "layers": ["a"], "size": 1},
+    "signed pixels of many channels": {"shape": (9, 4, 60), "sign": -0.5, "names": [LONG] * 40, "stability": [0.0]},
+    "nothing is left": {"shape": (1, 5, 5), "scale": 0.0, "stability": [0.0]},
+    "tall images": {"shape": (1, 90, 3), "rank": 2},
+}
+SLOW_PAGES = list(PAGES)[3:]
+
+
+def concept_page_of(shape, n=40, rank=12, layers=LAYERS, names=None, stability=(), size=300, scale=1.0, sign=0.0):
+    """A page of random concepts."""
+    torch.manual_seed(0)
+    inputs = torch.rand(n, *shape)
+    image_shape = shape[1:] if len(shape) == 3 else shape
+    channels = shape[0] if len(shape) == 3 else 1
+    blocks = [
+        (f"input/{c}", "input", image_shape, scale * (torch.rand(math.prod(image_shape), rank) + sign))
+        for c in range(channels)
+    ]
+    blocks += [(layer, "activation", (size,), scale * torch.rand(size, rank)) for layer in layers]
+    concepts = make_concepts(scale * torch.rand(rank, n), blocks, inputs)
+    cosine = torch.tensor([stability[k % len(stability)] for k in range(rank)]) if stability else None
+    return concept_page(concepts, name_concepts(concepts, names), cosine)
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in SLOW_PAGES else kind for kind in PAGES]
+)
+def test_every_figure_of_concepts_can_be_read(kind):
+    page = concept_page_of(**PAGES[kind])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = [
+            plots.concept_sheet_figure(page, "Concepts, epoch 1000, step 1000000"),
+            plots.concept_card_figure(page, page.cards[0].number, "epoch 1000, step 1000000"),
+            plots.concept_similarity_figure(page),
+        ]
+        found = [defect for figure in figures if figure is not None for defect in defects(figure)]
     assert not found, "\n".join(found)
 
 

