@@ -24,7 +24,7 @@ from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.late_fit import check_rank, fit_late
-from lightning_factorlens.concepts.predictions import predicted_classes
+from lightning_factorlens.concepts.predictions import class_probabilities, predicted_classes
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
@@ -289,6 +289,7 @@ class FactorLens:
             fit_on,
             inputs=samples.inputs,
             predictions=predicted_classes(capture.outputs),
+            probabilities=class_probabilities(capture.outputs),
             weighting=options.weighting,
             solver=options.solver,
             seed=options.seed,

@@ -5,7 +5,7 @@ import torch
 from lightning_factorlens.results import ConceptBlock, Concepts
 
 
-def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None):
+def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None, probabilities=None):
     """Concepts with this F and blocks (name, kind, shape, W) or (name, kind, shape, W, kept_features)."""
     made = []
     for name, kind, shape, W, *kept in blocks:
@@ -21,6 +21,7 @@ def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None):
         features=F.T.double() if features is None else features.double(),
         predictions=predictions,
         status="every rank converged",
+        probabilities=probabilities,
     )
 
 

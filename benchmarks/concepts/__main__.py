@@ -17,7 +17,16 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import torch
 
-from benchmarks.concepts import group_sparsity, late_fit, parafac2
+from benchmarks.concepts import (
+    depth,
+    group_sparsity,
+    late_fit,
+    masks,
+    other_probe,
+    parafac2,
+    single_class,
+    utilisation,
+)
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
@@ -27,6 +36,11 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "parafac2": parafac2.measure,
     "group_sparsity": group_sparsity.measure,
     "late_fit": late_fit.measure,
+    "masks": masks.measure,
+    "single_class": single_class.measure,
+    "depth": depth.measure,
+    "other_probe": other_probe.measure,
+    "utilisation": utilisation.measure,
 }
 
 

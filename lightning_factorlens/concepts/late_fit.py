@@ -32,6 +32,7 @@ def fit_late(
     *,
     inputs: Tensor,
     predictions: Tensor | None = None,
+    probabilities: Tensor | None = None,
     weighting: Weighting = "unit",
     solver: Solver | None = None,
     seed: int = 0,
@@ -45,6 +46,7 @@ def fit_late(
             every block, or names of blocks.
         inputs: The probe, shape (N, …), for the functions that show it.
         predictions: Predicted classes, shape (N,), for the functions that name concepts; they have no influence on F.
+        probabilities: From `class_probabilities`, for `clarity`; they have no influence on F.
         weighting: See `factorize`.
         solver: See `factorize`.
         seed: See `factorize`.
@@ -79,6 +81,7 @@ def fit_late(
         features=_last_features(blocks),
         predictions=None if predictions is None else predictions.cpu(),
         status=result.status,
+        probabilities=None if probabilities is None else probabilities.cpu(),
     )
 
 

@@ -1,0 +1,87 @@
+"""What concepts are compared with: clusters, components and neighbours of the same activations, and single layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from scipy.stats import spearmanr
+from sklearn.cluster import KMeans
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from lightning_factorlens.concepts import name_concepts
+from lightning_factorlens.concepts.clarity import commonest_share
+from lightning_factorlens.factorization import factorize
+from lightning_factorlens.results import Block, Concepts
+
+TOP = 16
+NEIGHBOURS = 30
+#: Finds the top images of clusters or components, shape (components, TOP), given features, their number and a seed.
+Grouping = Callable[[Tensor, int, int], Tensor]
+
+
+def joined(layers: Sequence[Block]) -> Tensor:
+    """The layers side by side, each with the same energy, shape (N, features)."""
+    return torch.cat([layer.samples.double() / layer.samples.double().norm() for layer in layers], 1)
+
+
+def purity_of(concepts: Concepts, labels: Tensor) -> float:
+    """Mean purity of the top images."""
+    return float(name_concepts(concepts, labels, count=TOP)["labels"].purity.nanmean())
+
+
+def top_purity(top: Tensor, labels: Tensor) -> float:
+    """Mean share of the commonest class in each row of images, shape (components, TOP)."""
+    return float(commonest_share(labels[top]).mean())
+
+
+def kmeans_top(X: Tensor, rank: int, seed: int) -> Tensor:
+    """The images nearest to each centre of cosine k-means."""
+    rows = normalize(X, dim=1)
+    centres = KMeans(rank, n_init=3, random_state=seed).fit(rows.numpy()).cluster_centers_
+    cosine = normalize(torch.from_numpy(centres), dim=1) @ rows.T
+    return cosine.argsort(dim=1, descending=True, stable=True)[:, :TOP]
+
+
+def pca_top(X: Tensor, rank: int, _: int) -> Tensor:
+    """The images at the longer end of each principal component."""
+    U, S, _V = torch.linalg.svd(X - X.mean(0), full_matrices=False)
+    scores = (U * S).T[:rank]
+    longer = torch.where(scores.amax(1) >= -scores.amin(1), 1.0, -1.0)
+    return (scores * longer[:, None]).argsort(dim=1, descending=True, stable=True)[:, :TOP]
+
+
+def nmf_top(blocks: Sequence[Block], rank: int) -> Tensor:
+    """The top images of the components of some blocks alone, by the product's own factorisation."""
+    F = factorize(blocks, [rank]).F[0]
+    return F.argsort(dim=1, descending=True, stable=True)[:, :TOP].cpu()
+
+
+def nearest(features: Tensor) -> Tensor:
+    """The nearest images of every image by the cosine of features, without itself."""
+    rows = normalize(features, dim=1)
+    cosine = (rows @ rows.T).fill_diagonal_(-2)
+    return cosine.argsort(dim=1, descending=True, stable=True)[:, :NEIGHBOURS]
+
+
+def same_class(indices: Tensor, labels: Tensor) -> float:
+    """Share of the neighbours that have the class of their image."""
+    return float((labels[indices] == labels[:, None]).double().mean())
+
+
+def spearman(a: Tensor, b: Tensor) -> float:
+    """Rank correlation over the entries that both have."""
+    both = a.isfinite() & b.isfinite()
+    return float(spearmanr(a[both].numpy(), b[both].numpy())[0])
+
+
+def concordance(a: Tensor, b: Tensor) -> float:
+    """Share of the pairs with different b that have their a in the same order; pairs of equal a count as a half.
+
+    Unlike a rank correlation it reaches 1 where many entries of b are equal. NaN where all are.
+    """
+    both = a.isfinite() & b.isfinite()
+    higher = b[both, None] > b[both]
+    difference = (a[both, None] - a[both])[higher]
+    return float(((difference > 0).double() + 0.5 * (difference == 0)).mean())
