@@ -39,23 +39,28 @@ def top_purity(top: Tensor, labels: Tensor) -> float:
 def kmeans_top(X: Tensor, rank: int, seed: int) -> Tensor:
     """The images nearest to each centre of cosine k-means."""
     rows = normalize(X, dim=1)
-    centres = KMeans(rank, n_init=3, random_state=seed).fit(rows.numpy()).cluster_centers_
-    cosine = normalize(torch.from_numpy(centres), dim=1) @ rows.T
+    centres = KMeans(rank, n_init=3, random_state=seed).fit(rows.float().numpy()).cluster_centers_
+    cosine = normalize(torch.from_numpy(centres).double(), dim=1) @ rows.T
     return cosine.argsort(dim=1, descending=True, stable=True)[:, :TOP]
 
 
 def pca_top(X: Tensor, rank: int, _: int) -> Tensor:
     """The images at the longer end of each principal component."""
-    U, S, _V = torch.linalg.svd(X - X.mean(0), full_matrices=False)
-    scores = (U * S).T[:rank]
+    centred = X - X.mean(0)
+    U = torch.linalg.eigh(centred @ centred.T)[1]
+    scores = U.flip(1).T[:rank]
     longer = torch.where(scores.amax(1) >= -scores.amin(1), 1.0, -1.0)
     return (scores * longer[:, None]).argsort(dim=1, descending=True, stable=True)[:, :TOP]
 
 
-def nmf_top(blocks: Sequence[Block], rank: int) -> Tensor:
-    """The top images of the components of some blocks alone, by the product's own factorisation."""
-    F = factorize(blocks, [rank]).F[0]
-    return F.argsort(dim=1, descending=True, stable=True)[:, :TOP].cpu()
+def sample_factors(blocks: Sequence[Block], ranks: Sequence[int]) -> list[Tensor]:
+    """F of some blocks alone at every rank, each shape (rank, N), by the product's own factorisation."""
+    return [F.cpu() for F in factorize(blocks, ranks).F]
+
+
+def strongest(F: Tensor) -> Tensor:
+    """The top images of each row, shape (rank, TOP)."""
+    return F.argsort(dim=1, descending=True, stable=True)[:, :TOP]
 
 
 def nearest(features: Tensor) -> Tensor:

@@ -46,10 +46,6 @@ class Case:
         """A lens on the trained network."""
         return FactorLens(self.model, outputs="classes")
 
-    def untrained_lens(self) -> FactorLens:
-        """A lens on the untrained network."""
-        return FactorLens(self.untrained, outputs="classes")
-
 
 @dataclass(frozen=True)
 class DataSet:

@@ -40,9 +40,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     ]
     text = (
         f"## Similarity by depth\n\n`python -m benchmarks.concepts --parts depth`. {describe(quick)} Rank {RANK}. "
-        "Off-diagonal mean of the cosine between the columns of O_j in the first and in the last layer, and Spearman's correlation with "
-        "the number of the layer; the same for the first eigenvalue. Mean, lowest and highest value of all seeds and "
-        "probes.\n\n"
+        "Off-diagonal mean of the cosine between the columns of O_j in the first and in the last layer, and its "
+        "Spearman correlation with the number of the layer; the same for the first eigenvalue. Mean, lowest and "
+        "highest value of all seeds and probes.\n\n"
     )
     return Measured(text + "\n\n".join(sections), {"values": values}, figures)
 

@@ -15,38 +15,23 @@ from benchmarks.concepts.baselines import (
     joined,
     kmeans_top,
     nearest,
-    nmf_top,
     pca_top,
     purity_of,
     same_class,
+    sample_factors,
     spearman,
+    strongest,
     top_purity,
 )
 from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, captured_layers, describe, make_cases
+from benchmarks.concepts.late_fit_table import section
 from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
-from benchmarks.reporting import Figure, markdown_table
+from benchmarks.reporting import Figure
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.concepts import name_concepts, neighbours
-from lightning_factorlens.results import Block, Concepts
-
-#: Figures of one rank, and what the table calls them.
-TITLES = {
-    "purity_late": "purity of concepts (last two layers)",
-    "purity_all": "purity of concepts, fitted to all blocks",
-    "purity_untrained": "purity of concepts of the untrained network",
-    "purity_kmeans": "purity of cosine k-means, last two layers",
-    "purity_pca": "purity of PCA, last two layers",
-    "purity_pixels": "purity of NMF of the pixels alone",
-    "chance": "purity of random images",
-    "error_late": "relative error of all blocks",
-    "error_rise": "its rise over the fit to all blocks",
-    "spearman_clarity": "Spearman of clarity and purity, in a probe",
-    "spearman_agreement": "Spearman of agreement and purity, in a probe",
-    "concordance_clarity": "pairs of concepts in the same order by clarity and purity",
-    "neighbours_late": f"same class among {NEIGHBOURS} neighbours",
-    "neighbours_penultimate": "the same, fitted to the last layer",
-}
+from lightning_factorlens.concepts.late_fit import N_LATE
+from lightning_factorlens.results import Block
 
 
 def measure(data_dir: Path, quick: bool) -> Measured:
@@ -64,7 +49,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
             reached[case.seed] = case.accuracy
         spread.add(pooled.correlations())
         accuracies[name] = list(reached.values())
-        sections.append(_section(data_set.title, spread, accuracies[name]))
+        sections.append(section(data_set.title, spread, accuracies[name]))
         figures += _figures(name, spread, accuracies[name])
         spreads[name] = spread
     text = (
@@ -98,20 +83,17 @@ class PooledRanks:
 
 def measure_case(case: Case, pooled: PooledRanks) -> dict[str, float]:
     """All figures of one network and probe."""
-    found: dict[str, float] = {}
     layers = captured_layers(case.model, case.images)
+    found = baselines(case, layers)
     for rank in RANKS:
         concepts = case.lens().concepts(case.images, rank)
         everything = case.lens().concepts(case.images, rank, fit_on="all")
-        penultimate = case.lens().concepts(case.images, rank, fit_on=layers[-1].name)
         names = name_concepts(concepts, case.labels, count=TOP)
         purity = names["labels"].purity
         pooled.add(rank, names.clarity, names.agreement, purity)
         values = {
             "purity_late": float(purity.nanmean()),
             "purity_all": purity_of(everything, case.labels),
-            "purity_untrained": purity_of(case.untrained_lens().concepts(case.images, rank), case.labels),
-            **_baselines(case, layers, rank),
             "chance": names["labels"].chance,
             "error_late": concepts.rel_error,
             "error_rise": concepts.rel_error / everything.rel_error - 1,
@@ -119,58 +101,31 @@ def measure_case(case: Case, pooled: PooledRanks) -> dict[str, float]:
             "spearman_agreement": spearman(names.agreement, purity),
             "concordance_clarity": concordance(names.clarity, purity),
             "scores_off_one": float((names["labels"].scores.nansum(1) - 1).abs().max()),
-            "neighbours_late": _same_class(concepts, case.labels),
-            "neighbours_penultimate": _same_class(penultimate, case.labels),
+            "neighbours_late": same_class(neighbours(concepts, count=NEIGHBOURS).indices, case.labels),
         }
         found.update({f"{name}_{rank}": value for name, value in values.items()})
-    found["neighbours_raw_features"] = same_class(nearest(layers[-1].samples.double()), case.labels)
     found["neighbours_pooled_features"] = same_class(nearest(concepts.features), case.labels)
-    found["neighbours_pixels"] = same_class(nearest(case.images.flatten(1).double()), case.labels)
     return found
 
 
-def _baselines(case: Case, layers: Sequence[Block], rank: int) -> dict[str, float]:
-    """Purity of other groupings of the same images."""
-    late = joined(layers[-2:])
-    values = {
-        "purity_kmeans": top_purity(kmeans_top(late, rank, case.seed), case.labels),
-        "purity_pca": top_purity(pca_top(late, rank, case.seed), case.labels),
-        "purity_pixels": top_purity(nmf_top(input_blocks(case.images), rank), case.labels),
-    }
+def baselines(case: Case, layers: Sequence[Block]) -> dict[str, float]:
+    """Other groupings of the same images: the untrained network, clusters, components, single layers, pixels."""
+    found = {}
+    blocks = {"untrained": captured_layers(case.untrained, case.images)[-N_LATE:], "pixels": input_blocks(case.images)}
     for depth, layer in enumerate(layers):
-        values[f"purity_nmf{depth}"] = top_purity(nmf_top([layer], rank), case.labels)
-    return values
-
-
-def _same_class(concepts: Concepts, labels: Tensor) -> float:
-    return same_class(neighbours(concepts, count=NEIGHBOURS).indices, labels)
-
-
-def _section(title: str, spread: Spread, accuracies: Sequence[float]) -> str:
-    reached = ", ".join(f"{100 * value:.1f} %" for value in accuracies)
-    rows = []
-    for name, heading in [*TITLES.items(), *_nmf_titles(spread).items()]:
-        rows.append([heading, *(spread.cell(f"{name}_{rank}", 3) for rank in RANKS)])
-    for measure in ("clarity", "agreement"):
-        cells = [f"{spread.mean(f'pooled_{measure}_{rank}'):.3f}" for rank in RANKS]
-        rows.append([f"Spearman of {measure} and purity, all concepts", *cells])
-    table = markdown_table(["figure", *(f"rank {rank}" for rank in RANKS)], rows)
-    pixels = spread.cell("neighbours_pixels", 3)
-    return (
-        f"### {title}\n\nTest accuracy {reached}. Same class among {NEIGHBOURS} neighbours by the cosine of the last "
-        f"layer's activations {spread.cell('neighbours_raw_features', 3)}, of their means over positions "
-        f"{spread.cell('neighbours_pooled_features', 3)}, of the pixels {pixels}.\n\n{table}"
-    )
-
-
-def _nmf_titles(spread: Spread) -> dict[str, str]:
-    """Headings for the factorisation of every layer alone."""
-    titles = {}
-    depth = 0
-    while f"purity_nmf{depth}_{RANKS[0]}" in spread.values:
-        titles[f"purity_nmf{depth}"] = f"purity of NMF of layer {depth + 1} alone"
-        depth += 1
-    return titles
+        blocks[f"nmf{depth}"] = [layer]
+    for name, chosen in blocks.items():
+        for rank, F in zip(RANKS, sample_factors(chosen, RANKS)):
+            found[f"purity_{name}_{rank}"] = top_purity(strongest(F), case.labels)
+    for rank, F in zip(RANKS, sample_factors(layers[-1:], RANKS)):
+        found[f"neighbours_penultimate_{rank}"] = same_class(nearest(F.T.double()), case.labels)
+    late = joined(layers[-N_LATE:])
+    for rank in RANKS:
+        found[f"purity_kmeans_{rank}"] = top_purity(kmeans_top(late, rank, case.seed), case.labels)
+        found[f"purity_pca_{rank}"] = top_purity(pca_top(late, rank, case.seed), case.labels)
+    found["neighbours_raw_features"] = same_class(nearest(layers[-1].samples.double()), case.labels)
+    found["neighbours_pixels"] = same_class(nearest(case.images.flatten(1).double()), case.labels)
+    return found
 
 
 def _figures(data: str, spread: Spread, accuracies: Sequence[float]) -> list[Figure]:

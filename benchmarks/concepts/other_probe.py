@@ -9,13 +9,23 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn.functional import pad
 
-from benchmarks.concepts.baselines import TOP, joined, kmeans_top, nmf_top, pca_top, purity_of, top_purity
+from benchmarks.concepts.baselines import (
+    TOP,
+    joined,
+    kmeans_top,
+    pca_top,
+    purity_of,
+    sample_factors,
+    strongest,
+    top_purity,
+)
 from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, captured_layers, describe, make_cases
 from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
 from benchmarks.reporting import Figure
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.concepts import name_concepts
+from lightning_factorlens.concepts.late_fit import N_LATE
 
 ROWS = {
     "trained": "concepts of the network",
@@ -66,14 +76,15 @@ def measure_case(case: Case) -> dict[str, float]:
     """The purity of all groupings of one probe."""
     found = {}
     layers = captured_layers(case.model, case.images)
-    late = joined(layers[-2:])
+    late = joined(layers[-N_LATE:])
     for rank in RANKS:
         concepts = case.lens().concepts(case.images, rank)
         found[f"trained_{rank}"] = purity_of(concepts, case.labels)
         found[f"chance_{rank}"] = name_concepts(concepts, case.labels, count=TOP)["labels"].chance
-        found[f"untrained_{rank}"] = purity_of(case.untrained_lens().concepts(case.images, rank), case.labels)
         found[f"kmeans_{rank}"] = top_purity(kmeans_top(late, rank, case.seed), case.labels)
         found[f"pca_{rank}"] = top_purity(pca_top(late, rank, case.seed), case.labels)
-        found[f"nmf_{rank}"] = top_purity(nmf_top(layers[-1:], rank), case.labels)
-        found[f"pixels_{rank}"] = top_purity(nmf_top(input_blocks(case.images), rank), case.labels)
+    untrained = captured_layers(case.untrained, case.images)[-N_LATE:]
+    for name, blocks in (("untrained", untrained), ("nmf", layers[-1:]), ("pixels", input_blocks(case.images))):
+        for rank, F in zip(RANKS, sample_factors(blocks, RANKS)):
+            found[f"{name}_{rank}"] = top_purity(strongest(F), case.labels)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,8 +11,8 @@ from benchmarks.concepts.cases import DATA_SETS, Case, captured_layers, describe
 from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
 from benchmarks.reporting import Figure, markdown_table
-from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import utilisation
+from lightning_factorlens.results import Block
 
 RANK = 20
 #: The blocks to which F is fitted.
@@ -47,19 +48,19 @@ def measure(data_dir: Path, quick: bool) -> Measured:
 def measure_case(case: Case) -> dict[str, float]:
     """The distances in every layer: their mean over classes, and the largest."""
     found = {}
+    layers = captured_layers(case.model, case.images)
     for fit in FITS:
-        for depth, distances in enumerate(response_distances(case, fit)):
+        for depth, distances in enumerate(response_distances(case, layers, fit)):
             found[f"{fit}_{depth}_mean"] = float(distances.mean())
             found[f"{fit}_{depth}_largest"] = float(distances.max())
     return found
 
 
-def response_distances(case: Case, fit_on: str) -> list[torch.Tensor]:
+def response_distances(case: Case, layers: Sequence[Block], fit_on: str) -> list[torch.Tensor]:
     """For each layer, the relative distance of the response of each class, shape (classes,)."""
-    lens = FactorLens(case.model, outputs="classes")
-    use = utilisation(lens.concepts(case.images, RANK, fit_on=fit_on), case.labels)
+    use = utilisation(case.lens().concepts(case.images, RANK, fit_on=fit_on), case.labels)
     distances = []
-    for layer in captured_layers(case.model, case.images):
+    for layer in layers:
         A = layer.samples.double()
         means = torch.stack([A[case.labels == c].mean(0) for c in use.classes], dim=1)
         distances.append((use[layer.name].neurons - means).norm(dim=0) / means.norm(dim=0))
