@@ -133,8 +133,6 @@ def _figures(data: str, spread: Spread, accuracies: Sequence[float]) -> list[Fig
         return spread.mean(a) - spread.mean(b)
 
     late = "purity_late_10"
-    above_raw = difference("neighbours_penultimate_20", "neighbours_raw_features")
-    above_pooled = difference("neighbours_penultimate_20", "neighbours_pooled_features")
     name = f"late_fit_{data}"
     figures = [
         Figure(f"{name}_accuracy", min(accuracies), 0.7),
@@ -153,5 +151,9 @@ def _figures(data: str, spread: Spread, accuracies: Sequence[float]) -> list[Fig
             Figure(f"{name}_spearman_clarity_of_all_{rank}", spread.mean(f"pooled_clarity_{rank}"), 0.8),
             Figure(f"{name}_scores_off_one_{rank}", off_one, 1e-9, at_most=True),
         ]
-    figures.append(Figure(f"{name}_neighbours_penultimate_above_raw_20", above_raw, -0.01))
-    return [*figures, Figure(f"{name}_neighbours_penultimate_above_pooled_20", above_pooled, -0.01)]
+    for rank in RANKS:
+        penultimate = f"neighbours_penultimate_{rank}"
+        for features in ("raw", "pooled"):
+            margin = difference(penultimate, f"neighbours_{features}_features")
+            figures.append(Figure(f"{name}_neighbours_penultimate_above_{features}_{rank}", margin, -0.01))
+    return figures
