@@ -28,6 +28,7 @@ from benchmarks.concepts import (
     utilisation,
 )
 from benchmarks.concepts.part import Measured
+from benchmarks.concepts.published import write_known
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
 
@@ -59,6 +60,7 @@ def main() -> None:
         write_json("concepts", name, {"machine": about, **measured.payload}, measured.figures)
         write_section("concepts", name, measured.section)
         figures += measured.figures
+    write_known()
     print_figures(figures)
 
 
