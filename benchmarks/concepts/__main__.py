@@ -18,6 +18,7 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 import torch
 
 from benchmarks.concepts import (
+    clarity,
     depth,
     group_sparsity,
     late_fit,
@@ -37,6 +38,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "parafac2": parafac2.measure,
     "group_sparsity": group_sparsity.measure,
     "late_fit": late_fit.measure,
+    "clarity": clarity.measure,
     "masks": masks.measure,
     "single_class": single_class.measure,
     "depth": depth.measure,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -76,8 +77,10 @@ def same_class(indices: Tensor, labels: Tensor) -> float:
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
-    """Rank correlation over the entries that both have."""
+    """Rank correlation over the entries that both have; NaN where one of them is constant."""
     both = a.isfinite() & b.isfinite()
+    if len(a[both].unique()) < 2 or len(b[both].unique()) < 2:
+        return math.nan
     return float(spearmanr(a[both].numpy(), b[both].numpy())[0])
 
 

@@ -88,6 +88,7 @@ def measure_case(case: Case, pooled: PooledRanks) -> dict[str, float]:
     for rank in RANKS:
         concepts = case.lens().concepts(case.images, rank)
         everything = case.lens().concepts(case.images, rank, fit_on="all")
+        last = case.lens().concepts(case.images, rank, fit_on=layers[-1].name)
         names = name_concepts(concepts, case.labels, count=TOP)
         purity = names["labels"].purity
         pooled.add(rank, names.clarity, names.agreement, purity)
@@ -97,11 +98,13 @@ def measure_case(case: Case, pooled: PooledRanks) -> dict[str, float]:
             "chance": names["labels"].chance,
             "error_late": concepts.rel_error,
             "error_rise": concepts.rel_error / everything.rel_error - 1,
+            "error_rise_last": last.rel_error / everything.rel_error - 1,
             "spearman_clarity": spearman(names.clarity, purity),
             "spearman_agreement": spearman(names.agreement, purity),
             "concordance_clarity": concordance(names.clarity, purity),
             "scores_off_one": float((names["labels"].scores.nansum(1) - 1).abs().max()),
             "neighbours_late": same_class(neighbours(concepts, count=NEIGHBOURS).indices, case.labels),
+            "neighbours_penultimate": same_class(neighbours(last, count=NEIGHBOURS).indices, case.labels),
         }
         found.update({f"{name}_{rank}": value for name, value in values.items()})
     found["neighbours_pooled_features"] = same_class(nearest(concepts.features), case.labels)
@@ -117,8 +120,6 @@ def baselines(case: Case, layers: Sequence[Block]) -> dict[str, float]:
     for name, chosen in blocks.items():
         for rank, F in zip(RANKS, sample_factors(chosen, RANKS)):
             found[f"purity_{name}_{rank}"] = top_purity(strongest(F), case.labels)
-    for rank, F in zip(RANKS, sample_factors(layers[-1:], RANKS)):
-        found[f"neighbours_penultimate_{rank}"] = same_class(nearest(F.T.double()), case.labels)
     late = joined(layers[-N_LATE:])
     for rank in RANKS:
         found[f"purity_kmeans_{rank}"] = top_purity(kmeans_top(late, rank, case.seed), case.labels)
@@ -149,6 +150,7 @@ def _figures(data: str, spread: Spread, accuracies: Sequence[float]) -> list[Fig
             Figure(f"{name}_neighbours_same_class_{rank}", spread.mean(f"neighbours_late_{rank}"), 0.48),
             Figure(f"{name}_spearman_clarity_{rank}", spread.mean(f"spearman_clarity_{rank}"), 0.8),
             Figure(f"{name}_spearman_clarity_of_all_{rank}", spread.mean(f"pooled_clarity_{rank}"), 0.8),
+            Figure(f"{name}_somers_d_clarity_{rank}", 2 * spread.mean(f"concordance_clarity_{rank}") - 1, 0.8),
             Figure(f"{name}_scores_off_one_{rank}", off_one, 1e-9, at_most=True),
         ]
     for rank in RANKS:

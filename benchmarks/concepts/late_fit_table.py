@@ -20,6 +20,7 @@ TITLES = {
     "chance": "purity of random images",
     "error_late": "relative error of all blocks",
     "error_rise": "its rise over the fit to all blocks",
+    "error_rise_last": "the same rise, fitted to the last layer alone",
     "spearman_clarity": "Spearman of clarity and purity, in a probe",
     "spearman_agreement": "Spearman of agreement and purity, in a probe",
     "concordance_clarity": "pairs of concepts in the same order by clarity and purity",

@@ -61,6 +61,9 @@ def purity_table(values: Values) -> str:
         "purity_pixels": "NMF of the pixels alone",
         "chance": "random images",
         "spearman_clarity": "Spearman of clarity and purity",
+        "concordance_clarity": "pairs of concepts in the same order by both",
+        "error_rise": "rise of the relative error over the fit to all",
+        "error_rise_last": "the same, fitted to the last layer alone",
     }
     late = values["late_fit"]
     last = {"cifar": "purity_nmf6", "mnist": "purity_nmf2"}
