@@ -12,7 +12,7 @@ from benchmarks.reporting import ROOT, markdown_table, replace_section, results_
 PAGE = ROOT / "docs" / "concepts.md"
 #: The section of the page that `write_known` replaces.
 SECTION = "known"
-PARTS = ("late_fit", "masks", "single_class", "depth", "other_probe", "utilisation")
+PARTS = ("late_fit", "clarity", "masks", "single_class", "depth", "other_probe", "utilisation")
 #: Values by part, as the parts' JSON files have them.
 Values = dict[str, dict[str, Any]]
 
@@ -73,6 +73,8 @@ def purity_table(values: Values) -> str:
         lines.append([title, *(cell(late[data], f"{name}_{rank}") for data, rank in columns)])
     alone = [cell(late[data], f"{last[data]}_{rank}") for data, rank in columns]
     lines.insert(2, ["NMF of the last layer alone", *alone])
+    by_features = [cell(values["clarity"][data], f"features_Spearman_{rank}") for data, rank in columns]
+    lines.append(["Spearman of purity and clarity without class scores", *by_features])
     header = ["purity of the 16 top images", "CIFAR-10, rank 10", "rank 20", "MNIST, rank 10", "rank 20"]
     return markdown_table(header, lines)
 
