@@ -26,7 +26,7 @@ from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import check_rank
 from lightning_factorlens.concepts.matching import SAME
-from lightning_factorlens.concepts.predictions import PREDICTIONS, predicted_classes
+from lightning_factorlens.concepts.predictions import PREDICTIONS, class_probabilities, predicted_classes
 from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
 from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
 from lightning_factorlens.config import LensOptions
@@ -343,6 +343,7 @@ class FactorLens:
             tuple(blocks),
             samples.inputs,
             predicted_classes(capture.outputs),
+            class_probabilities(capture.outputs),
             options.weighting,
             options.solver,
             options.seed,

@@ -7,7 +7,7 @@ from torch.nn.functional import normalize
 from lightning_factorlens.results import Block, ConceptBlock, Concepts
 
 
-def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None):
+def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None, probabilities=None):
     """Concepts with this F and blocks (name, kind, shape, W) or (name, kind, shape, W, kept_features)."""
     made = []
     for name, kind, shape, W, *kept in blocks:
@@ -23,6 +23,7 @@ def make_concepts(F, blocks=(), inputs=None, predictions=None, features=None):
         features=F.T.double() if features is None else features.double(),
         predictions=predictions,
         status="every rank converged",
+        probabilities=probabilities,
     )
 
 

@@ -17,8 +17,23 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 import torch
 
-from benchmarks.concepts import cost, group_sparsity, late_fit, parafac2, stability, tcav, timeline
+from benchmarks.concepts import (
+    clarity,
+    cost,
+    depth,
+    group_sparsity,
+    late_fit,
+    masks,
+    other_probe,
+    parafac2,
+    single_class,
+    stability,
+    tcav,
+    timeline,
+    utilisation,
+)
 from benchmarks.concepts.part import Measured
+from benchmarks.concepts.published import write_known
 from benchmarks.reporting import machine, print_figures, write_json, write_section
 from benchmarks.solver.networks import DATA
 
@@ -31,6 +46,12 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "stability": stability.measure,
     "timeline": timeline.measure,
     "tcav": tcav.measure,
+    "clarity": clarity.measure,
+    "masks": masks.measure,
+    "single_class": single_class.measure,
+    "depth": depth.measure,
+    "other_probe": other_probe.measure,
+    "utilisation": utilisation.measure,
 }
 
 
@@ -49,6 +70,7 @@ def main() -> None:
         write_json("concepts", name, {"machine": about, **measured.payload}, measured.figures)
         write_section("concepts", name, measured.section)
         figures += measured.figures
+    write_known()
     print_figures(figures)
 
 

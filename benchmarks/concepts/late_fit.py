@@ -2,179 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
-from scipy.stats import spearmanr
-from sklearn.cluster import KMeans
-from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch import Tensor
 
-from benchmarks.concepts.cifar import EPOCHS, Images, accuracy, load_cifar, make_network, train_network
+from benchmarks.concepts.baselines import (
+    NEIGHBOURS,
+    TOP,
+    concordance,
+    joined,
+    kmeans_top,
+    nearest,
+    pca_top,
+    purity_of,
+    same_class,
+    sample_factors,
+    spearman,
+    strongest,
+    top_purity,
+)
+from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, captured_layers, describe, make_cases
+from benchmarks.concepts.late_fit_table import section
 from benchmarks.concepts.part import Measured
-from benchmarks.reporting import Figure, markdown_table
-from lightning_factorlens import FactorLens
-from lightning_factorlens.capture import capture_activations, isolate_model, select_layers, trace_layers
+from benchmarks.concepts.spread import Spread
+from benchmarks.reporting import Figure
+from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.concepts import name_concepts, neighbours
-from lightning_factorlens.concepts.clarity import commonest_share
-from lightning_factorlens.results import Block, Concepts
-
-SAMPLES = 1000
-RANKS = (10, 20)
-TOP = 16
-NEIGHBOURS = 30
-#: Finds the top images of clusters or components, shape (components, TOP), given features, their number and a seed.
-Grouping = Callable[[Tensor, int, int], Tensor]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """One network and some test images with their labels, which are used for nothing but figures."""
-
-    model: nn.Module
-    untrained: nn.Module
-    images: Tensor
-    labels: Tensor
-    seed: int
+from lightning_factorlens.concepts.late_fit import N_LATE
+from lightning_factorlens.results import Block
 
 
 def measure(data_dir: Path, quick: bool) -> Measured:
-    """Measures on CIFAR-10 with one training seed and probe, or three."""
-    images = load_cifar(data_dir)
-    seeds = range(1 if quick else 3)
-    rows: dict[str, list[float]] = {}
-    accuracies = []
-    for seed in seeds:
-        model = train_network(seed, images)
-        accuracies.append(accuracy(model, images))
-        for probe in _probes(model, seed, images, len(seeds)):
-            for name, value in measure_probe(probe).items():
-                rows.setdefault(name, []).append(value)
-    means = {name: float(np.mean(values)) for name, values in rows.items()}
-    table = []
-    for name, values in rows.items():
-        table.append([name.replace("_", " "), f"{means[name]:.3f}", f"{min(values):.3f}", f"{max(values):.3f}"])
-    reached = ", ".join(f"{100 * value:.1f} %" for value in accuracies)
+    """Measures on both data sets with one training seed and probe, or three of each."""
+    spreads: dict[str, Spread] = {}
+    sections = []
+    figures = []
+    accuracies: dict[str, list[float]] = {}
+    for name, data_set in DATA_SETS.items():
+        spread = Spread()
+        pooled = PooledRanks()
+        reached = {}
+        for case in make_cases(name, data_dir, quick):
+            spread.add(measure_case(case, pooled))
+            reached[case.seed] = case.accuracy
+        spread.add(pooled.correlations())
+        accuracies[name] = list(reached.values())
+        sections.append(section(data_set.title, spread, accuracies[name]))
+        figures += _figures(name, spread, accuracies[name])
+        spreads[name] = spread
     text = (
-        "## Late fit\n\n`python -m benchmarks.concepts --parts late_fit`. A residual network on CIFAR-10 after "
-        f"{EPOCHS} epochs of 20,000 images (test accuracy {reached}). Training seeds: {len(seeds)}, each with "
-        f"{len(seeds)} probes of {SAMPLES} test images. Purity is the share of the commonest true class among the "
-        f"{TOP} top images.\n\n" + markdown_table(["figure", "mean", "lowest", "highest"], table)
+        f"## Late fit\n\n`python -m benchmarks.concepts --parts late_fit`. {describe(quick)} Purity is the share of "
+        f"the commonest true class among the {TOP} top images. Each cell has the mean, the lowest and the highest "
+        "value of all seeds and probes.\n\n" + "\n\n".join(sections)
     )
-    return Measured(text, {"accuracy": accuracies, "figures": rows}, _figures(means, accuracies))
+    values = {name: spread.values for name, spread in spreads.items()}
+    return Measured(text, {"accuracy": accuracies, "values": values}, figures)
 
 
-def _probes(model: nn.Module, seed: int, images: Images, count: int) -> list[Probe]:
-    probes = []
-    for part in range(count):
-        rows = slice(part * SAMPLES, (part + 1) * SAMPLES)
-        probes.append(Probe(model, make_network(seed).eval(), images.test[rows], images.test_labels[rows], seed))
-    return probes
+class PooledRanks:
+    """Clarity, agreement and purity of the concepts of all cases, of which the rank correlation is taken at once."""
+
+    def __init__(self) -> None:
+        self.found: dict[int, list[Tensor]] = {rank: [] for rank in RANKS}
+
+    def add(self, rank: int, clarity: Tensor, agreement: Tensor, purity: Tensor) -> None:
+        """Adds the concepts of one case, each shape (rank,)."""
+        self.found[rank].append(torch.stack([clarity, agreement, purity]))
+
+    def correlations(self) -> dict[str, float]:
+        """Spearman's correlation with purity over all concepts of a rank."""
+        values = {}
+        for rank, found in self.found.items():
+            clarity, agreement, purity = torch.cat(found, 1)
+            values[f"pooled_clarity_{rank}"] = spearman(clarity, purity)
+            values[f"pooled_agreement_{rank}"] = spearman(agreement, purity)
+        return values
 
 
-def measure_probe(probe: Probe) -> dict[str, float]:
+def measure_case(case: Case, pooled: PooledRanks) -> dict[str, float]:
     """All figures of one network and probe."""
-    found: dict[str, float] = {}
-    lens = FactorLens(probe.model, outputs="classes")
-    untrained = FactorLens(probe.untrained, outputs="classes")
-    layers = captured_layers(probe.model, probe.images)
-    late = joined(layers[-2:])
+    layers = captured_layers(case.model, case.images)
+    found = baselines(case, layers)
     for rank in RANKS:
-        concepts = lens.concepts(probe.images, rank)
-        everything = lens.concepts(probe.images, rank, fit_on="all")
-        names = name_concepts(concepts, probe.labels, count=TOP)
-        found[f"chance_{rank}"] = names["labels"].chance
-        found[f"purity_late_{rank}"] = float(names["labels"].purity.nanmean())
-        found[f"purity_all_{rank}"] = purity_of(everything, probe.labels)
-        found[f"purity_untrained_{rank}"] = purity_of(untrained.concepts(probe.images, rank), probe.labels)
-        for name, grouping in (("kmeans", kmeans_top), ("pca", pca_top)):
-            top = grouping(late, rank, probe.seed)
-            found[f"purity_{name}_{rank}"] = float(commonest_share(probe.labels[top]).mean())
-        found[f"error_late_{rank}"] = concepts.rel_error
-        found[f"error_all_{rank}"] = everything.rel_error
-        found[f"error_rise_{rank}"] = concepts.rel_error / everything.rel_error - 1
-        found[f"spearman_clarity_{rank}"] = spearman(names.clarity, names["labels"].purity)
-        found[f"spearman_agreement_{rank}"] = spearman(names.agreement, names["labels"].purity)
-        found[f"scores_off_one_{rank}"] = float((names["labels"].scores.nansum(1) - 1).abs().max())
-        found[f"neighbours_late_{rank}"] = same_class(neighbours(concepts, count=NEIGHBOURS).indices, probe.labels)
-    penultimate = lens.concepts(probe.images, RANKS[-1], fit_on=layers[-1].name)
-    found["neighbours_penultimate"] = same_class(neighbours(penultimate, count=NEIGHBOURS).indices, probe.labels)
-    raw = nearest(penultimate.features)
-    found["neighbours_raw_features"] = same_class(raw, probe.labels)
+        concepts = case.lens().concepts(case.images, rank)
+        everything = case.lens().concepts(case.images, rank, fit_on="all")
+        last = case.lens().concepts(case.images, rank, fit_on=layers[-1].name)
+        names = name_concepts(concepts, case.labels, count=TOP)
+        purity = names["labels"].purity
+        pooled.add(rank, names.clarity, names.agreement, purity)
+        values = {
+            "purity_late": float(purity.nanmean()),
+            "purity_all": purity_of(everything, case.labels),
+            "chance": names["labels"].chance,
+            "error_late": concepts.rel_error,
+            "error_rise": concepts.rel_error / everything.rel_error - 1,
+            "error_rise_last": last.rel_error / everything.rel_error - 1,
+            "spearman_clarity": spearman(names.clarity, purity),
+            "spearman_agreement": spearman(names.agreement, purity),
+            "concordance_clarity": concordance(names.clarity, purity),
+            "scores_off_one": float((names["labels"].scores.nansum(1) - 1).abs().max()),
+            "neighbours_late": same_class(neighbours(concepts, count=NEIGHBOURS).indices, case.labels),
+            "neighbours_penultimate": same_class(neighbours(last, count=NEIGHBOURS).indices, case.labels),
+        }
+        found.update({f"{name}_{rank}": value for name, value in values.items()})
+    found["neighbours_pooled_features"] = same_class(nearest(concepts.features), case.labels)
     return found
 
 
-def captured_layers(model: nn.Module, images: Tensor) -> list[Block]:
-    """The activations that the lens factorises."""
-    with isolate_model(model), torch.no_grad():
-        table = select_layers(trace_layers(model, model, images[:4]))
-        return capture_activations(model, model, images, table, max_neurons_per_layer=4096).layers
+def baselines(case: Case, layers: Sequence[Block]) -> dict[str, float]:
+    """Other groupings of the same images: the untrained network, clusters, components, single layers, pixels."""
+    found = {}
+    blocks = {"untrained": captured_layers(case.untrained, case.images)[-N_LATE:], "pixels": input_blocks(case.images)}
+    for depth, layer in enumerate(layers):
+        blocks[f"nmf{depth}"] = [layer]
+    for name, chosen in blocks.items():
+        for rank, F in zip(RANKS, sample_factors(chosen, RANKS)):
+            found[f"purity_{name}_{rank}"] = top_purity(strongest(F), case.labels)
+    late = joined(layers[-N_LATE:])
+    for rank in RANKS:
+        found[f"purity_kmeans_{rank}"] = top_purity(kmeans_top(late, rank, case.seed), case.labels)
+        found[f"purity_pca_{rank}"] = top_purity(pca_top(late, rank, case.seed), case.labels)
+    found["neighbours_raw_features"] = same_class(nearest(layers[-1].samples.double()), case.labels)
+    found["neighbours_pixels"] = same_class(nearest(case.images.flatten(1).double()), case.labels)
+    return found
 
 
-def joined(layers: Sequence[Block]) -> Tensor:
-    """The layers side by side, each with the same energy, shape (N, features)."""
-    return torch.cat([layer.samples.double() / layer.samples.double().norm() for layer in layers], 1)
+def _figures(data: str, spread: Spread, accuracies: Sequence[float]) -> list[Figure]:
+    def difference(a: str, b: str) -> float:
+        return spread.mean(a) - spread.mean(b)
 
-
-def purity_of(concepts: Concepts, labels: Tensor) -> float:
-    """Mean purity of the top images."""
-    return float(name_concepts(concepts, labels, count=TOP)["labels"].purity.nanmean())
-
-
-def kmeans_top(X: Tensor, rank: int, seed: int) -> Tensor:
-    """The images nearest to each centre of cosine k-means."""
-    rows = normalize(X, dim=1)
-    centres = KMeans(rank, n_init=3, random_state=seed).fit(rows.numpy()).cluster_centers_
-    cosine = normalize(torch.from_numpy(centres), dim=1) @ rows.T
-    return cosine.argsort(dim=1, descending=True, stable=True)[:, :TOP]
-
-
-def pca_top(X: Tensor, rank: int, _: int) -> Tensor:
-    """The images at the longer end of each principal component."""
-    U, S, _V = torch.linalg.svd(X - X.mean(0), full_matrices=False)
-    scores = (U * S).T[:rank]
-    longer = torch.where(scores.amax(1) >= -scores.amin(1), 1.0, -1.0)
-    return (scores * longer[:, None]).argsort(dim=1, descending=True, stable=True)[:, :TOP]
-
-
-def nearest(features: Tensor) -> Tensor:
-    """The nearest images of every image by the cosine of features, without itself."""
-    rows = normalize(features, dim=1)
-    cosine = (rows @ rows.T).fill_diagonal_(-2)
-    return cosine.argsort(dim=1, descending=True, stable=True)[:, :NEIGHBOURS]
-
-
-def same_class(indices: Tensor, labels: Tensor) -> float:
-    """Share of the neighbours that have the class of their image."""
-    return float((labels[indices] == labels[:, None]).double().mean())
-
-
-def spearman(a: Tensor, b: Tensor) -> float:
-    """Rank correlation over the concepts that have both."""
-    both = a.isfinite() & b.isfinite()
-    return float(spearmanr(a[both].numpy(), b[both].numpy())[0])
-
-
-def _figures(means: dict[str, float], accuracies: Sequence[float]) -> list[Figure]:
-    purity = means["purity_late_10"]
-    neighbours_margin = means["neighbours_penultimate"] - means["neighbours_raw_features"]
-    return [
-        Figure("late_fit_accuracy", min(accuracies), 0.7),
-        Figure("late_fit_purity_10", purity, 0.80),
-        Figure("late_fit_purity_20", means["purity_late_20"], 0.68),
-        Figure("late_fit_purity_above_untrained_10", purity - means["purity_untrained_10"], 0.4),
-        Figure("late_fit_purity_above_kmeans_10", purity - means["purity_kmeans_10"], 0.05),
-        Figure("late_fit_purity_above_pca_10", purity - means["purity_pca_10"], 0.2),
-        Figure("late_fit_error_rise_10", means["error_rise_10"], 0.05, at_most=True),
-        Figure("late_fit_error_rise_20", means["error_rise_20"], 0.05, at_most=True),
-        Figure("late_fit_neighbours_same_class", max(means["neighbours_late_10"], means["neighbours_late_20"]), 0.48),
-        Figure("late_fit_neighbours_penultimate_above_raw", neighbours_margin, -0.01),
-        Figure("late_fit_spearman_clarity_10", means["spearman_clarity_10"], 0.8),
-        Figure("late_fit_spearman_clarity_20", means["spearman_clarity_20"], 0.8),
-        Figure(
-            "late_fit_scores_off_one", max(means["scores_off_one_10"], means["scores_off_one_20"]), 1e-9, at_most=True
-        ),
+    late = "purity_late_10"
+    name = f"late_fit_{data}"
+    figures = [
+        Figure(f"{name}_accuracy", min(accuracies), 0.7),
+        Figure(f"{name}_purity_10", spread.mean(late), 0.80),
+        Figure(f"{name}_purity_20", spread.mean("purity_late_20"), 0.68),
+        Figure(f"{name}_purity_above_untrained_10", difference(late, "purity_untrained_10"), 0.4),
+        Figure(f"{name}_purity_above_kmeans_10", difference(late, "purity_kmeans_10"), 0.05),
+        Figure(f"{name}_purity_above_pca_10", difference(late, "purity_pca_10"), 0.2),
     ]
+    for rank in RANKS:
+        off_one = spread.highest(f"scores_off_one_{rank}")
+        figures += [
+            Figure(f"{name}_error_rise_{rank}", spread.mean(f"error_rise_{rank}"), 0.05, at_most=True),
+            Figure(f"{name}_neighbours_same_class_{rank}", spread.mean(f"neighbours_late_{rank}"), 0.48),
+            Figure(f"{name}_spearman_clarity_{rank}", spread.mean(f"spearman_clarity_{rank}"), 0.8),
+            Figure(f"{name}_spearman_clarity_of_all_{rank}", spread.mean(f"pooled_clarity_{rank}"), 0.8),
+            Figure(f"{name}_somers_d_clarity_{rank}", 2 * spread.mean(f"concordance_clarity_{rank}") - 1, 0.8),
+            Figure(f"{name}_scores_off_one_{rank}", off_one, 1e-9, at_most=True),
+        ]
+    for rank in RANKS:
+        penultimate = f"neighbours_penultimate_{rank}"
+        for features in ("raw", "pooled"):
+            margin = difference(penultimate, f"neighbours_{features}_features")
+            figures.append(Figure(f"{name}_neighbours_penultimate_above_{features}_{rank}", margin, -0.01))
+    return figures

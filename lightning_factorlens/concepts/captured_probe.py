@@ -22,6 +22,7 @@ class CapturedProbe:
         blocks: From `concept_blocks`.
         inputs: The samples, shape (N, …).
         predictions: Predicted classes, shape (N,); None where the output is not read as class scores.
+        probabilities: Predicted probabilities of the classes, shape (N, K); None as `predictions`.
         weighting: See `fit_late`.
         solver: See `fit_late`.
         seed: Seed of a fit that is given none.
@@ -30,6 +31,7 @@ class CapturedProbe:
     blocks: tuple[Block, ...]
     inputs: Tensor
     predictions: Tensor | None
+    probabilities: Tensor | None
     weighting: Weighting
     solver: Solver | None
     seed: int
@@ -59,6 +61,7 @@ class CapturedProbe:
             fit_on,
             inputs=self.inputs,
             predictions=self.predictions,
+            probabilities=self.probabilities,
             weighting=self.weighting,
             solver=self.solver,
             seed=self.seed if seed is None else seed,
@@ -84,8 +87,18 @@ class CapturedProbe:
         Args:
             samples: Their positions, shape (n,).
         """
-        rows = samples.to(self.blocks[0].samples.device)
-        blocks = [replace(block, samples=block.samples[rows]) for block in self.blocks]
-        predictions = None if self.predictions is None else self.predictions[samples.to(self.predictions.device)]
-        inputs = self.inputs[samples.to(self.inputs.device)]
-        return replace(self, blocks=tuple(blocks), inputs=inputs, predictions=predictions)
+        blocks = [replace(block, samples=_rows(block.samples, samples)) for block in self.blocks]
+        predictions = None if self.predictions is None else _rows(self.predictions, samples)
+        probabilities = None if self.probabilities is None else _rows(self.probabilities, samples)
+        return replace(
+            self,
+            blocks=tuple(blocks),
+            inputs=_rows(self.inputs, samples),
+            predictions=predictions,
+            probabilities=probabilities,
+        )
+
+
+def _rows(tensor: Tensor, samples: Tensor) -> Tensor:
+    """Some rows of a tensor on any device."""
+    return tensor[samples.to(tensor.device)]

@@ -12,17 +12,22 @@ from lightning_factorlens.results import Concepts
 
 
 def clarity(concepts: Concepts, count: int = 16) -> Tensor:
-    """Mean cosine between the last features of a concept's top images.
+    """How alike a concept's top images are to the network, as a mean over pairs of them.
 
-    On CIFAR-10 its Spearman correlation with the share of the commonest class among these images is 0.83 to 0.89.
+    Where the model's output is read as class scores, Σ_c p_c q_c of a pair with the predicted probabilities p and q:
+    how probable it is that both images are of the same class. Elsewhere the cosine between their last features.
+    On CIFAR-10 the Spearman correlation with the share of the commonest true class among the images is 0.87 at rank 10
+    and 0.94 at rank 20 by probabilities, and 0.74 and 0.88 by the cosine, which is high also between two classes that
+    share features.
 
     Args:
-        concepts: From `FactorLens.concepts`; see `Concepts.features`.
+        concepts: From `FactorLens.concepts`; see `Concepts.probabilities` and `Concepts.features`.
         count: Number of top images; all where the probe has fewer.
 
     Returns:
         Shape (rank,), float64, from 0 to 1 where no feature is negative. NaN for a concept of which nothing is left,
-        and where there are fewer than two images. An image whose features are zero has the cosine 0 with all others.
+        and where there are fewer than two images. A pair with an image whose outputs are not finite counts as 0, and
+        so does the cosine with an image whose features are zero.
 
     Raises:
         ValueError: A ``count`` below 1.
@@ -32,7 +37,7 @@ def clarity(concepts: Concepts, count: int = 16) -> Tensor:
         >>> from lightning_factorlens import FactorLens
         >>> _ = torch.manual_seed(0)
         >>> model = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-        >>> found = clarity(FactorLens(model).concepts(torch.ones(9, 6), rank=1))
+        >>> found = clarity(FactorLens(model, outputs="embedding").concepts(torch.ones(9, 6), rank=1))
         >>> round(float(found), 4)
         1.0
     """
@@ -40,12 +45,18 @@ def clarity(concepts: Concepts, count: int = 16) -> Tensor:
     n_images = top.shape[1]
     if n_images < 2:
         return torch.full((concepts.rank,), math.nan, dtype=torch.float64)
-    features = concepts.features / (float(concepts.features.abs().max()) or 1.0)
-    norms = features.norm(dim=1, keepdim=True)
-    unit = (features / norms.where(norms > 0, 1.0))[top]
-    # ‖Σ u‖² is the sum of all cosines, of which Σ ‖u‖² are those of an image with itself.
-    pairs = unit.sum(1).square().sum(1) - unit.square().sum((1, 2))
+    probabilities = concepts.probabilities
+    vectors = (_unit_rows(concepts.features) if probabilities is None else probabilities)[top]
+    # ‖Σ u‖² is the sum over all pairs, of which Σ ‖u‖² are those of an image with itself.
+    pairs = vectors.sum(1).square().sum(1) - vectors.square().sum((1, 2))
     return (pairs / (n_images * (n_images - 1))).where(concepts.F.any(1), math.nan)
+
+
+def _unit_rows(features: Tensor) -> Tensor:
+    """The rows divided by their norms; rows of zeros stay zero."""
+    scaled = features / (float(features.abs().max()) or 1.0)
+    norms = scaled.norm(dim=1, keepdim=True)
+    return scaled / norms.where(norms > 0, 1.0)
 
 
 def agreement(concepts: Concepts, count: int = 16) -> Tensor:

@@ -40,6 +40,7 @@ def fit_late(
     *,
     inputs: Tensor,
     predictions: Tensor | None = None,
+    probabilities: Tensor | None = None,
     weighting: Weighting = "unit",
     solver: Solver | None = None,
     seed: int = 0,
@@ -55,6 +56,7 @@ def fit_late(
             every block, or names of blocks.
         inputs: The probe, shape (N, …), for the functions that show it.
         predictions: Predicted classes, shape (N,), for the functions that name concepts; they have no influence on F.
+        probabilities: From `class_probabilities`, for `clarity`; they have no influence on F.
         weighting: See `factorize`.
         solver: See `factorize`.
         seed: See `factorize`.
@@ -101,6 +103,7 @@ def fit_late(
         features=features.cpu(),
         predictions=None if predictions is None else predictions.cpu(),
         status=result.status,
+        probabilities=None if probabilities is None else probabilities.cpu(),
     )
 
 

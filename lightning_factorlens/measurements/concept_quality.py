@@ -17,7 +17,7 @@ from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.joined_blocks import alive_blocks
 from lightning_factorlens.concepts.late_fit import fit_late
 from lightning_factorlens.concepts.page import concept_page
-from lightning_factorlens.concepts.predictions import predicted_classes
+from lightning_factorlens.concepts.predictions import class_probabilities, predicted_classes
 from lightning_factorlens.concepts.timeline import concept_changes
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.concept_figures import CONCEPT_FIGURES, NAME
@@ -62,7 +62,8 @@ class ConceptQuality(Measurement):
         Scalar(
             "concept_clarity",
             "{prefix}_concepts/clarity",
-            "Mean cosine between the last features of a concept's 16 top images, averaged over the concepts.",
+            "How alike a concept's 16 top images are to the network: the probability that two are of one class, or, "
+            "without class scores, the mean cosine of their last features; averaged over the concepts.",
             reading="The closer to 1, the more the network takes the images of a concept for the same thing.",
             better="higher",
             chart=CHART,
@@ -138,6 +139,7 @@ class ConceptQuality(Measurement):
             rank,
             inputs=inputs,
             predictions=predicted_classes(context.capture.outputs),
+            probabilities=class_probabilities(context.capture.outputs),
             weighting=options.weighting,
             solver=options.solver,
             seed=options.seed,
@@ -169,11 +171,13 @@ def _record(context: Context, concepts: Concepts, F: Tensor | None) -> ConceptRe
     page = None
     if context.process_group.rank == 0:
         page = concept_page(concepts, stability=cosine)
+    # Before the first training step it may not be known yet by which of its two definitions clarity will be measured.
+    is_defined = not context.output_decision.is_provisional
     return ConceptRecord(
-        clarity=_mean(clarities),
+        clarity=_mean(clarities) if is_defined else None,
         agreement=_mean(agreements) if agreements else None,
         stability=None if changes is None else median(changes.cosine),
-        clarities=tuple(clarities),
+        clarities=tuple(clarities) if is_defined else (),
         agreements=tuple(agreements),
         alive=tuple(concepts.F.any(1).tolist()),
         changes=changes,

@@ -119,17 +119,18 @@ class ConceptRecord(Record):
     """The concepts of one observation.
 
     Attributes:
-        clarity: Mean clarity of the concepts; NaN where none has one.
+        clarity: Mean clarity of the concepts; NaN where none has one, None before the first training step where that
+            step has to confirm that the output is read as class scores, from which clarity is computed.
         agreement: Mean agreement of the concepts; None where the output is not read as class scores.
         stability: Median cosine of the concepts with those of the last record; None for the first one.
-        clarities: Clarity of each concept.
+        clarities: Clarity of each concept; empty where there is none.
         agreements: Agreement of each concept; empty where there is none.
         alive: Whether anything is left of each concept.
         changes: How the concepts of the last record have become these; None for the first one.
         page: What the figures show; None in histories, and in processes other than the first.
     """
 
-    clarity: float
+    clarity: float | None
     agreement: float | None
     stability: float | None
     clarities: tuple[float, ...] = ()
@@ -139,7 +140,7 @@ class ConceptRecord(Record):
     page: ConceptPage | None = None
 
     def values(self) -> Iterator[Value]:
-        """Clarity, and agreement and stability where there are such."""
+        """Clarity, agreement and stability where there are such."""
         numbers = {"clarity": self.clarity, "agreement": self.agreement, "stability": self.stability}
         for name, number in numbers.items():
             if number is not None:

@@ -52,6 +52,8 @@ class Concepts:
         predictions: The predicted class of every sample, shape (N,), −1 where the outputs are not finite; None where
             the model's output is not read as class scores.
         status: Whether the fit converged and, if not, which option to change.
+        probabilities: The predicted probability of every class, shape (N, classes), float64, 0 in rows where the
+            outputs are not finite; None as for the predictions.
     """
 
     rank: int
@@ -63,6 +65,7 @@ class Concepts:
     features: Tensor
     predictions: Tensor | None
     status: str
+    probabilities: Tensor | None = None
 
     def __getitem__(self, name: str) -> ConceptBlock:
         for block in self.blocks:

@@ -19,6 +19,18 @@ def test_clarity_is_the_mean_cosine_of_distinct_top_images():
         assert float(clarity(concepts, 5)[k]) == pytest.approx(sum(cosines) / len(cosines))
 
 
+def test_clarity_is_the_probability_that_two_distinct_top_images_are_of_one_class():
+    g = torch.Generator().manual_seed(0)
+    p = torch.rand(40, 3, generator=g).double().softmax(1)
+    concepts = make_concepts(torch.rand(2, 40, generator=g), probabilities=p)
+    for k in range(2):
+        top = top_images(concepts, k, 5).tolist()
+        same = [float(p[i] @ p[j]) for i in top for j in top if i != j]
+        assert float(clarity(concepts, 5)[k]) == pytest.approx(sum(same) / len(same))
+    unknown = make_concepts(torch.ones(1, 4), probabilities=torch.full((4, 10), 0.1).double())
+    assert float(clarity(unknown)) == pytest.approx(0.1)
+
+
 def test_agreement_is_the_share_of_the_commonest_prediction():
     F = torch.tensor([[5.0, 4.0, 3.0, 2.0, 1.0], [1.0, 2.0, 3.0, 4.0, 5.0]])
     concepts = make_concepts(F, predictions=torch.tensor([7, 7, 1, -1, -1]))
