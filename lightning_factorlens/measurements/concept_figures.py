@@ -74,7 +74,7 @@ CONCEPT_FIGURES = (
     FigureSpec(
         "concept_card",
         _card,
-        "The clearest concept in full: its pixels, its images and theirs neighbours, and its share of every layer.",
+        "The clearest concept in full: its pixels, its images and their neighbours, and its share of every layer.",
         record=NAME,
     ),
     FigureSpec(

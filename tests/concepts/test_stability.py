@@ -22,7 +22,7 @@ def captured(N, seed, rank=5):
         X = (w @ F).T
         X = X + 0.3 * float(X.square().mean().sqrt()) * torch.rand(X.shape, generator=g)
         blocks.append(Block(f"relu{i}", "activation", X.contiguous(), (len(w),)))
-    return CapturedProbe(tuple(blocks), torch.full((N, 1), float(seed)), None, "unit", None, 0)
+    return CapturedProbe(tuple(blocks), torch.full((N, 1), float(seed)), None, None, "unit", None, 0)
 
 
 def test_planted_concepts_survive_and_superfluous_ones_are_marked():
