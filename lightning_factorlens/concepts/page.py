@@ -60,7 +60,8 @@ def concept_page(
     check_int("count", count, 1)
     threshold = SAME
     if isinstance(stability, ConceptStability):
-        stability, threshold = stability.lowest, stability.threshold
+        threshold = stability.threshold
+        stability = stability.lowest
     if stability is not None and len(stability) != concepts.rank:
         raise ValueError(
             f"stability: found {len(stability)} numbers for {concepts.rank} concepts; give one for each of them."
