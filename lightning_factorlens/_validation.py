@@ -97,3 +97,25 @@ def check_non_negative(name: str, value: Any) -> None:
     """
     if not is_number(value) or not 0 <= value < math.inf:
         raise ValueError(f"{name}: must be a number ≥ 0, found {value!r}.")
+
+
+def check_type(name: str, value: Any, allowed: type, advice: str) -> None:
+    """Checks that a value is what another function of the package returns.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        allowed: Its type.
+        advice: How to get such a value.
+
+    Raises:
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_type("page", [1, 2], dict, "pass dict(…)")
+        Traceback (most recent call last):
+        ...
+        ValueError: page: must be of type dict, found list; pass dict(…).
+    """
+    if not isinstance(value, allowed):
+        raise ValueError(f"{name}: must be of type {allowed.__name__}, found {type(value).__name__}; {advice}.")

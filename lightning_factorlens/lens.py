@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Size, Tensor, nn
 
@@ -249,7 +249,7 @@ class FactorLens:
         rank: int = 10,
         fit_on: str | Sequence[str] = "late",
         *,
-        start: Concepts | None = None,
+        start: Concepts | Literal["random"] | None = None,
         seed: int | None = None,
     ) -> Concepts:
         """Finds what the model's factors mean, with one forward pass of the probe; `state` is not changed.
@@ -265,7 +265,8 @@ class FactorLens:
                 other blocks are joined by non-negative least squares. On a ResNet-10 trained on CIFAR-10, at rank 10,
                 0.89 of a concept's 16 top images are of one class with ``"late"``, and 0.58 with ``"all"``.
             start: Earlier concepts of the same probe and rank, e.g. those of the last epoch: the fit continues from
-                them, and concept k is what has become of their concept k.
+                them, and concept k is what has become of their concept k. ``"random"``: from random values without
+                NNDSVD, to see which concepts depend on the initial values.
             seed: Seed of the random initial values; that of the options unless given.
 
         Returns:

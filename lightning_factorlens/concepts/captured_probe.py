@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from lightning_factorlens._validation import check_type
 from lightning_factorlens.concepts.late_fit import check_rank, fit_late
 from lightning_factorlens.concepts.matching import has_same_samples
 from lightning_factorlens.factorization import Solver, Weighting
@@ -55,6 +56,8 @@ class CapturedProbe:
             ValueError: As `fit_late` raises it; or a ``start`` of other samples or of another rank.
         """
         check_rank(rank, len(self.inputs))
+        if start is not None and start != "random":
+            check_type("start", start, Concepts, "pass earlier concepts of the same probe, 'random', or None")
         return fit_late(
             self.blocks,
             rank,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_type
 from lightning_factorlens.concepts.latent_image import colour_image, has_latent_images, latent_image
 from lightning_factorlens.concepts.layer_panels import layer_panels_of_all
 from lightning_factorlens.concepts.matching import SAME
@@ -47,7 +47,7 @@ def concept_page(
         The page, on the CPU. Concepts are named by the first of several columns of names.
 
     Raises:
-        ValueError: A ``count`` below 1, or another number of stabilities than of concepts.
+        ValueError: A ``count`` below 1, arguments of another type, or another number of stabilities than of concepts.
 
     Example:
         >>> from lightning_factorlens import FactorLens
@@ -58,10 +58,15 @@ def concept_page(
         (2, (9, 1, 5, 5))
     """
     check_int("count", count, 1)
+    if names is not None:
+        check_type("names", names, ConceptNames, "pass name_concepts(concepts, labels), or None for predictions")
     threshold = SAME
     if isinstance(stability, ConceptStability):
         threshold = stability.threshold
         stability = stability.lowest
+    elif stability is not None:
+        advice = "pass FactorLens.concept_stability(probe) or match_concepts(concepts, other).cosine"
+        check_type("stability", stability, Tensor, advice)
     if stability is not None and len(stability) != concepts.rank:
         raise ValueError(
             f"stability: found {len(stability)} numbers for {concepts.rank} concepts; give one for each of them."

@@ -49,6 +49,8 @@ def follow_concepts(fits: Sequence[Concepts], labels: Sequence[str] | None = Non
         2 fits from epoch 0 to epoch 1
         no concept was born, split, merged or lost
     """
+    if isinstance(fits, Concepts):
+        raise ValueError("fits: found Concepts alone; give a list of the concepts of one or more fits, in order.")
     if not fits:
         raise ValueError("fits: found none; give the concepts of one or more fits, in order.")
     names = [str(position) for position in range(len(fits))] if labels is None else list(labels)

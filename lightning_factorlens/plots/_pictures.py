@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from lightning_factorlens._validation import check_type
 from lightning_factorlens.plots.type_width import layer_label
 from lightning_factorlens.results import ConceptCard, ConceptPage
 
@@ -12,6 +13,15 @@ TALLEST = 2.0
 LOWEST = 0.5
 #: The mark of a concept that another fit does not have.
 LOST = "✗"
+
+
+def check_page(page: ConceptPage) -> None:
+    """Checks that a figure was given a page and not the concepts themselves.
+
+    Raises:
+        ValueError: The page is something else.
+    """
+    check_type("page", page, ConceptPage, "pass concept_page(concepts)")
 
 
 def picture_height(page: ConceptPage) -> float:

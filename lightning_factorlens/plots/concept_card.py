@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
 from lightning_factorlens.plots._legends import scale_bar
-from lightning_factorlens.plots._pictures import in_words, named, picture_height, stability_in_words
+from lightning_factorlens.plots._pictures import check_page, in_words, named, picture_height, stability_in_words
 from lightning_factorlens.plots.latent_images import to_rgb
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -64,6 +64,7 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
 
     Raises:
         KeyError: There is no such concept.
+        ValueError: ``page`` is no page.
 
     Example:
         >>> import torch
@@ -73,6 +74,7 @@ def concept_card_figure(page: ConceptPage, number: int, title: str = "") -> Figu
         >>> page = concept_page(FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2))
         >>> figure = concept_card_figure(page, 1)
     """
+    check_page(page)
     card = page[number]
     lines = _explanation(card, title)
     picture = picture_height(page)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_factorlens.plots._pictures import LOST, in_words, named, picture_height, stability_in_words
+from lightning_factorlens.plots._pictures import LOST, check_page, in_words, named, picture_height, stability_in_words
 from lightning_factorlens.plots.latent_images import to_rgb
 from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, WIDTH, add_title, figure_of
 from lightning_factorlens.plots.tiles import draw_tile, tile_axes, tile_inches
@@ -51,6 +51,7 @@ def concept_sheet_figure(page: ConceptPage, title: str = "Concepts") -> Figure |
         >>> page = concept_page(FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2))
         >>> figure = concept_sheet_figure(page)
     """
+    check_page(page)
     shown = page.cards[:MAX_CONCEPTS]
     if not shown:
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, name_layers
 from lightning_factorlens.plots._legends import legend_below, scale_bar, widen_left
+from lightning_factorlens.plots._pictures import check_page
 from lightning_factorlens.plots._records import check_history
 from lightning_factorlens.plots.style import (
     BLUE,
@@ -94,6 +95,7 @@ def concept_similarity_figure(page: ConceptPage, title: str = "Concepts: shared 
         >>> page = concept_page(FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2))
         >>> figure = concept_similarity_figure(page)
     """
+    check_page(page)
     return _similarity_figure(page.similarities, title) if _can_be_compared(page.similarities) else None
 
 

@@ -73,7 +73,8 @@ class Concepts:
             if block.name == name:
                 return block
         names = ", ".join(repr(block.name) for block in self.blocks)
-        raise KeyError(f"no block {name!r}; the blocks are {names}")
+        advice = "; functions such as top_images take the number of a concept" if isinstance(name, int) else ""
+        raise KeyError(f"no block {name!r}; the blocks are {names}{advice}")
 
     def __repr__(self) -> str:
         fitted = [block.name for block in self.blocks if block.is_fitted]

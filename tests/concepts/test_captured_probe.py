@@ -55,6 +55,10 @@ def test_a_start_of_another_probe_or_rank_is_refused():
         lens.concepts(make_probe(16) * 0.5, rank=3, start=first)
     with pytest.raises(ValueError, match="^start: found 3 concepts where rank=4 are asked for; pass rank=3"):
         lens.concepts(make_probe(16), rank=4, start=first)
+    with pytest.raises(
+        ValueError, match="^start: must be of type Concepts, found str; pass earlier concepts .* 'random'"
+    ):
+        lens.concepts(make_probe(16), rank=3, start="radnom")
 
 
 def test_a_probe_of_another_data_set_than_the_trainings_works():

@@ -4,8 +4,8 @@ import pytest
 import torch
 from made_concepts import image_concepts
 
-from lightning_factorlens.concepts import ConceptStability, concept_page, name_concepts
-from lightning_factorlens.plots import concept_sheet_figure
+from lightning_factorlens.concepts import ConceptStability, concept_page, follow_concepts, name_concepts
+from lightning_factorlens.plots import concept_card_figure, concept_sheet_figure, concept_similarity_figure
 
 COSINE = {
     "seeds": torch.tensor([[0.9, 0.75, 0.9]], dtype=torch.float64),
@@ -29,3 +29,17 @@ def test_the_numbers_of_classes_are_told_from_those_of_concepts(concepts):
     figure = concept_sheet_figure(concept_page(concepts, name_concepts(concepts, [4, 4, 4, 4, 4])))
     texts = [text.get_text() for ax in figure.axes for text in ax.texts]
     assert {f"concept {k}: class 4 (1.00)" for k in range(3)} <= set(texts)
+
+
+def test_other_objects_in_place_of_a_page_of_names_or_of_stability_are_refused_with_what_to_pass(concepts):
+    for figure in (concept_sheet_figure, concept_similarity_figure, lambda page: concept_card_figure(page, 0)):
+        with pytest.raises(ValueError, match=r"^page: must be of type ConceptPage, found Concepts; pass concept_page"):
+            figure(concepts)
+    with pytest.raises(ValueError, match="^names: must be of type ConceptNames, found list; pass name_concepts"):
+        concept_page(concepts, ["cat"] * 5)
+    with pytest.raises(ValueError, match="^stability: must be of type Tensor, found Concepts; pass FactorLens.conc"):
+        concept_page(concepts, stability=concepts)
+    with pytest.raises(KeyError, match="no block 2; .* functions such as top_images take the number of a concept"):
+        concepts[2]
+    with pytest.raises(ValueError, match="^fits: found Concepts alone; give a list"):
+        follow_concepts(concepts)
