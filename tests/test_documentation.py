@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_factorlens import default_measurements
+from lightning_factorlens import concepts, default_measurements
 from lightning_factorlens.loggers.figure_schedule import numbered_figures
 
 ROOT = Path(__file__).parent.parent
@@ -92,6 +92,11 @@ def test_the_examples_that_the_documentation_names_exist():
     for page in PAGES:
         for path in re.findall(r"(examples/\w+\.py)", page.read_text(encoding="utf-8")):
             assert (ROOT / path).exists(), f"{relative(page)} names {path}"
+
+
+def test_the_page_of_functions_lists_all_of_concepts():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    assert [name for name in concepts.__all__ if f"`{name}`" not in page] == []
 
 
 def test_the_readme_is_short():
