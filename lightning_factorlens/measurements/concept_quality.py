@@ -24,10 +24,7 @@ from lightning_factorlens.measurements.concept_figures import CONCEPT_FIGURES, N
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Scalar
-from lightning_factorlens.results import (
-    ConceptRecord,
-    Concepts,
-)
+from lightning_factorlens.results import ConceptRecord, Concepts
 
 CHART = "concepts: clarity, agreement and stability"
 
