@@ -14,7 +14,7 @@ from lightning_factorlens.linalg.svd import leading_eigenvectors
 PATIENCE = 3
 #: First weight of the extrapolation, its growth after a success, its divisor after a failure, and its maximum.
 FIRST_WEIGHT = 0.5
-GROWTH = 1.1
+GROWTH = 1.2
 DIVISOR = 2.0
 MAX_WEIGHT = 1.0
 #: Changes up to this fraction of Σ ‖A_j‖² are rounding.

@@ -48,10 +48,10 @@ def row_products(matrices: Tensor) -> Tensor:
     """X Xᵀ of a matrix or of each of a batch; infinite values and overflow give NaN or infinity without a warning.
 
     Args:
-        matrices: Shape (…, rows, columns), float64.
+        matrices: Shape (…, rows, columns), float32 or float64.
 
     Returns:
-        Shape (…, rows, rows), float64.
+        Shape (…, rows, rows), in the same precision.
 
     Example:
         >>> import torch
