@@ -23,7 +23,7 @@ def hash_bits(tensor: Tensor) -> bytes:
 
     Lemire and Kaser (2014), "Strongly universal string hashing is fast": the words of a row are multiplied by random
     odd numbers and added up modulo 2⁶⁴. A change of one word of a row changes its sum. A sum misses other changes with
-    a probability of at most 2⁻⁶³ if they concern the lowest bit of a word, and twice as large for each bit above that, so that
+    a probability of at most 2⁻⁶³ if they concern the lowest bit of a word, and twice as large for each bit above that:
     changes of the upper halves alone could be missed. Each half is the lower one of a word in one of the two sums of a
     row, which together miss a change of several words with a probability of at most 2⁻³¹. The sums are then hashed by
     BLAKE2b. This takes a fifth of the time of BLAKE2b for all bytes.
