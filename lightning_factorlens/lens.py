@@ -19,9 +19,9 @@ from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
-from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.late_fit import check_rank, fit_late
 from lightning_factorlens.concepts.predictions import predicted_classes
@@ -134,6 +134,7 @@ class FactorLens:
         runner = self._runner()
         samples = runner.wrap(probe)
         self._check_model()
+        runner.start_lockstep(samples)
         self.options_for(samples)
         traces: list[list[TracedOutput]] = []
 
@@ -229,6 +230,7 @@ class FactorLens:
             output_decision=self.output_decision,
         )
         runner.decision = self.output_decision
+        runner.start_lockstep(samples)
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements
         previous = self.state.warm_start
@@ -299,7 +301,7 @@ class FactorLens:
         self.state.warm_start = WarmStart()
 
     def _check_model(self) -> None:
-        """Refuses parameters without values, and parameters that are sharded over several processes."""
+        """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
         without_values = []
         for name, parameter in self.model.named_parameters():
             if parameter.is_meta or nn.parameter.is_lazy(parameter):
@@ -309,13 +311,9 @@ class FactorLens:
                 f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "
                 f"{without_values[0]!r}; run one batch through the model, or materialise it, before it is observed."
             )
-        sharded = sharded_parameters(self.model)
-        if sharded:
-            raise ValueError(
-                f"model: {len(sharded)} parameters are sharded over several processes (fully_shard, FSDP, DeepSpeed "
-                f"or tensor parallelism), first {sharded[0]!r}; the lens needs them whole. Train with DDP or on a "
-                "single device, or observe a checkpoint with FactorLens."
-            )
+        problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
+        if problem:
+            raise ValueError(f"model: {problem}")
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(

@@ -127,24 +127,23 @@ def map_distributed(
     process_group: SingleProcess,
     run: Callable[[list[Task]], Sequence[Result]],
     tasks: Sequence[Task],
-    costs: Sequence[float],
+    owners: Sequence[int],
 ) -> list[Result]:
-    """Runs every task in one of the processes and returns all results in every process.
+    """Runs every task in the process that owns it and returns all results in every process.
 
     Args:
-        process_group: The processes; all must call this function with the same tasks and costs.
+        process_group: The processes; all must call this function.
         run: Maps the tasks of this process to one picklable result each.
-        tasks: All tasks.
-        costs: Expected cost of each task, by which they are assigned (`assign_greedy`).
+        tasks: All tasks; each process needs only its own.
+        owners: The rank of the process that runs each task, the same in all processes.
 
     Returns:
         One result per task, in the order of ``tasks``.
 
     Example:
-        >>> map_distributed(SingleProcess(), lambda own: [task**2 for task in own], [1, 2, 3], [1.0, 1.0, 1.0])
+        >>> map_distributed(SingleProcess(), lambda own: [task**2 for task in own], [1, 2, 3], [0, 0, 0])
         [1, 4, 9]
     """
-    owners = assign_greedy(costs, [0.0] * process_group.world_size)
     own_tasks = []
     for task, owner in zip(tasks, owners):
         if owner == process_group.rank:

@@ -5,6 +5,11 @@ group of torch.distributed. Every operation of it is a collective: all processes
 process that raised an exception would leave the others waiting in the next collective, so each collective begins with
 a small all-reduce in which every process reports whether it failed and which operation it is about to call. If one
 failed, or if the operations differ, all processes raise `PeerError` at that point (`synchronized_errors`).
+
+Where the model is sharded, a forward pass is a collective operation of its own. A process that is about to make one
+announces it (`announce_pass`), and every process that waits at another operation joins with a pass whose results it
+drops (`join_pass`). The processes may therefore have different numbers of passes to make, and a failure of one is known
+to the others before their next pass.
 """
 
 from __future__ import annotations
@@ -19,6 +24,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 T = TypeVar("T")
+#: The operation by which a forward pass of a sharded model is announced.
+FORWARD_PASS = "forward pass"
 #: Backends that transfer only tensors in main memory.
 CPU_BACKENDS = ("gloo", "mpi")
 
@@ -33,15 +40,24 @@ class SingleProcess:
     Attributes:
         rank: Index of this process, from 0.
         world_size: Number of processes.
+        join_pass: Makes a forward pass whose results are dropped, see `announce_pass`; None where the model is not
+            sharded, and after `synchronized_errors`.
     """
 
     rank: int = 0
     world_size: int = 1
+    join_pass: Callable[[], object] | None = None
 
     @contextmanager
     def synchronized_errors(self) -> Iterator[None]:
         """Returns a context in which an error in one process is raised in all, in the others as `PeerError`."""
         yield
+
+    def announce_pass(self) -> None:
+        """Must be called before every forward pass of a sharded model, in which all processes take part.
+
+        Processes that wait at another operation of this object call their ``join_pass``.
+        """
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Returns the sum over the processes of tensors of one shape; ``tensor`` may be overwritten."""
@@ -87,17 +103,20 @@ class SingleProcess:
 
 
 class ProcessGroup(SingleProcess):
-    """The default group of torch.distributed.
+    """A group of torch.distributed.
 
     Args:
         device: Device of this process's model.
+        group: The group, of which this process is a member; None for the default one. Of a sharded model it must hold
+            all processes between which the parameters are divided.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.rank = dist.get_rank()
-        self.world_size = dist.get_world_size()
+    def __init__(self, device: torch.device, group: dist.ProcessGroup | None = None) -> None:
+        self.group = group
+        self.rank = dist.get_rank(group)
+        self.world_size = dist.get_world_size(group)
         self._transfer_device = device
-        if dist.get_backend() in CPU_BACKENDS:
+        if dist.get_backend(group) in CPU_BACKENDS:
             self._transfer_device = torch.device("cpu")
         self._peer_error: PeerError | None = None
 
@@ -114,12 +133,17 @@ class ProcessGroup(SingleProcess):
             raise
         finally:
             self._peer_error = None
+            self.join_pass = None
+
+    def announce_pass(self) -> None:
+        """See `SingleProcess.announce_pass`."""
+        self._handshake(FORWARD_PASS)
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """See `SingleProcess.all_reduce_sum`."""
         buffer = tensor.to(self._transfer_device).contiguous()
         self._handshake("all_reduce_sum", *tensor.shape)
-        dist.all_reduce(buffer)
+        dist.all_reduce(buffer, group=self.group)
         return buffer.to(tensor.device)
 
     def all_reduce_min(self, values: Sequence[float]) -> list[float]:
@@ -127,14 +151,14 @@ class ProcessGroup(SingleProcess):
         comparable = torch.tensor(values, dtype=torch.float64).nan_to_num(nan=-torch.inf)
         buffer = comparable.to(self._transfer_device)
         self._handshake("all_reduce_min", len(values))
-        dist.all_reduce(buffer, op=dist.ReduceOp.MIN)
+        dist.all_reduce(buffer, op=dist.ReduceOp.MIN, group=self.group)
         return buffer.tolist()
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         """See `SingleProcess.broadcast`."""
         buffer = tensor.to(self._transfer_device, copy=True).contiguous()
         self._handshake("broadcast", *tensor.shape)
-        dist.broadcast(buffer, src=0)
+        dist.broadcast(buffer, group=self.group, group_src=0)
         return buffer.to(tensor.device)
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
@@ -143,7 +167,7 @@ class ProcessGroup(SingleProcess):
         if self.rank == 0:
             values[0] = make()
         self._handshake("broadcast_object")
-        dist.broadcast_object_list(values, src=0, device=self._transfer_device)
+        dist.broadcast_object_list(values, group=self.group, device=self._transfer_device, group_src=0)
         return values[0]
 
     def all_gather_object(self, value: T) -> list[T]:
@@ -158,7 +182,7 @@ class ProcessGroup(SingleProcess):
         padded[: len(tensor)] = tensor
         buffers = list(padded.new_empty(len(lengths), len(padded)))
         self._handshake("all_gather", *lengths)
-        dist.all_gather(buffers, padded)
+        dist.all_gather(buffers, padded, group=self.group)
         gathered = []
         for buffer, length in zip(buffers, lengths):
             gathered.append(buffer[:length].to(tensor.device))
@@ -169,13 +193,14 @@ class ProcessGroup(SingleProcess):
         buffer = tensor.to(self._transfer_device).contiguous()
         received = buffer.new_empty(sum(receive_lengths))
         self._handshake("all_to_all")
-        dist.all_to_all_single(received, buffer, list(receive_lengths), list(send_lengths))
+        dist.all_to_all_single(received, buffer, list(receive_lengths), list(send_lengths), group=self.group)
         return received.to(tensor.device)
 
     def _handshake(self, operation: str, *sizes: int, failure: str | None = None) -> None:
         """Checks that no process failed and that all are about to call the same operation.
 
-        It is called after the operation's buffers were allocated, so that a failed allocation is reported, too.
+        It is called after the operation's buffers were allocated, so that a failed allocation is reported, too. As long
+        as other processes make forward passes of a sharded model, this one joins them.
 
         Raises:
             PeerError: In all processes, including the one that failed. Until the end of `synchronized_errors` every
@@ -184,10 +209,20 @@ class ProcessGroup(SingleProcess):
         if self._peer_error is not None:
             raise self._peer_error
         checksum = zlib.crc32(repr((operation, sizes)).encode())
-        status = [failure is not None, checksum, -checksum]
-        buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
-        dist.all_reduce(buffer, op=dist.ReduceOp.MAX)
-        any_failed, highest, negated_lowest = buffer.tolist()
+        while True:
+            status = [failure is not None, operation == FORWARD_PASS, checksum, -checksum]
+            buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
+            dist.all_reduce(buffer, op=dist.ReduceOp.MAX, group=self.group)
+            any_failed, any_pass, highest, negated_lowest = buffer.tolist()
+            if any_failed or not any_pass:
+                break
+            if operation == FORWARD_PASS:
+                return
+            if self.join_pass is None:
+                raise RuntimeError(
+                    "another process makes a forward pass of a sharded model, of which this one knows none"
+                )
+            self.join_pass()
         if any_failed or highest != -negated_lowest:
             report = failure
             if not any_failed:
@@ -201,25 +236,26 @@ class ProcessGroup(SingleProcess):
 
     def _gather_objects(self, value: Any) -> list[Any]:
         values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
+        dist.all_gather_object(values, value, group=self.group)
         return values
 
 
-def get_process_group(device: torch.device, world_size: int) -> SingleProcess:
+def get_process_group(device: torch.device, world_size: int, group: dist.ProcessGroup | None = None) -> SingleProcess:
     """Returns the processes between which the work of an observation is divided.
 
     Args:
         device: Device of this process's model.
-        world_size: Number of processes that hold the same model.
+        world_size: Number of processes that hold the same model, or parts of it.
+        group: A group of torch.distributed; None for the default one.
 
     Returns:
-        The default group of torch.distributed if it is initialized and has ``world_size`` > 1 processes, otherwise
+        That group if torch.distributed is initialized and it has ``world_size`` > 1 processes, otherwise
         `SingleProcess`.
 
     Example:
         >>> get_process_group(torch.device("cpu"), world_size=1).rank
         0
     """
-    if world_size > 1 and dist.is_available() and dist.is_initialized() and dist.get_world_size() == world_size:
-        return ProcessGroup(device)
+    if world_size > 1 and dist.is_available() and dist.is_initialized() and dist.get_world_size(group) == world_size:
+        return ProcessGroup(device, group)
     return SingleProcess()
