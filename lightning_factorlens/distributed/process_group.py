@@ -14,9 +14,11 @@ to the others before their next pass.
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
@@ -26,6 +28,8 @@ from torch import Tensor
 T = TypeVar("T")
 #: The operation by which a forward pass of a sharded model is announced.
 FORWARD_PASS = "forward pass"
+#: Tensors are padded to the longest one if all together have at most so many times their true length then.
+LARGEST_PADDING = 1.5
 #: Backends that transfer only tensors in main memory.
 CPU_BACKENDS = ("gloo", "mpi")
 
@@ -88,18 +92,24 @@ class SingleProcess:
         """
         return [tensor]
 
-    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
-        """Sends one part of a flat tensor to each process and receives one part from each.
+    def all_to_all(
+        self,
+        tensors: list[Tensor],
+        send_lengths: Sequence[Sequence[int]],
+        receive_lengths: Sequence[Sequence[int]],
+    ) -> list[Tensor]:
+        """Sends one part of each flat tensor to each process and receives one part of each from each process.
 
         Args:
-            tensor: Shape (Σ send_lengths,), the parts for the processes ordered by rank.
-            send_lengths: Length of the part sent to each process.
-            receive_lengths: Length of the part received from each process.
+            tensors: Each of shape (Σ send lengths,), the parts for the processes ordered by rank. The list may be
+                emptied, so that memory can be released.
+            send_lengths: For each tensor the length of the part sent to each process.
+            receive_lengths: For each tensor the length of the part received from each process.
 
         Returns:
-            Shape (Σ receive_lengths,), the parts ordered by the rank of their sender.
+            Each of shape (Σ receive lengths,), the parts ordered by the rank of their sender.
         """
-        return tensor
+        return tensors
 
 
 class ProcessGroup(SingleProcess):
@@ -172,35 +182,88 @@ class ProcessGroup(SingleProcess):
 
     def all_gather_object(self, value: T) -> list[T]:
         """See `SingleProcess.all_gather_object`."""
-        self._handshake("all_gather_object")
-        return self._gather_objects(value)
+        content = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        lengths = self._handshake("all_gather_object", own_size=len(content))
+        return [pickle.loads(part.numpy().tobytes()) for part in self._gather_flat(content, lengths)()]
 
     def all_gather(self, tensor: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         """See `SingleProcess.all_gather`."""
-        # Some backends require tensors of one length, so all are padded to the longest.
-        padded = tensor.new_zeros(max(lengths), device=self._transfer_device)
-        padded[: len(tensor)] = tensor
-        buffers = list(padded.new_empty(len(lengths), len(padded)))
+        gather = self._gather_flat(tensor, lengths)
         self._handshake("all_gather", *lengths)
-        dist.all_gather(buffers, padded, group=self.group)
-        gathered = []
-        for buffer, length in zip(buffers, lengths):
-            gathered.append(buffer[:length].to(tensor.device))
-        return gathered
+        return gather()
 
-    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
+    def all_to_all(
+        self,
+        tensors: list[Tensor],
+        send_lengths: Sequence[Sequence[int]],
+        receive_lengths: Sequence[Sequence[int]],
+    ) -> list[Tensor]:
         """See `SingleProcess.all_to_all`."""
-        buffer = tensor.to(self._transfer_device).contiguous()
-        received = buffer.new_empty(sum(receive_lengths))
-        self._handshake("all_to_all")
-        dist.all_to_all_single(received, buffer, list(receive_lengths), list(send_lengths), group=self.group)
-        return received.to(tensor.device)
+        devices = [tensor.device for tensor in tensors]
+        buffers = [tensor.to(self._transfer_device).contiguous() for tensor in tensors]
+        tensors.clear()
+        received = []
+        for buffer, lengths in zip(buffers, receive_lengths):
+            received.append(buffer.new_empty(sum(lengths)))
+        self._handshake("all_to_all", len(buffers))
+        for result, receive, send in zip(received, receive_lengths, send_lengths):
+            dist.all_to_all_single(result, buffers.pop(0), list(receive), list(send), group=self.group)
+        return [result.to(device) for result, device in zip(received, devices)]
 
-    def _handshake(self, operation: str, *sizes: int, failure: str | None = None) -> None:
+    def _gather_flat(self, tensor: Tensor, lengths: Sequence[int]) -> Callable[[], list[Tensor]]:
+        """Allocates the buffers of a gathering of flat tensors, and returns the function that carries it out.
+
+        All backends gather tensors of one length. If padding them to the longest would add much, each process first
+        sends its tensor to others such that all have an equal part of the whole.
+        """
+        world_size = self.world_size
+        total = sum(lengths)
+        is_padded = max(lengths) * world_size <= LARGEST_PADDING * total
+        size = max(lengths) if is_padded else -(-total // world_size)
+        own = tensor.new_zeros(size, device=self._transfer_device)
+        gathered = own.new_empty(world_size, size)
+        content = tensor.to(self._transfer_device).contiguous()
+
+        def gather() -> list[Tensor]:
+            if not total:
+                return list(tensor.new_empty(world_size, 0))
+            if is_padded:
+                own[: len(content)] = content
+            else:
+                self._deal_equally(own, content, lengths)
+            dist.all_gather(list(gathered), own, group=self.group)
+            if is_padded:
+                return [part[:length].to(tensor.device) for part, length in zip(gathered, lengths)]
+            return list(gathered.flatten()[:total].to(tensor.device).split(list(lengths)))
+
+        return gather
+
+    def _deal_equally(self, own: Tensor, content: Tensor, lengths: Sequence[int]) -> None:
+        """Fills ``own`` with this process's part of all processes' tensors, one after the other, in equal parts."""
+        size = len(own)
+        total = sum(lengths)
+        parts = [(min(total, rank * size), min(total, (rank + 1) * size)) for rank in range(self.world_size)]
+        ends = list(accumulate(lengths))
+        tensors = [(end - length, end) for end, length in zip(ends, lengths)]
+        send_lengths = [_overlap(tensors[self.rank], part) for part in parts]
+        receive_lengths = [_overlap(tensor, parts[self.rank]) for tensor in tensors]
+        received = own[: sum(receive_lengths)]
+        dist.all_to_all_single(received, content, receive_lengths, send_lengths, group=self.group)
+
+    def _handshake(self, operation: str, *sizes: int, own_size: int = 0, failure: str | None = None) -> list[int]:
         """Checks that no process failed and that all are about to call the same operation.
 
         It is called after the operation's buffers were allocated, so that a failed allocation is reported, too. As long
         as other processes make forward passes of a sharded model, this one joins them.
+
+        Args:
+            operation: Name of the operation.
+            sizes: Its sizes, which must be the same in all processes.
+            own_size: A size of this process alone.
+            failure: This process's error, if it has failed.
+
+        Returns:
+            The ``own_size`` of every process.
 
         Raises:
             PeerError: In all processes, including the one that failed. Until the end of `synchronized_errors` every
@@ -210,14 +273,16 @@ class ProcessGroup(SingleProcess):
             raise self._peer_error
         checksum = zlib.crc32(repr((operation, sizes)).encode())
         while True:
-            status = [failure is not None, operation == FORWARD_PASS, checksum, -checksum]
+            own_sizes = [0] * self.world_size
+            own_sizes[self.rank] = own_size
+            status = [failure is not None, operation == FORWARD_PASS, checksum, -checksum, *own_sizes]
             buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
             dist.all_reduce(buffer, op=dist.ReduceOp.MAX, group=self.group)
-            any_failed, any_pass, highest, negated_lowest = buffer.tolist()
+            any_failed, any_pass, highest, negated_lowest, *own_sizes = buffer.tolist()
             if any_failed or not any_pass:
                 break
             if operation == FORWARD_PASS:
-                return
+                return own_sizes
             if self.join_pass is None:
                 raise RuntimeError(
                     "another process makes a forward pass of a sharded model, of which this one knows none"
@@ -228,16 +293,22 @@ class ProcessGroup(SingleProcess):
             if not any_failed:
                 report = f"called {operation}{sizes} while another process called a different operation"
             reports = []
-            for rank, peer_report in enumerate(self._gather_objects(report)):
+            for rank, peer_report in enumerate(self._gather_reports(report)):
                 if peer_report:
                     reports.append(f"process {rank}: {peer_report}")
             self._peer_error = PeerError("; ".join(reports))
             raise self._peer_error
+        return own_sizes
 
-    def _gather_objects(self, value: Any) -> list[Any]:
-        values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value, group=self.group)
-        return values
+    def _gather_reports(self, report: str | None) -> list[str | None]:
+        reports: list[str | None] = [None] * self.world_size
+        dist.all_gather_object(reports, report, group=self.group)
+        return reports
+
+
+def _overlap(first: tuple[int, int], second: tuple[int, int]) -> int:
+    """Returns the length of the intersection of two intervals, given as start and end."""
+    return max(0, min(first[1], second[1]) - max(first[0], second[0]))
 
 
 def get_process_group(device: torch.device, world_size: int, group: dist.ProcessGroup | None = None) -> SingleProcess:

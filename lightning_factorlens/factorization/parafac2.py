@@ -121,8 +121,8 @@ def _slice_grams(problem: CoupledProblem) -> SliceGrams:
     """Returns the Gram matrices of all features, weighted such that Σ_j ‖A_j‖² is 1, or 0 if all blocks are zero."""
     grams = []
     for b in range(len(problem.blocks)):
-        grams.append(problem.partition.all_reduce_sum(_own_gram(problem, b)))
-    stacked = torch.stack(grams)
+        grams.append(_own_gram(problem, b))
+    stacked = problem.partition.all_reduce_sum(torch.stack(grams))
     return SliceGrams(stacked, None, float(stacked.diagonal(dim1=1, dim2=2).sum()))
 
 

@@ -39,7 +39,7 @@ def _final_slice(problem: CoupledProblem, b: int, M: Tensor) -> _FinalSlice:
     for samples in problem.blocks[b].samples.split(_CHUNK, 1):
         parts.append(M @ samples.to(M) * problem.omega[b])
     local = torch.cat(parts, 1).T
-    products = partition.gather_block(b, local.T.contiguous()).T
+    products = partition.gather_blocks([b], [local.T.contiguous()])[0].T
     U, sigma, Vt = torch.linalg.svd(products, full_matrices=False)
     Q = U @ Vt
     energy = problem.block_energy[b] / problem.blocks[b].sampling_factor * problem.omega_given[b] ** 2

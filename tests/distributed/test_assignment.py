@@ -5,6 +5,7 @@ import pytest
 from lightning_factorlens.distributed import (
     SingleProcess,
     assign_greedy,
+    feature_unit,
     map_distributed,
     split_blocks,
     split_evenly,
@@ -58,3 +59,10 @@ def test_mapped_results_are_in_the_order_of_the_tasks():
     ]
     group = SecondOfTwo(others=["by process 0"])
     assert map_distributed(group, lambda own: own, ["a", "b", "c"], [1, 0, 1]) == ["a", "by process 0", "c"]
+
+
+def test_blocks_are_divided_below_a_chunk_only_for_more_processes_than_chunks():
+    assert feature_unit([9408, 1352], 3, 8192) == 8192
+    assert feature_unit([9408, 1352], 4, 8192) == 1345
+    assert feature_unit([30], 100, 8192) == 16
+    assert feature_unit([0], 2, 8192) == 16
