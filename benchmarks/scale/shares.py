@@ -127,9 +127,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         f"## Shares\n\n`python -m benchmarks.scale --parts shares`. N = {SAMPLES}. In {n_processes} gloo processes "
         f"the largest forward pass has {largest_pass} images, the {len(expected)} scalars and values of curves "
         f"differ from one process's by at most {difference:.1e}, and a warm observation has "
-        f"{found[0]['handshakes']} handshakes and {found[0]['collectives']} other collective operations. In a simulated group of {MANY} processes, with "
-        f"{len(WIDTHS)} layers of {WIDTHS[0]} features, {busy} hold features, at most {max(loads)} "
-        f"(the mean is {share:.1f}).\n\n{table}"
+        f"{found[0]['handshakes']} handshakes and {found[0]['collectives']} other collective operations. "
+        f"In a simulated group of {MANY} processes, with {len(WIDTHS)} layers of {WIDTHS[0]} features, {busy} hold "
+        f"features, at most {max(loads)} (the mean is {share:.1f}).\n\n{table}"
     )
     return Measured(text, {"received_per_byte": ratios, "processes": found[0]["passes"]}, figures)
 
