@@ -220,7 +220,7 @@ class ProcessGroup(SingleProcess):
                 return
             if self.join_pass is None:
                 raise RuntimeError(
-                    "another process makes a forward pass of a sharded model, of which this one knows none"
+                    "another process makes a forward pass of a sharded model that this one does not know"
                 )
             self.join_pass()
         if any_failed or highest != -negated_lowest:
