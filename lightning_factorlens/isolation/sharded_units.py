@@ -49,7 +49,7 @@ def used_elsewhere(model: nn.Module) -> dict[nn.Module, Any]:
         >>> used_elsewhere(nn.Linear(3, 2))
         {}
     """
-    return {module: vars(module)[NOTES] for module in model.modules() if NOTES in vars(module)}
+    return {module: dict(vars(module)[NOTES]) for module in model.modules() if vars(module).get(NOTES)}
 
 
 def note_again(notes: dict[nn.Module, Any]) -> None:
@@ -62,4 +62,4 @@ def note_again(notes: dict[nn.Module, Any]) -> None:
         >>> note_again({})
     """
     for module, parameters in notes.items():
-        vars(module)[NOTES] = parameters
+        vars(module)[NOTES].update(parameters)
