@@ -13,10 +13,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from benchmarks.scale.sharded_models import STEPS, WAYS, Training, make_net
+from benchmarks.scale.sharded_models import STEPS, WAYS, Net, Training, make_net
 from lightning_factorlens import FactorLens
 from lightning_factorlens._private_api import own_parameters
-from lightning_factorlens.capture.dealt_weights import deal_weights
+from lightning_factorlens.capture.dealt_weights import DealtWeights, deal_weights
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.whole_parameters import WholeParameters
 from lightning_factorlens.config import LensOptions
@@ -47,6 +47,7 @@ class Broken(Measurement):
 def main(rank: int, size: int, port: int, folder: str, ways: list[str], counts: list[int]) -> None:
     """Writes the report of one process to ``folder/RANK.pt``."""
     torch.set_num_threads(1)
+    torch.backends.mha.set_fastpath_enabled(False)
     os.environ.update(LOCAL_RANK=str(rank), RANK=str(rank), WORLD_SIZE=str(size))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=size)
@@ -133,31 +134,32 @@ def fail(training: Training, group: SingleProcess) -> dict[str, Any]:
 
 def memory(group: SingleProcess) -> dict[str, float]:
     """MiB that dealing the weights of a larger network adds to this process, and what the goal allows."""
-    from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.fsdp import fully_shard
-
-    from benchmarks.scale.sharded_models import Net
-
-    net = Net(width=1024)
-    mesh = init_device_mesh("cpu", (group.world_size,))
+    _dealt(32, group)  # loads what torch imports at the first use
+    net, dealt, added = _dealt(1024, group)
     total = sum(p.numel() for p in net.parameters()) * 4
     largest = sum(p.numel() for p in net.blocks[0].parameters()) * 4
-    for block in net.blocks:
-        fully_shard(block, mesh=mesh)
-    fully_shard(net, mesh=mesh)
-    group.all_gather_object("ready")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    filler = torch.ones(0)
-    peak_before = before
-    # The peak of the process so far may lie above what it uses now: fill that gap first.
-    gap = before * 1024 - current_bytes()
-    if gap > 0:
-        filler = torch.ones(gap // 4)
-    dealt = deal_weights(net, UsedParameters(), spectrum_cost, group)
-    added = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - peak_before) / 1024
     own = sum(layer.weight.numel() for layer in dealt.layers if not layer.weight.is_meta) * 4
-    bound = (total / group.world_size + largest) / 2**20
-    return {"added": added, "bound": bound, "model": total / 2**20, "own": own / 2**20, "filler": float(len(filler))}
+    bound = total / group.world_size + largest
+    return {"added": added / 2**20, "bound": bound / 2**20, "model": total / 2**20, "own": own / 2**20}
+
+
+def _dealt(width: int, group: SingleProcess) -> tuple[Net, DealtWeights, int]:
+    """Gathers and deals the weights of a network; with it the bytes that this has added to the process at most."""
+    from torch.distributed.fsdp import fully_shard
+
+    net = Net(width)
+    for block in net.blocks:
+        fully_shard(block)
+    fully_shard(net)
+    # The largest size so far may lie above the present one; that gap would hide what is added.
+    gap = max(0, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - current_bytes())
+    filler = torch.ones(gap // 4)
+    group.all_gather_object("ready")
+    before = current_bytes()
+    dealt = deal_weights(net, UsedParameters(), spectrum_cost, group)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    del filler
+    return net, dealt, peak - before
 
 
 def current_bytes() -> int:
