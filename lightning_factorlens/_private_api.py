@@ -211,6 +211,16 @@ def is_wrapper(module: nn.Module) -> bool:
     return any(name in module._modules for name in WRAPPED_MODULES)
 
 
+def unwrapped_module(module: nn.Module) -> nn.Module:
+    """The module itself, or the innermost one inside wrappers of FSDP and of activation checkpointing."""
+    for name in WRAPPED_MODULES:
+        if name in module._modules:
+            inner = module._modules[name]
+            assert inner is not None
+            return unwrapped_module(inner)
+    return module
+
+
 def unwrapped_path(path: str) -> str:
     """The path of a module or parameter without the levels that FSDP and activation checkpointing insert.
 

@@ -19,6 +19,7 @@ from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
@@ -63,8 +64,8 @@ class FactorLens:
             ``ForwardArgs(["image", "mask"])``; the model itself unless given. Where it has a method
             ``inputs(batch)``, that selects the tensor that counts as the input; else `find_inputs` does.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
-        process_group: The processes between which the work is divided; each must call `measure` inside
-            ``process_group.synchronized_errors()``.
+        process_group: The processes between which the work is divided, see `get_process_group`; each must call
+            `measure` inside ``process_group.synchronized_errors()``. Of a sharded model, those that hold its parts.
         outputs: What the model's output is: ``"classes"``, ``"multilabel"``, ``"regression"``, ``"embedding"``, another
             of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
             softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
@@ -129,7 +130,7 @@ class FactorLens:
 
         Raises:
             ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
-                whose parameters have no values or are sharded.
+                whose parameters have no values or are divided in a way that cannot be observed.
         """
         runner = self._runner()
         samples = runner.wrap(probe)
@@ -269,9 +270,12 @@ class FactorLens:
             Concepts(rank=4, samples=32, fitted on 2, 1 blocks joined, relative error ...)
         """
         if self.process_group.world_size > 1:
+            advice = "call a FactorLens without process_group, in one or in every process."
+            if sharded_parameters(self.model):
+                advice = "the model's parameters are sharded: load a checkpoint into a whole model, in one process."
             raise ValueError(
                 f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
+                f"{advice}"
             )
         runner = self._runner()
         samples = runner.wrap(probe)

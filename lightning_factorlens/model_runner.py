@@ -23,7 +23,7 @@ from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
-from lightning_factorlens.capture.sharded_parameters import sharded_parameters
+from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -112,8 +112,8 @@ class ModelRunner:
         Parts whose shape depends on the number of samples, as similarities between samples, are left out.
         """
         try:
-            if self._is_sharded:
-                raise RuntimeError("FSDP and DeepSpeed expect a backward pass after a forward pass with gradients")
+            if self._is_sharded and not is_fully_dtensor(self.model):
+                raise RuntimeError("FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients")
             with isolate_model(self.model, gradients=True), self.forward_context():
                 recorded, _ = differentiable_batch(batch, input_gradients=False)
                 parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))

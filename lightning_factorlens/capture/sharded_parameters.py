@@ -69,6 +69,20 @@ def is_dtensor(parameter: Tensor) -> bool:
     return _has_base(parameter, "DTensor")
 
 
+def is_fully_dtensor(model: nn.Module) -> bool:
+    """Whether all sharded parameters of a model are those of ``fully_shard``.
+
+    Args:
+        model: Any module.
+
+    Example:
+        >>> is_fully_dtensor(nn.Linear(3, 2))
+        True
+    """
+    is_wrapped = any(is_fsdp1(module) for module in model.modules())
+    return not is_wrapped and not any(hasattr(parameter, "ds_id") for parameter in model.parameters())
+
+
 def _is_fsdp2(module: nn.Module) -> bool:
     return _has_base(module, "FSDPModule")
 

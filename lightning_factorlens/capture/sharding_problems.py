@@ -30,7 +30,7 @@ def sharding_problem(model: nn.Module, process_group: SingleProcess, needs_gradi
         return ""
     for name, axis in tensor_parallel_axes(model).items():
         return (
-            f"{name!r} is divided along the mesh axis {axis!r}, which is not an axis of FSDP: with tensor parallelism a "
+            f"{name!r} is divided along the mesh axis {axis!r}, which is not one of FSDP: with tensor parallelism a "
             "layer's output may be a part of its neurons, another one in each process, and the curves would differ "
             "between them. Train with fully_shard or FSDP alone, or observe a checkpoint in a model that is whole."
         )

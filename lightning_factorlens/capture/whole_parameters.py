@@ -62,7 +62,7 @@ class WholeParameters:
         for module in modules:
             partitioned += [p for p in module.parameters(recurse=False) if hasattr(p, "ds_id")]
         if partitioned:
-            from deepspeed.zero import GatheredParameters
+            from deepspeed.runtime.zero import GatheredParameters
 
             context: AbstractContextManager[Any] = GatheredParameters(partitioned)
             return context

@@ -18,18 +18,17 @@ import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from itertools import accumulate
 from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lightning_factorlens.distributed.uneven_gather import UnevenGather
+
 T = TypeVar("T")
 #: The operation by which a forward pass of a sharded model is announced.
 FORWARD_PASS = "forward pass"
-#: Tensors are padded to the longest one if all together have at most so many times their true length then.
-LARGEST_PADDING = 1.5
 #: Backends that transfer only tensors in main memory.
 CPU_BACKENDS = ("gloo", "mpi")
 
@@ -184,11 +183,12 @@ class ProcessGroup(SingleProcess):
         """See `SingleProcess.all_gather_object`."""
         content = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
         lengths = self._handshake("all_gather_object", own_size=len(content))
-        return [pickle.loads(part.numpy().tobytes()) for part in self._gather_flat(content, lengths)()]
+        gather = self._uneven_gather(content, lengths)
+        return [pickle.loads(part.numpy().tobytes()) for part in gather()]
 
     def all_gather(self, tensor: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         """See `SingleProcess.all_gather`."""
-        gather = self._gather_flat(tensor, lengths)
+        gather = self._uneven_gather(tensor, lengths)
         self._handshake("all_gather", *lengths)
         return gather()
 
@@ -210,45 +210,8 @@ class ProcessGroup(SingleProcess):
             dist.all_to_all_single(result, buffers.pop(0), list(receive), list(send), group=self.group)
         return [result.to(device) for result, device in zip(received, devices)]
 
-    def _gather_flat(self, tensor: Tensor, lengths: Sequence[int]) -> Callable[[], list[Tensor]]:
-        """Allocates the buffers of a gathering of flat tensors, and returns the function that carries it out.
-
-        All backends gather tensors of one length. If padding them to the longest would add much, each process first
-        sends its tensor to others such that all have an equal part of the whole.
-        """
-        world_size = self.world_size
-        total = sum(lengths)
-        is_padded = max(lengths) * world_size <= LARGEST_PADDING * total
-        size = max(lengths) if is_padded else -(-total // world_size)
-        own = tensor.new_zeros(size, device=self._transfer_device)
-        gathered = own.new_empty(world_size, size)
-        content = tensor.to(self._transfer_device).contiguous()
-
-        def gather() -> list[Tensor]:
-            if not total:
-                return list(tensor.new_empty(world_size, 0))
-            if is_padded:
-                own[: len(content)] = content
-            else:
-                self._deal_equally(own, content, lengths)
-            dist.all_gather(list(gathered), own, group=self.group)
-            if is_padded:
-                return [part[:length].to(tensor.device) for part, length in zip(gathered, lengths)]
-            return list(gathered.flatten()[:total].to(tensor.device).split(list(lengths)))
-
-        return gather
-
-    def _deal_equally(self, own: Tensor, content: Tensor, lengths: Sequence[int]) -> None:
-        """Fills ``own`` with this process's part of all processes' tensors, one after the other, in equal parts."""
-        size = len(own)
-        total = sum(lengths)
-        parts = [(min(total, rank * size), min(total, (rank + 1) * size)) for rank in range(self.world_size)]
-        ends = list(accumulate(lengths))
-        tensors = [(end - length, end) for end, length in zip(ends, lengths)]
-        send_lengths = [_overlap(tensors[self.rank], part) for part in parts]
-        receive_lengths = [_overlap(tensor, parts[self.rank]) for tensor in tensors]
-        received = own[: sum(receive_lengths)]
-        dist.all_to_all_single(received, content, receive_lengths, send_lengths, group=self.group)
+    def _uneven_gather(self, tensor: Tensor, lengths: Sequence[int]) -> UnevenGather:
+        return UnevenGather(tensor, lengths, self.rank, self._transfer_device, self.group)
 
     def _handshake(self, operation: str, *sizes: int, own_size: int = 0, failure: str | None = None) -> list[int]:
         """Checks that no process failed and that all are about to call the same operation.
@@ -285,7 +248,7 @@ class ProcessGroup(SingleProcess):
                 return own_sizes
             if self.join_pass is None:
                 raise RuntimeError(
-                    "another process makes a forward pass of a sharded model, of which this one knows none"
+                    "another process makes a forward pass of a sharded model that this one does not know"
                 )
             self.join_pass()
         if any_failed or highest != -negated_lowest:
@@ -304,11 +267,6 @@ class ProcessGroup(SingleProcess):
         reports: list[str | None] = [None] * self.world_size
         dist.all_gather_object(reports, report, group=self.group)
         return reports
-
-
-def _overlap(first: tuple[int, int], second: tuple[int, int]) -> int:
-    """Returns the length of the intersection of two intervals, given as start and end."""
-    return max(0, min(first[1], second[1]) - max(first[0], second[0]))
 
 
 def get_process_group(device: torch.device, world_size: int, group: dist.ProcessGroup | None = None) -> SingleProcess:

@@ -14,7 +14,7 @@ from torch import nn
 
 from lightning_factorlens._private_api import registered_buffers
 from lightning_factorlens.isolation.python_state import PythonState
-from lightning_factorlens.isolation.sharded_units import reshard
+from lightning_factorlens.isolation.sharded_units import note_again, reshard, used_elsewhere
 
 #: Models that are isolated at this moment.
 _isolated: WeakSet[nn.Module] = WeakSet()
@@ -94,11 +94,13 @@ def _isolate_state(model: nn.Module) -> Iterator[None]:
     finally:
         if not is_nested:
             _isolated.discard(model)
+        notes = used_elsewhere(model)
         try:
             if not is_nested:
                 reshard(model)
         finally:
             state.restore()
+            note_again(notes)
 
 
 def _enter_eval_mode(model: nn.Module) -> None:

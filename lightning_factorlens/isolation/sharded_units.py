@@ -1,4 +1,4 @@
-"""Freeing what a forward pass of a sharded model leaves gathered."""
+"""What a forward pass of a sharded model changes besides the state that is restored."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any
 from torch import nn
 
 from lightning_factorlens._private_api import reshard_fsdp
+
+#: The attribute of a module in which DeepSpeed keeps parameters of other modules that its ``forward`` reads.
+NOTES = "_external_params"
 
 
 def reshard(model: nn.Module) -> None:
@@ -28,3 +31,35 @@ def reshard(model: nn.Module) -> None:
             unit.reshard()
         elif "FullyShardedDataParallel" in bases:
             reshard_fsdp(unit)
+
+
+def used_elsewhere(model: nn.Module) -> dict[nn.Module, Any]:
+    """What DeepSpeed's ZeRO-3 has found out about parameters that another module's ``forward`` reads.
+
+    It notes them when they are read for the first time, and expects them in every later pass. To take the notes away
+    with the rest of a restored state would contradict the order of parameters that it has recorded.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        The notes of every module that has some.
+
+    Example:
+        >>> used_elsewhere(nn.Linear(3, 2))
+        {}
+    """
+    return {module: dict(vars(module)[NOTES]) for module in model.modules() if vars(module).get(NOTES)}
+
+
+def note_again(notes: dict[nn.Module, Any]) -> None:
+    """Gives modules their notes back.
+
+    Args:
+        notes: From `used_elsewhere`.
+
+    Example:
+        >>> note_again({})
+    """
+    for module, parameters in notes.items():
+        vars(module)[NOTES].update(parameters)
