@@ -19,9 +19,10 @@ from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
+from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
-from lightning_factorlens.capture.weights import sharded_parameters
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import check_rank
@@ -67,8 +68,8 @@ class FactorLens:
             ``ForwardArgs(["image", "mask"])``; the model itself unless given. Where it has a method
             ``inputs(batch)``, that selects the tensor that counts as the input; else `find_inputs` does.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
-        process_group: The processes between which the work is divided; each must call `measure` inside
-            ``process_group.synchronized_errors()``.
+        process_group: The processes between which the work is divided, see `get_process_group`; each must call
+            `measure` inside ``process_group.synchronized_errors()``. Of a sharded model, those that hold its parts.
         outputs: What the model's output is: ``"classes"``, ``"multilabel"``, ``"regression"``, ``"embedding"``, another
             of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
             softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
@@ -134,11 +135,12 @@ class FactorLens:
 
         Raises:
             ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
-                whose parameters have no values or are sharded.
+                whose parameters have no values or are divided in a way that cannot be observed.
         """
         runner = self._runner()
         samples = runner.wrap(probe)
         self._check_model()
+        runner.start_lockstep(samples)
         self.options_for(samples)
         traces: list[list[TracedOutput]] = []
 
@@ -235,6 +237,7 @@ class FactorLens:
             output_decision=self.output_decision,
         )
         runner.decision = self.output_decision
+        runner.start_lockstep(samples)
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements
         previous = self.state.warm_start
@@ -413,13 +416,16 @@ class FactorLens:
 
     def _check_one_process(self) -> None:
         if self.process_group.world_size > 1:
+            advice = "call a FactorLens without process_group, in one or in every process."
+            if sharded_parameters(self.model):
+                advice = "the model's parameters are sharded: load a checkpoint into a whole model, in one process."
             raise ValueError(
                 f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
+                f"{advice}"
             )
 
     def _check_model(self) -> None:
-        """Refuses parameters without values, and parameters that are sharded over several processes."""
+        """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
         without_values = []
         for name, parameter in self.model.named_parameters():
             if parameter.is_meta or nn.parameter.is_lazy(parameter):
@@ -429,13 +435,9 @@ class FactorLens:
                 f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "
                 f"{without_values[0]!r}; run one batch through the model, or materialise it, before it is observed."
             )
-        sharded = sharded_parameters(self.model)
-        if sharded:
-            raise ValueError(
-                f"model: {len(sharded)} parameters are sharded over several processes (fully_shard, FSDP, DeepSpeed "
-                f"or tensor parallelism), first {sharded[0]!r}; the lens needs them whole. Train with DDP or on a "
-                "single device, or observe a checkpoint with FactorLens."
-            )
+        problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
+        if problem:
+            raise ValueError(f"model: {problem}")
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(

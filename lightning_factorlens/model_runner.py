@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
+from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -56,6 +58,21 @@ class ModelRunner:
 
     def __post_init__(self) -> None:
         self._is_isolated = False
+        self._is_sharded = self.process_group.world_size > 1 and bool(sharded_parameters(self.model))
+
+    def start_lockstep(self, probe: Probe) -> None:
+        """Lets this process take part in the other processes' forward passes of a sharded model.
+
+        Args:
+            probe: Its first sample passes where this process has no pass of its own to make.
+        """
+        if self._is_sharded:
+            self.process_group.join_pass = partial(self._join_pass, probe)
+
+    def _join_pass(self, probe: Probe) -> None:
+        """A forward pass whose results are dropped; no hook of the lens is there."""
+        with self.isolated():
+            self._call_alone(probe.part(0, 1).data)
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
@@ -95,6 +112,8 @@ class ModelRunner:
         Parts whose shape depends on the number of samples, as similarities between samples, are left out.
         """
         try:
+            if self._is_sharded and not is_fully_dtensor(self.model):
+                raise RuntimeError("FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients")
             with isolate_model(self.model, gradients=True), self.forward_context():
                 recorded, _ = differentiable_batch(batch, input_gradients=False)
                 parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))
@@ -142,6 +161,11 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
+        if self._is_sharded:
+            self.process_group.announce_pass()
+        return self._call_alone(batch)
+
+    def _call_alone(self, batch: Any) -> Any:
         batch = tree_map(clone, batch)  # a model that overwrites its input would otherwise change the probe
         if not self.needs.gradients or torch.is_grad_enabled():
             return self._forward(batch)

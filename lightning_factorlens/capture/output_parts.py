@@ -94,9 +94,10 @@ def inspect_outputs(
     Returns:
         The parts, in the order of the output.
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
     with _SoftmaxRecorder() as recorder:
         output = forward(batch)
+    # Now, because FSDP has replaced the parameters of the outermost unit, as in a training step.
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     parts = []
     for path, tensor in find_parts(output, n_samples).items():
         found = None
