@@ -116,8 +116,8 @@ def _section(rows: list[list[str]], payload: dict[str, Any], counts: list[int]) 
         f"{', '.join(map(str, counts))} samples are observed before the first step, the last one before the others as "
         "well. torch's fast path of attention is off in all of them: it rounds in another way, and DeepSpeed's ZeRO-3 "
         "does not take it. Difference: of any number of any observation from that of one process with the whole model. "
-        "Weights: those after training with the lens against those without it, bit for bit. Failure: a measurement fails in one "
-        "process; the seconds include the forward passes before it.\n\n"
+        "Weights: those after training with the lens against those without it, bit for bit. Failure: a measurement "
+        "fails in one process; the seconds include the forward passes before it.\n\n"
         + markdown_table(header, rows)
         + "\n\n"
         + "\n\n".join(lines)
