@@ -26,7 +26,6 @@ from lightning_factorlens.measurements import Context, Measurement, default_meas
 from lightning_factorlens.results import Observation
 from lightning_factorlens.spectra.layer_spectra import spectrum_cost
 
-OPTIONS = LensOptions(ranks=(1, 4), solver=HALS(n_init=1, max_iter=10))
 Numbers = dict[tuple[Any, ...], float]
 
 
@@ -60,6 +59,11 @@ def main(rank: int, size: int, port: int, folder: str, ways: list[str], counts: 
     dist.destroy_process_group()
 
 
+def options(count: int) -> LensOptions:
+    """A quick factorisation; a rank may not be larger than the number of samples."""
+    return LensOptions(ranks=(1, 4) if count >= 4 else (1,), solver=HALS(n_init=1, max_iter=10))
+
+
 def images(count: int) -> Tensor:
     """Random images, shape (count, 3, 16, 16), the same every time."""
     return torch.rand(count, 3, 16, 16, generator=torch.Generator().manual_seed(5))
@@ -77,7 +81,7 @@ def run_way(make: Callable[[], Training], group: SingleProcess, counts: list[int
     for k in range(STEPS):
         state = whole_state(training)
         for count in counts if k == 0 else counts[-1:]:
-            lens = FactorLens(training.model, OPTIONS, process_group=group, outputs="classes")
+            lens = FactorLens(training.model, options(count), process_group=group, outputs="classes")
             with group.synchronized_errors():
                 observations.append((state, count, numbers_of(lens.observe(images(count), k, k))))
         training.step(k)
@@ -107,14 +111,14 @@ def whole_numbers(state: dict[str, Tensor], count: int, k: int) -> Numbers:
     """The numbers that one process measures of the whole model."""
     net = make_net()
     net.load_state_dict(state)
-    return numbers_of(FactorLens(net, OPTIONS, outputs="classes").observe(images(count), k, k))
+    return numbers_of(FactorLens(net, options(count), outputs="classes").observe(images(count), k, k))
 
 
 def fail(training: Training, group: SingleProcess) -> dict[str, Any]:
     """One process fails in a measurement: seconds until this one knows it, and whether the next one is exact."""
     switch = [False]
     measurements = [*default_measurements(), Broken(switch)]
-    lens = FactorLens(training.model, OPTIONS, measurements, process_group=group, outputs="classes")
+    lens = FactorLens(training.model, options(100), measurements, process_group=group, outputs="classes")
     numbers = []
     seconds = 0.0
     error = ""
