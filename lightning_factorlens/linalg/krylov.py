@@ -13,8 +13,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-#: Vectors by which the basis grows at a time. Larger blocks need fewer products, but more vectors.
-BLOCK = 8
+#: Vectors by which the basis of one matrix and of several grows at a time. Fewer need more products, each of which
+#: reads the data once, and converge with fewer vectors.
+BLOCK = 16
+SHARED_BLOCK = 32
+#: Vectors for each wanted eigenvalue before which one matrix is not checked, because it has never converged by then.
+FIRST_CHECK = 3
 #: Eigenvalues beyond the wanted ones; the distance to the last of them bounds the errors.
 GUARD = 8
 #: The basis has at most this fraction of N vectors.
@@ -55,6 +59,7 @@ class SharedKrylov:
         self.k = k
         self.tolerance = tolerance
         self.agree = agree or torch.Tensor.contiguous
+        self.block = SHARED_BLOCK if len(traces) > 1 else BLOCK
         self.max_columns = int(LARGEST_BASIS * N)
         self.basis = torch.empty(N, 0, dtype=torch.float64)
         self.products = torch.empty(len(traces), N, 0, dtype=torch.float64)
@@ -69,9 +74,9 @@ class SharedKrylov:
             vectors did not suffice.
         """
         generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(len(self.basis), BLOCK, generator=generator, dtype=torch.float64)
+        directions = torch.randn(len(self.basis), self.block, generator=generator, dtype=torch.float64)
         directions[:, 0] = 1
-        while len(self.found) < len(self.traces) and self.basis.shape[1] + BLOCK <= self.max_columns:
+        while len(self.found) < len(self.traces) and self.basis.shape[1] + self.block <= self.max_columns:
             self._extend(directions)
             directions = self._next_directions(directions)
         return [self.found.get(matrix) for matrix in range(len(self.traces))]
@@ -88,13 +93,17 @@ class SharedKrylov:
     def _next_directions(self, last: Tensor) -> Tensor:
         """The largest residuals of the next matrix that has not converged; ``last`` where all have."""
         n_matrices = len(self.traces)
+        n_columns = self.basis.shape[1]
+        is_alone = n_matrices == 1
+        if is_alone and n_columns < FIRST_CHECK * self.k and n_columns + 2 * self.block <= self.max_columns:
+            return self.products[0, :, -self.block :]  # spans the same directions as the residuals
         for offset in range(n_matrices):
             matrix = (self.steps + offset) % n_matrices
             if matrix in self.found:
                 continue
             vectors, residual, has_converged = self._ritz(matrix)
             if not has_converged:
-                columns = torch.linalg.eigh(residual.T @ residual)[1][:, -BLOCK:]
+                columns = torch.linalg.eigh(residual.T @ residual)[1][:, -self.block :]
                 return residual @ columns
             self.found[matrix] = vectors
         return last
@@ -110,12 +119,12 @@ class SharedKrylov:
         projected = self.basis.T @ products
         values, rotation = torch.linalg.eigh((projected + projected.T) / 2)
         values = values.flip(0)
-        n_vectors = min(max(self.k, BLOCK), len(values))
+        n_vectors = min(max(self.k, self.block), len(values))
         rotation = rotation.flip(1)[:, :n_vectors]
         mapped = products @ rotation
         residual = mapped - self.basis @ (self.basis.T @ mapped)
         vectors = (self.basis @ rotation)[:, : self.k]
-        if len(values) < self.k + GUARD + BLOCK:
+        if len(values) < self.k + GUARD:
             return vectors, residual, False
         gaps = (values[: self.k] - values[self.k + GUARD - 1]).clamp_min(1e-15 * values[0])
         missing = (residual[:, : self.k].square().sum(0) / gaps).sum() / self.traces[matrix]

@@ -14,7 +14,7 @@ from lightning_factorlens.linalg.svd import gram_eigvalsh, sample_gram, truncati
 from lightning_factorlens.metrics.svd_floors import svd_floors
 
 #: From this number of samples on, Gram matrices are formed one after the other, and none for errors at few ranks.
-LARGE_N = 1024
+LARGE_N = 2048
 #: The largest rank whose error is found by iteration, as a fraction of the samples.
 _LARGEST_RANK = 0.125
 #: Up to this number of features, as a fraction of the samples, the Gram matrix of the features takes less time.
@@ -22,6 +22,8 @@ _FEW_FEATURES = 0.25
 
 #: Name of a part, and whether its blocks are weighted.
 Part = tuple[str, bool]
+#: What the squares of the problem's ω are multiplied with in a part, one number for each block.
+Factors = tuple[float, ...]
 
 
 class PartSpectra:
@@ -36,56 +38,48 @@ class PartSpectra:
         self.problem = problem
         self.members = members
         self.is_large = problem.N >= LARGE_N
-        self._known: dict[tuple[float, ...], Tensor] = {}
+        self._known: dict[Factors, Tensor] = {}
 
     def weighted_eigenvalues(self) -> dict[str, Tensor]:
         """The eigenvalues of XᵀX of every part, weighted; at least those that are not zero."""
-        if not self.is_large:
+        if not self.is_large or self.problem.partition.is_sharded:  # several processes share the work
             return {part: self._at_once[part, True] for part in self.members}
-        return {part: self._one_by_one((part, True)) for part in self.members}
+        self._fill_in_turn()
+        return {part: self._eigenvalues_of(self._factors((part, True))) for part in self.members}
 
     def squared_errors(self, ranks: Sequence[int]) -> dict[Part, list[float]]:
         """Squared relative errors of the truncated SVD of every part, see `truncation_errors`.
 
-        With at least 1,024 samples and ranks of at most an eighth of them, these come from `svd_floors` where the
+        With at least 2,048 samples and ranks of at most an eighth of them, these come from `svd_floors` where the
         eigenvalues are not known already; the relative errors then differ from the exact ones by at most 1e-7.
         """
-        if not self.is_large:
+        if not self.is_large or "_at_once" in self.__dict__:
             return {part: truncation_errors(values, ranks) for part, values in self._at_once.items()}
-        found: dict[tuple[float, ...], list[float]] = {}
-        if max(ranks) <= _LARGEST_RANK * self.problem.N:
-            found = self._iterate(ranks)
+        found = self._iterate(ranks)
         errors = {}
         for name in self.members:
             for part in ((name, True), (name, False)):
                 factors = self._factors(part)
                 if factors not in found:
-                    found[factors] = truncation_errors(self._one_by_one(part), ranks)
+                    found[factors] = truncation_errors(self._eigenvalues_of(factors), ranks)
                 errors[part] = found[factors]
         return errors
 
-    def _iterate(self, ranks: Sequence[int]) -> dict[tuple[float, ...], list[float]]:
-        """The errors by the factors of the blocks: first of every block by itself, then of all sums of blocks."""
-        rows = {self._factors((name, is_weighted)) for name in self.members for is_weighted in (True, False)}
-        sums = []
-        found = {}
-        for row in sorted(rows - set(self._known)):
-            n_live = sum(factor > 0 for factor in row)
-            if n_live == 0:
-                found[row] = [math.nan] * len(ranks)
-            elif n_live > 1:
-                sums.append(row)
-            elif not self._has_few_features(row):
-                found |= self._floors([row], ranks)
-        if sums:
-            found |= self._floors(sums, ranks)
-        return found
-
-    def _floors(self, rows: list[tuple[float, ...]], ranks: Sequence[int]) -> dict[tuple[float, ...], list[float]]:
+    def _iterate(self, ranks: Sequence[int]) -> dict[Factors, list[float]]:
+        """The errors that `svd_floors` finds, by the factors of the blocks."""
+        rows = []
+        for name in self.members:
+            for is_weighted in (True, False):
+                row = self._factors((name, is_weighted))
+                is_dead = not any(row)
+                if row not in rows and row not in self._known and not is_dead and not self._has_few_features(row):
+                    rows.append(row)
+        if not rows or max(ranks) > _LARGEST_RANK * self.problem.N:
+            return {}
         floors = svd_floors(self.problem, torch.tensor(rows, dtype=torch.float64), ranks)
         return {row: errors for row, errors in zip(rows, floors) if errors is not None}
 
-    def _factors(self, part: Part) -> tuple[float, ...]:
+    def _factors(self, part: Part) -> Factors:
         """What the squares of the problem's ω are multiplied with; at most 1, and 0 for other blocks and dead ones."""
         name, is_weighted = part
         row = [0.0] * len(self.problem.blocks)
@@ -106,26 +100,50 @@ class PartSpectra:
             return False
         return self.problem.feature_counts[live[0]] <= _FEW_FEATURES * self.problem.N
 
-    def _one_by_one(self, part: Part) -> Tensor:
-        """The eigenvalues of one part; at most three N × N matrices exist at a time."""
-        factors = self._factors(part)
+    def _eigenvalues_of(self, factors: Factors) -> Tensor:
+        """The eigenvalues of a sum of blocks, of which its N × N Gram matrix is formed alone."""
         if factors not in self._known:
-            self._known[factors] = self._eigenvalues(factors)
+            live = [b for b, factor in enumerate(factors) if factor > 0]
+            if not live:
+                return torch.zeros(1, dtype=torch.float64)
+            if self._has_few_features(factors):
+                samples = self.problem.blocks[live[0]].samples.T
+                self._known[factors] = gram_eigvalsh(sample_gram(samples, self.problem.omega[live[0]])[None])[0]
+                return self._known[factors]
+            total = self.problem.prototype.new_zeros(self.problem.N, self.problem.N, dtype=torch.float64)
+            for b in live:
+                # A factor of ω, not of the product, which would need a further N × N matrix.
+                total += self._gram(b, self.problem.omega[b] * math.sqrt(factors[b]))
+            self._known[factors] = self._decompose(total)
         return self._known[factors]
 
-    def _eigenvalues(self, factors: Sequence[float]) -> Tensor:
-        problem = self.problem
-        if self._has_few_features(factors):
-            b = max(range(len(factors)), key=factors.__getitem__)
-            return gram_eigvalsh(sample_gram(problem.blocks[b].samples.T, problem.omega[b])[None])[0]
-        total = torch.zeros(problem.N, problem.N, dtype=torch.float64, device=problem.prototype.device)
-        for b, factor in enumerate(factors):
-            if factor > 0:
-                # A factor of ω, not of the product, which would need a further N × N matrix.
-                scale = problem.omega[b] * math.sqrt(factor)
-                total += sample_gram(problem.blocks[b].samples, scale).to(total.device)
-        total = problem.partition.all_reduce_sum(total)
-        return problem.partition.broadcast(gram_eigvalsh(total[None])[0])
+    def _fill_in_turn(self) -> None:
+        """Finds the eigenvalues of every part, weighted; each block's Gram matrix is formed once and added up."""
+        total = None
+        for kind in ("inputs", "activations"):
+            of_kind = None
+            for b in self.members.get(kind, ()):
+                factors = tuple(float(b == other) for other in range(len(self.problem.blocks)))
+                if not self.problem.block_energy[b] > 0:
+                    continue
+                gram = self._gram(b, self.problem.omega[b])
+                if not self._has_few_features(factors):
+                    self._known[factors] = self._decompose(gram)
+                of_kind = gram if of_kind is None else of_kind.add_(gram)
+            if of_kind is not None:
+                of_kind_factors = self._factors((kind, True))
+                if of_kind_factors not in self._known and not self._has_few_features(of_kind_factors):
+                    self._known[of_kind_factors] = self._decompose(of_kind)
+                total = of_kind if total is None else total.add_(of_kind)
+        if total is not None and self._factors(("total", True)) not in self._known:
+            self._known[self._factors(("total", True))] = self._decompose(total)
+
+    def _gram(self, b: int, scale: float) -> Tensor:
+        gram = sample_gram(self.problem.blocks[b].samples, scale).to(self.problem.prototype.device)
+        return self.problem.partition.all_reduce_sum(gram)
+
+    def _decompose(self, gram: Tensor) -> Tensor:
+        return self.problem.partition.broadcast(gram_eigvalsh(gram[None])[0])
 
     @cached_property
     def _at_once(self) -> dict[Part, Tensor]:
