@@ -45,10 +45,10 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         lines.append([f"{row['samples']:.0f}", *seconds, ratio, exact, error, f"{row['memory']:.2f}"])
     header = ["N", "cold fit, s", "warm fit, s", "floors, s", "× warm", "exact, s", "largest error", "memory × data"]
     section = (
-        f"## Floors\n\n`python -m benchmarks.scale --parts floors`. One input channel and {LAYERS} layers of {FEATURES} "
-        f"features of a random ReLU network on CIFAR-10, ranks {', '.join(map(str, RANKS))}. Floors are those of every "
-        "block, of all layers and of everything, weighted and unweighted. Below N = 2,048 they come from all Gram "
-        "matrices, above it by iteration; the largest error is the difference to a full eigendecomposition.\n\n"
+        f"## Floors\n\n`python -m benchmarks.scale --parts floors`. One input channel and {LAYERS} layers of "
+        f"{FEATURES} features of a random ReLU network on CIFAR-10, ranks {', '.join(map(str, RANKS))}. Floors of "
+        "every block, of all layers and of everything, weighted and unweighted. Below N = 2,048 they come from all "
+        "Gram matrices, then by iteration; the largest error is the difference to full eigendecompositions.\n\n"
         + markdown_table(header, lines)
     )
     n_samples = int(last["samples"])

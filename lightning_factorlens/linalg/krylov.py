@@ -38,10 +38,10 @@ class SharedKrylov:
         agree: Makes a tensor equal in all processes that call `run`, which decide by it when they end.
 
     Example:
-        >>> matrix = torch.diag(torch.arange(400.0, dtype=torch.float64) ** 8)
+        >>> matrix = torch.diag(0.9 ** torch.arange(400.0, dtype=torch.float64))
         >>> krylov = SharedKrylov(lambda Q: (matrix @ Q)[None], [float(matrix.trace())], N=400, k=4, tolerance=1e-8)
         >>> (basis,) = krylov.run()
-        >>> round(float((basis.T @ matrix @ basis).trace() / matrix.diagonal()[-4:].sum()), 6)
+        >>> round(float((basis.T @ matrix @ basis).trace() / matrix.diagonal()[:4].sum()), 6)
         1.0
     """
 

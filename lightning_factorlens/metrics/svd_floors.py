@@ -81,8 +81,8 @@ def block_energies(problem: CoupledProblem) -> Tensor:
 
     Example:
         >>> from lightning_factorlens.results import Block
-        >>> block_energies(CoupledProblem([Block("a", "activation", torch.ones(4, 3), (3,))]))
-        tensor([1.], dtype=torch.float64)
+        >>> round(float(block_energies(CoupledProblem([Block("a", "activation", torch.ones(4, 3), (3,))]))), 9)
+        1.0
     """
     energies = torch.zeros(len(problem.blocks), dtype=torch.float64)
     for b, samples, _ in _pieces(problem, torch.ones(1, len(energies)), torch.float64):
@@ -143,9 +143,7 @@ def svd_floors(problem: CoupledProblem, factors: Tensor, ranks: Sequence[int]) -
     return found
 
 
-def _bases(
-    problem: CoupledProblem, factors: Tensor, energies: Tensor, k: int, dtype: torch.dtype
-) -> dict[int, Tensor]:
+def _bases(problem: CoupledProblem, factors: Tensor, energies: Tensor, k: int, dtype: torch.dtype) -> dict[int, Tensor]:
     """Leading singular vectors of the parts in which they were found: of sums together, of single blocks one by one."""
     is_sum = (factors > 0).sum(1) > 1
     groups = [[part] for part in torch.nonzero(~is_sum).flatten().tolist()]
@@ -154,9 +152,7 @@ def _bases(
     bases = {}
     for parts in groups:
         products = PartProducts(problem, factors[parts], energies, dtype)
-        krylov = SharedKrylov(
-            products.apply, products.traces, problem.N, k, TOLERANCE, problem.partition.broadcast
-        )
+        krylov = SharedKrylov(products.apply, products.traces, problem.N, k, TOLERANCE, problem.partition.broadcast)
         for part, basis in zip(parts, krylov.run()):
             if basis is not None:
                 bases[part] = basis
