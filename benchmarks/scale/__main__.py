@@ -19,13 +19,15 @@ import torch
 
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
-from benchmarks.scale import sharded, shares
+from benchmarks.scale import floors, sharded, shares, spectra
 from benchmarks.solver.networks import DATA
 
 #: Name → what measures it, given the folder of the data and whether to be quick.
 PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "sharded": sharded.measure,
     "shares": shares.measure,
+    "spectra": spectra.measure,
+    "floors": floors.measure,
 }
 
 

@@ -38,10 +38,16 @@ def sample_gram(samples: Tensor, scale: float = 1.0) -> Tensor:
                 [ 3.,  1.]], dtype=torch.float64)
     """
     gram = None
+    is_exact = scale == 1 and samples.dtype == torch.float64
+    # The pieces are converted into the same memory: new memory would have to be mapped for each of them.
+    shape = (0,) if is_exact else (*samples.shape[:-1], min(_CHUNK, samples.shape[-1]))
+    converted = torch.empty(shape, dtype=torch.float64, device=samples.device)
     for part in samples.detach().split(_CHUNK, -1):
+        if not is_exact:
+            part = converted[..., : part.shape[-1]].copy_(part)
         if scale != 1:
-            part = part.to(torch.float64, copy=True).mul_(scale)
-        products = row_products(part.double())
+            part.mul_(scale)
+        products = row_products(part)
         gram = products if gram is None else gram.add_(products)
     if gram is None:
         return torch.zeros(*samples.shape[:-1], samples.shape[-2], dtype=torch.float64, device=samples.device)
