@@ -19,12 +19,13 @@ import torch
 
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
-from benchmarks.scale import memory
+from benchmarks.scale import memory, passes
 from benchmarks.solver.networks import DATA
 
 #: Name → what measures it, given the folder of the data and whether to be quick.
 PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "memory": memory.measure,
+    "passes": passes.measure,
 }
 
 
