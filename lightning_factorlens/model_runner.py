@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,12 @@ from lightning_factorlens.capture.activations import Capture, capture_activation
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
-from lightning_factorlens.capture.forward_gradients import ForwardNeeds, detach_output, lacks_gradients
+from lightning_factorlens.capture.forward_gradients import (
+    ForwardNeeds,
+    detach_output,
+    graph_without_tensors,
+    lacks_gradients,
+)
 from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
 from lightning_factorlens.capture.outputs import OutputDecision
@@ -111,13 +116,13 @@ class ModelRunner:
 
         Parts whose shape depends on the number of samples, as similarities between samples, are left out.
         """
-        try:
-            if self._is_sharded and not is_fully_dtensor(self.model):
-                raise RuntimeError("FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients")
-            with isolate_model(self.model, gradients=True), self.forward_context():
-                recorded, _ = differentiable_batch(batch, input_gradients=False)
-                parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))
-        except Exception:  # a model that has no gradients, or too little memory for them
+        parts = None
+        # FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients.
+        if not self._is_sharded or is_fully_dtensor(self.model):
+            parts = self._inspect_graph(batch, graph_without_tensors)
+            if parts is None:  # the model takes gradients itself
+                parts = self._inspect_graph(batch, nullcontext)
+        if parts is None:  # it has no gradients, or too little memory for them
             with self.isolated():
                 parts = inspect_outputs(self.model, self._call, batch.data, len(batch))
         if len(batch) < 2 or not batch.is_cuttable or not any(len(batch) in part.shape for part in parts):
@@ -127,6 +132,17 @@ class ModelRunner:
             found = inspect_outputs(self.model, self._call, fewer.data, len(fewer))
         fixed_shapes = {(part.path, part.shape) for part in found}
         return tuple(part for part in parts if (part.path, part.shape) in fixed_shapes)
+
+    def _inspect_graph(
+        self, batch: Batch, recording: Callable[[], AbstractContextManager[None]]
+    ) -> tuple[OutputPart, ...] | None:
+        """The parts of the output with their signatures; None where a forward pass with gradients fails."""
+        try:
+            with isolate_model(self.model, gradients=True), self.forward_context(), recording():
+                recorded, _ = differentiable_batch(batch, input_gradients=False)
+                return inspect_outputs(self.model, self._call, recorded.data, len(batch))
+        except Exception:
+            return None
 
     def read_output(self, batch: Batch) -> Tensor | None:
         """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""

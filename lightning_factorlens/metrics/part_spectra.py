@@ -147,7 +147,26 @@ class PartSpectra:
 
     @cached_property
     def _at_once(self) -> dict[Part, Tensor]:
-        """The eigenvalues of every part, all Gram matrices in one stack; each block's product is formed once."""
+        """The eigenvalues of every part; each block's product is formed once."""
+        if self.problem.partition.is_sharded or self.problem.prototype.device.type != "cpu":
+            return self._of_one_stack()
+        eigenvalues: dict[Part, Tensor] = {}
+        sums: dict[Part, Tensor] = {}
+        for b, weight in enumerate(self.problem.weights):
+            gram = self._gram(b, self.problem.omega[b])  # the only one in memory, besides the sums
+            of_block = self._decompose(gram)
+            for part, positions in self.members.items():
+                if list(positions) == [b]:
+                    eigenvalues[part, True] = eigenvalues[part, False] = of_block
+                elif b in positions:
+                    for is_weighted, factor in ((True, 1.0), (False, weight**-2 if weight else 1.0)):
+                        sums.setdefault((part, is_weighted), torch.zeros_like(gram)).add_(gram, alpha=factor)
+        for key in list(sums):
+            eigenvalues[key] = self._decompose(sums.pop(key))
+        return eigenvalues
+
+    def _of_one_stack(self) -> dict[Part, Tensor]:
+        """The same with all Gram matrices in one stack, which processes share and an accelerator decomposes at once."""
         weighted_grams = self._weighted_grams()
         inverse_squares = []
         for weight in self.problem.weights:
