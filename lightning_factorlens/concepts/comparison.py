@@ -15,12 +15,13 @@ from lightning_factorlens.concepts.names import name_concepts
 from lightning_factorlens.concepts.predictions import PREDICTIONS
 from lightning_factorlens.concepts.timeline import shares
 from lightning_factorlens.results import Concepts
+from lightning_factorlens.results._short_repr import ShortRepr
 
 Names = str | Sequence[Any] | Tensor | Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptComparison:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptComparison(ShortRepr):
     """Matched concepts of ``a`` and ``b``.
 
     Attributes:
@@ -67,7 +68,12 @@ class ConceptComparison:
 
 
 def compare_concepts(
-    a: Concepts, b: Concepts, names: Names = PREDICTIONS, threshold: float = SAME
+    a: Concepts,
+    b: Concepts,
+    names: Names = PREDICTIONS,
+    threshold: float = SAME,
+    *,
+    class_names: Sequence[str] | None = None,
 ) -> ConceptComparison:
     """Compares the concepts of two networks or checkpoints; they are matched by `match_concepts`.
 
@@ -77,6 +83,7 @@ def compare_concepts(
         names: As `name_concepts` takes them; with ``"predictions"``, those of each network's own, and none for
             one without class scores. With several columns, the first one.
         threshold: Cosine from which partners are the same concept.
+        class_names: Words for the predicted classes of both, see `name_concepts`.
 
     Returns:
         The comparison; ``print`` shows it.
@@ -110,8 +117,8 @@ def compare_concepts(
         only_b=_alone(b, {j for _, j in pairs}, explained_b),
         explained_a=explained_a,
         explained_b=explained_b,
-        names_a=_names(a, names),
-        names_b=_names(b, names),
+        names_a=_names(a, names, class_names),
+        names_b=_names(b, names, class_names),
         threshold=threshold,
     )
 
@@ -123,10 +130,10 @@ def _alone(concepts: Concepts, matched: set[int], explained: Tensor) -> tuple[in
     return tuple(k for k in order if k not in matched and bool(is_left[k]))
 
 
-def _names(concepts: Concepts, names: Names) -> tuple[Hashable, ...]:
+def _names(concepts: Concepts, names: Names, class_names: Sequence[str] | None) -> tuple[Hashable, ...]:
     if isinstance(names, str) and names == PREDICTIONS and concepts.predictions is None:
-        names = None
-    columns = name_concepts(concepts, names).columns
+        return (None,) * concepts.rank
+    columns = name_concepts(concepts, names, class_names=class_names).columns
     return columns[0].names if columns else (None,) * concepts.rank
 
 

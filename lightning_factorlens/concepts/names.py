@@ -15,12 +15,14 @@ from lightning_factorlens.concepts.groups import ImageGroups, group_images
 from lightning_factorlens.concepts.predictions import PREDICTIONS, predicted_values
 from lightning_factorlens.concepts.top_images import top_images_of_all
 from lightning_factorlens.results import Concepts
+from lightning_factorlens.results._short_repr import ShortRepr
+from lightning_factorlens.results._text import align_table
 
 LABELS = "labels"
 
 
-@dataclass(frozen=True, eq=False)
-class ColumnNames:
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnNames(ShortRepr):
     """The names of all concepts by one column of values.
 
     Attributes:
@@ -43,8 +45,8 @@ class ColumnNames:
     chance: float
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptNames:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptNames(ShortRepr):
     """The names of concepts, and what tells without labels which concepts are clear.
 
     Attributes:
@@ -65,13 +67,38 @@ class ConceptNames:
                 return found
         raise KeyError(f"no column {column!r}; there are {[found.column for found in self.columns]}")
 
+    def __str__(self) -> str:
+        header = ["concept", "clarity", "agreement"]
+        for column in self.columns:
+            header += [column.column, "score", "purity"]
+        rows = []
+        for k in self.clearest():
+            row = [str(k), _in_text(self.clarity[k]), _in_text(self.agreement[k])]
+            for column in self.columns:
+                name = column.names[k]
+                row += ["-" if name is None else str(name), _in_text(column.scores[k].max())]
+                row.append(_in_text(column.purity[k]))
+            rows.append(row)
+        lines = align_table(header, rows, right=range(len(header)))
+        for column in self.columns:
+            lines.append(f"chance of purity by {column.column} {column.chance:.2f}")
+        return "\n".join(lines)
+
     def clearest(self) -> list[int]:
         """The concepts, the clearest first, and those without a clarity last."""
         return self.clarity.nan_to_num(-math.inf).argsort(descending=True, stable=True).tolist()
 
 
+def _in_text(value: Tensor) -> str:
+    return "-" if math.isnan(value) else f"{float(value):.2f}"
+
+
 def name_concepts(
-    concepts: Concepts, names: str | Sequence[Any] | Tensor | Mapping[str, Any] | None = PREDICTIONS, count: int = 16
+    concepts: Concepts,
+    names: str | Sequence[Any] | Tensor | Mapping[str, Any] | None = PREDICTIONS,
+    count: int = 16,
+    *,
+    class_names: Sequence[str] | None = None,
 ) -> ConceptNames:
     """Names concepts by the images that belong to them.
 
@@ -81,13 +108,16 @@ def name_concepts(
             several columns of such values by name, e.g. a dictionary or a pandas frame of metadata; or None for no
             names. None and NaN are no value.
         count: Number of top images of which the purity is computed; all where the probe has fewer.
+        class_names: Words for the classes 0, 1, … of the predictions, in the order of the model's outputs; the numbers
+            themselves unless given.
 
     Returns:
-        Scores, names and purities, and the clarity of every concept, which needs no names.
+        Scores, names and purities, and the clarity of every concept, which needs no names. ``print`` shows them as a
+        table, the clearest concept first.
 
     Raises:
         ValueError: A model without class scores where predictions are asked for, another number of values than of
-            images, or a ``count`` below 1.
+            images, a ``count`` below 1, fewer class names than classes, or class names without predictions.
 
     Example:
         >>> from lightning_factorlens import FactorLens
@@ -100,20 +130,25 @@ def name_concepts(
     """
     top = top_images_of_all(concepts, count)
     found = []
-    for column, values in _columns(concepts, names).items():
+    for column, values in _columns(concepts, names, class_names).items():
         groups = group_images(f"names[{column!r}]", values, concepts.F.shape[1])
         found.append(_name_by(concepts, column, groups, top))
     return ConceptNames(tuple(found), clarity(concepts, count), agreement(concepts, count), top.shape[1])
 
 
-def _columns(concepts: Concepts, names: Any) -> Mapping[str, Any]:
+def _columns(concepts: Concepts, names: Any, class_names: Sequence[str] | None) -> Mapping[str, Any]:
     """The columns of values by name."""
+    if class_names is not None and not isinstance(names, str):
+        raise ValueError(
+            f"class_names: they are words for predicted classes, found names of type {type(names).__name__}; leave "
+            "`names` out, or give the words themselves as labels."
+        )
     if names is None:
         return {}
     if isinstance(names, str):
         if names != PREDICTIONS:
             raise ValueError(f"names: found {names!r}; write 'predictions', or give one label for each image.")
-        return {PREDICTIONS: predicted_values("names", concepts)}
+        return {PREDICTIONS: predicted_values("names", concepts, class_names)}
     if hasattr(names, "keys") and not hasattr(names, "tolist"):  # a frame is no Mapping, and a series has keys too
         return {str(column): names[column] for column in names.keys()}  # noqa: SIM118
     return {LABELS: names}

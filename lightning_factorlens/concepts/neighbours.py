@@ -11,6 +11,7 @@ from torch.nn.functional import one_hot
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.results import Concepts
+from lightning_factorlens.results._short_repr import ShortRepr
 
 #: Number of neighbours unless another is given, as in Saini and Papalexakis (2018).
 DEFAULT_COUNT = 30
@@ -18,8 +19,8 @@ DEFAULT_COUNT = 30
 CHUNK = 1024
 
 
-@dataclass(frozen=True, eq=False)
-class Neighbours:
+@dataclass(frozen=True, eq=False, repr=False)
+class Neighbours(ShortRepr):
     """The nearest images of some images, one row for each of them.
 
     Attributes:

@@ -16,6 +16,7 @@ from lightning_factorlens.concepts.neighbours import neighbours
 from lightning_factorlens.concepts.pixel_mask import masked_image
 from lightning_factorlens.concepts.predictions import PREDICTIONS
 from lightning_factorlens.concepts.similarity import concept_similarities
+from lightning_factorlens.concepts.stability import ConceptStability
 from lightning_factorlens.concepts.top_images import top_images_of_all
 from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictures, Concepts, LayerPanel
 
@@ -27,15 +28,19 @@ MAX_SIDE = 96
 
 
 def concept_page(
-    concepts: Concepts, names: ConceptNames | None = None, stability: Tensor | None = None, count: int = 16
+    concepts: Concepts,
+    names: ConceptNames | None = None,
+    stability: ConceptStability | Tensor | None = None,
+    count: int = 16,
 ) -> ConceptPage:
     """Collects what `plots.concept_sheet_figure` and the other figures of concepts show.
 
     Args:
         concepts: From `FactorLens.concepts`.
         names: From `name_concepts`; None for names by the model's predictions, where it has class scores.
-        stability: Cosine of every concept with its partner in another fit, shape (rank,), e.g.
-            ``match_concepts(concepts, other).cosine``; None without another fit.
+        stability: From `FactorLens.concept_stability`, of which the lowest median is shown; or the cosine of every
+            concept with its partner in another fit, shape (rank,), e.g. ``match_concepts(concepts, other).cosine``;
+            None without another fit.
         count: Number of top images; all where the probe has fewer.
 
     Returns:
@@ -53,6 +58,10 @@ def concept_page(
         (2, (9, 1, 5, 5))
     """
     check_int("count", count, 1)
+    threshold = SAME
+    if isinstance(stability, ConceptStability):
+        threshold = stability.threshold
+        stability = stability.lowest
     if stability is not None and len(stability) != concepts.rank:
         raise ValueError(
             f"stability: found {len(stability)} numbers for {concepts.rank} concepts; give one for each of them."
@@ -63,7 +72,8 @@ def concept_page(
     panels = layer_panels_of_all(concepts, MAX_CHANNELS)
     cards = []
     for k in names.clearest():
-        cards.append(_card(concepts, k, names, top[k], panels[k], stability))
+        cosine = None if stability is None else float(stability[k])
+        cards.append(_card(concepts, k, names, top[k], panels[k], cosine, threshold))
     return ConceptPage(
         cards=tuple(cards),
         n_images=concepts.F.shape[1],
@@ -80,7 +90,8 @@ def _card(
     names: ConceptNames,
     top: Tensor,
     panels: tuple[LayerPanel, ...],
-    stability: Tensor | None,
+    cosine: float | None,
+    threshold: float,
 ) -> ConceptCard:
     name = None
     score = math.nan
@@ -88,7 +99,6 @@ def _card(
         column = names.columns[0]
         name = column.names[k]
         score = float(column.scores[k].max())
-    cosine = math.nan if stability is None else float(stability[k])
     nearest, tally, entropy = _nearest(concepts, int(top[0]))
     return ConceptCard(
         number=k,
@@ -96,8 +106,8 @@ def _card(
         score=score,
         clarity=float(names.clarity[k]),
         agreement=float(names.agreement[k]),
-        stability=cosine,
-        is_stable=None if stability is None else cosine >= SAME,
+        stability=math.nan if cosine is None else cosine,
+        is_stable=None if cosine is None else cosine >= threshold,
         top_images=top,
         nearest=nearest,
         tally=tally,

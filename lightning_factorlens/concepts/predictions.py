@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from lightning_factorlens.linalg.row_sums import sums_to_one
@@ -54,19 +56,34 @@ def class_probabilities(scores: Tensor | None) -> Tensor | None:
     return probabilities.where(is_prediction, 0.0)
 
 
-def predicted_values(argument: str, concepts: Concepts) -> list[int | None]:
+def predicted_values(
+    argument: str, concepts: Concepts, class_names: Sequence[str] | None = None
+) -> list[int | str | None]:
     """The predicted class of every image; None where the outputs are not finite.
 
     Args:
         argument: Name of the argument that asks for predictions, for the message.
         concepts: From `FactorLens.concepts`.
+        class_names: A word for each class, in the order of the outputs; None for the numbers of the classes.
 
     Raises:
-        ValueError: The model's output is not read as class scores.
+        ValueError: The model's output is not read as class scores, or there are fewer class names than classes.
     """
     if concepts.predictions is None:
         raise ValueError(
             f"{argument}: the model's output is not read as class scores, so there are no predictions. If it is, pass "
             "outputs='classes' to FactorLens; else give one label for each image."
         )
-    return [None if c < 0 else c for c in concepts.predictions.tolist()]
+    predictions = concepts.predictions.tolist()
+    words: Sequence[int | str]
+    if class_names is None:
+        words = range(max(predictions, default=-1) + 1)
+    else:
+        words = class_names
+        n_classes = concepts.probabilities.shape[1] if concepts.probabilities is not None else max(predictions) + 1
+        if isinstance(class_names, str) or len(class_names) < n_classes:
+            raise ValueError(
+                f"class_names: found {class_names!r} for a model of {n_classes} classes; give a list of one word for "
+                "each, in the order of the model's outputs."
+            )
+    return [None if c < 0 else words[c] for c in predictions]

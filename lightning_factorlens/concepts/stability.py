@@ -13,10 +13,11 @@ from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import choose_blocks
 from lightning_factorlens.concepts.matching import SAME, match_concepts, match_rows
 from lightning_factorlens.results import Concepts
+from lightning_factorlens.results._short_repr import ShortRepr
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptStability:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptStability(ShortRepr):
     """How well every concept is found again by other fits.
 
     Attributes:

@@ -17,12 +17,13 @@ from lightning_factorlens.concepts.groups import group_images
 from lightning_factorlens.concepts.neighbours import dominant_concepts
 from lightning_factorlens.concepts.predictions import PREDICTIONS, predicted_values
 from lightning_factorlens.results import Concepts
+from lightning_factorlens.results._short_repr import ShortRepr
 
 CLUSTERS = "concepts"
 
 
-@dataclass(frozen=True, eq=False)
-class LayerUtilisation:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerUtilisation(ShortRepr):
     """The response of one layer to each class.
 
     Attributes:
@@ -40,8 +41,8 @@ class LayerUtilisation:
     pattern: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class Utilisation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Utilisation(ShortRepr):
     """The response of every block to each class.
 
     Attributes:

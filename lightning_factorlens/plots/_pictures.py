@@ -27,7 +27,8 @@ def named(card: ConceptCard, width: float) -> str:
     """The number of a concept with its name and score, not wider than ``width`` inches."""
     if card.name is None or math.isnan(card.score):
         return f"concept {card.number}"
-    name = layer_label(str(card.name), width - 1.5)
+    word = f"class {card.name}" if isinstance(card.name, int) else str(card.name)
+    name = layer_label(word, width - 1.5)
     return f"concept {card.number}: {name} ({card.score:.2f})"
 
 

@@ -1,4 +1,4 @@
-"""One concept in full: its latent image and mask, its images and theirs neighbours, and where in the network it is."""
+"""One concept in full: its latent image and mask, its images and their neighbours, and where in the network it is."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ def _explanation(card: ConceptCard, title: str) -> list[str]:
     if card.is_stable is not None:
         parts.append(f"stability {stability_in_words(card)}")
     tally = card.tally.argsort(descending=True, stable=True)[:MAX_TALLY].tolist()
-    counts = [f"{int(card.tally[k])} to concept {k}" for k in tally if card.tally[k]]
+    counts = [f"concept {k} in {int(card.tally[k])}" for k in tally if card.tally[k]]
     text = ", ".join(parts)
     if counts:
-        text += f"; of the {len(card.nearest)} samples nearest to the strongest one belong most: {', '.join(counts)}"
+        text += f"; largest in the {len(card.nearest)} samples nearest to its strongest one: {', '.join(counts)}"
         text += f" (entropy {in_words(card.entropy)} nats)"
     return wrap_text(text, WIDTH - 2 * SIDE_MARGIN)
 

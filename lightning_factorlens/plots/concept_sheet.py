@@ -64,7 +64,7 @@ def concept_sheet_figure(page: ConceptPage, title: str = "Concepts") -> Figure |
         ax.text(ACROSS - inches / tile, CAPTION / tile, heading, fontsize=SMALL, color=INK, ha="right", va="bottom")
     for row, card in enumerate(shown):
         top = (2 * CAPTION) / tile + row * stride
-        _draw_caption(ax, card, row, top - 0.04, tile)
+        _draw_caption(ax, card, top - 0.04, tile)
         _draw_images(ax, card, top, height)
     return figure_of(ax)
 
@@ -79,14 +79,13 @@ def _explanation(page: ConceptPage, n_shown: int) -> list[str]:
     if page.named_by:
         text += f"; name: the class of most weight by {page.named_by} (its share)"
     if any(card.is_stable is False for card in page.cards[:n_shown]):
-        text += f"; {LOST}: the fit before has no such concept"
+        text += f"; {LOST}: not found again by another fit"
     return wrap_text(text, WIDTH - 2 * SIDE_MARGIN)
 
 
-def _draw_caption(ax: Axes, card: ConceptCard, row: int, y: float, tile: float) -> None:
+def _draw_caption(ax: Axes, card: ConceptCard, y: float, tile: float) -> None:
     """The name of a concept, and its numbers in columns."""
-    caption = f"{row + 1}. {named(card, 3.0)}"
-    ax.text(0, y, caption, fontsize=SMALL, color=INK, va="bottom", parse_math=False)
+    ax.text(0, y, named(card, 3.0), fontsize=SMALL, color=INK, va="bottom", parse_math=False)
     weight = "bold" if card.is_stable is False else "normal"
     values = (in_words(card.clarity), in_words(card.agreement), stability_in_words(card))
     for (inches, heading), value in zip(COLUMNS, values):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,7 +24,7 @@ from lightning_factorlens.plots.style import (
     subsample,
 )
 from lightning_factorlens.plots.tiles import SEAM, draw_tile, set_tile_limits
-from lightning_factorlens.plots.type_width import layer_label
+from lightning_factorlens.plots.type_width import layer_label, wrap_text
 from lightning_factorlens.results import TCAVResult
 from lightning_factorlens.results.tcav import LEVEL
 
@@ -38,8 +39,12 @@ COLUMNS = 2
 GAP = 0.06
 LOWEST = 0.2
 HIGHEST = 1.0
-#: Inches: the title, a name above a heat map, the colour bar, a layer's row in the chart, around the chart.
-TOP = 1.0
+#: Largest number of concepts and classes that the figure lists.
+MAX_LISTED = 20
+#: Inches: the space above the lines of the title, such a line, a name above a heat map, the colour bar, a layer's row
+#: in the chart, around the chart.
+TOP = 0.43
+LINE = 0.19
 NAME = 0.24
 BAR = 0.5
 ROW = 0.24
@@ -71,15 +76,12 @@ def tcav_figure(result: TCAVResult, untrained: TCAVResult | None = None) -> Figu
     ratio = min(max(len(result.classes) / len(result.concept_classes), LOWEST), HIGHEST)
     maps_height = n_rows * (ratio * tile + NAME)
     rows_height = ROW * max(min(len(result.layers), MAX_NAMES), 3)
-    height = TOP + maps_height + BAR + ABOVE + rows_height + BELOW
+    lines = _explanation(result)
+    above = TOP + LINE * len(lines)
+    height = above + maps_height + BAR + ABOVE + rows_height + BELOW
     figure = new_figure(height)
-    lines = (
-        "rows: classes; columns: concepts, by the class of their images;",
-        f"square: that class; dot: significant at {LEVEL:g} after correction,",
-        "which alone proves nothing: compare the untrained network",
-    )
     add_title(figure, f"Derivatives of class scores along concepts, {result.count} images each", lines)
-    bottom = height - TOP - maps_height
+    bottom = height - above - maps_height
     ax = figure.add_axes((SIDE_MARGIN / WIDTH, bottom / height, 1 - 2 * SIDE_MARGIN / WIDTH, maps_height / height))
     set_tile_limits(ax, COLUMNS * (1 + GAP) - GAP, maps_height / tile)
     for place, index in enumerate(shown):
@@ -97,6 +99,24 @@ def tcav_figure(result: TCAVResult, untrained: TCAVResult | None = None) -> Figu
     box = (left / WIDTH, BELOW / height, 1 - (left + 0.2) / WIDTH, rows_height / height)
     _draw_agreement(figure.add_axes(box), result, untrained)
     return figure
+
+
+def _explanation(result: TCAVResult) -> list[str]:
+    """What rows, columns and marks are; few classes and concepts are listed in their order."""
+    classes = _listed(result.classes)
+    concepts = _listed(_by_class(result))
+    text = (
+        f"rows from above: classes{classes}; columns: concepts{concepts}, by the class of their images; square: that "
+        f"class; dot: significant at {LEVEL:g} after correction, which alone proves nothing: compare the untrained "
+        "network"
+    )
+    return wrap_text(text, WIDTH - 2 * SIDE_MARGIN)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    if len(numbers) > MAX_LISTED:
+        return ""
+    return " " + ", ".join(map(str, numbers))
 
 
 class _Place:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results.concept_timeline import ConceptChanges
 from lightning_factorlens.results.layers import LayerSimilarity
 from lightning_factorlens.results.record import Record, Value
 
 
-@dataclass(frozen=True, eq=False)
-class LayerPanel:
+@dataclass(frozen=True, eq=False, repr=False)
+class LayerPanel(ShortRepr):
     """A concept in one layer.
 
     Attributes:
@@ -32,8 +33,8 @@ class LayerPanel:
     profile: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptPictures:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptPictures(ShortRepr):
     """The pixels of one concept; only of images (N, C, H, W). Those of large images are means over squares of pixels.
 
     Attributes:
@@ -52,8 +53,8 @@ class ConceptPictures:
     nearest: Tensor
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptCard:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptCard(ShortRepr):
     """One concept.
 
     Attributes:
@@ -63,7 +64,7 @@ class ConceptCard:
         clarity: See `concepts.clarity`; NaN where nothing is left of the concept.
         agreement: See `concepts.agreement`; NaN without class scores.
         stability: Cosine with its partner in another fit; NaN without another fit.
-        is_stable: Whether that is at least `concepts.matching.SAME`; None without another fit.
+        is_stable: Whether that is at least 0.7, or the threshold of the stability; None without another fit.
         top_images: Positions of the top images in the probe, the strongest first, shape (n,).
         nearest: Positions of the images nearest to the strongest one, shape (m,).
         tally: How many of these each concept dominates, shape (rank,).
@@ -87,8 +88,8 @@ class ConceptCard:
     pictures: ConceptPictures | None
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptPage:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptPage(ShortRepr):
     """The concepts of one fit as figures show them.
 
     Attributes:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 
 #: A concept, and the concepts of which it is the sum.
 Parts = tuple[int, tuple[int, ...]]
+#: What is said of several concepts at once.
+PLURAL = {"birth": "are new", "death": "are gone"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,13 @@ class ConceptTimeline:
 
     def __str__(self) -> str:
         lines = [f"{len(self.labels)} fits from {self.labels[0]} to {self.labels[-1]}"]
-        lines += [str(event) for event in self.events()]
+        for (label, kind), group in groupby(self.events(), key=lambda event: (event.label, event.kind)):
+            events = list(group)
+            if kind in PLURAL and len(events) > 1:
+                listed = ", ".join(str(event.concept) for event in events)
+                lines.append(f"{label}: concepts {listed} {PLURAL[kind]}")
+            else:
+                lines += [str(event) for event in events]
         if len(lines) == 1:
             lines.append("no concept was born, split, merged or lost")
         return "\n".join(lines)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results.factorization import BlockKind
 
 
-@dataclass(frozen=True, eq=False)
-class ConceptBlock:
+@dataclass(frozen=True, eq=False, repr=False)
+class ConceptBlock(ShortRepr):
     """The factor of one input channel or layer.
 
     Attributes:

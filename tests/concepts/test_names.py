@@ -135,3 +135,25 @@ def test_naming_changes_no_factor():
     before = concepts.F.clone()
     name_concepts(concepts, WORDS)
     assert torch.equal(concepts.F, before)
+
+
+def test_class_names_are_the_words_for_predictions():
+    concepts = some_concepts(predictions=torch.arange(30) % 3, probabilities=torch.ones(30, 3) / 3)
+    numbers = name_concepts(concepts)["predictions"]
+    words = name_concepts(concepts, class_names=["cat", "dog", "bird"])["predictions"]
+    assert words.names == tuple(("cat", "dog", "bird")[number] for number in numbers.names)
+    with pytest.raises(ValueError, match="^class_names: found .* for a model of 3 classes; give a list of one word"):
+        name_concepts(concepts, class_names=["cat"])
+    with pytest.raises(
+        ValueError, match="^class_names: they are words for predicted classes, found names of type list"
+    ):
+        name_concepts(concepts, WORDS, class_names=["cat", "dog", "bird"])
+
+
+def test_names_are_printed_as_a_table():
+    names = name_concepts(some_concepts(), WORDS)
+    header, _, first, *_, chance = str(names).splitlines()
+    assert header.split() == ["concept", "clarity", "agreement", "labels", "score", "purity"]
+    assert first.split()[0] == str(names.clearest()[0])
+    assert first.split()[3] == names["labels"].names[names.clearest()[0]]
+    assert chance == f"chance of purity by labels {names['labels'].chance:.2f}"

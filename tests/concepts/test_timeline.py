@@ -96,3 +96,9 @@ def test_wrong_arguments():
         follow_concepts([concepts, concepts], ["epoch 1"])
     with pytest.raises(ValueError, match="^fits: number 1 is of other samples than the first"):
         follow_concepts([concepts, make_concepts(torch.eye(3), inputs=torch.ones(3, 1, 4, 4))])
+
+
+def test_what_happened_at_one_step_is_told_in_one_line_for_births_and_one_for_deaths():
+    before, after = torch.eye(6)[:3], torch.eye(6)[[0, 4, 5]]
+    text = str(follow_concepts([make_concepts(before), make_concepts(after)], ["epoch 1", "epoch 2"]))
+    assert text.splitlines()[1:] == ["epoch 2: concepts 1, 2 are new", "epoch 2: concepts 1, 2 are gone"]

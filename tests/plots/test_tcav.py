@@ -48,6 +48,12 @@ def test_concepts_are_sorted_by_class_and_scaled_by_their_largest_derivative():
     assert list(artist(figure, "untrained_agreement").get_xdata()) == untrained.agreement().tolist()
 
 
+def test_the_order_of_rows_and_columns_is_listed():
+    figure = tcav_figure(made(1, 3, 6))
+    text = " ".join(text.get_text() for text in figure.texts).replace("\n", " ")
+    assert "classes 0, 1, 2; columns: concepts 3, 1, 4, 2, 5, 0, by the class of their images" in text
+
+
 def test_there_is_no_figure_of_nothing():
     assert tcav_figure(made(0, 3, 3)) is None
 
