@@ -81,12 +81,15 @@ class Training:
         self._step(nn.functional.cross_entropy(self._forward(images), classes))
 
     def local_weights(self) -> dict[str, Tensor]:
-        """Copies of all parts of parameters and buffers that this process holds."""
+        """Copies of the parts of parameters and buffers that this process holds, without those of ZeRO-3.
+
+        The last process's parts of them have a padding of undefined values.
+        """
         found: dict[str, Tensor] = {}
         for name, tensor in [*self.model.named_parameters(), *self.model.named_buffers()]:
-            part: Any = getattr(tensor, "ds_tensor", tensor)  # ZeRO-3
-            part = part.to_local() if hasattr(part, "to_local") else part
-            found[name] = part.detach().clone()
+            part: Any = tensor.to_local() if hasattr(tensor, "to_local") else tensor
+            if not hasattr(tensor, "ds_id"):
+                found[name] = part.detach().clone()
         return found
 
 

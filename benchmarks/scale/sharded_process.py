@@ -89,7 +89,8 @@ def run_way(make: Callable[[], Training], group: SingleProcess, counts: list[int
     for k in range(STEPS):
         without.step(k)
     report: dict[str, Any] = fail(training, group)
-    found, expected = training.local_weights(), without.local_weights()
+    found = {**whole_state(training), **training.local_weights()}
+    expected = {**whole_state(without), **without.local_weights()}
     report["observations"] = observations
     report["equal_weights"] = all(torch.equal(found[name], expected[name]) for name in expected)
     return report
