@@ -202,6 +202,49 @@ def uncompiled_path(path: str) -> str:
     return path.replace("_orig_mod.", "").removesuffix("_orig_mod")
 
 
+#: Attributes under which FSDP and activation checkpointing keep the module that they wrap.
+WRAPPED_MODULES = ("_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+
+
+def is_wrapper(module: nn.Module) -> bool:
+    """Whether a module is only the wrapper of FSDP or of activation checkpointing around another one."""
+    return any(name in module._modules for name in WRAPPED_MODULES)
+
+
+def unwrapped_module(module: nn.Module) -> nn.Module:
+    """The module itself, or the innermost one inside wrappers of FSDP and of activation checkpointing."""
+    for name in WRAPPED_MODULES:
+        if name in module._modules:
+            inner = module._modules[name]
+            assert inner is not None
+            return unwrapped_module(inner)
+    return module
+
+
+def unwrapped_path(path: str) -> str:
+    """The path of a module or parameter without the levels that FSDP and activation checkpointing insert.
+
+    Example:
+        >>> unwrapped_path("_fsdp_wrapped_module.layer1._checkpoint_wrapped_module.0.weight")
+        'layer1.0.weight'
+    """
+    return ".".join(level for level in path.split(".") if level not in WRAPPED_MODULES)
+
+
+def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
+    """The parameters that a module itself has registered, by name: its own dictionary."""
+    return module._parameters
+
+
+def reshard_fsdp(module: Any) -> None:
+    """Frees the whole parameters of one ``FullyShardedDataParallel``, which its root keeps after a forward pass."""
+    from torch.distributed.fsdp._runtime_utils import _reshard
+
+    handle = module._handle
+    if module._is_root is not None and handle is not None and handle.uses_sharded_strategy:
+        _reshard(module, handle, True)
+
+
 def storage_reference(tensor: Tensor) -> Hashable:
     """What identifies the memory of a tensor without keeping it.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from torch import Size, Tensor, nn
+from torch import Size, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
@@ -19,22 +19,16 @@ from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.selection import select_layers
+from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
-from lightning_factorlens.capture.weights import sharded_parameters
-from lightning_factorlens.concepts.blocks import concept_blocks
-from lightning_factorlens.concepts.captured_probe import CapturedProbe
-from lightning_factorlens.concepts.late_fit import check_rank
-from lightning_factorlens.concepts.matching import SAME
-from lightning_factorlens.concepts.predictions import PREDICTIONS, class_probabilities, predicted_classes
-from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
-from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
+from lightning_factorlens.concept_methods import ConceptMethods
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import Concepts, LayerInfo, Observation, TCAVResult
+from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
 
@@ -47,7 +41,7 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 @dataclass(repr=False)
-class FactorLens:
+class FactorLens(ConceptMethods):
     """Observes a model through unlabelled samples.
 
     Example:
@@ -67,8 +61,8 @@ class FactorLens:
             ``ForwardArgs(["image", "mask"])``; the model itself unless given. Where it has a method
             ``inputs(batch)``, that selects the tensor that counts as the input; else `find_inputs` does.
         forward_context: Makes the context of every forward pass, e.g. a Trainer's autocast.
-        process_group: The processes between which the work is divided; each must call `measure` inside
-            ``process_group.synchronized_errors()``.
+        process_group: The processes between which the work is divided, see `get_process_group`; each must call
+            `measure` inside ``process_group.synchronized_errors()``. Of a sharded model, those that hold its parts.
         outputs: What the model's output is: ``"classes"``, ``"multilabel"``, ``"regression"``, ``"embedding"``, another
             of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
             softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
@@ -134,11 +128,12 @@ class FactorLens:
 
         Raises:
             ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
-                whose parameters have no values or are sharded.
+                whose parameters have no values or are divided in a way that cannot be observed.
         """
         runner = self._runner()
         samples = runner.wrap(probe)
         self._check_model()
+        runner.start_lockstep(samples)
         self.options_for(samples)
         traces: list[list[TracedOutput]] = []
 
@@ -235,6 +230,7 @@ class FactorLens:
             output_decision=self.output_decision,
         )
         runner.decision = self.output_decision
+        runner.start_lockstep(samples)
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements
         previous = self.state.warm_start
@@ -243,184 +239,22 @@ class FactorLens:
         is_full = len(names) == len(self.measurements)
         return replace(observation, is_full=is_full), warm_start if is_full else previous.updated(warm_start, names)
 
-    def concepts(
-        self,
-        probe: Any,
-        rank: int = 10,
-        fit_on: str | Sequence[str] = "late",
-        *,
-        start: Concepts | Literal["random"] | None = None,
-        seed: int | None = None,
-    ) -> Concepts:
-        """Finds what the model's factors mean, with one forward pass of the probe; `state` is not changed.
-
-        `lightning_factorlens.concepts` has the functions that show, name and test the concepts. Labels have no
-        influence on them.
-
-        Args:
-            probe: See `observe`.
-            rank: Number of concepts, at most the number of samples; the ranks of the options do not enter the fit.
-            fit_on: The blocks that decide what a concept is: ``"late"``, the last two layers that are not zero;
-                ``"all"``, the inputs and all layers; or names of blocks, such as ``["features.1", "input/0"]``. All
-                other blocks are joined by non-negative least squares. On a ResNet-10 trained on CIFAR-10, at rank 10,
-                0.89 of a concept's 16 top images are of one class with ``"late"``, and 0.58 with ``"all"``.
-            start: Earlier concepts of the same probe and rank, e.g. those of the last epoch: the fit continues from
-                them, and concept k is what has become of their concept k. ``"random"``: from random values without
-                NNDSVD, to see which concepts depend on the initial values.
-            seed: Seed of the random initial values; that of the options unless given.
-
-        Returns:
-            The concepts, on the CPU.
-
-        Raises:
-            ValueError: A rank that is not from 1 to the number of samples, unknown names, a model that is zero in all
-                layers, a ``start`` of other samples or of another rank, captured values that are NaN or infinite, or
-                sharded parameters; or the lens divides its work between several processes.
-
-        Example:
-            >>> import torch
-            >>> _ = torch.manual_seed(0)
-            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
-            >>> FactorLens(model, outputs="classes").concepts(torch.rand(32, 1, 8, 8), rank=4)
-            Concepts(rank=4, samples=32, fitted on 2, 1 blocks joined, relative error ...)
-        """
-        return self._captured_probe(probe, rank).fit(rank, fit_on, start, seed)
-
-    def concept_stability(
-        self,
-        probe: Any,
-        rank: int = 10,
-        fit_on: str | Sequence[str] = "late",
-        *,
-        restarts: int = 5,
-        other_probe: Any = None,
-        threshold: float = SAME,
-    ) -> ConceptStability:
-        """Finds which concepts are found again by other fits, with one forward pass of each probe.
-
-        Args:
-            probe: See `observe`.
-            rank: See `concepts`.
-            fit_on: See `concepts`.
-            restarts: Number of fits with another seed, and number of fits from random values.
-            other_probe: Other samples, whose concepts are matched by their neurons; none unless given.
-            threshold: A concept survives where the median of its matched cosines is at least this.
-
-        Returns:
-            The concepts of the probe, and the cosine of each with its partner in every other fit.
-
-        Raises:
-            ValueError: As `concepts` raises it, or fewer than two samples for each concept, so that it cannot be
-                fitted to both halves of the probe.
-
-        Example:
-            >>> import torch
-            >>> _ = torch.manual_seed(0)
-            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
-            >>> stability = FactorLens(model).concept_stability(torch.rand(32, 1, 8, 8), rank=2, restarts=2)
-            >>> stability.survives.tolist()
-            [True, True]
-        """
-        captured = self._captured_probe(probe, rank)
-        other = None if other_probe is None else self._captured_probe(other_probe, rank)
-        return measure_stability(captured, rank, fit_on, restarts=restarts, other=other, threshold=threshold)
-
-    def _captured_probe(self, probe: Any, rank: int) -> CapturedProbe:
-        """The probe after its forward pass."""
-        self._check_one_process()
-        runner = self._runner()
-        samples = runner.wrap(probe)
-        check_rank(rank, len(samples))
-        if not self._fits_layers(samples):
-            return replace(self)._captured_probe(samples, rank)
-        runner.decision = self.output_decision
-        with runner.isolated():
-            capture, _ = runner.capture(samples, self.layer_table)
-        options = self.options
-        blocks = concept_blocks(
-            samples.inputs, capture.layers, options.input_sign_policy, options.activation_sign_policy
-        )
-        return CapturedProbe(
-            tuple(blocks),
-            samples.inputs,
-            predicted_classes(capture.outputs),
-            class_probabilities(capture.outputs),
-            options.weighting,
-            options.solver,
-            options.seed,
-        )
-
-    def tcav(
-        self,
-        probe: Any,
-        concepts: Concepts,
-        classes: str | Sequence[int | None] | Tensor = PREDICTIONS,
-        *,
-        vectors: str = "mean",
-        count: int = 16,
-        draws: int | None = None,
-    ) -> TCAVResult:
-        """How the score of every class changes along every concept, in every captured layer.
-
-        One forward pass of the probe and one backward pass; `state` is not changed. Kim et al. (2018),
-        "Interpretability beyond feature attribution: quantitative testing with concept activation vectors (TCAV)".
-
-        Args:
-            probe: The samples in which the concepts were found.
-            concepts: From `concepts`; their top images are the images of the concept.
-            classes: The class of every image, of which the score is differentiated: ``"predictions"``, that which the
-                model predicts, or one position in the model's output for each image, −1 or None for none.
-            vectors: The vector of a concept in a layer: ``"mean"``, mean of the top images minus that of all images;
-                ``"difference"``, minus that of random images, as many; ``"classifier"``, unit normal of a logistic
-                regression between top and random images.
-            count: Number of top images of a concept, below the number of images.
-            draws: Number of random sets of images behind the p-values; None for as many as the correction needs, at
-                most 200,000.
-
-        Returns:
-            The derivatives; compare them with those of the untrained network, see `TCAVResult.agreement`.
-
-        Raises:
-            ValueError: Other samples than those of the concepts, an output that is not read as class scores or has no
-                gradients, unknown classes, activations or gradients that are NaN or infinite, or a wrong number; or the
-                lens divides its work between several processes.
-
-        Example:
-            >>> import torch
-            >>> _ = torch.manual_seed(0)
-            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
-            >>> lens, images = FactorLens(model, outputs="classes"), torch.rand(32, 1, 8, 8)
-            >>> lens.tcav(images, lens.concepts(images, rank=4), count=8).mean_derivative.shape[2]
-            4
-        """
-        self._check_one_process()
-        runner = self._runner()
-        samples = runner.wrap(probe)
-        check_same_inputs(samples.inputs, concepts)
-        if not self._fits_layers(samples):
-            return replace(self).tcav(samples, concepts, classes, vectors=vectors, count=count, draws=draws)
-        captures = runner.gradient_captures(samples, self.layer_table, False, self.output_decision)
-        return tcav(captures, concepts, classes, vectors, count, draws, self.options.seed)
-
     def _fits_layers(self, samples: Probe) -> bool:
         """Whether the layers are those of samples of this shape; images of another size have layers of another size."""
         if not self.layer_table:
             self.select_layers(samples)
         return self._traced_shape in (None, samples.inputs.shape[1:])
 
+    def _copy(self) -> FactorLens:
+        """A lens of the same model and options that has selected no layers."""
+        return replace(self)
+
     def reset(self) -> None:
         """Drops the warm start: the next observation is like the first, for a probe of other samples."""
         self.state.warm_start = WarmStart()
 
-    def _check_one_process(self) -> None:
-        if self.process_group.world_size > 1:
-            raise ValueError(
-                f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
-            )
-
     def _check_model(self) -> None:
-        """Refuses parameters without values, and parameters that are sharded over several processes."""
+        """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
         without_values = []
         for name, parameter in self.model.named_parameters():
             if parameter.is_meta or nn.parameter.is_lazy(parameter):
@@ -430,13 +264,9 @@ class FactorLens:
                 f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "
                 f"{without_values[0]!r}; run one batch through the model, or materialise it, before it is observed."
             )
-        sharded = sharded_parameters(self.model)
-        if sharded:
-            raise ValueError(
-                f"model: {len(sharded)} parameters are sharded over several processes (fully_shard, FSDP, DeepSpeed "
-                f"or tensor parallelism), first {sharded[0]!r}; the lens needs them whole. Train with DDP or on a "
-                "single device, or observe a checkpoint with FactorLens."
-            )
+        problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
+        if problem:
+            raise ValueError(f"model: {problem}")
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(

@@ -105,7 +105,15 @@ class MeasurementPass:
         return self.runner.gradient_captures(probe, self._layers, input_gradients, decision)
 
     def run(self) -> tuple[Observation, WarmStart]:
-        """Makes the observation, and the warm start of the next one."""
+        """Makes the observation, and the warm start of the next one; afterwards the captured tensors are released."""
+        try:
+            self._run()
+            return self._observation(), self._next_warm_start()
+        finally:
+            # It refers to this object, and a cycle would keep the tensors until the next garbage collection.
+            self.context.intermediates.gradient_fn = None
+
+    def _run(self) -> None:
         early = []
         late = []
         for measurement in self.measurements:
@@ -124,7 +132,6 @@ class MeasurementPass:
                     self._measure(measurement)
             else:
                 self._measure(measurement)
-        return self._observation(), self._next_warm_start()
 
     def _capture(self, measurements: Sequence[Measurement]) -> tuple[Capture, Partition]:
         """Makes the forward pass of the probe, and the measurements that only need further forward passes."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,11 +18,17 @@ from lightning_factorlens.capture.activations import Capture, capture_activation
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
-from lightning_factorlens.capture.forward_gradients import ForwardNeeds, detach_output, lacks_gradients
+from lightning_factorlens.capture.forward_gradients import (
+    ForwardNeeds,
+    detach_output,
+    graph_without_tensors,
+    lacks_gradients,
+)
 from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
+from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -56,6 +63,21 @@ class ModelRunner:
 
     def __post_init__(self) -> None:
         self._is_isolated = False
+        self._is_sharded = self.process_group.world_size > 1 and bool(sharded_parameters(self.model))
+
+    def start_lockstep(self, probe: Probe) -> None:
+        """Lets this process take part in the other processes' forward passes of a sharded model.
+
+        Args:
+            probe: Its first sample passes where this process has no pass of its own to make.
+        """
+        if self._is_sharded:
+            self.process_group.join_pass = partial(self._join_pass, probe)
+
+    def _join_pass(self, probe: Probe) -> None:
+        """A forward pass whose results are dropped; no hook of the lens is there."""
+        with self.isolated():
+            self._call_alone(probe.part(0, 1).data)
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
@@ -94,11 +116,13 @@ class ModelRunner:
 
         Parts whose shape depends on the number of samples, as similarities between samples, are left out.
         """
-        try:
-            with isolate_model(self.model, gradients=True), self.forward_context():
-                recorded, _ = differentiable_batch(batch, input_gradients=False)
-                parts = inspect_outputs(self.model, self._call, recorded.data, len(batch))
-        except Exception:  # a model that has no gradients, or too little memory for them
+        parts = None
+        # FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients.
+        if not self._is_sharded or is_fully_dtensor(self.model):
+            parts = self._inspect_graph(batch, graph_without_tensors)
+            if parts is None:  # the model takes gradients itself
+                parts = self._inspect_graph(batch, nullcontext)
+        if parts is None:  # it has no gradients, or too little memory for them
             with self.isolated():
                 parts = inspect_outputs(self.model, self._call, batch.data, len(batch))
         if len(batch) < 2 or not batch.is_cuttable or not any(len(batch) in part.shape for part in parts):
@@ -108,6 +132,17 @@ class ModelRunner:
             found = inspect_outputs(self.model, self._call, fewer.data, len(fewer))
         fixed_shapes = {(part.path, part.shape) for part in found}
         return tuple(part for part in parts if (part.path, part.shape) in fixed_shapes)
+
+    def _inspect_graph(
+        self, batch: Batch, recording: Callable[[], AbstractContextManager[None]]
+    ) -> tuple[OutputPart, ...] | None:
+        """The parts of the output with their signatures; None where a forward pass with gradients fails."""
+        try:
+            with isolate_model(self.model, gradients=True), self.forward_context(), recording():
+                recorded, _ = differentiable_batch(batch, input_gradients=False)
+                return inspect_outputs(self.model, self._call, recorded.data, len(batch))
+        except Exception:
+            return None
 
     def read_output(self, batch: Batch) -> Tensor | None:
         """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""
@@ -142,6 +177,11 @@ class ModelRunner:
             )
 
     def _call(self, batch: Any) -> Any:
+        if self._is_sharded:
+            self.process_group.announce_pass()
+        return self._call_alone(batch)
+
+    def _call_alone(self, batch: Any) -> Any:
         batch = tree_map(clone, batch)  # a model that overwrites its input would otherwise change the probe
         if not self.needs.gradients or torch.is_grad_enabled():
             return self._forward(batch)

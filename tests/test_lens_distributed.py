@@ -8,6 +8,7 @@ from torch import nn
 from worker_processes import error_of, run_in_processes
 
 from lightning_factorlens import FactorLens
+from lightning_factorlens.capture.layer_buffers import LayerBuffer
 from lightning_factorlens.capture.signs import Denormalize, SubtractMin
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
@@ -112,12 +113,48 @@ def observe_with_a_failure(group, failing_rank, where):
     return errors, [float(f.double().sum()) for f in lens.state.warm_start.F], lens.model.training, n_recorded
 
 
-def sharded_model(group):
+def refused(group, tensor_parallel):
+    """The errors for a model that is sharded by FSDP and observed as if alone, or by tensor parallelism."""
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
 
-    model = fully_shard(make_net(), mesh=init_device_mesh("cpu", (group.world_size,)))
-    return error_of(lambda: FactorLens(model, LensOptions(ranks=RANKS)).select_layers(torch.rand(8, 1, 30, 30)))
+    model = make_net()
+    mesh = init_device_mesh("cpu", (group.world_size,), mesh_dim_names=("split",))
+    if tensor_parallel:
+        parallelize_module(model, mesh, {"6": ColwiseParallel()})
+        lens = FactorLens(model, LensOptions(ranks=RANKS), process_group=group)
+    else:
+        lens = FactorLens(fully_shard(model, mesh=mesh), LensOptions(ranks=RANKS))
+    return error_of(lambda: lens.select_layers(torch.rand(8, 1, 30, 30)))
+
+
+def observe_sharded(group, failing=False):
+    """The values of an observation by processes that share the parameters and have unequal numbers of passes."""
+    from torch.distributed.fsdp import fully_shard
+
+    model = make_net()
+    for layer in (model[0], model):
+        fully_shard(layer)
+    images = torch.randn(150, 1, 30, 30, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    lens = FactorLens(model, LensOptions(ranks=RANKS, solver=QUICK), process_group=group, outputs="classes")
+    errors = []
+    found = []
+
+    def attempt():
+        with group.synchronized_errors():
+            found.append(values(lens.measure(images)[0]))
+
+    for k in range(3 if failing else 1):
+        with pytest.MonkeyPatch.context() as patch:
+            if k == 1 and group.rank == 0:
+                patch.setattr(LayerBuffer, "fill", broken_fill)
+            errors.append(error_of(attempt))
+    return errors, found, model[6].weight.to_local().shape
+
+
+def broken_fill(*_):
+    raise RuntimeError("broken hook")
 
 
 def work(group):
@@ -125,7 +162,9 @@ def work(group):
         "hook": observe_with_a_failure(group, group.world_size - 1, "hook"),
         "solver": observe_with_a_failure(group, 0, "solver"),
         "no failure": observe_with_a_failure(group, None, ""),
-        "fully_shard": sharded_model(group),
+        "fully_shard": refused(group, tensor_parallel=False),
+        "tensor parallel": refused(group, tensor_parallel=True),
+        "sharded": observe_sharded(group, failing=True),
         "observations": {case: observe(group, case) for case in CASES},
     }
 
@@ -165,7 +204,24 @@ def test_observations_equal_those_of_a_single_process(results, case):
             torch.testing.assert_close(v, w, rtol=1e-5, atol=1e-5)
 
 
-def test_a_model_with_sharded_parameters_is_refused_with_advice(results):
+def test_divisions_of_a_model_that_cannot_be_observed_are_refused_with_advice(results):
     for result in results:
         assert result["fully_shard"].startswith("ValueError: model: 6 parameters are sharded over several processes")
-        assert "first '0.weight'" in result["fully_shard"] and "Train with DDP" in result["fully_shard"]
+        assert f"Pass process_group=get_process_group(device, {len(results)})" in result["fully_shard"]
+        assert "'6.weight' is divided along the mesh axis 'split'" in result["tensor parallel"]
+
+
+def test_a_sharded_model_has_the_numbers_of_a_whole_one_also_after_a_failure_in_one_process(results):
+    images = torch.randn(150, 1, 30, 30, generator=torch.Generator().manual_seed(1)).clamp(-1, 1)
+    lens = FactorLens(make_net(), LensOptions(ranks=RANKS, solver=QUICK), outputs="classes")
+    expected = values(lens.observe(images))
+    for p, result in enumerate(results):
+        errors, found, own_shape = result["sharded"]
+        failure = "RuntimeError: broken hook"
+        assert errors == ["none", failure if p == 0 else f"PeerError: process 0: {failure}", "none"]
+        assert len(found) == 2
+        for values_of_one in found:
+            assert values_of_one.keys() == expected.keys()
+            for name, value in expected.items():
+                assert values_of_one[name] == pytest.approx(value, abs=1e-12, rel=1e-12, nan_ok=True), name
+        assert own_shape[1] == 1152 and own_shape[0] < 5  # sharded again

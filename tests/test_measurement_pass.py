@@ -1,5 +1,8 @@
 """What measurements return becomes the records of an observation."""
 
+import gc
+from weakref import ref
+
 import numpy as np
 import pytest
 import torch
@@ -99,3 +102,22 @@ def test_a_measurement_that_overwrites_what_others_read_is_an_error(part, read):
 
     with pytest.raises(RuntimeError, match=f"measurements: 'overwrites' has overwritten {part}, which other"):
         lens_with(Overwrites()).observe(make_probe())
+
+
+def test_no_captured_tensor_outlives_its_observation():
+    class Refers(Measurement):
+        name = "refers"
+        needs = frozenset({"capture", "factorization"})
+
+        def measure(self, context):
+            references.extend(ref(block.samples) for block in context.capture.layers)
+            references.append(ref(context))
+
+    references = []
+    lens = lens_with(Refers())
+    gc.disable()  # a reference cycle would wait for it
+    try:
+        lens.observe(make_probe())
+        assert [reference() for reference in references] == [None] * 3
+    finally:
+        gc.enable()

@@ -181,12 +181,30 @@ class Probe:
             yield part
             start += len(part)
 
-    def unit_ends(self) -> list[int]:
-        """The positions at which the probe may be divided between processes, the last of which is N."""
+    def unit_ends(self, n_processes: int = 1) -> list[int]:
+        """The positions at which the probe may be divided between processes, the last of which is N.
+
+        Args:
+            n_processes: Number of processes. Where there are fewer passes than processes, batches that can be cut are
+                divided below a pass, so that each process gets some samples.
+
+        Example:
+            >>> probe = Probe.wrap(torch.rand(256, 3))
+            >>> probe.unit_ends(), probe.unit_ends(8)
+            ([128, 256], [32, 64, 96, 128, 160, 192, 224, 256])
+        """
+        ends = self._unit_ends(self.pass_size.unit)
+        if len(ends) < n_processes:
+            n_samples = sum(map(len, self.whole))
+            ends = self._unit_ends(min(self.pass_size.unit, -(-n_samples // n_processes)))
+        return ends
+
+    def _unit_ends(self, size: int) -> list[int]:
+        """The ends of units of so many samples, and of batches that cannot be cut."""
         ends: list[int] = []
         for start, batch in zip(self._starts, self.whole):
             if batch.is_cuttable:
-                ends += range(start + self.pass_size.unit, start + len(batch), self.pass_size.unit)
+                ends += range(start + size, start + len(batch), size)
             ends.append(start + len(batch))
         return ends
 

@@ -20,6 +20,7 @@ from lightning_factorlens.callbacks._validation_stage import ForwardContext
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
+from lightning_factorlens.capture.sharded_parameters import is_fsdp1
 
 
 class ModuleForward:
@@ -34,6 +35,7 @@ class ModuleForward:
 
     Attributes:
         is_inferred: Whether it is known how the module is called on a dictionary.
+        model: The module, or the wrapper of FSDP1 around it, which gathers the parameters for a call.
     """
 
     def __init__(self, trainer: Trainer, pl_module: LightningModule, forward_fn: ForwardFn | None = None) -> None:
@@ -41,6 +43,8 @@ class ModuleForward:
         self.pl_module = pl_module
         self.forward_fn = forward_fn
         self.is_inferred = forward_fn is not None
+        wrapper = trainer.strategy.model
+        self.model: nn.Module = wrapper if wrapper is not None and is_fsdp1(wrapper) else pl_module
 
     def __call__(self, model: nn.Module, batch: Any) -> Any:
         """Returns the module's output on a batch, which without a ``forward_fn`` is a tensor of inputs."""
@@ -48,7 +52,29 @@ class ModuleForward:
         with suppress_logging(self.pl_module):
             if self.forward_fn is None:
                 return model(batch)
-            return self.forward_fn(model, batch)
+            return self._call(self.forward_fn, model, batch)
+
+    def _call(self, forward_fn: ForwardFn, model: nn.Module, batch: Any) -> Any:
+        """Calls a function of the module and a batch while FSDP1, if it is there, has gathered the parameters."""
+        if model is self.pl_module:
+            return forward_fn(model, batch)
+        attributes = vars(self.pl_module)
+        original = attributes.get("forward")
+
+        def restore() -> None:
+            attributes.pop("forward", None)
+            if original is not None:
+                attributes["forward"] = original
+
+        def forward() -> Any:
+            restore()  # the function may call the module's own one
+            return forward_fn(self.pl_module, batch)
+
+        attributes["forward"] = forward
+        try:
+            return model()
+        finally:
+            restore()
 
     def infer(self, trial: Any, verbose: bool = True) -> None:
         """Finds out how the module is called on a batch that is a dictionary; see `infer_forward_fn`.
@@ -60,13 +86,17 @@ class ModuleForward:
         device = self.pl_module.device
         samples = self.trainer.precision_plugin.convert_input(tree_map(lambda part: move(part, device), trial))
         with suppress_logging(self.pl_module):
-            call = infer_forward_fn(self.pl_module, samples, ForwardContext(self.trainer))
+            call = infer_forward_fn(self.model, samples, ForwardContext(self.trainer), self._try_call)
         self.forward_fn = call
         self.is_inferred = True
         if call is not None and verbose:
             labels = [key for key in call.keys if key in LABEL_KEYS]
             note = f" It needs {', '.join(labels)}; the lens does not read them." if labels else ""
             rank_zero_info(f"FactorLens calls the module as {call.text}.{note}")
+
+    def _try_call(self, forward_fn: ForwardFn, batch: Any) -> None:
+        """Calls the module by a function that may not fit, with the model left as found by the caller."""
+        self._call(forward_fn, self.model, batch)
 
     def inputs(self, batch: Any) -> Inputs:
         """Returns the tensor of a batch that counts as the input."""

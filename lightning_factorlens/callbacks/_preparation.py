@@ -55,7 +55,7 @@ class PreparedLens:
         settings = self._settings
         forward = ModuleForward(trainer, pl_module, settings.forward_fn)
         lens = FactorLens(
-            pl_module,
+            forward.model,
             settings.options,
             settings.measurements,
             forward_fn=forward,

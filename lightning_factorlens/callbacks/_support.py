@@ -8,12 +8,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-#: Strategies under which every forward pass is a collective operation, or the weights are sharded.
-SHARDED_STRATEGIES = ("FSDPStrategy", "ModelParallelStrategy", "DeepSpeedStrategy", "XLAFSDPStrategy")
+#: Strategies of torch_xla, on which nothing has been run.
+UNTESTED_STRATEGIES = ("XLAStrategy", "XLAFSDPStrategy", "SingleDeviceXLAStrategy")
 
 
 def check_supported(trainer: Trainer) -> None:
-    """Checks that the Trainer comes from ``lightning.pytorch`` and does not shard the model.
+    """Checks that the Trainer comes from ``lightning.pytorch`` and that its strategy has been tried.
+
+    Whether a sharded model can be observed is checked when its parameters are there, see `sharding_problem`.
 
     Raises:
         MisconfigurationException: The Trainer is not supported; the message contains an alternative.
@@ -24,10 +26,10 @@ def check_supported(trainer: Trainer) -> None:
             "import trees whose objects cannot be combined. Import Trainer and callbacks from `lightning.pytorch`."
         )
     strategy_class = type(trainer.strategy)
-    if any(base.__name__ in SHARDED_STRATEGIES for base in strategy_class.__mro__):
+    if any(base.__name__ in UNTESTED_STRATEGIES for base in strategy_class.__mro__):
         raise MisconfigurationException(
-            f"FactorLensCallback does not support {strategy_class.__name__} yet: the model's weights are sharded. "
-            "Use DDP or a single device, or measure a checkpoint with FactorLens."
+            f"FactorLensCallback does not support {strategy_class.__name__}: it has not been tried on XLA devices, and "
+            "may change the training there. Train on CPUs or GPUs, or observe a checkpoint with FactorLens."
         )
 
 

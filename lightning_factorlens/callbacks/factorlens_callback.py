@@ -119,7 +119,7 @@ class FactorLensCallback(Callback):
 
     Raises:
         ValueError, TypeError: A wrong argument, at once; patterns that match no layer, before training starts.
-        MisconfigurationException: No probe can be found, or the strategy shards the model.
+        MisconfigurationException: No probe can be found, or the strategy is one of XLA.
 
     Logged scalars with the default measurements (``<name>`` is a layer or block, ``r`` a rank):
 

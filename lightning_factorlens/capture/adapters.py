@@ -74,6 +74,16 @@ def adapted_layer(module: nn.Module) -> Adapted | None:
     return None if weight is None else Adapted(base, weight)
 
 
+def may_adapt(module: nn.Module) -> bool:
+    """Whether a module has the parts of a wrapper around a layer, see `adapted_layer`; its values are not read.
+
+    Example:
+        >>> may_adapt(nn.Linear(3, 2))
+        False
+    """
+    return _base_layer(module) is not None
+
+
 def _base_layer(module: nn.Module) -> Any:
     """The layer that a module could adapt."""
     layer: Any = getattr(module, "base_layer", None)

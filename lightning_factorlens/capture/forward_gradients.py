@@ -1,9 +1,11 @@
-"""Models whose ``forward`` takes gradients itself, such as forces that are derivatives of an energy."""
+"""Autograd in forward passes: models that take gradients themselves, such as forces, and graphs without tensors."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -60,3 +62,30 @@ def detach_output(output: Any) -> Any:
         return part.detach() if isinstance(part, Tensor) else part
 
     return tree_map(detach, output) if torch.is_grad_enabled() else output
+
+
+@contextmanager
+def graph_without_tensors() -> Iterator[None]:
+    """Inside, autograd records which operations compute a tensor, and keeps no tensor for the backward pass.
+
+    Memory then holds as much as without gradients. A backward pass through such a graph raises an error.
+
+    Yields:
+        Nothing.
+
+    Example:
+        >>> with graph_without_tensors():
+        ...     result = (torch.ones(2, requires_grad=True) ** 2).sum()
+        >>> result.grad_fn.name()
+        'SumBackward0'
+    """
+    with torch.autograd.graph.saved_tensors_hooks(_drop, _refuse):
+        yield
+
+
+def _drop(_: Tensor) -> None:
+    """Keeps nothing."""
+
+
+def _refuse(_: None) -> NoReturn:
+    raise RuntimeError("this graph was recorded without the tensors that a backward pass needs.")

@@ -53,7 +53,7 @@ def input_blocks(inputs: Tensor, max_neurons_per_layer: int | None = None, seed:
             blocks.append(Block(layer.name, "input", channel.flatten(1), layer.shape))
             continue
         for start in range(0, len(channel), CHUNK):
-            buffer.keep(buffer.select(channel[start : start + CHUNK].flatten(1)), start)
+            buffer.keep(buffer.select(channel[start : start + CHUNK]), start)
         blocks.append(replace(buffer.block(), kind="input"))
     return blocks
 

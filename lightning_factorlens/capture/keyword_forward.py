@@ -8,10 +8,12 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 
+from lightning_factorlens._private_api import unwrapped_module
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 from lightning_factorlens.batches.tree import clone, tree_map
@@ -119,7 +121,10 @@ def trial_samples(batch: Any) -> Any:
 
 
 def infer_forward_fn(
-    model: nn.Module, data: Any, context: Callable[[], AbstractContextManager[Any]] = nullcontext
+    model: nn.Module,
+    data: Any,
+    context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    run: Callable[[ForwardFn, Any], object] | None = None,
 ) -> KeywordForward | None:
     """Finds out whether a model is to be called with the entries of a dictionary.
 
@@ -131,6 +136,7 @@ def infer_forward_fn(
         model: The model.
         data: A few samples, as a loader collates them and on the model's device; see `trial_samples`.
         context: Makes the context of the calls.
+        run: Calls the model by a function of the model and a batch; None to call that function directly.
 
     Returns:
         The first call that works; None to call the model on the tensor of inputs, as without a dictionary.
@@ -145,16 +151,17 @@ def infer_forward_fn(
     if entries is None:
         return None
     try:
-        parameters = list(inspect.signature(model.forward).parameters.values())
+        parameters = list(inspect.signature(unwrapped_module(model).forward).parameters.values())
         inputs = find_inputs(entries)
     except (TypeError, ValueError):  # a forward without a signature, or a batch without inputs
         return None
+    run = run or (lambda forward_fn, batch: forward_fn(model, batch))
     for call in _candidates(parameters, entries):
         if call.is_spread and _is_inputs_alone(call, parameters, entries, inputs):
             return None
-        if not call.is_spread and _works(model, lambda net, _: net(inputs), data, context):
+        if not call.is_spread and _works(model, partial(run, lambda net, _: net(inputs)), data, context):
             return None
-        if _works(model, call, data, context):
+        if _works(model, partial(run, call), data, context):
             return call
     return None
 
@@ -191,13 +198,15 @@ def _is_inputs_alone(
     return call.keys == (parameters[0].name,) and entries[call.keys[0]] is inputs
 
 
-def _works(model: nn.Module, call: ForwardFn, data: Any, context: Callable[[], AbstractContextManager[Any]]) -> bool:
+def _works(
+    model: nn.Module, call: Callable[[Any], object], data: Any, context: Callable[[], AbstractContextManager[Any]]
+) -> bool:
     """Whether a call raises no error, with gradients where it needs them."""
     for gradients in (False, True):
         try:
             with isolate_model(model, gradients=gradients), context(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # such as of a tensor that is indexed with the name of a key
-                call(model, tree_map(clone, data))
+                call(tree_map(clone, data))
         except Exception as error:
             if not lacks_gradients(error):
                 return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -10,25 +9,8 @@ from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.sample_rows import resize_rows, sample_rows
+from lightning_factorlens.capture.kept_features import draw_features, read_features
 from lightning_factorlens.results import Block, LayerInfo
-
-
-def draw_features(layer: LayerInfo, max_neurons: int | None, seed: int) -> Tensor | None:
-    """Draws the neurons of a layer that are captured.
-
-    Args:
-        layer: The layer; its name enters the draw, so that layers of equal width get different neurons.
-        max_neurons: Largest number of neurons; None for all of them.
-        seed: Seed of the draw.
-
-    Returns:
-        Indices into the flattened output of one sample, ascending; None for all of them.
-    """
-    n_features = torch.Size(layer.shape).numel()
-    if max_neurons is None or n_features <= max_neurons:
-        return None
-    generator = torch.Generator().manual_seed(seed + zlib.crc32(layer.name.encode()))
-    return torch.randperm(n_features, generator=generator)[:max_neurons].sort().values
 
 
 class LayerBuffer:
@@ -82,8 +64,7 @@ class LayerBuffer:
         Raises:
             RuntimeError: An output of another shape than in the traced forward pass.
         """
-        flat = self.select(self.flatten(output.detach()))
-        self.keep(flat, self.start)
+        self.keep(self.select(self.rows(output.detach())), self.start)
         return None
 
     def keep(self, flat: Tensor, start: int) -> None:
@@ -93,8 +74,8 @@ class LayerBuffer:
         self.samples[start : start + len(flat)] = flat
         self.n_filled += len(flat)
 
-    def flatten(self, output: Tensor) -> Tensor:
-        """The output with one row for each sample.
+    def rows(self, output: Tensor) -> Tensor:
+        """The output with one row for each sample, shape (n, …).
 
         Raises:
             RuntimeError: An output of another size than in the traced forward pass.
@@ -113,14 +94,14 @@ class LayerBuffer:
                 f"expected {self.layer.shape} as in the traced forward pass; a captured layer must not change its "
                 "shape with the data. Leave it out with `layers=`, or use a probe of equal sizes."
             )
-        return resized.flatten(1)
+        return resized
 
-    def select(self, flat: Tensor) -> Tensor:
-        """The columns of the captured neurons."""
+    def select(self, rows: Tensor) -> Tensor:
+        """The captured neurons of rows of shape (n, …), shape (n, k)."""
         if self.features is None:
-            return flat
-        self.features = self.features.to(flat.device)
-        return flat[:, self.features]
+            return rows.flatten(1)
+        self.features = self.features.to(rows.device)
+        return read_features(rows, self.features)
 
     def block(self) -> Block:
         """The filled block.
@@ -160,7 +141,7 @@ class GraphLayerBuffer(LayerBuffer):
             A tensor equal to the output and computed from the block, for the rest of the forward pass. It has memory of
             its own: what overwrites it in place does not change the block.
         """
-        flat = self.flatten(output)
+        flat = self.rows(output).flatten(1)
         if flat.numel() != output.numel():
             raise RuntimeError(
                 f"layer {self.layer.name!r}: found an output of shape {tuple(output.shape)}, which is averaged "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
+from weakref import ref
 
 import torch
 from torch import Tensor, nn
@@ -94,9 +96,10 @@ def inspect_outputs(
     Returns:
         The parts, in the order of the output.
     """
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
     with _SoftmaxRecorder() as recorder:
         output = forward(batch)
+    # Now, because FSDP has replaced the parameters of the outermost unit, as in a training step.
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
     parts = []
     for path, tensor in find_parts(output, n_samples).items():
         found = None
@@ -119,12 +122,30 @@ def _has_probabilities(tensor: Tensor) -> bool:
     return sums_to_one(tensor, 1) or (tensor.ndim > 2 and sums_to_one(tensor, -1))
 
 
+@dataclass(frozen=True)
+class _SoftmaxResult:
+    """A result of softmax or log-softmax.
+
+    Attributes:
+        reference: Refers to the tensor without keeping it.
+        axis: The axis of the softmax.
+        is_softmax: Whether it is no logarithm.
+        kept: The tensor itself where it is a matrix; the attention weights of a transformer are not kept.
+    """
+
+    reference: ref[Tensor]
+    axis: int
+    is_softmax: bool
+    kept: Tensor | None
+
+
 class _SoftmaxRecorder(TorchFunctionMode):
-    """Keeps the last results of softmax and log-softmax, with their axes."""
+    """Notes the last results of softmax and log-softmax, with their axes; the last one is kept whatever its shape."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.results: list[tuple[Tensor, int, bool]] = []
+        self.results: deque[_SoftmaxResult] = deque(maxlen=MAX_SOFTMAXES)
+        self.last: Tensor | None = None
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -135,10 +156,9 @@ class _SoftmaxRecorder(TorchFunctionMode):
         if name in ("softmax", "log_softmax") and isinstance(output, Tensor):
             dim = options.get("dim", args[1] if len(args) > 1 else None)
             if isinstance(dim, int) and output.ndim > 0:
-                self.results = [
-                    *self.results[1 - MAX_SOFTMAXES :],
-                    (output.detach(), dim % output.ndim, name == "softmax"),
-                ]
+                kept = output if output.ndim <= 2 else None
+                self.results.append(_SoftmaxResult(ref(output), dim % output.ndim, name == "softmax", kept))
+                self.last = output
         return output
 
     def find(self, tensor: Tensor) -> tuple[int | None, bool]:
@@ -146,9 +166,12 @@ class _SoftmaxRecorder(TorchFunctionMode):
 
         The axis is None where it is a result of neither.
         """
-        for result, axis, is_softmax in reversed(self.results):
-            if result.shape == tensor.shape and _are_equal(result.to(tensor.dtype), tensor.detach()):
-                return axis, is_softmax
+        for result in reversed(self.results):
+            found = result.reference()
+            if found is None or found.shape != tensor.shape:
+                continue
+            if _are_equal(found.detach().to(tensor.dtype), tensor.detach()):
+                return result.axis, result.is_softmax
         return None, False
 
 

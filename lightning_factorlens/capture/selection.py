@@ -16,6 +16,7 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.sample_rows import sample_rows
 from lightning_factorlens.capture.default_layers import TracedOutput, default_layers
+from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.results import LayerInfo
 
@@ -67,7 +68,7 @@ def _traced_output(call: TracedCall, output: Tensor, rows: Tensor) -> TracedOutp
     info = LayerInfo(call.name, call.op, tuple(rows.shape[1:]), _smallest(output), False, "")
     return TracedOutput(
         info,
-        module_type=None if call.module is None else type(call.module),
+        module_type=None if call.module is None else layer_class(call.module),
         is_leaf=call.module is None or next(call.module.children(), None) is None,
         owner=_owner(call),
         memory=(storage_reference(output), (int(output.storage_offset()), output.numel())),
@@ -83,7 +84,7 @@ def _untraceable_output(call: TracedCall, output: Tensor, n_samples: int) -> Tra
     )
     minimum = _smallest(output) if output.numel() else 0.0
     info = LayerInfo(call.name, call.op, tuple(output.shape[1:]), minimum, False, "")
-    module_type = None if call.module is None else type(call.module)
+    module_type = None if call.module is None else layer_class(call.module)
     return TracedOutput(info, module_type, True, _owner(call), None, 0, obstacle)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lightning_factorlens._private_api import uncompiled_path
+from lightning_factorlens.capture.module_names import layer_class, named_layers
 
 #: Functions that end a layer the way an activation module does.
 ACTIVATION_FUNCTIONS = frozenset(
@@ -83,6 +84,9 @@ def trace_calls(model: nn.Module, on_call: OnCall, *, replace_outputs: bool = Fa
     Yields:
         Nothing.
 
+    Raises:
+        Exception: The first failure of ``on_call``, after the forward pass.
+
     Example:
         >>> import torch
         >>> from torch import nn
@@ -96,13 +100,15 @@ def trace_calls(model: nn.Module, on_call: OnCall, *, replace_outputs: bool = Fa
     tracer = _CallTracer(on_call, replace_outputs)
     handles = []
     try:
-        for path, module in model.named_modules():
+        for path, module in named_layers(model):
             name = uncompiled_path(path)
             if not isinstance(module, torch.jit.ScriptModule):
                 handles.append(module.register_forward_pre_hook(tracer.pre_hook(name, module)))
                 handles.append(module.register_forward_hook(tracer.post_hook(name, module)))
         with _FunctionTracer(tracer):
             yield
+        if tracer.failure is not None:
+            raise tracer.failure
     finally:
         for handle in handles:
             handle.remove()
@@ -117,6 +123,7 @@ class _CallTracer:
         self.running: list[tuple[str, nn.Module]] = []
         self.counts: Counter[str] = Counter()
         self.overwritten: Tensor | None = None  # by the in-place function that the running module called last
+        self.failure: Exception | None = None
 
     def pre_hook(self, name: str, module: nn.Module) -> Callable[..., None]:
         """The hook that runs before a module's forward."""
@@ -138,7 +145,7 @@ class _CallTracer:
             self.overwritten = None
             if not isinstance(output, Tensor):
                 return None
-            replacement = self.report(name, type(module).__name__, module, output)
+            replacement = self.report(name, layer_class(module).__name__, module, output)
             if replacement is not None and in_place:
                 output.copy_(replacement)  # other references to the overwritten tensor must follow
                 return None
@@ -171,14 +178,28 @@ class _CallTracer:
         count = self.counts[name]
         if count > 1:
             name = f"{name}-{count}"
-        replacement = self.on_call(TracedCall(name, op, module, output))
+        replacement = self._call_back(TracedCall(name, op, module, output))
         if self.replace_outputs:
             return replacement
         return None
 
+    def _call_back(self, call: TracedCall) -> Tensor | None:
+        """Reports a call, unless an earlier one has failed.
+
+        A failure is raised after the forward pass: where a model is sharded, the other processes would otherwise wait
+        for parameters that this one no longer gathers.
+        """
+        if self.failure is not None:
+            return None
+        try:
+            return self.on_call(call)
+        except Exception as error:
+            self.failure = error
+            return None
+
 
 def _is_torch_leaf(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.nn.modules") and next(module.children(), None) is None
+    return layer_class(module).__module__.startswith("torch.nn.modules") and next(module.children(), None) is None
 
 
 class _FunctionTracer(TorchFunctionMode):

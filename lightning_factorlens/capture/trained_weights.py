@@ -41,19 +41,34 @@ def trained_weights(
         >>> [layer.name for layer in selected], skipped
         (['net'], [SkippedWeights(name='teacher', n_weights=1, reason='frozen')])
     """
-    trainable = {name for name, p in model.named_parameters(remove_duplicate=False) if p.requires_grad}
+    has_trainable = any(parameter.requires_grad for parameter in model.parameters())
     reasons: dict[str, str] = {}
     selected = []
     for layer in layers:
-        reason = ""
-        if layer.parameters and not any(map(used.includes, layer.parameters)):
-            reason = NOT_CALLED
-        elif trainable and trainable.isdisjoint(layer.parameters):
-            reason = FROZEN
-        reasons[layer.name] = reason
-        if not reason:
+        reasons[layer.name] = skip_reason(layer, has_trainable, used)
+        if not reasons[layer.name]:
             selected.append(layer)
     return selected, _grouped(reasons)
+
+
+def skip_reason(layer: WeightLayer, has_trainable: bool, used: UsedParameters) -> str:
+    """Why a weight is not one of those that are trained, see `trained_weights`; empty if it is.
+
+    Args:
+        layer: The weight.
+        has_trainable: Whether any parameter of the model is trainable.
+        used: What forward passes have used.
+
+    Example:
+        >>> import torch
+        >>> skip_reason(WeightLayer("fc", "Linear", torch.zeros(2, 3), is_trainable=False), True, UsedParameters())
+        'frozen'
+    """
+    if layer.parameters and not any(map(used.includes, layer.parameters)):
+        return NOT_CALLED
+    if has_trainable and not layer.is_trainable:
+        return FROZEN
+    return ""
 
 
 def _grouped(reasons: dict[str, str]) -> list[SkippedWeights]:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from lightning_factorlens._private_api import own_parameters, unwrapped_path
+from lightning_factorlens.capture.module_names import named_layers
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 
 
 class UsedParameters:
@@ -44,15 +49,15 @@ class UsedParameters:
         Yields:
             Nothing.
         """
-        names: dict[int, list[str]] = {}
+        names = _Names()
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            names.setdefault(id(parameter), []).append(name)
-            self.known.add(name)
-        mode = _ParameterRecorder(set(names))
-        with mode:
+            names.add(unwrapped_path(name), parameter)
+        mode = _ParameterRecorder(names)
+        with names.followed(model) if sharded_parameters(model) else nullcontext(), mode:
             yield
+        self.known.update(names.known)
         for key in mode.used:
-            self.names.update(names[key])
+            self.names.update(names.by_id[key])
 
     def includes(self, name: str) -> bool:
         """Whether a parameter is used; True also for one that did not exist when a forward pass was recorded.
@@ -66,12 +71,54 @@ class UsedParameters:
         return name in self.names or name not in self.known
 
 
-class _ParameterRecorder(TorchFunctionMode):
-    """Collects the ids of the parameters among the arguments of functions."""
+class _Names:
+    """The names of the tensors with which a forward pass computes.
 
-    def __init__(self, parameters: set[int]) -> None:
+    Attributes:
+        by_id: Id of the tensor → its names.
+        known: All names.
+    """
+
+    def __init__(self) -> None:
+        self.by_id: dict[int, list[str]] = {}
+        self.known: set[str] = set()
+        self._tensors: list[Tensor] = []  # keeps them alive, so that no other tensor gets the id of one of them
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Adds a name of a tensor."""
+        names = self.by_id.setdefault(id(tensor), [])
+        if not names:
+            self._tensors.append(tensor)
+        if name not in names:
+            names.append(name)
+        self.known.add(name)
+
+    @contextmanager
+    def followed(self, model: nn.Module) -> Iterator[None]:
+        """Inside, the tensors are added that FSDP puts in the place of parameters while it runs a module."""
+        handles = []
+        for path, module in named_layers(model):
+            handles.append(module.register_forward_pre_hook(partial(self._add_all, path)))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _add_all(self, path: str, module: nn.Module, _: Any) -> None:
+        """Adds the parameters of a module and of its submodules, and tensors that replace them as plain attributes."""
+        for inner_path, inner in named_layers(module):
+            for name, value in [*own_parameters(inner).items(), *vars(inner).items()]:
+                if isinstance(value, Tensor):
+                    self.add(".".join(filter(None, (path, inner_path, name))), value)
+
+
+class _ParameterRecorder(TorchFunctionMode):
+    """Collects the ids of the tensors with names among the arguments of functions."""
+
+    def __init__(self, names: _Names) -> None:
         super().__init__()
-        self.parameters = parameters
+        self.names = names
         self.used: set[int] = set()
 
     def __torch_function__(
@@ -86,8 +133,8 @@ class _ParameterRecorder(TorchFunctionMode):
 
     def _collect(self, arguments: Any) -> None:
         for argument in arguments:
-            if isinstance(argument, nn.Parameter):
-                if id(argument) in self.parameters:
+            if isinstance(argument, Tensor):
+                if id(argument) in self.names.by_id:
                     self.used.add(id(argument))
             elif isinstance(argument, (tuple, list)):
                 self._collect(argument)

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from lightning_factorlens.capture.module_names import layer_class
+
 #: Parts of names of parameters with three axes that are no weights: embeddings, tokens and biases.
 _NOT_WEIGHTS = ("bias", "embed", "mask", "pos", "query", "queries", "scale", "token")
 
@@ -48,7 +50,7 @@ def other_weights(module: nn.Module) -> Iterator[tuple[str, object, Tensor]]:
 
 
 def _is_from_torch(module: nn.Module) -> bool:
-    kind = type(module)
+    kind = layer_class(module)
     if parametrize.is_parametrized(module):  # whose class torch has derived from the original one
         kind = kind.__mro__[1]
     return kind.__module__.startswith("torch.")

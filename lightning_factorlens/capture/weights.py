@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
-from lightning_factorlens.capture.adapters import adapted_layer
+from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path, unwrapped_path
+from lightning_factorlens.capture.adapters import adapted_layer, may_adapt
+from lightning_factorlens.capture.module_names import layer_class
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.weight_parameters import other_weights
+from lightning_factorlens.capture.whole_parameters import WholeParameters
 from lightning_factorlens.isolation.isolation import isolate_model
 
 
@@ -32,6 +35,7 @@ class WeightLayer:
         stride: Stride of the convolution, one entry for each axis; empty for a linear layer.
         dilation: Dilation of the convolution, one entry for each axis; empty for a linear layer.
         parameters: Names of the model's parameters that the weight is computed from, those of an adapter included.
+        is_trainable: Whether one of these parameters is trainable.
     """
 
     name: str
@@ -42,6 +46,15 @@ class WeightLayer:
     stride: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
+    is_trainable: bool = True
+
+    def copy(self) -> WeightLayer:
+        """The layer with a copy of its weight."""
+        return self if nn.parameter.is_lazy(self.weight) else replace(self, weight=self.weight.clone())
+
+    def description(self) -> WeightLayer:
+        """The layer with a weight that has a shape and no values."""
+        return self if nn.parameter.is_lazy(self.weight) else replace(self, weight=self.weight.to("meta"))
 
     @property
     def is_stack(self) -> bool:
@@ -49,39 +62,6 @@ class WeightLayer:
         return not self.stride and not nn.parameter.is_lazy(self.weight) and self.weight.ndim == 3
 
 
-def sharded_parameters(model: nn.Module) -> list[str]:
-    """Names of the parameters that are sharded over several processes (FSDP, DTensor, DeepSpeed).
-
-    No single process has their values; reading them is a collective operation.
-
-    Args:
-        model: Any module.
-
-    Returns:
-        The names, in the order of ``named_parameters()``; empty for a model whose parameters are whole.
-
-    Example:
-        >>> from torch import nn
-        >>> sharded_parameters(nn.Linear(3, 2))
-        []
-    """
-    is_wrapped = False
-    for module in model.modules():
-        is_wrapped = is_wrapped or type(module).__name__ == "FullyShardedDataParallel"
-    names: list[str] = []
-    for name, parameter in model.named_parameters():
-        if is_wrapped or _is_sharded(parameter):
-            names.append(name)
-    return names
-
-
-def _is_sharded(parameter: Tensor) -> bool:
-    """Recognised by name, because importing the classes takes long, and DeepSpeed may not be installed."""
-    is_dtensor = any(kind.__name__ == "DTensor" for kind in type(parameter).__mro__)
-    return is_dtensor or hasattr(parameter, "ds_id")
-
-
-@torch.no_grad()
 def weight_layers(model: nn.Module) -> list[WeightLayer]:
     """Every convolution, linear and recurrent layer, the projections of every attention, and stacks of experts.
 
@@ -93,7 +73,8 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
     they are tables, not maps.
 
     Args:
-        model: Any module. Names are those without the wrappers of ``torch.compile``.
+        model: Any module. Names are those without the wrappers of ``torch.compile``, FSDP and activation checkpointing.
+            Of a sharded model every process gets all weights, and all processes must call this together.
 
     Returns:
         One entry for each weight, in the order of ``named_modules()``.
@@ -104,33 +85,67 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
         >>> [(layer.name, layer.op, tuple(layer.weight.shape)) for layer in weight_layers(model)]
         [('0', 'Conv2d', (8, 3, 5, 5)), ('3', 'Linear', (2, 32))]
     """
-    layers: list[WeightLayer] = []
-    listed: set[tuple[int, str]] = set()
+    is_sharded = bool(sharded_parameters(model))
+    layers = []
+    for layer in iterate_weights(model):
+        layers.append(layer.copy() if is_sharded else layer)
+    return layers
+
+
+@torch.no_grad()
+def iterate_weights(model: nn.Module) -> Iterator[WeightLayer]:
+    """The weights of `weight_layers`, one after the other.
+
+    Args:
+        model: As for `weight_layers`. A sharded one is gathered piece by piece, by all processes together.
+
+    Yields:
+        One entry for each weight. Where the model is sharded its values must be copied before the next one is asked
+        for, because its memory is then freed.
+    """
+    listed: dict[tuple[int, str], object] = {}  # keeps the objects alive, so that no other one gets the id
     adapters: list[str] = []
-    for path, module in model.named_modules():
+    for path, module in WholeParameters(model, _reads_children).layers():
         if any(path.startswith(adapter) for adapter in adapters):
             continue  # a part of an adapter, such as ``lora_A``
-        name = uncompiled_path(path).rstrip(".") or type(module).__name__
+        name = uncompiled_path(path).rstrip(".") or layer_class(module).__name__
         prefix = f"{path}." if path else ""
         # The model itself is no adapter of a layer, and calling it with unit vectors could have other effects.
         adapted = adapted_layer(module) if path or isinstance(module, nn.Linear) else None
         if adapted is not None:
             adapters.append(prefix)
-            parameters = tuple(prefix + parameter for parameter, _ in module.named_parameters())
-            geometry = _geometry(adapted.base)
-            layers.append(WeightLayer(name, type(module).__name__, adapted.weight, **geometry, parameters=parameters))
+            names = [parameter for parameter, _ in module.named_parameters()]
+            yield _layer(module, name, adapted.weight, prefix, names, adapted.base)
             continue
         for suffix, owner, weight in _weights_of(module):
             key = (id(owner), suffix)
             if key not in listed:
-                listed.add(key)
+                listed[key] = owner
                 detached = weight if nn.parameter.is_lazy(weight) else _detach_dense(weight)
-                parameters = tuple(prefix + parameter for parameter in _parameter_names(module, owner))
-                geometry = _geometry(module)
-                layers.append(
-                    WeightLayer(name + suffix, type(module).__name__, detached, **geometry, parameters=parameters)
-                )
-    return layers
+                yield _layer(module, name + suffix, detached, prefix, _parameter_names(module, owner), module)
+
+
+def _layer(module: nn.Module, name: str, weight: Tensor, prefix: str, names: list[str], base: nn.Module) -> WeightLayer:
+    """The record of one weight.
+
+    Args:
+        module: The module.
+        name: Name of the layer.
+        weight: Its weight.
+        prefix: Path of the module with a dot at the end.
+        names: Names, within the module, of the parameters that the weight is computed from.
+        base: The module that has the geometry: the adapted layer of an adapter.
+    """
+    parameters = dict(module.named_parameters())
+    is_trainable = any(parameters[name].requires_grad for name in names)
+    full_names = tuple(prefix + unwrapped_path(name) for name in names)
+    op = layer_class(module).__name__
+    return WeightLayer(name, op, weight, **_geometry(base), parameters=full_names, is_trainable=is_trainable)
+
+
+def _reads_children(module: nn.Module) -> bool:
+    """Whether a module's weight is computed from parameters of its submodules: parametrised, or an adapter's."""
+    return parametrize.is_parametrized(module) or may_adapt(module)
 
 
 def _detach_dense(weight: Tensor) -> Tensor:

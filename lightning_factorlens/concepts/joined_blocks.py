@@ -16,7 +16,7 @@ from lightning_factorlens.results import Block, ConceptBlock
 
 def whole_block(blocks: Sequence[Block], b: int, partition: Partition) -> Block:
     """A block with the features of all processes."""
-    return replace(blocks[b], samples=partition.gather_block(b, blocks[b].samples))
+    return replace(blocks[b], samples=partition.gather_blocks([b], [blocks[b].samples])[0])
 
 
 def join_blocks(blocks: Sequence[Block], F: Tensor, fitted: Sequence[str], partition: Partition) -> list[ConceptBlock]:

@@ -3,6 +3,7 @@
 from lightning_factorlens.distributed.assignment import (
     assign_greedy,
     ends_to_slices,
+    feature_unit,
     map_distributed,
     split_blocks,
     split_evenly,
@@ -25,6 +26,7 @@ __all__ = [
     "SingleProcess",
     "assign_greedy",
     "ends_to_slices",
+    "feature_unit",
     "get_process_group",
     "make_partition",
     "map_distributed",

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
 from lightning_factorlens.distributed.process_group import SingleProcess
+
+#: Fewer items than these in one unit save no time.
+SMALLEST_UNIT = 16
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -88,16 +92,41 @@ def split_blocks(lengths: Sequence[int], world_size: int, unit: int) -> list[lis
     """
     slices = []
     offset = 0
+    total = sum(lengths)
     for length in lengths:
         ends = [0] * world_size
         for start in range(0, length, unit):
             stop = min(length, start + unit)
             center = offset + (start + stop) / 2
-            rank = min(world_size - 1, int(world_size * center / sum(lengths)))
+            rank = min(world_size - 1, int(world_size * center / total))
             ends[rank] = stop
         slices.append(ends_to_slices(list(accumulate(ends, max))))
         offset += length
     return slices
+
+
+def feature_unit(lengths: Sequence[int], world_size: int, largest: int) -> int:
+    """Returns the number of consecutive items of a block that stay in one process.
+
+    Args:
+        lengths: Number of items of each block.
+        world_size: Number of processes.
+        largest: The unit where there are at least as many of that size as processes.
+
+    Returns:
+        ``largest``, or so few that every process gets some and none more than about 1.5 times its share, but at least
+        `SMALLEST_UNIT`.
+
+    Example:
+        >>> feature_unit([4096] * 12, world_size=8, largest=8192)
+        8192
+        >>> feature_unit([4096] * 12, world_size=1000, largest=8192)
+        25
+    """
+    n_units = sum(math.ceil(length / largest) for length in lengths)
+    if n_units >= world_size:
+        return largest
+    return min(largest, max(SMALLEST_UNIT, math.ceil(sum(lengths) / (2 * world_size))))
 
 
 def assign_greedy(costs: Sequence[float], loads: Sequence[float]) -> list[int]:
@@ -127,24 +156,23 @@ def map_distributed(
     process_group: SingleProcess,
     run: Callable[[list[Task]], Sequence[Result]],
     tasks: Sequence[Task],
-    costs: Sequence[float],
+    owners: Sequence[int],
 ) -> list[Result]:
-    """Runs every task in one of the processes and returns all results in every process.
+    """Runs every task in the process that owns it and returns all results in every process.
 
     Args:
-        process_group: The processes; all must call this function with the same tasks and costs.
+        process_group: The processes; all must call this function.
         run: Maps the tasks of this process to one picklable result each.
-        tasks: All tasks.
-        costs: Expected cost of each task, by which they are assigned (`assign_greedy`).
+        tasks: All tasks; each process needs only its own.
+        owners: The rank of the process that runs each task, the same in all processes.
 
     Returns:
         One result per task, in the order of ``tasks``.
 
     Example:
-        >>> map_distributed(SingleProcess(), lambda own: [task**2 for task in own], [1, 2, 3], [1.0, 1.0, 1.0])
+        >>> map_distributed(SingleProcess(), lambda own: [task**2 for task in own], [1, 2, 3], [0, 0, 0])
         [1, 4, 9]
     """
-    owners = assign_greedy(costs, [0.0] * process_group.world_size)
     own_tasks = []
     for task, owner in zip(tasks, owners):
         if owner == process_group.rank:

@@ -63,12 +63,20 @@ class Partition:
         """
         return batch
 
-    def gather_samples(self, rows: Tensor) -> Tensor:
-        """Returns the rows of all samples, shape (N, K), given those for `local_samples`."""
+    def gather_samples(self, rows: Tensor | None) -> Tensor | None:
+        """Returns the rows of all samples, shape (N, K), given those for `local_samples`.
+
+        None if some process has no rows or rows of another length.
+        """
         return rows
 
-    def exchange(self, block: int, samples: Tensor) -> Tensor:
-        """Returns this process's features of all samples, given all features for `local_samples`."""
+    def exchange(self, samples: list[Tensor]) -> list[Tensor]:
+        """Returns this process's features of every block for all samples.
+
+        Args:
+            samples: All features of every block for `local_samples`. The list is emptied where the tensors are sent, so
+                that their memory can be released.
+        """
         return samples
 
     # Features: after `exchange` a process holds its own features of all samples.
@@ -89,9 +97,14 @@ class Partition:
         """Returns this process's features of a block, given all of them as the last dimension."""
         return samples
 
-    def gather_block(self, block: int, samples: Tensor) -> Tensor:
-        """Returns all features of a block, shape (N, features), given this process's."""
-        return samples
+    def gather_blocks(self, blocks: Sequence[int], samples: Sequence[Tensor]) -> list[Tensor]:
+        """Returns all features of some blocks, each of shape (N, features).
+
+        Args:
+            blocks: Their indices.
+            samples: This process's features of each of them, all of one dtype and N.
+        """
+        return list(samples)
 
     def feature_counts(self, samples: Sequence[Tensor]) -> list[int]:
         """Returns the number of features of each block in all processes together."""

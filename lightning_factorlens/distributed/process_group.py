@@ -5,10 +5,16 @@ group of torch.distributed. Every operation of it is a collective: all processes
 process that raised an exception would leave the others waiting in the next collective, so each collective begins with
 a small all-reduce in which every process reports whether it failed and which operation it is about to call. If one
 failed, or if the operations differ, all processes raise `PeerError` at that point (`synchronized_errors`).
+
+Where the model is sharded, a forward pass is a collective operation of its own. A process that is about to make one
+announces it (`announce_pass`), and every process that waits at another operation joins with a pass whose results it
+drops (`join_pass`). The processes may therefore have different numbers of passes to make, and a failure of one is known
+to the others before their next pass.
 """
 
 from __future__ import annotations
 
+import pickle
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,7 +24,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from lightning_factorlens.distributed.uneven_gather import UnevenGather
+
 T = TypeVar("T")
+#: The operation by which a forward pass of a sharded model is announced.
+FORWARD_PASS = "forward pass"
 #: Backends that transfer only tensors in main memory.
 CPU_BACKENDS = ("gloo", "mpi")
 
@@ -33,15 +43,24 @@ class SingleProcess:
     Attributes:
         rank: Index of this process, from 0.
         world_size: Number of processes.
+        join_pass: Makes a forward pass whose results are dropped, see `announce_pass`; None where the model is not
+            sharded, and after `synchronized_errors`.
     """
 
     rank: int = 0
     world_size: int = 1
+    join_pass: Callable[[], object] | None = None
 
     @contextmanager
     def synchronized_errors(self) -> Iterator[None]:
         """Returns a context in which an error in one process is raised in all, in the others as `PeerError`."""
         yield
+
+    def announce_pass(self) -> None:
+        """Must be called before every forward pass of a sharded model, in which all processes take part.
+
+        Processes that wait at another operation of this object call their ``join_pass``.
+        """
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """Returns the sum over the processes of tensors of one shape; ``tensor`` may be overwritten."""
@@ -72,32 +91,41 @@ class SingleProcess:
         """
         return [tensor]
 
-    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
-        """Sends one part of a flat tensor to each process and receives one part from each.
+    def all_to_all(
+        self,
+        tensors: list[Tensor],
+        send_lengths: Sequence[Sequence[int]],
+        receive_lengths: Sequence[Sequence[int]],
+    ) -> list[Tensor]:
+        """Sends one part of each flat tensor to each process and receives one part of each from each process.
 
         Args:
-            tensor: Shape (Σ send_lengths,), the parts for the processes ordered by rank.
-            send_lengths: Length of the part sent to each process.
-            receive_lengths: Length of the part received from each process.
+            tensors: Each of shape (Σ send lengths,), the parts for the processes ordered by rank. The list may be
+                emptied, so that memory can be released.
+            send_lengths: For each tensor the length of the part sent to each process.
+            receive_lengths: For each tensor the length of the part received from each process.
 
         Returns:
-            Shape (Σ receive_lengths,), the parts ordered by the rank of their sender.
+            Each of shape (Σ receive lengths,), the parts ordered by the rank of their sender.
         """
-        return tensor
+        return tensors
 
 
 class ProcessGroup(SingleProcess):
-    """The default group of torch.distributed.
+    """A group of torch.distributed.
 
     Args:
         device: Device of this process's model.
+        group: The group, of which this process is a member; None for the default one. Of a sharded model it must hold
+            all processes between which the parameters are divided.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.rank = dist.get_rank()
-        self.world_size = dist.get_world_size()
+    def __init__(self, device: torch.device, group: dist.ProcessGroup | None = None) -> None:
+        self.group = group
+        self.rank = dist.get_rank(group)
+        self.world_size = dist.get_world_size(group)
         self._transfer_device = device
-        if dist.get_backend() in CPU_BACKENDS:
+        if dist.get_backend(group) in CPU_BACKENDS:
             self._transfer_device = torch.device("cpu")
         self._peer_error: PeerError | None = None
 
@@ -114,12 +142,17 @@ class ProcessGroup(SingleProcess):
             raise
         finally:
             self._peer_error = None
+            self.join_pass = None
+
+    def announce_pass(self) -> None:
+        """See `SingleProcess.announce_pass`."""
+        self._handshake(FORWARD_PASS)
 
     def all_reduce_sum(self, tensor: Tensor) -> Tensor:
         """See `SingleProcess.all_reduce_sum`."""
         buffer = tensor.to(self._transfer_device).contiguous()
         self._handshake("all_reduce_sum", *tensor.shape)
-        dist.all_reduce(buffer)
+        dist.all_reduce(buffer, group=self.group)
         return buffer.to(tensor.device)
 
     def all_reduce_min(self, values: Sequence[float]) -> list[float]:
@@ -127,14 +160,14 @@ class ProcessGroup(SingleProcess):
         comparable = torch.tensor(values, dtype=torch.float64).nan_to_num(nan=-torch.inf)
         buffer = comparable.to(self._transfer_device)
         self._handshake("all_reduce_min", len(values))
-        dist.all_reduce(buffer, op=dist.ReduceOp.MIN)
+        dist.all_reduce(buffer, op=dist.ReduceOp.MIN, group=self.group)
         return buffer.tolist()
 
     def broadcast(self, tensor: Tensor) -> Tensor:
         """See `SingleProcess.broadcast`."""
         buffer = tensor.to(self._transfer_device, copy=True).contiguous()
         self._handshake("broadcast", *tensor.shape)
-        dist.broadcast(buffer, src=0)
+        dist.broadcast(buffer, group=self.group, group_src=0)
         return buffer.to(tensor.device)
 
     def broadcast_object(self, make: Callable[[], T]) -> T:
@@ -143,39 +176,57 @@ class ProcessGroup(SingleProcess):
         if self.rank == 0:
             values[0] = make()
         self._handshake("broadcast_object")
-        dist.broadcast_object_list(values, src=0, device=self._transfer_device)
+        dist.broadcast_object_list(values, group=self.group, device=self._transfer_device, group_src=0)
         return values[0]
 
     def all_gather_object(self, value: T) -> list[T]:
         """See `SingleProcess.all_gather_object`."""
-        self._handshake("all_gather_object")
-        return self._gather_objects(value)
+        content = torch.frombuffer(bytearray(pickle.dumps(value)), dtype=torch.uint8)
+        lengths = self._handshake("all_gather_object", own_size=len(content))
+        gather = self._uneven_gather(content, lengths)
+        return [pickle.loads(part.numpy().tobytes()) for part in gather()]
 
     def all_gather(self, tensor: Tensor, lengths: Sequence[int]) -> list[Tensor]:
         """See `SingleProcess.all_gather`."""
-        # Some backends require tensors of one length, so all are padded to the longest.
-        padded = tensor.new_zeros(max(lengths), device=self._transfer_device)
-        padded[: len(tensor)] = tensor
-        buffers = list(padded.new_empty(len(lengths), len(padded)))
+        gather = self._uneven_gather(tensor, lengths)
         self._handshake("all_gather", *lengths)
-        dist.all_gather(buffers, padded)
-        gathered = []
-        for buffer, length in zip(buffers, lengths):
-            gathered.append(buffer[:length].to(tensor.device))
-        return gathered
+        return gather()
 
-    def all_to_all(self, tensor: Tensor, send_lengths: Sequence[int], receive_lengths: Sequence[int]) -> Tensor:
+    def all_to_all(
+        self,
+        tensors: list[Tensor],
+        send_lengths: Sequence[Sequence[int]],
+        receive_lengths: Sequence[Sequence[int]],
+    ) -> list[Tensor]:
         """See `SingleProcess.all_to_all`."""
-        buffer = tensor.to(self._transfer_device).contiguous()
-        received = buffer.new_empty(sum(receive_lengths))
-        self._handshake("all_to_all")
-        dist.all_to_all_single(received, buffer, list(receive_lengths), list(send_lengths))
-        return received.to(tensor.device)
+        devices = [tensor.device for tensor in tensors]
+        buffers = [tensor.to(self._transfer_device).contiguous() for tensor in tensors]
+        tensors.clear()
+        received = []
+        for buffer, lengths in zip(buffers, receive_lengths):
+            received.append(buffer.new_empty(sum(lengths)))
+        self._handshake("all_to_all", len(buffers))
+        for result, receive, send in zip(received, receive_lengths, send_lengths):
+            dist.all_to_all_single(result, buffers.pop(0), list(receive), list(send), group=self.group)
+        return [result.to(device) for result, device in zip(received, devices)]
 
-    def _handshake(self, operation: str, *sizes: int, failure: str | None = None) -> None:
+    def _uneven_gather(self, tensor: Tensor, lengths: Sequence[int]) -> UnevenGather:
+        return UnevenGather(tensor, lengths, self.rank, self._transfer_device, self.group)
+
+    def _handshake(self, operation: str, *sizes: int, own_size: int = 0, failure: str | None = None) -> list[int]:
         """Checks that no process failed and that all are about to call the same operation.
 
-        It is called after the operation's buffers were allocated, so that a failed allocation is reported, too.
+        It is called after the operation's buffers were allocated, so that a failed allocation is reported, too. As long
+        as other processes make forward passes of a sharded model, this one joins them.
+
+        Args:
+            operation: Name of the operation.
+            sizes: Its sizes, which must be the same in all processes.
+            own_size: A size of this process alone.
+            failure: This process's error, if it has failed.
+
+        Returns:
+            The ``own_size`` of every process.
 
         Raises:
             PeerError: In all processes, including the one that failed. Until the end of `synchronized_errors` every
@@ -184,42 +235,56 @@ class ProcessGroup(SingleProcess):
         if self._peer_error is not None:
             raise self._peer_error
         checksum = zlib.crc32(repr((operation, sizes)).encode())
-        status = [failure is not None, checksum, -checksum]
-        buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
-        dist.all_reduce(buffer, op=dist.ReduceOp.MAX)
-        any_failed, highest, negated_lowest = buffer.tolist()
+        while True:
+            own_sizes = [0] * self.world_size
+            own_sizes[self.rank] = own_size
+            status = [failure is not None, operation == FORWARD_PASS, checksum, -checksum, *own_sizes]
+            buffer = torch.tensor(status, dtype=torch.int64, device=self._transfer_device)
+            dist.all_reduce(buffer, op=dist.ReduceOp.MAX, group=self.group)
+            any_failed, any_pass, highest, negated_lowest, *own_sizes = buffer.tolist()
+            if any_failed or not any_pass:
+                break
+            if operation == FORWARD_PASS:
+                return own_sizes
+            if self.join_pass is None:
+                raise RuntimeError(
+                    "another process makes a forward pass of a sharded model that this one does not know"
+                )
+            self.join_pass()
         if any_failed or highest != -negated_lowest:
             report = failure
             if not any_failed:
                 report = f"called {operation}{sizes} while another process called a different operation"
             reports = []
-            for rank, peer_report in enumerate(self._gather_objects(report)):
+            for rank, peer_report in enumerate(self._gather_reports(report)):
                 if peer_report:
                     reports.append(f"process {rank}: {peer_report}")
             self._peer_error = PeerError("; ".join(reports))
             raise self._peer_error
+        return own_sizes
 
-    def _gather_objects(self, value: Any) -> list[Any]:
-        values: list[Any] = [None] * self.world_size
-        dist.all_gather_object(values, value)
-        return values
+    def _gather_reports(self, report: str | None) -> list[str | None]:
+        reports: list[str | None] = [None] * self.world_size
+        dist.all_gather_object(reports, report, group=self.group)
+        return reports
 
 
-def get_process_group(device: torch.device, world_size: int) -> SingleProcess:
+def get_process_group(device: torch.device, world_size: int, group: dist.ProcessGroup | None = None) -> SingleProcess:
     """Returns the processes between which the work of an observation is divided.
 
     Args:
         device: Device of this process's model.
-        world_size: Number of processes that hold the same model.
+        world_size: Number of processes that hold the same model, or parts of it.
+        group: A group of torch.distributed; None for the default one.
 
     Returns:
-        The default group of torch.distributed if it is initialized and has ``world_size`` > 1 processes, otherwise
+        That group if torch.distributed is initialized and it has ``world_size`` > 1 processes, otherwise
         `SingleProcess`.
 
     Example:
         >>> get_process_group(torch.device("cpu"), world_size=1).rank
         0
     """
-    if world_size > 1 and dist.is_available() and dist.is_initialized() and dist.get_world_size() == world_size:
-        return ProcessGroup(device)
+    if world_size > 1 and dist.is_available() and dist.is_initialized() and dist.get_world_size(group) == world_size:
+        return ProcessGroup(device, group)
     return SingleProcess()

@@ -204,10 +204,10 @@ def _result(
         # The objectives of sampled stages are estimates and are not comparable with the final one.
         before = objectives if stage.n_sampled_rows is None else []
         history.append((*before, final_objective))
-    W = []
-    for stacked in last.groups.split(final.W):
-        factors = [stacked[:, columns].T for columns in problem.columns]
-        W.append(problem.partition.gather_factors(factors))
+    W: list[list[Tensor]] = [[] for _ in ranks]
+    for stacked in problem.partition.gather_factors([final.W[:, columns].T for columns in problem.columns]):
+        for of_rank, factor in zip(W, last.groups.split(stacked.T)):
+            of_rank.append(factor.T)
     status = "every rank converged"
     if not last.converged:
         status = (
@@ -217,7 +217,7 @@ def _result(
     return Factorization(
         ranks=ranks,
         F=tuple(map(torch.clone, last.groups.split(final.F))),
-        W=tuple(W),
+        W=tuple(map(tuple, W)),
         sse=sse,
         block_names=tuple(block.name for block in problem.blocks),
         weights=problem.weights,

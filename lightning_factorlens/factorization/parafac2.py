@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from lightning_factorlens._validation import check_bool, check_int, check_non_negative
 from lightning_factorlens.distributed import Partition
@@ -20,6 +21,7 @@ from lightning_factorlens.factorization.parafac2_step import Parafac2State, Slic
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.streaming import StreamedProblem
+from lightning_factorlens.linalg.svd import row_products
 from lightning_factorlens.results import Block, Parafac2Factorization
 
 
@@ -119,9 +121,17 @@ def _slice_grams(problem: CoupledProblem) -> SliceGrams:
     """Returns the Gram matrices of all features, weighted such that Σ_j ‖A_j‖² is 1, or 0 if all blocks are zero."""
     grams = []
     for b in range(len(problem.blocks)):
-        grams.append(problem.partition.all_reduce_sum(problem.gram_block(b)))
-    stacked = torch.stack(grams)
+        grams.append(_own_gram(problem, b))
+    stacked = problem.partition.all_reduce_sum(torch.stack(grams))
     return SliceGrams(stacked, None, float(stacked.diagonal(dim1=1, dim2=2).sum()))
+
+
+def _own_gram(problem: CoupledProblem, b: int) -> Tensor:
+    """Returns this process's part of the Gram matrix of a block, of products that compute one half of it only."""
+    gram = problem.prototype.new_zeros(problem.N, problem.N, dtype=torch.float64)
+    for samples in problem.blocks[b].samples.split(problem.partition.chunk_size, 1):
+        gram += row_products(samples.to(gram.device) * problem.omega[b])
+    return gram
 
 
 def _state_of(start: Parafac2Factorization, problem: CoupledProblem, rank: int, nonnegative: bool) -> Parafac2State:

@@ -14,7 +14,7 @@ from lightning_factorlens.linalg.svd import leading_eigenvectors
 PATIENCE = 3
 #: First weight of the extrapolation, its growth after a success, its divisor after a failure, and its maximum.
 FIRST_WEIGHT = 0.5
-GROWTH = 1.1
+GROWTH = 1.2
 DIVISOR = 2.0
 MAX_WEIGHT = 1.0
 #: Changes up to this fraction of Σ ‖A_j‖² are rounding.
@@ -22,6 +22,8 @@ ROUNDING = 1e-14
 #: Passes after which only the best starts are continued, and their number.
 SCREENING_PASSES = 50
 CONTINUED_STARTS = 3
+#: Tolerance of the last passes in the subspace, as a fraction of that of the fit: passes with all samples cost more.
+SUBSPACE_TOLERANCE = 0.3
 #: Columns of the subspace of the first stage for each component, and the minimum number of them.
 COLUMNS_PER_COMPONENT = 4
 MIN_COLUMNS = 48
@@ -120,7 +122,7 @@ def initial_state(slices: SliceGrams, rank: int, n_init: int, nonnegative: bool,
 
 
 def best_start(slices: SliceGrams, state: Parafac2State, nonnegative: bool, tol: float, max_iter: int) -> Parafac2State:
-    """Fits several starts: all of them for some passes, the best of those until they have converged.
+    """Fits several starts: all of them for some passes, the best of those until they have converged, and one further.
 
     Args:
         slices: The Gram matrices.
@@ -141,4 +143,6 @@ def best_start(slices: SliceGrams, state: Parafac2State, nonnegative: bool, tol:
             iteration = AcceleratedALS(slices, nonnegative, tol)
             state = iteration.run(state, n_passes)
             state = state.select(iteration.history[-1].argsort(stable=True)[:n_kept])
+    if with_basis.basis is not None:
+        state = AcceleratedALS(slices, nonnegative, tol * SUBSPACE_TOLERANCE).run(state, max_iter)
     return state if nonnegative else replace(state, F=with_basis.expand(state.F))

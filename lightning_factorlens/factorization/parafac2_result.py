@@ -14,6 +14,8 @@ from lightning_factorlens.results import Parafac2Factorization
 
 #: Below this fraction of ‖A_j‖² the formula for the error loses its digits, and the residual is computed instead.
 CANCELLATION_THRESHOLD = 1e-3
+#: Features that are converted to float64 at once: so few that they stay in the processor's cache.
+_CHUNK = 512
 
 
 @dataclass
@@ -34,10 +36,10 @@ def _final_slice(problem: CoupledProblem, b: int, M: Tensor) -> _FinalSlice:
     """
     partition = problem.partition
     parts = [M.new_zeros(len(M), 0)]
-    for samples in problem.blocks[b].samples.split(partition.chunk_size, 1):
+    for samples in problem.blocks[b].samples.split(_CHUNK, 1):
         parts.append(M @ samples.to(M) * problem.omega[b])
     local = torch.cat(parts, 1).T
-    products = partition.gather_block(b, local.T.contiguous()).T
+    products = partition.gather_blocks([b], [local.T.contiguous()])[0].T
     U, sigma, Vt = torch.linalg.svd(products, full_matrices=False)
     Q = U @ Vt
     energy = problem.block_energy[b] / problem.blocks[b].sampling_factor * problem.omega_given[b] ** 2
@@ -50,8 +52,7 @@ def _final_slice(problem: CoupledProblem, b: int, M: Tensor) -> _FinalSlice:
 def _squared_residual(problem: CoupledProblem, b: int, model: Tensor) -> float:
     """Returns ‖A_b − model‖² for this process's features of the model, shape (features, N), over all processes."""
     total = model.new_zeros(1)
-    chunk = problem.partition.chunk_size
-    for samples, rows in zip(problem.blocks[b].samples.split(chunk, 1), model.split(chunk)):
+    for samples, rows in zip(problem.blocks[b].samples.split(_CHUNK, 1), model.split(_CHUNK)):
         total += (samples.to(model) * problem.omega[b] - rows.T).square().sum()
     return float(problem.partition.all_reduce_sum(total))
 

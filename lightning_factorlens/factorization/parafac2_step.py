@@ -107,25 +107,29 @@ def als_pass(slices: SliceGrams, state: Parafac2State, nonnegative: bool) -> tup
         The next factors, with rows of F and columns of H of unit norm; and Σ_j ‖A_j − Q_j H diag(s_j) F‖² of the
         factors **given**, at the best Q_j, shape (b,).
     """
-    coordinates = slices.coordinates(state.F)
-    FG = slices.times(coordinates)
+    FG = slices.times(slices.coordinates(state.F))
+    FGF = FG @ slices.coordinates(state.F)[:, None].mT
+    F_gram = state.F @ state.F.mT
     HD = state.H[:, None] * state.S[:, :, None, :]
-    polar, value = _project_slices(slices.energy, state.F, HD, FG @ coordinates[:, None].mT)
+    polar, value = _project_slices(slices.energy, HD, FGF, F_gram)
     # Y_j = Q_jᵀ A_j = polar_j (F G_j), so that the products with it are small.
     F, H, S = state.F, state.H, state.S
-    for _ in range(INNER_PASSES):
-        YF = polar @ (FG @ slices.coordinates(F)[:, None].mT)
-        F_gram = F @ F.mT
+    for inner in range(INNER_PASSES):
+        if inner:
+            FGF = FG @ slices.coordinates(F)[:, None].mT
+            F_gram = F @ F.mT
+        YF = polar @ FGF
         H = _solve(F_gram * (S.mT @ S), (YF * S[:, :, None, :]).sum(1).mT, H.mT).mT
         H_gram = H.mT @ H
-        S = _solve(H_gram * F_gram, torch.einsum("bir,bjir->brj", H, YF), S.mT).mT
+        S = _solve(H_gram * F_gram, (H[:, None] * YF).sum(2).mT, S.mT).mT
         mixed = (H[:, None] * S[:, :, None, :]).mT @ polar
-        target = slices.expand((mixed @ FG).sum(1))
+        # Σ_j mixed_j (F G_j) as one product of the matrices side by side.
+        target = slices.expand(mixed.transpose(1, 2).flatten(2) @ FG.flatten(1, 2))
         F = _update_F(H_gram * (S.mT @ S), target, F, nonnegative)
     return _normalize(F, H, S), value
 
 
-def _project_slices(energy: float, F: Tensor, HD: Tensor, FGF: Tensor) -> tuple[Tensor, Tensor]:
+def _project_slices(energy: float, HD: Tensor, FGF: Tensor, F_gram: Tensor) -> tuple[Tensor, Tensor]:
     """Returns (M_j G_j M_jᵀ)^(−½) H D_j, shape (b, J, r, r), and the objective at the best Q_j, shape (b,).
 
     The objective is Σ_j ‖A_j‖² − 2 ‖A_j M_jᵀ‖_* + ‖M_j‖². Directions that A_j M_jᵀ does not have are left out of Q_j;
@@ -137,7 +141,6 @@ def _project_slices(energy: float, F: Tensor, HD: Tensor, FGF: Tensor) -> tuple[
     roots = values.clamp_min(0).sqrt()
     inverse_roots = torch.where(is_kept, 1 / roots.clamp_min(1e-150), 0.0)
     polar = (vectors * inverse_roots[..., None, :]) @ (vectors.mT @ HD)
-    F_gram = F @ F.mT
     squares = ((HD @ F_gram[:, None]) * HD).sum((1, 2, 3))
     value = energy - 2 * (roots * is_kept).sum((1, 2)) + squares
     return polar, value.clamp_min(0)
@@ -158,9 +161,11 @@ def _update_F(gram: Tensor, target: Tensor, F: Tensor, nonnegative: bool) -> Ten
 
 def _with_ridge(gram: Tensor) -> tuple[Tensor, Tensor]:
     """Returns G + εI and ε, shape (b, 1, 1)."""
+    gram = gram.clone()
     diagonal = gram.diagonal(dim1=1, dim2=2)
-    ridge = PROXIMAL_WEIGHT * diagonal.mean(1).clamp_min(1e-200)[:, None, None]
-    return gram + ridge * torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device), ridge
+    ridge = PROXIMAL_WEIGHT * diagonal.mean(1, keepdim=True).clamp_min(1e-200)
+    diagonal += ridge
+    return gram, ridge[:, :, None]
 
 
 def _normalize(F: Tensor, H: Tensor, S: Tensor) -> Parafac2State:
@@ -172,5 +177,5 @@ def _normalize(F: Tensor, H: Tensor, S: Tensor) -> Parafac2State:
 
 
 def _norms_or_one(factor: Tensor, dim: int) -> Tensor:
-    norms = torch.linalg.vector_norm(factor, dim=dim)
+    norms = factor.square().sum(dim).sqrt()  # several times as fast as `vector_norm` where the matrices are small
     return torch.where(norms > 0, norms, 1.0)

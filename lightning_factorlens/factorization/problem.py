@@ -254,8 +254,8 @@ class CoupledProblem:
         if not self.partition.is_sharded:
             return self
         blocks = []
-        for b, (block, unit) in enumerate(zip(self.blocks, self.units)):
-            samples = self.partition.gather_block(b, block.samples)
+        gathered = self.partition.gather_blocks(range(len(self.blocks)), [block.samples for block in self.blocks])
+        for block, unit, samples in zip(self.blocks, self.units, gathered):
             blocks.append(replace(block, samples=samples if unit == 1 else samples / unit))
         return CoupledProblem(blocks, self.weighting, Partition(self.partition.chunk_size))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int, check_non_negative, is_number
+from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization.factor_update import initialize_W_
+from lightning_factorlens.factorization.fit import make_problem
 from lightning_factorlens.factorization.group_sparsity import GroupSparseProblem, SparseState
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
@@ -37,6 +40,7 @@ def sparsity_path(
     tol: float = 1e-4,
     seed: int = 0,
     device: torch.device | str | None = None,
+    partition: Partition | None = None,
 ) -> SparsityPath:
     """Fits X_b ≈ W_b F with λ Σ_k ‖w_k‖ ‖f_k‖ for ascending λ, each from the factors of the one before.
 
@@ -58,9 +62,10 @@ def sparsity_path(
         tol: A fit has converged when a pass lowers its objective by less than this fraction.
         seed: Seed of the fit from which the path starts.
         device: See `factorize`.
+        partition: The features of every block that ``blocks`` hold; all of them unless given.
 
     Returns:
-        The path.
+        The path, the same in every process.
 
     Raises:
         ValueError: Blocks that `factorize` refuses, an option out of its range, or a ``start`` of another shape.
@@ -74,7 +79,11 @@ def sparsity_path(
     fractions = _checked_fractions(lambdas)
     _check_options(rank, n_components, max_iter, tol)
     with torch.no_grad(), full_precision():
-        problem = CoupledProblem(blocks, weighting) if device is None else StreamedProblem(blocks, weighting, device)
+        problem = (
+            make_problem(blocks, weighting, partition or Partition(), None, warm=False)
+            if device is None
+            else StreamedProblem(blocks, weighting, device, partition).unshard()
+        )
         penalised, state = _start(problem, rank, start, groups, seed)
 
         def continued(point: PathPoint, fraction: float) -> PathPoint:
@@ -92,7 +101,9 @@ def sparsity_path(
                 return descend(penalised, state, fraction, max_iter, tol)
 
             points = with_number(points, n_components, continued, reduced)
-        return _path(points[1:], rank, penalised.lambda_max * problem.energy)
+        # On different processors the same operations may differ in the last digits, so all take process 0's path.
+        path = partial(_path, points[1:], rank, penalised.lambda_max * problem.energy)
+        return problem.partition.process_group.broadcast_object(path)
 
 
 def _checked_fractions(lambdas: Sequence[float]) -> list[float]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from lightning_factorlens._private_api import registered_buffers
 from lightning_factorlens.isolation.python_state import PythonState
+from lightning_factorlens.isolation.sharded_units import note_again, reshard, used_elsewhere
 
 #: Models that are isolated at this moment.
 _isolated: WeakSet[nn.Module] = WeakSet()
@@ -84,6 +85,8 @@ def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None
 def _isolate_state(model: nn.Module) -> Iterator[None]:
     """Restores everything that can be reached from the model, parameters in the outermost isolation only."""
     is_nested = model in _isolated
+    if not is_nested:
+        reshard(model)
     state = PythonState(model, parameters=not is_nested)
     _isolated.add(model)
     try:
@@ -91,7 +94,13 @@ def _isolate_state(model: nn.Module) -> Iterator[None]:
     finally:
         if not is_nested:
             _isolated.discard(model)
-        state.restore()
+        notes = used_elsewhere(model)
+        try:
+            if not is_nested:
+                reshard(model)
+        finally:
+            state.restore()
+            note_again(notes)
 
 
 def _enter_eval_mode(model: nn.Module) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 #: Columns of the subspace iteration in addition to the requested ones, of which the last then converge faster.
 _OVERSAMPLING = 8
 #: Features that are converted to float64 at once.
-_CHUNK = 4096
+_CHUNK = 2048
 #: Eigenvalues up to this fraction of the largest are rounding: singular values up to the float32 eps of the largest.
 #: The eigenvalues of a float64 Gram matrix have an error of about the float64 eps, 1.6 % of that.
 _ROUNDING = torch.finfo(torch.float32).eps ** 2
@@ -25,11 +25,11 @@ def sample_gram(samples: Tensor, scale: float = 1.0) -> Tensor:
     1.5 times as long as they do, because half of the matrix follows from the other half.
 
     Args:
-        samples: Shape (N, features), any real dtype.
+        samples: Shape (…, N, features), any real dtype. A few thousand features are converted at a time.
         scale: Factor of the samples.
 
     Returns:
-        Shape (N, N), float64, on the samples' device, which must have float64.
+        Shape (…, N, N), float64, on the samples' device, which must have float64.
 
     Example:
         >>> import torch
@@ -37,10 +37,20 @@ def sample_gram(samples: Tensor, scale: float = 1.0) -> Tensor:
         tensor([[25.,  3.],
                 [ 3.,  1.]], dtype=torch.float64)
     """
-    N = len(samples)
-    gram = torch.zeros(N, N, dtype=torch.float64, device=samples.device)
-    for part in samples.detach().split(_CHUNK, 1):
-        gram += row_products(part.to(torch.float64, copy=True).mul_(scale))
+    gram = None
+    is_exact = scale == 1 and samples.dtype == torch.float64
+    # The pieces are converted into the same memory: new memory would have to be mapped for each of them.
+    shape = (0,) if is_exact else (*samples.shape[:-1], min(_CHUNK, samples.shape[-1]))
+    converted = torch.empty(shape, dtype=torch.float64, device=samples.device)
+    for part in samples.detach().split(_CHUNK, -1):
+        if not is_exact:
+            part = converted[..., : part.shape[-1]].copy_(part)
+        if scale != 1:
+            part.mul_(scale)
+        products = row_products(part)
+        gram = products if gram is None else gram.add_(products)
+    if gram is None:
+        return torch.zeros(*samples.shape[:-1], samples.shape[-2], dtype=torch.float64, device=samples.device)
     return gram
 
 
@@ -48,10 +58,10 @@ def row_products(matrices: Tensor) -> Tensor:
     """X Xᵀ of a matrix or of each of a batch; infinite values and overflow give NaN or infinity without a warning.
 
     Args:
-        matrices: Shape (…, rows, columns), float64.
+        matrices: Shape (…, rows, columns), float32 or float64.
 
     Returns:
-        Shape (…, rows, rows), float64.
+        Shape (…, rows, rows), in the same precision.
 
     Example:
         >>> import torch

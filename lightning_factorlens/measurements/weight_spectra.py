@@ -9,8 +9,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from lightning_factorlens.capture.trained_weights import NOTHING_TRAINABLE, trained_weights
-from lightning_factorlens.capture.weights import WeightLayer, weight_layers
+from lightning_factorlens.capture.dealt_weights import deal_weights
+from lightning_factorlens.capture.trained_weights import NOTHING_TRAINABLE
+from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.distributed import map_distributed
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
@@ -145,18 +146,17 @@ class WeightSpectra(Measurement):
         cache = context.cache.setdefault(self.name, SpectraCache())
         model = context.model
         used = context.process_group.broadcast_object(lambda: context.used)
-        layers, skipped = trained_weights(model, weight_layers(model), used)
+        dealt = deal_weights(model, used, spectrum_cost, context.process_group)
         if not any(parameter.requires_grad for parameter in model.parameters()):
             context.note(f"weight spectra: {NOTHING_TRAINABLE}")
-        for group in skipped:
+        for group in dealt.skipped:
             context.note(f"weight spectra: skipped {group.name} ({group.n_weights} weights), {group.reason}")
-        costs = [spectrum_cost(layer) for layer in layers]
 
         def analyse(own_layers: list[WeightLayer]) -> Sequence[LayerSpectrum]:
             return layer_spectra(context.model, cache=cache, layers=own_layers)
 
-        spectra = tuple(map_distributed(context.process_group, analyse, layers, costs))
-        return LayerSpectra(spectra, self._summary(context, spectra), tuple(skipped))
+        spectra = tuple(map_distributed(context.process_group, analyse, dealt.layers, dealt.owners))
+        return LayerSpectra(spectra, self._summary(context, spectra), tuple(dealt.skipped))
 
     def _summary(self, context: Context, spectra: tuple[LayerSpectrum, ...]) -> AlphaSummary | None:
         """Means over the layers; none where a weight is not finite, since means over fewer layers are other numbers."""

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import torch
-from torch import Tensor
 
 from lightning_factorlens.factorization import CoupledProblem
-from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, sample_gram, truncation_errors
+from lightning_factorlens.linalg.svd import effective_rank
+from lightning_factorlens.metrics.part_spectra import PartSpectra
 from lightning_factorlens.results import Factorization, RankCurve
 
 #: Names of the parts that are not blocks; a block of such a name gets a suffix.
@@ -87,6 +86,7 @@ class BlockGroups:
         if activations:
             self.members["activations"] = activations
         self.members |= single
+        self._spectra = PartSpectra(problem, self.members)
 
     def rms(self) -> dict[str, float]:
         """Root mean square of the entries of every part."""
@@ -134,9 +134,10 @@ class BlockGroups:
         """
         rms = self.rms()
         svd_curves = {}
+        errors = self._spectra.squared_errors(curves["total"].ranks)
         for part, curve in curves.items():
-            weighted = truncation_errors(self._eigenvalues[part, True], curve.ranks)
-            unweighted = truncation_errors(self._eigenvalues[part, False], curve.ranks)
+            weighted = errors[part, True]
+            unweighted = errors[part, False]
             power = rms[part] ** 2
             relative = []
             mean = []
@@ -150,10 +151,10 @@ class BlockGroups:
         """RankMe of every part, see `effective_rank`; NaN for a dead part."""
         dead = self.dead_parts()
         ranks = {}
-        for part in self.members:
+        for part, eigenvalues in self._spectra.weighted_eigenvalues().items():
             ranks[part] = math.nan
             if part not in dead:
-                ranks[part] = effective_rank(self._eigenvalues[part, True])
+                ranks[part] = effective_rank(eigenvalues)
         return ranks
 
     def _sum(self, part: str, values: Sequence[float], weighted: bool) -> float:
@@ -171,36 +172,6 @@ class BlockGroups:
         for b in self.members[part]:
             entries.append(problem.N * problem.feature_counts[b] * problem.blocks[b].sampling_factor)
         return sum(entries)
-
-    @cached_property
-    def _eigenvalues(self) -> dict[tuple[str, bool], Tensor]:
-        """Eigenvalues of XᵀX by part and whether weighted, up to a factor; each block's product is formed once."""
-        weighted_grams = self._weighted_grams()
-        inverse_squares = []
-        for weight in self.problem.weights:
-            inverse_squares.append(weight**-2 if weight else 1.0)
-        factors = torch.tensor(inverse_squares, dtype=torch.float64, device=weighted_grams.device)
-        unweighted_grams = factors[:, None, None] * weighted_grams
-        sums = {}
-        for part, positions in self.members.items():
-            if len(positions) > 1:
-                sums[part, True] = weighted_grams[positions].sum(0)
-                sums[part, False] = unweighted_grams[positions].sum(0)
-        grams = torch.stack([*weighted_grams, *sums.values()])
-        found = self.problem.partition.map_stack(gram_eigvalsh, grams)
-        eigenvalues = dict(zip(sums, found[len(weighted_grams) :]))
-        for part, positions in self.members.items():
-            for weighted in (True, False):
-                eigenvalues.setdefault((part, weighted), found[positions[0]])
-        return eigenvalues
-
-    def _weighted_grams(self) -> Tensor:
-        """XᵀX of every block, weighted, shape (blocks, N, N), float64."""
-        problem = self.problem
-        grams = []
-        for block, omega in zip(problem.blocks, problem.omega):
-            grams.append(sample_gram(block.samples, omega).to(problem.prototype.device))
-        return problem.partition.all_reduce_sum(torch.stack(grams))
 
 
 def _at_most(bound: float, error: float, power: float) -> float:

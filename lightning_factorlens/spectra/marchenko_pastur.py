@@ -87,6 +87,7 @@ def bulk_edge(eigenvalues: Tensor, shape: tuple[int, ...]) -> MarchenkoPasturBul
     return MarchenkoPasturBulk(edge, int((x > edge).sum()), variance)
 
 
+@lru_cache(maxsize=1024)
 def _tracy_widom_quantile(probability: float) -> float:
     """The value that the Tracy–Widom law of real matrices exceeds with a probability of at most 1/1,000.
 

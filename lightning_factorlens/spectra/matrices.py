@@ -19,7 +19,8 @@ Mode = Literal["w1", "slices", "w2"]
 #: Number of pixels on each axis of a convolution's input: one value for all layers, or a mapping from layer names.
 Sizes = int | Mapping[str, int | Sequence[int]]
 
-_BATCH_ENTRIES = 1 << 25  # of one eigenvalue call: 256 MiB in float64
+#: Entries of one eigenvalue call: layers of fewer are joined, which saves calls; larger ones are not copied.
+_BATCH_ENTRIES = 1 << 18
 
 
 def weight_matrices(layer: WeightLayer, mode: str) -> Tensor:
@@ -99,7 +100,8 @@ def pooled_eigenvalues(by_layer: Mapping[int, Tensor]) -> Iterator[tuple[int, Te
         for first in range(0, len(members), layers_per_call):
             batch = members[first : first + layers_per_call]
             parts = [by_layer[i] for i in batch]
-            eigenvalues = squared_singular_values(torch.cat(parts)).cpu()
+            joined = torch.cat(parts) if len(parts) > 1 else parts[0]
+            eigenvalues = squared_singular_values(joined).cpu()
             for i, values in zip(batch, eigenvalues.split(list(map(len, parts)))):
                 yield i, values.flatten().sort().values
 

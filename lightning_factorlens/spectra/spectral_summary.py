@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, row_products
+from lightning_factorlens.linalg.svd import effective_rank, gram_eigvalsh, sample_gram
 
 
 @torch.no_grad()
@@ -34,10 +34,10 @@ def squared_singular_values(matrices: Tensor) -> Tensor:
     """
     if matrices.ndim != 3:
         raise ValueError(f"matrices must have shape (b, rows, columns), found {tuple(matrices.shape)}")
-    X = (matrices.cpu() if matrices.device.type == "mps" else matrices).double()
+    X = matrices.cpu() if matrices.device.type == "mps" else matrices
     if X.shape[1] > X.shape[2]:
         X = X.mT
-    return gram_eigvalsh(row_products(X))
+    return gram_eigvalsh(sample_gram(X))
 
 
 def spectral_summary(eigenvalues: Tensor) -> tuple[float, float, float]:

@@ -158,6 +158,14 @@ def test_some_samples_are_cut_at_batches_that_stay_whole():
     assert Probe.wrap(torch.rand(300, 2)).unit_ends() == [128, 256, 300]
 
 
+def test_batches_that_can_be_cut_are_divided_below_a_pass_for_many_processes():
+    probe = Probe.wrap(torch.rand(300, 2))
+    assert probe.unit_ends(3) == probe.unit_ends()
+    assert probe.unit_ends(8) == [38, 76, 114, 152, 190, 228, 266, 300]
+    assert probe.unit_ends(1000) == list(range(1, 301))
+    assert Probe.from_batches(graph_batches(4, 8), 256).unit_ends(100) == [8, 16, 24, 32]
+
+
 def test_a_large_probe_stays_in_host_memory_and_its_passes_are_moved():
     device = torch.device("meta")
     large = torch.empty(1, dtype=torch.uint8).expand(2, MAX_DEVICE_BYTES)

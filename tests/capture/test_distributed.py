@@ -47,9 +47,9 @@ def capture_everything(group):
             blocks, own = apply_sign_policies_distributed(
                 partition, input_blocks(images), captured.layers, SubtractMin(), policy
             )
-            gathered = [own.gather_block(b, block.samples) for b, block in enumerate(blocks)]
+            gathered = own.gather_blocks(range(len(blocks)), [block.samples for block in blocks])
             policies[type(policy).__name__] = ([block.name for block in blocks], gathered)
-        whole = [partition.gather_block(b, block.samples) for b, block in enumerate(captured.layers)]
+        whole = partition.gather_blocks([0, 1], [block.samples for block in captured.layers])
     return {
         "names": [block.name for block in captured.layers],
         "whole": whole,
@@ -159,3 +159,27 @@ def test_forward_tasks_cover_every_sample_of_every_copy_once(group):
     assert all(task.rows.start % BATCH == 0 for task in tasks)
     if group.world_size == 1:
         assert [task.rows for task in tasks] == [slice(0, N)] * 2
+
+
+class OneOfEight(SingleProcess):
+    """A process that is alone in what it does, and captures its own samples."""
+
+    world_size = 8
+
+    def __init__(self, rank):
+        self.rank = rank
+
+
+def test_every_one_of_eight_processes_passes_its_share_of_two_passes():
+    model = make_model()
+    images = torch.rand(256, 1, 6, 6, generator=torch.Generator().manual_seed(1))
+    probe = Probe.wrap(images)
+    outputs = []
+    with torch.no_grad():
+        for rank in range(8):
+            partition = make_partition(OneOfEight(rank), probe.unit_ends(8))
+            own = partition.local_samples(probe)
+            assert [len(batch) for batch in own.batches()] == [32]
+            outputs.append(capture_activations(model, model, own, ()).outputs)
+        expected = capture_activations(model, model, images, ()).outputs
+    torch.testing.assert_close(torch.cat(outputs), expected, rtol=0, atol=1e-5)

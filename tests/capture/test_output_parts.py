@@ -3,6 +3,7 @@
 from collections import OrderedDict, namedtuple
 from contextlib import nullcontext
 from dataclasses import dataclass
+from weakref import ref
 
 import torch
 from torch import nn
@@ -87,3 +88,35 @@ def test_a_softmax_in_another_dtype_is_recognised():
     model = Half(5, 3)
     (part,) = inspect_outputs(model, model, torch.rand(2, 5), 2)
     assert (part.softmax_axis, part.is_probability) == (1, True)
+
+
+def test_attention_weights_are_not_kept_while_the_model_runs():
+    class Attends(nn.Linear):
+        def forward(self, x):
+            weights = [(x[:, :, None] + k).softmax(-1) for k in range(3)]
+            references.extend(map(ref, weights))
+            n_alive.append([len(weights), sum(weight() is not None for weight in references)])
+            del weights
+            n_alive.append([0, sum(weight() is not None for weight in references)])
+            return super().forward(x).softmax(-1)
+
+    references, n_alive = [], []
+    model = Attends(5, 3)
+    (part,) = inspect_outputs(model, model, torch.rand(2, 5), 2)
+    assert n_alive == [[3, 3], [0, 1]]  # the last one may be the output in another dtype
+    assert part.softmax_axis == 1
+
+
+def test_a_model_that_takes_gradients_itself_is_inspected_with_the_tensors_that_it_needs():
+    class Energy(nn.Linear):
+        def forward(self, x):
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                energy = super().forward(x).square()
+                (force,) = torch.autograd.grad(energy.sum(), x, create_graph=True)
+            return energy, force
+
+    model = Energy(3, 2)
+    found = runner_of(model).inspect_outputs(Batch.wrap(torch.rand(4, 3)))
+    assert found == inspect_outputs(model, model, torch.rand(4, 3), 4)
+    assert all(part.signature for part in found)

@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
-from lightning_factorlens.capture.weights import sharded_parameters, weight_layers
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
+from lightning_factorlens.capture.weights import weight_layers
 
 
 def test_geometry_and_names_of_all_kinds_of_layers():

@@ -5,6 +5,7 @@ import pytest
 from lightning_factorlens.distributed import (
     SingleProcess,
     assign_greedy,
+    feature_unit,
     map_distributed,
     split_blocks,
     split_evenly,
@@ -51,10 +52,17 @@ class SecondOfTwo(SingleProcess):
 
 
 def test_mapped_results_are_in_the_order_of_the_tasks():
-    assert map_distributed(SingleProcess(), lambda own: [t * 10 for t in own], [3, 1, 2], [1.0, 5.0, 1.0]) == [
+    assert map_distributed(SingleProcess(), lambda own: [t * 10 for t in own], [3, 1, 2], [0, 0, 0]) == [
         30,
         10,
         20,
     ]
     group = SecondOfTwo(others=["by process 0"])
-    assert map_distributed(group, lambda own: own, ["a", "b", "c"], [1.0, 5.0, 1.0]) == ["a", "by process 0", "c"]
+    assert map_distributed(group, lambda own: own, ["a", "b", "c"], [1, 0, 1]) == ["a", "by process 0", "c"]
+
+
+def test_blocks_are_divided_below_a_chunk_only_for_more_processes_than_chunks():
+    assert feature_unit([9408, 1352], 3, 8192) == 8192
+    assert feature_unit([9408, 1352], 4, 8192) == 1345
+    assert feature_unit([30], 100, 8192) == 16
+    assert feature_unit([0], 2, 8192) == 16

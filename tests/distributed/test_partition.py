@@ -22,7 +22,7 @@ def work(group):
     captured = make_partition(group, [4, 8, N], CHUNK)
     rows = captured.local_samples(torch.arange(N))
     partition = captured.split_features(WIDTHS)
-    own = [partition.exchange(b, block[rows]) for b, block in enumerate(whole)]
+    own = partition.exchange([block[rows] for block in whole])
     norms = [block.double().norm(dim=0) for block in own]
     indices = [torch.tensor([0, 8, 9, 29]), torch.tensor([], dtype=torch.long), torch.tensor([16])]
     factors = [torch.stack([block[0], block[1]], 1) for block in own]
@@ -33,7 +33,7 @@ def work(group):
         "own": own,
         "local": [partition.local_features(b, block) for b, block in enumerate(whole)],
         "samples": captured.gather_samples(whole[0][rows]),
-        "blocks": [partition.gather_block(b, block) for b, block in enumerate(own)],
+        "blocks": partition.gather_blocks(range(3), own),
         "norms": partition.gather_features(norms),
         "columns": partition.gather_columns(own, indices),
         "factors": partition.gather_factors(factors),
@@ -92,7 +92,7 @@ def test_a_single_process_copies_nothing():
     block = torch.rand(N, 6)
     assert partition.local_samples(block) is block
     assert partition.split_features([6]) is partition.select_blocks([0]) is partition.join([partition]) is partition
-    assert partition.exchange(0, block) is block and partition.gather_block(0, block) is block
+    assert partition.exchange([block])[0] is block and partition.gather_blocks([0], [block])[0] is block
     assert partition.local_features(0, block) is block and partition.gather_samples(block) is block
     assert partition.gather_features([block])[0] is block and partition.gather_factors([block])[0] is block
 

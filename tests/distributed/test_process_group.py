@@ -17,9 +17,18 @@ def operations(group):
         "broadcast_object": lambda: group.broadcast_object(lambda: {"from": p}),
         "all_gather_object": lambda: group.all_gather_object(("rank", p)),
         "all_gather": lambda: [t.tolist() for t in group.all_gather(torch.full((p,), float(p)), list(range(n)))],
-        "all_to_all": lambda: group.all_to_all(
-            torch.full((n * (n - 1) // 2,), float(p)), list(range(n)), [p] * n
-        ).tolist(),
+        "all_gather, very uneven": lambda: [
+            t.tolist() for t in group.all_gather(torch.arange(7.0 * p), [7 * q for q in range(n)])
+        ],
+        "all_gather, empty": lambda: [t.tolist() for t in group.all_gather(torch.zeros(0), [0] * n)],
+        "all_to_all": lambda: [
+            t.tolist()
+            for t in group.all_to_all(
+                [torch.full((n * (n - 1) // 2,), float(p)), torch.full((n,), p + 1)],
+                [list(range(n)), [1] * n],
+                [[p] * n, [1] * n],
+            )
+        ],
     }
 
 
@@ -84,7 +93,9 @@ def test_every_operation_returns_what_its_docstring_says(results):
             "broadcast_object": {"from": 0},
             "all_gather_object": [("rank", q) for q in range(n)],
             "all_gather": [[float(q)] * q for q in range(n)],
-            "all_to_all": [float(q) for q in range(n) for _ in range(p)],
+            "all_gather, very uneven": [[float(i) for i in range(7 * q)] for q in range(n)],
+            "all_gather, empty": [[]] * n,
+            "all_to_all": [[float(q) for q in range(n) for _ in range(p)], [q + 1 for q in range(n)]],
         }
 
 
@@ -116,6 +127,6 @@ def test_without_an_initialized_group_there_is_a_single_process():
 def test_the_operations_of_a_single_process_are_the_identity():
     group, values = SingleProcess(), torch.arange(3.0)
     assert group.all_reduce_sum(values) is values and group.broadcast(values) is values
-    assert group.all_gather(values, [3])[0] is values and group.all_to_all(values, [3], [3]) is values
+    assert group.all_gather(values, [3])[0] is values and group.all_to_all([values], [[3]], [[3]])[0] is values
     assert group.all_reduce_min([1.0, -2.0]) == [1.0, -2.0]
     assert group.broadcast_object(lambda: "made") == "made" and group.all_gather_object("own") == ["own"]

@@ -278,8 +278,9 @@ def fit_sharded(group, noise):
     rows = captured.local_samples(torch.arange(80))
     partition = captured.split_features([block.samples.shape[1] for block in blocks])
     own = []
-    for b, block in enumerate(blocks):
-        own.append(Block(block.name, block.kind, partition.exchange(b, block.samples[rows]), block.shape, True))
+    exchanged = partition.exchange([block.samples[rows] for block in blocks])
+    for block, samples in zip(blocks, exchanged):
+        own.append(Block(block.name, block.kind, samples, block.shape, True))
     return parafac2(own, 4, partition=partition)
 
 

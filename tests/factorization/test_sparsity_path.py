@@ -3,7 +3,9 @@
 import pytest
 import torch
 from torch.nn.functional import normalize
+from worker_processes import run_in_processes
 
+from lightning_factorlens.distributed import SingleProcess, make_partition
 from lightning_factorlens.factorization import factorize, refit_components, sparsity_path
 from lightning_factorlens.factorization.group_sparsity import GroupSparseProblem
 from lightning_factorlens.factorization.problem import CoupledProblem
@@ -214,3 +216,26 @@ def test_more_survivors_than_the_path_has_are_refused():
     path = sparsity_path(blocks, 5, lambdas=(0.9,))
     with pytest.raises(ValueError, match="n_components: found 4, and this path has at most 1 components"):
         refit_components(blocks, path, 4)
+
+
+def path_of_own_features(group):
+    """The path of blocks of which every process holds some features, and of small ones, which are not sampled."""
+    paths = []
+    for features in ((150, 300), (1500, 9000)):
+        blocks, _ = planted_groups(features=features)
+        partition = make_partition(group, [60, 120], 16).split_features(features)
+        own = []
+        for b, block in enumerate(blocks):
+            own.append(Block(block.name, block.kind, partition.local_features(b, block.samples), block.shape))
+        paths.append(sparsity_path(own, 8, lambdas=(0.1, 0.5, 1.0), partition=partition))
+    return paths
+
+
+@pytest.mark.slow
+def test_processes_with_some_features_each_follow_the_path_of_one_process(tmp_path):
+    first, second = run_in_processes(path_of_own_features, 2, tmp_path)
+    for expected, own, other in zip(path_of_own_features(SingleProcess()), first, second):
+        assert expected.n_components == own.n_components == other.n_components
+        for F, F_own, F_other in zip(expected.F, own.F, other.F):
+            torch.testing.assert_close(F_own, F, rtol=0, atol=1e-4 * float(F.abs().max()))
+            assert torch.equal(F_own, F_other)

@@ -4,7 +4,8 @@ import torch
 
 from benchmarks.concepts.baselines import kmeans_top, nearest, pca_top, same_class, spearman
 from benchmarks.concepts.group_sparsity import finds_planted, largest_rise
-from benchmarks.concepts.parafac2 import PLANTED_RANK, lowest_congruence, orthogonality_error, planted
+from benchmarks.concepts.parafac2 import lowest_congruence, orthogonality_error
+from benchmarks.concepts.parafac2_data import PLANTED_RANK, planted
 from benchmarks.concepts.part import interleaved_medians
 from lightning_factorlens.concepts.clarity import commonest_share
 from lightning_factorlens.factorization import parafac2
