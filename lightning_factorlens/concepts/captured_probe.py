@@ -8,6 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.concepts.late_fit import check_rank, fit_late
 from lightning_factorlens.concepts.matching import has_same_samples
 from lightning_factorlens.factorization import Solver, Weighting
@@ -55,6 +56,7 @@ class CapturedProbe:
             ValueError: As `fit_late` raises it; or a ``start`` of other samples or of another rank.
         """
         check_rank(rank, len(self.inputs))
+        check_int("seed", seed, 0, or_none="that of the options")
         return fit_late(
             self.blocks,
             rank,
