@@ -166,7 +166,8 @@ class ConceptMethods(ABC):
     ) -> TCAVResult:
         """How the score of every class changes along every concept, in every captured layer.
 
-        One forward pass of the probe and one backward pass; `state` is not changed. Kim et al. (2018),
+        One forward pass of the probe and one backward pass; `state` is not changed. Samples must not influence one
+        another, as they do in a batch norm without running statistics. Kim et al. (2018),
         "Interpretability beyond feature attribution: quantitative testing with concept activation vectors (TCAV)".
 
         Args:

@@ -15,7 +15,7 @@ from lightning_factorlens.callbacks._output_evidence import tags_that_need
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tables import epoch_line
-from lightning_factorlens.loggers.tags import monitored_scalars, undefined_tags
+from lightning_factorlens.loggers.tags import later_tags, monitored_scalars, undefined_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement
 from lightning_factorlens.results import Observation
 
@@ -135,7 +135,17 @@ class Observer(ObservationMaker):
         for tag in undefined_tags(observation, settings.measurements, settings.prefix):
             if tag in self._results.state.metrics or tag in of_outputs:
                 metrics[tag] = math.nan
+        for tag in self._later_tags():
+            if tag not in self._results.state.metrics:
+                metrics.setdefault(tag, math.nan)
         return metrics
+
+    def _later_tags(self) -> list[str]:
+        """The tags that later observations may have, as far as it is known what the model's output is."""
+        settings = self._settings
+        lens = self._prepared.lens
+        has_classes = lens is not None and lens.output_decision.kind == "classes"
+        return later_tags(settings.measurements, settings.options.ranks, settings.prefix, has_classes)
 
     def settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> bool:
         """Decides how the output is read, and publishes the observation that waited for the decision.
@@ -171,6 +181,11 @@ class Observer(ObservationMaker):
 
         self._attempt(trainer, publish)
         metrics = trainer.strategy.broadcast(published[0] if published else None)
+        if decision.kind != "classes":  # the tags that wait for class scores will never have a value
+            may_come = later_tags(settings.measurements, settings.options.ranks, settings.prefix, class_scores=False)
+            for tag in later_tags(settings.measurements, settings.options.ranks, settings.prefix):
+                if tag not in may_come:
+                    state.metrics.pop(tag, None)
         state.metrics.update(metrics or {})
         self._publisher.publish(trainer)
         return True

@@ -52,7 +52,7 @@ class OutputEvidence:
         """Begins to wait if the lens could not decide, and lets it assume the only class scores that are possible."""
         self._lens = lens
         reader = lens.output_reader
-        reads_output = any(measurement.needs & OUTPUT_NEEDS for measurement in self.measurements)
+        reads_output = any((measurement.needs | measurement.uses) & OUTPUT_NEEDS for measurement in self.measurements)
         is_open = lens.output_decision.kind == "unknown" and lens.state.output_decision is None
         self.is_pending = is_open and reads_output and reader is not None and reader.needs_training_step
         self.coming_needs = OUTPUT_NEEDS if self.is_pending else frozenset()

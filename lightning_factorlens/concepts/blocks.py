@@ -42,10 +42,10 @@ def concept_blocks(
     """
     reason = not_finite(Partition(), inputs, layers)
     if reason:
-        raise ValueError(
-            f"probe: {reason}, so that no concepts can be found. Remove the samples that cause them, or leave the "
-            "layer out with LensOptions(layers=…)."
-        )
+        remedy = "Remove the samples that cause them"
+        if not not_finite(Partition(), inputs, []):
+            remedy += ", or leave the layer out with LensOptions(layers=…)"
+        raise ValueError(f"probe: {reason}, so that no concepts can be found. {remedy}.")
     blocks, _ = shared_concept_blocks(Partition(), inputs, layers, input_sign_policy, activation_sign_policy)
     return blocks
 

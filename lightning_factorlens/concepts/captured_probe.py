@@ -8,7 +8,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from lightning_factorlens._validation import check_type
+from lightning_factorlens._validation import check_int, check_type
 from lightning_factorlens.concepts.late_fit import check_rank, fit_late
 from lightning_factorlens.concepts.matching import has_same_samples
 from lightning_factorlens.factorization import Solver, Weighting
@@ -58,6 +58,7 @@ class CapturedProbe:
         check_rank(rank, len(self.inputs))
         if start is not None and start != "random":
             check_type("start", start, Concepts, "pass earlier concepts of the same probe, 'random', or None")
+        check_int("seed", seed, 0, or_none="that of the options")
         return fit_late(
             self.blocks,
             rank,

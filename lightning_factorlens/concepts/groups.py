@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,45 @@ class ImageGroups:
     indicator: Tensor
 
 
+def image_values(argument: str, values: Any, n_samples: int) -> list[Any]:
+    """One value for each image, with numbers of NumPy and torch as Python's own.
+
+    Args:
+        argument: Name of the argument, for the message.
+        values: A sequence, array, series or tensor.
+        n_samples: Number of images N.
+
+    Raises:
+        ValueError: A single value, or another number of values.
+
+    Example:
+        >>> image_values("labels", [torch.tensor(1), None, "cat"], 3)
+        [1, None, 'cat']
+    """
+    found = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(found, (str, bytes)) or not isinstance(found, Iterable):
+        raise ValueError(
+            f"{argument}: found {found!r}, which is one value; give a sequence of {n_samples}, one for each image."
+        )
+    listed = [plain_number(value) for value in found]
+    if len(listed) != n_samples:
+        raise ValueError(
+            f"{argument}: found {len(listed)} values for {n_samples} images; give one value for each image of the "
+            "probe."
+        )
+    return listed
+
+
+def plain_number(value: Any) -> Any:
+    """A number of NumPy or torch, which may be compared by its identity, as a Python number; anything else as it is.
+
+    Example:
+        >>> plain_number(torch.tensor(3)), plain_number("three")
+        (3, 'three')
+    """
+    return value.item() if getattr(value, "ndim", None) == 0 else value
+
+
 def group_images(argument: str, values: Sequence[Any] | Tensor, n_samples: int) -> ImageGroups:
     """Groups images by their values.
 
@@ -41,22 +80,15 @@ def group_images(argument: str, values: Sequence[Any] | Tensor, n_samples: int) 
         The groups.
 
     Raises:
-        ValueError: Another number of values, or values that cannot be compared with each other.
+        ValueError: A single value, another number of values, or values that are not hashable.
 
     Example:
         >>> groups = group_images("labels", ["cat", "dog", None, "cat"], 4)
         >>> groups.values, groups.index.tolist(), groups.counts.tolist()
         (('cat', 'dog', None), [0, 1, 2, 0], [2, 1, 1])
     """
-    found = values.tolist() if hasattr(values, "tolist") else list(values)
-    if len(found) != n_samples:
-        raise ValueError(
-            f"{argument}: found {len(found)} values for {n_samples} images; give one value for each image of the probe."
-        )
     cleaned: list[Hashable] = []
-    for value in found:
-        if getattr(value, "ndim", None) == 0:  # tensors of one number are compared by identity
-            value = value.item()
+    for value in image_values(argument, values, n_samples):
         if isinstance(value, Tensor) or not isinstance(value, Hashable):
             raise ValueError(
                 f"{argument}: found {value!r}, which is not one value; give a number or a word for each image."

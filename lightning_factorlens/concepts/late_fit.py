@@ -8,7 +8,7 @@ non-negative least squares, so that images, pixels and neurons still have one co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import torch
@@ -137,12 +137,13 @@ def choose_blocks(
                 "LensOptions(layers=…), or pass fit_on='all' to fit the inputs as well."
             )
         return alive[-N_LATE:]
-    wanted = [fit_on] if isinstance(fit_on, str) else list(fit_on)
+    wanted = [fit_on] if isinstance(fit_on, str) or not isinstance(fit_on, Iterable) else list(fit_on)
     unknown = [name for name in wanted if name not in names]
     if unknown or not wanted:
         found = repr(unknown[0]) if unknown else "no names"
         raise ValueError(
-            f"fit_on: found {found}, allowed are 'late', 'all', or one or more of {', '.join(map(repr, names))}."
+            f"fit_on: found {found}, allowed are 'late' or 'all' alone, or one or more of "
+            f"{', '.join(map(repr, names))}."
         )
     return [block for block in blocks if block.name in wanted]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.concepts.groups import plain_number
+from lightning_factorlens.concepts.top_images import check_image
 from lightning_factorlens.results import Concepts
 from lightning_factorlens.results._short_repr import ShortRepr
 
@@ -138,9 +140,8 @@ def _checked_count(count: int | None, n_samples: int) -> int:
 def _checked_images(images: int | Sequence[int] | None, n_samples: int) -> Tensor:
     if images is None:
         return torch.arange(n_samples)
-    positions = [images] if isinstance(images, int) else list(images)
+    listed = images.tolist() if hasattr(images, "tolist") else images
+    positions = [plain_number(image) for image in listed] if isinstance(listed, Iterable) else [listed]
     for position in positions:
-        check_int("images", int(position), 0)
-        if position >= n_samples:
-            raise ValueError(f"images: the probe has {n_samples} images, found position {position}; count from 0.")
+        check_image("images", position, n_samples)
     return torch.tensor(positions, dtype=torch.int64)

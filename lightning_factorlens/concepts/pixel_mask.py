@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.concepts.latent_image import latent_image
+from lightning_factorlens.concepts.top_images import check_image
 from lightning_factorlens.results import Concepts
 
 
@@ -71,7 +72,7 @@ def masked_image(concepts: Concepts, k: int, image: int, inverse: bool = False) 
         black also in images that were normalised.
 
     Raises:
-        ValueError: See `latent_image`.
+        ValueError: A position outside of the probe; or see `latent_image`.
 
     Example:
         >>> from lightning_factorlens import FactorLens
@@ -80,6 +81,7 @@ def masked_image(concepts: Concepts, k: int, image: int, inverse: bool = False) 
         >>> int((shown == images[3]).sum()) >= 12
         True
     """
+    check_image("image", image, len(concepts.inputs))
     mask = pixel_mask(concepts, k)
     pixels = concepts.inputs[image]
     mask = mask.expand(pixels.shape)

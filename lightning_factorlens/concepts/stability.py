@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_non_negative
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import choose_blocks
 from lightning_factorlens.concepts.matching import SAME, match_concepts, match_rows
@@ -84,6 +84,7 @@ def measure_stability(
         ValueError: No restarts, fewer than two samples for each concept, or as `fit_late` raises it.
     """
     check_int("restarts", restarts, 1)
+    check_non_negative("threshold", threshold)
     n_samples = len(probe.inputs)
     if 2 * rank > n_samples:
         raise ValueError(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.capture import Capture
+from lightning_factorlens.concepts.matching import has_same_samples
 from lightning_factorlens.concepts.tcav_derivatives import LayerDerivatives, layer_derivatives
 from lightning_factorlens.concepts.tcav_gradients import LayerGradients, collect_gradients
 from lightning_factorlens.concepts.tcav_null import default_draws, holm, permutation_p_values
@@ -98,11 +99,11 @@ def check_same_inputs(inputs: Tensor, concepts: Concepts) -> None:
         inputs: The samples, shape (N, …).
         concepts: From `FactorLens.concepts`.
     """
-    found = inputs.detach().cpu()
-    if found.shape != concepts.inputs.shape or not bool(torch.isclose(found, concepts.inputs, 0, 0, True).all()):
+    if not has_same_samples(inputs, concepts.inputs):
         raise ValueError(
-            f"probe: found samples of shape {tuple(found.shape)} that are not those of the concepts, of shape "
-            f"{tuple(concepts.inputs.shape)}; pass the probe with which `concepts` was called."
+            f"probe: found samples of shape {tuple(inputs.shape)} and {inputs.dtype} that are not those of the "
+            f"concepts, of shape {tuple(concepts.inputs.shape)} and {concepts.inputs.dtype}; pass the probe with which "
+            "`concepts` was called."
         )
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.capture import Capture
+from lightning_factorlens.concepts.groups import image_values
 from lightning_factorlens.concepts.predictions import PREDICTIONS, predicted_classes
 
 
@@ -83,14 +84,14 @@ def _check_word(classes: Any) -> None:
 
 def _labels(classes: Any, n_samples: int) -> Tensor:
     """The user's classes, shape (N,); −1 for None."""
-    values = classes.tolist() if hasattr(classes, "tolist") else list(classes)
-    if len(values) != n_samples:
-        raise ValueError(f"classes: found {len(values)} values for {n_samples} images; give one class for each image.")
+    values = image_values("classes", classes, n_samples)
     for value in values:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int) or value < -1:
             raise ValueError(
                 f"classes: found {value!r}; give the position of each image's class in the model's output, counted "
-                "from 0, or None for an image without one."
+                "from 0, or None or -1 for an image without one."
             )
     return torch.tensor([-1 if value is None else value for value in values])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
@@ -18,6 +20,19 @@ def check_concept(concepts: Concepts, k: int) -> None:
     check_int("k", k, 0)
     if k >= concepts.rank:
         raise ValueError(f"k: there are {concepts.rank} concepts, found k = {k}; give a number from 0 to rank − 1.")
+
+
+def check_image(argument: str, image: Any, n_samples: int) -> None:
+    """Raises ValueError unless a value is the position of an image in the probe.
+
+    Args:
+        argument: Name of the argument, for the message.
+        image: Checked to be a whole number from 0 to N − 1.
+        n_samples: Number of images N.
+    """
+    check_int(argument, image, 0)
+    if image >= n_samples:
+        raise ValueError(f"{argument}: the probe has {n_samples} images, found position {image}; count from 0.")
 
 
 def affinity(concepts: Concepts) -> Tensor:

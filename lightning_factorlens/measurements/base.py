@@ -81,6 +81,8 @@ class Measurement(ABC):
             ``"class_scores"`` (the model's output, where it is read as scores of classes that exclude each other: the
             measurement is left out, with a note, where it is not), ``"outputs"`` (the model's output, whatever it is
             read as).
+        uses: Parts of the context that it reads where they exist, and without which it is made all the same:
+            ``"class_scores"``, by `Context.capture`.
         scalars: Its scalars.
         figures: Its figures.
         is_signal: Whether every observation makes it, also where `max_overhead` does not allow a full one, so that its
@@ -92,6 +94,7 @@ class Measurement(ABC):
 
     name: ClassVar[str]
     needs: ClassVar[frozenset[str]] = frozenset()
+    uses: ClassVar[frozenset[str]] = frozenset()
     scalars: ClassVar[tuple[Scalar, ...]] = ()
     figures: ClassVar[tuple[FigureSpec, ...]] = ()
     record_type: ClassVar[type[Record] | None] = None

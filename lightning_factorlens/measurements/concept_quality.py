@@ -55,6 +55,7 @@ class ConceptQuality(Measurement):
 
     name: ClassVar[str] = NAME
     needs: ClassVar[frozenset[str]] = frozenset({"capture"})
+    uses: ClassVar[frozenset[str]] = frozenset({"class_scores"})
     scalars: ClassVar[tuple[Scalar, ...]] = (
         Scalar(
             "concept_clarity",
@@ -65,6 +66,7 @@ class ConceptQuality(Measurement):
             better="higher",
             chart=CHART,
             monitored=True,
+            starts_later=True,
         ),
         Scalar(
             "concept_agreement",
@@ -73,6 +75,8 @@ class ConceptQuality(Measurement):
             better="higher",
             chart=CHART,
             monitored=True,
+            starts_later=True,
+            of_class_scores=True,
         ),
         Scalar(
             "concept_stability",
@@ -81,6 +85,7 @@ class ConceptQuality(Measurement):
             reading="1: every concept is the one of before.",
             chart=CHART,
             monitored=True,
+            starts_later=True,
         ),
     )
     figures: ClassVar[tuple[FigureSpec, ...]] = CONCEPT_FIGURES

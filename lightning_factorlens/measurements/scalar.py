@@ -37,6 +37,8 @@ class Scalar:
         margin_of: For a lower bound of another quantity, that quantity's name: the chart shades the gap between them.
         lower_bound: Name of the quantity that is 1 where this one is only a lower bound; empty for none.
         monitored: Whether it is also put into ``Trainer.callback_metrics``, so that other callbacks can monitor it.
+        starts_later: Whether the first records may lack it; callbacks that monitor it find NaN until it has a value.
+        of_class_scores: Whether it only exists where the model's output is read as class scores.
         summary: Whether it is shown in tables of runs: TensorBoard's HParams, the closing table, the progress line.
         detail: The level of the callback's argument ``detail`` from which loggers get it: ``"summary"`` (always),
             ``"layers"`` or ``"all"``. It is a matter of display: records, data frames, JSON lines and
@@ -66,6 +68,8 @@ class Scalar:
     margin_of: str = ""
     lower_bound: str = ""
     monitored: bool = False
+    starts_later: bool = False
+    of_class_scores: bool = False
     summary: bool = False
     detail: Detail = "summary"
     ranks: LoggedRanks = "all"

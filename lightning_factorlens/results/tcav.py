@@ -146,7 +146,7 @@ class TCAVResult:
     def __repr__(self) -> str:
         n_concepts = len(self.concept_classes)
         size = f"{len(self.layers)} layers, {len(self.classes)} classes, {n_concepts} concepts"
-        if not self.layers:
+        if not self.layers or not self.classes:
             return f"TCAVResult({size})"
         agreement = float(self.agreement()[-1])
         chance = 1 / len(self.classes)

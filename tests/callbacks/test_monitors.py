@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from training import Net, lens, loaders, train
 
 from lightning_factorlens import FactorLensCallback, LabelFreeStopping, LensOptions
-from lightning_factorlens.measurements import Consistency, ReconstructionError
+from lightning_factorlens.measurements import ConceptQuality, Consistency, ReconstructionError
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
@@ -64,6 +64,38 @@ def test_scalars_of_every_group_of_the_lens_can_be_monitored(tmp_path):
     assert rule.prefix == "factorlens"
     assert {"factorlens/rmse_score", "factorlens/should_rmse"} <= trainer.callback_metrics.keys()
     assert keep.best_model_path
+
+
+class Squares(Net):
+    """Its loss is none of class scores."""
+
+    def training_step(self, batch, batch_idx):
+        return nn.functional.mse_loss(self(batch[0]), torch.zeros(len(batch[0]), 3))
+
+
+@pytest.mark.parametrize("scalar", ["clarity", "agreement", "stability"])
+def test_scalars_that_the_first_observation_lacks_can_be_monitored(scalar, tmp_path):
+    monitor = f"factorlens_concepts/{scalar}"
+    stop = EarlyStopping(monitor, mode="max", patience=9, check_on_train_epoch_end=True)
+    keep = ModelCheckpoint(tmp_path / "kept", monitor=monitor, mode="max", save_on_train_epoch_end=True)
+    observer = lens(measurements=[ConceptQuality(rank=3, every=2)])
+    trainer, _ = train(tmp_path, observer, stop, keep, enable_checkpointing=True)
+    record = observer.history[2]["concept_quality"]
+    assert trainer.current_epoch == 3
+    assert float(stop.best_score) == pytest.approx(getattr(record, scalar))
+    assert keep.best_model_path
+    assert record.agreement is not None  # the loss has told that there are class scores
+
+
+def test_class_scores_that_a_model_turns_out_not_to_have_are_refused_after_the_first_step(tmp_path):
+    def monitoring(scalar):
+        return EarlyStopping(f"factorlens_concepts/{scalar}", mode="max", patience=9, check_on_train_epoch_end=True)
+
+    with pytest.raises(MisconfigurationException, match=r"concepts/agreement.*there are: factorlens_concepts/clarity"):
+        train(tmp_path, lens(measurements=[ConceptQuality(rank=3)]), monitoring("agreement"), module=Squares())
+    stop = monitoring("clarity")
+    train(tmp_path, lens(measurements=[ConceptQuality(rank=3)]), stop, module=Squares())
+    assert 0 < float(stop.best_score) <= 1
 
 
 def test_a_group_that_is_another_lenss_prefix_belongs_to_that_lens(tmp_path):

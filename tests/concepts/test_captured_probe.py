@@ -82,3 +82,8 @@ def test_a_probe_of_another_data_set_than_the_trainings_works():
     assert larger["input/0"].shape == (16, 16)
     assert larger.rel_error < 1
     assert torch.equal(lens.concepts(own.inputs, rank=3).F, own.F)
+
+
+def test_a_seed_is_a_whole_number():
+    with pytest.raises(ValueError, match="^seed: must be a whole number ≥ 0"):
+        FactorLens(make_net()).concepts(make_probe(16), rank=2, seed=1.5)

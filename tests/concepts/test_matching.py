@@ -5,6 +5,7 @@ import torch
 from made_concepts import make_concepts
 
 from lightning_factorlens.concepts import match_concepts
+from lightning_factorlens.concepts.matching import has_same_samples
 
 
 def factors(rank=6, n=40, seed=0):
@@ -50,3 +51,11 @@ def test_nothing_in_common_is_an_error():
     b = make_concepts(factors(6, 9), [("a", "activation", (4,), torch.rand(4, 6))], inputs=torch.ones(9, 1, 4, 4))
     with pytest.raises(ValueError, match=r"^b: it has other samples than a, and no block"):
         match_concepts(a, b)
+
+
+def test_samples_that_are_not_finite_equal_no_finite_ones():
+    largest = torch.finfo(torch.float32).max
+    probe = torch.tensor([torch.nan, torch.inf, 1.0])
+    assert has_same_samples(probe, probe.clone())
+    assert not has_same_samples(probe, torch.tensor([0.0, torch.inf, 1.0]))
+    assert not has_same_samples(probe, torch.tensor([torch.nan, largest, 1.0]))

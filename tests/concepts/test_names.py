@@ -114,6 +114,9 @@ def test_wrong_labels():
         name_concepts(some_concepts(), [0] * 29)
     with pytest.raises(ValueError, match="is not one value"):
         name_concepts(some_concepts(), [[0]] * 30)
+    for single in (5, torch.tensor(5), b"word"):
+        with pytest.raises(ValueError, match="which is one value; give a sequence of 30"):
+            name_concepts(some_concepts(), single)
     with pytest.raises(ValueError, match="^count: "):
         name_concepts(some_concepts(), [0] * 30, count=0)
 

@@ -53,6 +53,12 @@ def test_the_default_number():
     assert neighbours(make_concepts(torch.rand(2, 3)), images=0).indices.shape == (1, 2)
 
 
+def test_positions_may_be_numbers_of_any_kind():
+    concepts = make_concepts(torch.rand(2, 5))
+    for images in (3, np.int64(3), torch.tensor(3), [3], np.array([3]), torch.tensor([3]), [torch.tensor(3)]):
+        assert neighbours(concepts, images).images.tolist() == [3]
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match="a probe of one image has no neighbours"):
         neighbours(make_concepts(torch.rand(1, 1)))
@@ -60,6 +66,6 @@ def test_wrong_arguments():
     for count in (0, 5, 2.5):
         with pytest.raises(ValueError, match="^count: "):
             neighbours(concepts, count=count)
-    for images in (-1, 5, [0, 7]):
+    for images in (-1, 5, [0, 7], 1.5, [1.5], True):
         with pytest.raises(ValueError, match="^images: "):
             neighbours(concepts, images)

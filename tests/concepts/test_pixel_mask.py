@@ -52,3 +52,9 @@ def test_inputs_without_images_have_no_mask():
     concepts = image_concepts(torch.rand(1, 1, 3, 3), torch.rand(4, 9))
     with pytest.raises(ValueError, match="are no images"):
         pixel_mask(concepts, 0)
+
+
+@pytest.mark.parametrize("image", [-1, 5, 1.0])
+def test_a_position_outside_of_the_probe_has_no_masked_image(image):
+    with pytest.raises(ValueError, match="^image: "):
+        masked_image(image_concepts(torch.rand(1, 1, 3, 3)), 0, image)

@@ -60,3 +60,5 @@ def test_halves_with_too_few_samples_are_refused():
         FactorLens(make_net()).concept_stability(make_probe(16), rank=9)
     with pytest.raises(ValueError, match="^restarts: "):
         FactorLens(make_net()).concept_stability(make_probe(16), rank=2, restarts=0)
+    with pytest.raises(ValueError, match="^threshold: must be a number"):
+        FactorLens(make_net()).concept_stability(make_probe(16), rank=2, threshold="high")

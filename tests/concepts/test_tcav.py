@@ -205,12 +205,36 @@ def test_layers_that_do_not_reach_the_scores_and_split_factors():
     assert result.mean_derivative[1 - second].any()
 
 
+@pytest.mark.parametrize("kind", [torch.tensor, np.int64, int])
+def test_classes_may_be_a_list_of_numbers_of_any_kind(kind):
+    images = make_probe(N)
+    lens = some_lens()
+    concepts = lens.concepts(images, rank=2)
+    expected = lens.tcav(images, concepts, torch.tensor([0, 1, 2] * 4), count=COUNT, draws=10)
+    found = lens.tcav(images, concepts, [kind(c) for c in [0, 1, 2] * 4], count=COUNT, draws=10)
+    assert torch.equal(found.mean_derivative, expected.mean_derivative)
+
+
+def test_images_without_any_class_have_an_empty_result():
+    images = make_probe(N)
+    lens = some_lens()
+    result = lens.tcav(images, lens.concepts(images, rank=2), [None, -1] * 6, count=COUNT, draws=10)
+    assert repr(result) == "TCAVResult(2 layers, 0 classes, 2 concepts)"
+    assert "chance of an agreement" in result.table()
+
+
 def test_errors_say_what_to_change():
     images = make_probe(N)
     lens = some_lens()
     concepts = lens.concepts(images, rank=2)
     with pytest.raises(ValueError, match="probe: found samples .* that are not those of the concepts"):
         lens.tcav(images + 1, concepts, count=3)
+    with pytest.raises(ValueError, match="probe: found samples .* torch.float64 that are not those of the concepts"):
+        lens.tcav(images.double(), concepts, count=3)
+    with pytest.raises(ValueError, match="classes: found None, which is one value; give a sequence of 12"):
+        lens.tcav(images, concepts, None, count=3)
+    with pytest.raises(ValueError, match="classes: found -2"):
+        lens.tcav(images, concepts, [-2] * N, count=3)
     with pytest.raises(ValueError, match="classes: found 2 values for 12 images"):
         lens.tcav(images, concepts, [0, 1], count=3)
     with pytest.raises(ValueError, match="classes: found 3, but the model has scores of 3 classes"):
