@@ -13,7 +13,6 @@ from benchmarks.concepts.part import timed
 from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.factorization import HALS, CoupledProblem, fit
 from lightning_factorlens.factorization.evaluate import block_sse
-from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.schedule import run_schedule
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Block
@@ -26,7 +25,7 @@ TRUNK = 512
 #: Change of every weight between the two observations of a warm start, as a fraction of its size.
 CHANGE = 0.01
 #: A call that takes less than this is repeated, and the shortest time counts.
-SHORT = 0.4
+SHORT = 0.2
 
 Result = TypeVar("Result")
 
