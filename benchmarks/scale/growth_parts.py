@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.concepts.part import timed
 from lightning_factorlens.capture.weights import WeightLayer
@@ -59,18 +60,45 @@ def observation_parts(n_samples: int, n_layers: int, features: int, ranks: tuple
     return found
 
 
-def spectra_seconds(n_matrices: int, size: int) -> dict[str, float]:
-    """Processor seconds of the spectra of square matrices, and of finding that they have not changed."""
+def spectra_seconds(n_matrices: int, rows: int, columns: int | None = None) -> dict[str, float]:
+    """Processor seconds of the spectra of matrices, square unless given, and of finding that they have not changed."""
+    columns = columns or rows
     generator = torch.Generator().manual_seed(0)
     layers = []
     for index in range(n_matrices):
-        layers.append(WeightLayer(f"layer{index}", "Linear", torch.randn(size, size, generator=generator)))
+        layers.append(WeightLayer(f"layer{index}", "Linear", torch.randn(rows, columns, generator=generator)))
     model = torch.nn.Module()
     seconds, _ = shortest(lambda: layer_spectra(model, layers=layers))
     cache = SpectraCache()
     layer_spectra(model, layers=layers, cache=cache)
     unchanged, _ = shortest(lambda: layer_spectra(model, layers=layers, cache=cache))
     return {"spectra": seconds, "unchanged": unchanged}
+
+
+class OperationCount(TorchDispatchMode):
+    """Counts the operations of torch that compute something while it is entered: those that are no view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Calls an operation."""
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def warm_operations(n_layers: int) -> int:
+    """Number of operations of a warm fit with its errors and floors, N = 256, ranks to 32."""
+    ranks = (1, 2, 4, 8, 16, 32)
+    start = fit(CoupledProblem(random_layers(256, n_layers, 512, change=0.0)), ranks).F
+    blocks = random_layers(256, n_layers, 512, change=CHANGE)
+    with OperationCount() as operations:
+        problem = CoupledProblem(blocks)
+        groups = BlockGroups(problem)
+        groups.svd_curves(groups.curves(fit(problem, ranks, start=start)))
+        groups.effective_ranks()
+    return operations.count
 
 
 def random_layers(n_samples: int, n_layers: int, features: int, change: float) -> list[Block]:

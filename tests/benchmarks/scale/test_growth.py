@@ -29,8 +29,8 @@ def test_the_spread_is_the_standard_error_of_the_slope():
 def test_another_method_for_many_samples_is_left_out_of_the_exponents():
     rows = [{"N": size, "warm": size, "floors": size**2} for size in (512, 1024)]
     found = exponents("N", [*rows, {"N": 2048, "warm": 2048, "floors": 1}])
-    assert found["warm"]["exponent"] == pytest.approx(1)
-    assert found["floors"]["exponent"] == pytest.approx(2)
+    assert found["warm"].exponent == pytest.approx(1)
+    assert found["floors"].exponent == pytest.approx(2)
 
 
 def test_every_part_of_an_observation_is_measured():
