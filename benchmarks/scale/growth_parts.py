@@ -25,6 +25,9 @@ PARTS = ("cold", "warm", "last pass", "errors", "Gram matrices", "floors", "effe
 TRUNK = 512
 #: Change of every weight between the two observations of a warm start, as a fraction of its size.
 CHANGE = 0.01
+#: Weight of what a layer adds to the units. Without the sum the samples become alike in deep random networks, and the
+#: iterations converge so slowly that a warm fit starts anew.
+BRANCH = 0.5
 #: A call that takes less than this is repeated, and the shortest time counts.
 SHORT = 0.2
 
@@ -32,7 +35,7 @@ Result = TypeVar("Result")
 
 
 def observation_parts(n_samples: int, n_layers: int, features: int, ranks: tuple[int, ...]) -> dict[str, float]:
-    """Measures every part of an observation of a random ReLU network but its forward passes and its spectra.
+    """Measures every part of an observation of a random residual network but its forward passes and its spectra.
 
     Args:
         n_samples: N.
@@ -102,7 +105,7 @@ def warm_operations(n_layers: int) -> int:
 
 
 def random_layers(n_samples: int, n_layers: int, features: int, change: float) -> list[Block]:
-    """Activations of a random ReLU network on smooth random images.
+    """Activations of a random residual network on smooth random images.
 
     Args:
         n_samples: N.
@@ -122,9 +125,10 @@ def random_layers(n_samples: int, n_layers: int, features: int, change: float) -
     coarse = torch.rand(n_samples, 1, 8, 8, generator=generator)
     images = torch.nn.functional.interpolate(coarse, (32, 32), mode="bilinear").flatten(1)
     blocks = [Block("input/0", "input", images, (1024,))]
-    trunk = images - images.mean()
+    trunk = (images - images.mean()) @ weights(images.shape[1], TRUNK)
+    trunk = trunk / trunk.std()
     for layer in range(n_layers):
-        trunk = (trunk @ weights(trunk.shape[1], TRUNK)).relu()
+        trunk = trunk + BRANCH * (trunk @ weights(TRUNK, TRUNK)).relu() @ weights(TRUNK, TRUNK)
         trunk = trunk / trunk.std()
         samples = (trunk @ weights(TRUNK, features)).relu()
         blocks.append(Block(f"layer{layer}", "activation", samples, (features,)))
