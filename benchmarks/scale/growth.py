@@ -119,10 +119,11 @@ def _section(tables: dict[str, list[Row]], laws: dict[str, dict[str, PowerLaw]])
         "N": "Processor seconds of one thread, and the size of the capture. A random residual network on smooth random "
         f"images: one input channel of 1,024 values and layers of random features. Where nothing else is said: N = "
         f"{SAMPLES}, {LAYERS} layers of {FEATURES} features, ranks 1, 2, 4, … to {RANK}. Cold and warm are the "
-        "iterations on sampled rows, warm after every weight has changed by a hundredth; the last pass is that over all rows. "
-        "Floors and effective rank are measured each on its own and contain the Gram matrices; up to 2,047 samples "
-        "an observation computes matrices and eigenvalues once for both. Exponents are slopes of the logarithms with "
-        "their standard errors, for the last three columns of seconds without N = 2,048, where another method begins.",
+        "iterations on sampled rows, warm after every weight has changed by a hundredth; the last pass is that over "
+        "all rows. Floors and effective rank are measured each on its own and contain the Gram matrices; up to 2,047 "
+        "samples an observation computes matrices and eigenvalues once for both. Exponents are slopes of the "
+        "logarithms with their standard errors, for the last three columns of seconds without N = 2,048, where "
+        "another method begins.",
         "largest rank": f"Ranks 1, 2, 4, … to the largest, N = {SAMPLES}.",
         "layers": "Layers.",
         "features": "Features of each layer.",
