@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
 
 
 def _observe(group: SingleProcess) -> dict[str, Any]:
-    """The numbers of a warm observation, the sizes of its passes, and its collective operations."""
+    """The numbers of a warm observation, the sizes of its passes, its collective operations, and processor seconds."""
     torch.manual_seed(0)
     layers = [nn.Conv2d(1, 12, 3), nn.BatchNorm2d(12), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(12, 8, 3), nn.ReLU()]
     model = nn.Sequential(*layers, nn.Flatten(), nn.Linear(8 * 12 * 12, 64), nn.ReLU(), nn.Linear(64, 5)).eval()
@@ -154,13 +155,17 @@ def _observe(group: SingleProcess) -> dict[str, Any]:
     for parameter in model.parameters():
         parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
     sizes.clear()
+    start = time.process_time()
     with CollectiveCounts() as counts, group.synchronized_errors():
         observation = lens.observe(images)
+    seconds = time.process_time() - start
     return {
         "values": _values(observation),
         "passes": sizes,
         "handshakes": counts.handshakes,
         "collectives": counts.collectives,
+        "received": counts.received,
+        "seconds": seconds,
     }
 
 
