@@ -245,6 +245,28 @@ def reshard_fsdp(module: Any) -> None:
         _reshard(module, handle, True)
 
 
+def fsdp2_parameters(unit: Any) -> dict[tuple[nn.Module, str], Tensor]:
+    """The parameters that one unit of ``fully_shard`` divides.
+
+    Args:
+        unit: A module on which ``fully_shard`` was called.
+
+    Returns:
+        The divided parameter by every module and attribute that hold it, also while the unit is gathered.
+    """
+    state = unit._get_fsdp_state()
+    groups = getattr(state, "_fsdp_param_groups", None)  # torch before 2.12 has one
+    if groups is None:
+        groups = [state._fsdp_param_group] if state._fsdp_param_group else []
+    found: dict[tuple[nn.Module, str], Tensor] = {}
+    for group in groups:
+        for parameter in group.fsdp_params:
+            info = parameter._module_info
+            holders = [(info.module, info.param_name), *zip(info.shared_modules, info.shared_param_names)]
+            found.update(dict.fromkeys(holders, parameter.sharded_param))
+    return found
+
+
 def storage_reference(tensor: Tensor) -> Hashable:
     """What identifies the memory of a tensor without keeping it.
 

@@ -209,11 +209,14 @@ class ConceptMethods(ABC):
         return tcav(captures, concepts, classes, vectors, count, draws, self.options.seed)
 
     def _check_one_process(self) -> None:
+        sharded = sharded_parameters(self.model)
+        if sharded:
+            raise ValueError(
+                f"model: concepts are found by one process, and {len(sharded)} parameters are sharded over several, "
+                f"first {sharded[0]!r}; load a checkpoint into a whole model."
+            )
         if self.process_group.world_size > 1:
-            advice = "call a FactorLens without process_group, in one or in every process."
-            if sharded_parameters(self.model):
-                advice = "the model's parameters are sharded: load a checkpoint into a whole model, in one process."
             raise ValueError(
                 f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                f"{advice}"
+                "call a FactorLens without process_group, in one or in every process."
             )

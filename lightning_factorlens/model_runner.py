@@ -25,7 +25,7 @@ from lightning_factorlens.capture.forward_gradients import (
     lacks_gradients,
 )
 from lightning_factorlens.capture.gradients import differentiable_batch
-from lightning_factorlens.capture.output_parts import OutputPart, inspect_outputs
+from lightning_factorlens.capture.output_parts import OutputPart, find_parts, inspect_outputs, largest_change
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
@@ -34,6 +34,9 @@ from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import LayerInfo
+
+#: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
+INDEPENDENT = 0.02
 
 
 @dataclass
@@ -69,7 +72,8 @@ class ModelRunner:
         """Lets this process take part in the other processes' forward passes of a sharded model.
 
         Args:
-            probe: Its first sample passes where this process has no pass of its own to make.
+            probe: Its first two samples pass where this process has no pass of its own to make; a model may fail for
+                one alone, e.g. where it drops axes of length 1.
         """
         if self._is_sharded:
             self.process_group.join_pass = partial(self._join_pass, probe)
@@ -77,7 +81,23 @@ class ModelRunner:
     def _join_pass(self, probe: Probe) -> None:
         """A forward pass whose results are dropped; no hook of the lens is there."""
         with self.isolated():
-            self._call_alone(probe.part(0, 1).data)
+            self._call_alone(probe.part(0, 2).data)
+
+    def keep_dependent_passes(self, probe: Probe) -> None:
+        """Forbids to divide passes between processes where a sample's output depends on the others of its pass.
+
+        So it does where a batch norm has no running statistics. A pass of four samples is compared with one of two.
+        """
+        world_size = self.process_group.world_size
+        if not probe.is_cuttable or probe.unit_ends(world_size) == probe.unit_ends():
+            return
+        outputs = []
+        for n_samples in (4, 2):
+            batch = probe.part(0, n_samples)
+            with self.isolated():
+                outputs.append(find_parts(detach_output(self._call(batch.data)), len(batch)))
+        agreement = -largest_change(*outputs)
+        probe.pass_size.is_divisible = self.process_group.all_reduce_min([agreement])[0] >= -INDEPENDENT
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""

@@ -4,18 +4,22 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+import torch.distributed as dist
 from torch import nn
 from worker_processes import error_of, run_in_processes
 
 from lightning_factorlens import FactorLens
 from lightning_factorlens.capture.layer_buffers import LayerBuffer
+from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.signs import Denormalize, SubtractMin
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.distributed import ProcessGroup, SingleProcess
 from lightning_factorlens.factorization import HALS, L1, MultiplicativeUpdates
 
 RANKS = (1, 2, 4)
 QUICK = HALS(n_init=2, max_iter=20)
+#: Chunks of features of the net below: two and one. More processes hold parts of them, see `feature_unit`.
+N_CHUNKS = 3
 
 
 # ---- what every process runs
@@ -129,6 +133,46 @@ def refused(group, tensor_parallel):
     return error_of(lambda: lens.select_layers(torch.rand(8, 1, 30, 30)))
 
 
+def refused_parts(group):
+    """The errors for parameters that fully_shard ignores, for another group, and for concepts; and for a tied model."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.distributed.tensor.parallel import ColwiseParallel, parallelize_module
+
+    mesh = init_device_mesh("cpu", (group.world_size,), mesh_dim_names=("expert",))
+    ignoring = parallelize_module(make_net(), mesh, {"6": ColwiseParallel()})
+    fully_shard(ignoring, mesh=mesh, ignored_params=set(ignoring[6].parameters()))
+    single = [dist.new_group([rank]) for rank in range(group.world_size)][group.rank]
+    alone = ProcessGroup(torch.device("cpu"), single)
+    whole = fully_shard(make_net(), mesh=mesh)
+    tied = nn.Sequential(nn.Flatten(), nn.Linear(900, 16), nn.Linear(16, 16), nn.Linear(16, 16))
+    tied[3].weight = tied[2].weight
+    tied = fully_shard(tied, mesh=mesh)
+    return {
+        "ignored": sharding_problem(ignoring, group, needs_gradients=False),
+        "outside": sharding_problem(whole, replace_world(alone), needs_gradients=False),
+        "tied": sharding_problem(tied, group, needs_gradients=False),
+        "concepts": error_of(lambda: FactorLens(whole).concepts(torch.rand(8, 1, 30, 30))),
+    }
+
+
+def replace_world(group):
+    """A group that says it has two processes, as one of several has that share a model in twos."""
+    group.world_size = 2
+    return group
+
+
+def observe_dependent(group):
+    """The values of an observation of a model whose samples depend on each other, with one pass of the probe."""
+    torch.manual_seed(0)
+    norm = nn.BatchNorm1d(16, track_running_stats=False)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(900, 16), norm, nn.ReLU(), nn.Linear(16, 3))
+    images = torch.rand(40, 1, 30, 30, generator=torch.Generator().manual_seed(1))
+    lens = FactorLens(model, LensOptions(ranks=RANKS, solver=QUICK), process_group=group, outputs="classes")
+    with group.synchronized_errors():
+        return values(lens.observe(images))
+
+
 def observe_sharded(group, failing=False):
     """The values of an observation by processes that share the parameters and have unequal numbers of passes."""
     from torch.distributed.fsdp import fully_shard
@@ -164,6 +208,8 @@ def work(group):
         "no failure": observe_with_a_failure(group, None, ""),
         "fully_shard": refused(group, tensor_parallel=False),
         "tensor parallel": refused(group, tensor_parallel=True),
+        "parts": refused_parts(group),
+        "dependent": observe_dependent(group),
         "sharded": observe_sharded(group, failing=True),
         "observations": {case: observe(group, case) for case in CASES},
     }
@@ -201,7 +247,10 @@ def test_observations_equal_those_of_a_single_process(results, case):
             for name, value in a.items():
                 assert b[name] == pytest.approx(value, abs=1e-5, rel=1e-5, nan_ok=True), name
         for w, v in zip(expected_factors, factors):
-            torch.testing.assert_close(v, w, rtol=1e-5, atol=1e-5)
+            if len(results) <= N_CHUNKS:
+                torch.testing.assert_close(v, w, rtol=1e-5, atol=1e-5)
+            else:  # products of other shapes round otherwise, and the iterations, stopped early, enlarge it
+                assert (v - w).norm() <= 1e-5 * w.norm()
 
 
 def test_divisions_of_a_model_that_cannot_be_observed_are_refused_with_advice(results):
@@ -209,6 +258,23 @@ def test_divisions_of_a_model_that_cannot_be_observed_are_refused_with_advice(re
         assert result["fully_shard"].startswith("ValueError: model: 6 parameters are sharded over several processes")
         assert f"Pass process_group=get_process_group(device, {len(results)})" in result["fully_shard"]
         assert "'6.weight' is divided along the mesh axis 'split'" in result["tensor parallel"]
+
+
+def test_parts_of_a_model_are_refused_by_who_divides_them_and_shared_weights_are_not(results):
+    for p, result in enumerate(results):
+        found = result["parts"]
+        assert "'6.weight' is divided along the mesh axis 'expert'" in found["ignored"]
+        assert f"also over process {1 if p == 0 else 0}, which is not in the lens's process_group" in found["outside"]
+        assert found["tied"] == ""
+        assert "6 parameters are sharded over several" in found["concepts"]
+        assert "process_group" not in found["concepts"]
+
+
+def test_a_pass_whose_samples_depend_on_each_other_is_not_divided(results):
+    expected = observe_dependent(SingleProcess())
+    for result in results:
+        for name, value in expected.items():
+            assert result["dependent"][name] == pytest.approx(value, abs=1e-5, rel=1e-5, nan_ok=True), name
 
 
 def test_a_sharded_model_has_the_numbers_of_a_whole_one_also_after_a_failure_in_one_process(results):

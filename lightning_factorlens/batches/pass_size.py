@@ -21,10 +21,12 @@ class PassSize:
     Attributes:
         unit: Size at the start. Only whole units are divided between processes, so that all divide alike.
         current: Size at present, which is halved where memory does not suffice.
+        is_divisible: Whether units may be divided where there are more processes than units.
     """
 
     unit: int
     current: int
+    is_divisible: bool = True
 
     def halve(self, n_failed: int) -> bool:
         """Halves the size because one of ``n_failed`` samples needed too much memory.

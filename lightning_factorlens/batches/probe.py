@@ -186,7 +186,7 @@ class Probe:
 
         Args:
             n_processes: Number of processes. Where there are fewer passes than processes, batches that can be cut are
-                divided below a pass, so that each process gets some samples.
+                divided below a pass, so that each process gets some samples; not if ``pass_size`` forbids it.
 
         Example:
             >>> probe = Probe.wrap(torch.rand(256, 3))
@@ -194,7 +194,7 @@ class Probe:
             ([128, 256], [32, 64, 96, 128, 160, 192, 224, 256])
         """
         ends = self._unit_ends(self.pass_size.unit)
-        if len(ends) < n_processes:
+        if len(ends) < n_processes and self.pass_size.is_divisible:
             n_samples = sum(map(len, self.whole))
             ends = self._unit_ends(min(self.pass_size.unit, -(-n_samples // n_processes)))
         return ends

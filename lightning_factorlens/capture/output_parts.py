@@ -67,6 +67,29 @@ def find_parts(output: Any, n_samples: int) -> dict[str, Tensor]:
     return parts
 
 
+def largest_change(larger: Mapping[str, Tensor], smaller: Mapping[str, Tensor]) -> float:
+    """How much the outputs of some samples change when fewer samples pass with them.
+
+    Args:
+        larger: The parts for some samples.
+        smaller: Those for the first of these samples.
+
+    Returns:
+        The largest norm of a difference, relative to the norm; parts of other shapes, and NaN, do not count.
+
+    Example:
+        >>> largest_change({"": torch.tensor([[1.0], [2.0]])}, {"": torch.tensor([[3.0]])})
+        2.0
+    """
+    largest = 0.0
+    for path, fewer in smaller.items():
+        if path in larger and larger[path].shape[1:] == fewer.shape[1:]:
+            same = larger[path][: len(fewer)].double()
+            change = float((fewer.double() - same).norm() / same.norm())
+            largest = change if change > largest else largest
+    return largest
+
+
 def _leaves(output: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Tensor]]:
     items: list[tuple[Any, Any]] = []
     if isinstance(output, Tensor):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch.distributed as dist
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import unwrapped_path
+from lightning_factorlens._private_api import fsdp2_parameters, unwrapped_path
 
 
 def sharded_parameters(model: nn.Module) -> list[str]:
@@ -43,20 +44,50 @@ def tensor_parallel_axes(model: nn.Module) -> dict[str, str]:
         model: Any module.
 
     Returns:
-        Name of the parameter → name of the first mesh axis that does not belong to FSDP; empty where there is none.
+        Name of the parameter → name of the first mesh axis that does not belong to FSDP, or its position; empty where
+        there is none.
 
     Example:
         >>> tensor_parallel_axes(nn.Linear(3, 2))
         {}
     """
+    divided: dict[tuple[nn.Module, str], Tensor] = {}
+    for module in model.modules():
+        if _is_fsdp2(module):
+            divided.update(fsdp2_parameters(module))
     axes: dict[str, str] = {}
     for path, module in model.named_modules():
-        prefix = f"{path}." if path else ""
-        for name, parameter in module.named_parameters() if _is_fsdp2(module) else ():
-            axes[prefix + name] = _axis(parameter, _n_fsdp_axes(parameter))
         for name, parameter in module.named_parameters(recurse=False):
-            axes.setdefault(prefix + name, _axis(parameter, 0))
-    return {unwrapped_path(name): axis for name, axis in axes.items() if axis}
+            known = divided.get((module, name))  # None also for one that `fully_shard` was told to ignore
+            axis = _axis(parameter, 0) if known is None else _axis(known, _n_fsdp_axes(known))
+            if axis:
+                axes[unwrapped_path(f"{path}.{name}" if path else name)] = axis
+    return axes
+
+
+def sharing_processes(model: nn.Module) -> set[int]:
+    """The processes between which the parameters of a model are divided by ``fully_shard`` or FSDP1.
+
+    Args:
+        model: Any module.
+
+    Returns:
+        Their ranks in the default group of torch.distributed; empty where nothing is divided, or by DeepSpeed.
+
+    Example:
+        >>> sharing_processes(nn.Linear(3, 2))
+        set()
+    """
+    ranks: set[int] = set()
+    for module in model.modules():
+        unit: Any = module
+        if is_fsdp1(module):
+            ranks.update(dist.get_process_group_ranks(unit.process_group))
+        for parameter in module.parameters(recurse=False):
+            if is_dtensor(parameter):
+                mesh: Any = parameter
+                ranks.update(mesh.device_mesh.mesh.flatten().tolist())
+    return ranks
 
 
 def is_fsdp1(module: nn.Module) -> bool:
@@ -103,8 +134,8 @@ def _n_fsdp_axes(parameter: Any) -> int:
 
 
 def _axis(parameter: Any, n_fsdp_axes: int) -> str:
-    """The first mesh axis behind those of FSDP; empty where there is none."""
+    """The first mesh axis behind those of FSDP, its position where it has no name; empty where there is none."""
     if not is_dtensor(parameter) or parameter.device_mesh.ndim <= n_fsdp_axes:
         return ""
     names = parameter.device_mesh.mesh_dim_names
-    return names[n_fsdp_axes] if names else f"{n_fsdp_axes}, which has no name"
+    return names[n_fsdp_axes] if names else str(n_fsdp_axes)

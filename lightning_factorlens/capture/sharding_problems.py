@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.distributed as dist
 from torch import nn
 
-from lightning_factorlens.capture.sharded_parameters import sharded_parameters, tensor_parallel_axes
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters, sharing_processes, tensor_parallel_axes
 from lightning_factorlens.distributed import SingleProcess
 
 
@@ -41,6 +41,12 @@ def sharding_problem(model: nn.Module, process_group: SingleProcess, needs_gradi
             f"{found}, and the lens knows of one process. Pass process_group=get_process_group(device, {n_processes}) "
             "from lightning_factorlens.distributed, and observe in all processes inside "
             "`with process_group.synchronized_errors()`."
+        )
+    outside = sharing_processes(model) - process_group.global_ranks
+    if outside:
+        return (
+            f"{found}, also over process {min(outside)}, which is not in the lens's process_group; forward passes "
+            "would wait for it. Pass a group of all processes between which the parameters are divided."
         )
     if needs_gradients:
         return (

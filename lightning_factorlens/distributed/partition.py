@@ -59,7 +59,8 @@ class Partition:
     def local_samples(self, batch: Batch) -> Batch:
         """Returns this process's samples of a batch of all samples.
 
-        A process without own samples gets the first one, which it needs for the shapes of the captured layers.
+        A process without own samples gets the first two, which it needs for the shapes of the captured layers; a model
+        may fail for one alone.
         """
         return batch
 

@@ -45,11 +45,18 @@ class SingleProcess:
         world_size: Number of processes.
         join_pass: Makes a forward pass whose results are dropped, see `announce_pass`; None where the model is not
             sharded, and after `synchronized_errors`.
+        global_ranks: The ranks of the processes in the default group of torch.distributed; that of this process where
+            there is one process.
     """
 
     rank: int = 0
     world_size: int = 1
     join_pass: Callable[[], object] | None = None
+
+    @property
+    def global_ranks(self) -> set[int]:
+        """See `SingleProcess`."""
+        return {dist.get_rank() if dist.is_available() and dist.is_initialized() else 0}
 
     @contextmanager
     def synchronized_errors(self) -> Iterator[None]:
@@ -128,6 +135,11 @@ class ProcessGroup(SingleProcess):
         if dist.get_backend(group) in CPU_BACKENDS:
             self._transfer_device = torch.device("cpu")
         self._peer_error: PeerError | None = None
+
+    @property
+    def global_ranks(self) -> set[int]:
+        """See `SingleProcess`."""
+        return set(range(self.world_size) if self.group is None else dist.get_process_group_ranks(self.group))
 
     @contextmanager
     def synchronized_errors(self) -> Iterator[None]:

@@ -56,7 +56,7 @@ class ShardedPartition(Partition):
     def local_samples(self, batch: Batch) -> Batch:
         """See `Partition.local_samples`."""
         own = self.sample_slices[self.rank]
-        return batch[own] if own.stop > own.start else batch[:1]
+        return batch[own] if own.stop > own.start else batch[:2]
 
     def gather_samples(self, rows: Tensor | None) -> Tensor | None:
         """See `Partition.gather_samples`."""
