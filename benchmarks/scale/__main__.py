@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
-from benchmarks.scale import floors, sharded, shares, spectra
+from benchmarks.scale import floors, ranks, sharded, shares, spectra
 from benchmarks.solver.networks import DATA
 
 #: Name → what measures it, given the folder of the data and whether to be quick.
@@ -28,6 +28,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "shares": shares.measure,
     "spectra": spectra.measure,
     "floors": floors.measure,
+    "ranks": ranks.measure,
 }
 
 
