@@ -69,9 +69,10 @@ def excess_of_starts(problem: CoupledProblem, rank: int) -> list[list[float]]:
     with torch.no_grad(), full_precision():
         stage_problem = StageProblems(problem, (rank,))
         part = stage_problem(screening)
-        F = initial_factors(part, stage_problem.vectors(part), (rank,), 1, seed=0)
-        random = initial_factors(part, F.T, (rank,), RANDOM_STARTS, seed=0, use_nndsvd=False)
-        F = torch.cat([F, random])
+        vectors = stage_problem.vectors(part)
+        nndsvd = initial_factors(part, vectors, (rank,), 1, seed=0)
+        random = initial_factors(part, vectors, (rank,), RANDOM_STARTS, seed=0, use_nndsvd=False)
+        F = torch.cat([nndsvd, random])
         groups = ComponentGroups((rank,) * (1 + RANDOM_STARTS))
         for stage in (screening, iterations):
             single = Stage(stage.n_sampled_rows, 1, stage.max_iter, stage.tol)
@@ -99,8 +100,9 @@ def _section(cost: dict[str, dict[int, float]], starts: dict[str, dict[int, list
     return (
         f"## Ranks\n\n`python -m benchmarks.scale --parts ranks`. N = {SAMPLES}: one input channel and {LAYERS} layers "
         f"of {FEATURES} features of a random ReLU network on CIFAR-10, and the CNN of the solver's benchmark on MNIST. "
-        "Median processor seconds of a fit without start, of ranks 1, 2, 4, … to the one named. From rank 128 on NNDSVD "
-        f"is the only initialization.\n\n{cost_table}\n\nInitializations of one rank, {RANDOM_STARTS} of them random: "
-        "excess of the objective over the best one's in percent, after the screening's iterations and where all of "
+        "Median processor seconds of a fit without start, of ranks 1, 2, 4, … to the one named. From rank 128 on "
+        f"NNDSVD is the only initialization.\n\n{cost_table}\n\n"
+        f"Initializations of one rank, {RANDOM_STARTS} of them random: excess of the objective over the best one's in "
+        "percent, after the screening's iterations and where all of "
         f"them are continued to the end.\n\n{markdown_table(header, rows)}"
     )

@@ -13,9 +13,9 @@ from lightning_factorlens.factorization.state import Stage
 from lightning_factorlens.linalg.initialization import init_random, nndsvd
 from lightning_factorlens.linalg.svd import leading_eigenvectors
 
-#: Ranks from which on NNDSVD is the only initialization: on activations and planted factors it was ahead of all random
-#: ones after the screening's iterations, so that they were never continued. At rank 64 some of them were, and the error
-#: would be up to 0.6 % larger without them (`python -m benchmarks.scale --parts ranks`).
+#: Ranks from which on NNDSVD is the only initialization. There it was ahead of nine random ones after the screening's
+#: iterations, by 0.7 to 10 % on four problems, so that they were never continued. At rank 64 they sometimes were, and
+#: the error would be up to 0.6 % larger without them.
 SINGLE_START_RANK = 128
 
 
