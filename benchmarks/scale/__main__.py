@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.concepts.part import Measured
 from benchmarks.reporting import machine, print_figures, write_json, write_section
-from benchmarks.scale import floors, growth, memory, passes, sharded, shares, spectra
+from benchmarks.scale import floors, growth, memory, passes, ranks, sharded, shares, spectra
 from benchmarks.solver.networks import DATA
 
 #: Name → what measures it, given the folder of the data and whether to be quick.
@@ -31,6 +31,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
     "memory": memory.measure,
     "passes": passes.measure,
     "growth": growth.measure,
+    "ranks": ranks.measure,
 }
 
 

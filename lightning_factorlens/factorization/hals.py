@@ -43,7 +43,8 @@ class HALS(Solver):
     Attributes:
         n_final_iter: Iterations over all feature rows after those over sampled rows, including the last one.
         tol: A group has converged when two iterations in a row change its objective by less than this fraction.
-        n_init: Initializations of the first fit: NNDSVD and ``n_init − 1`` random ones.
+        n_init: Initializations of the first fit: NNDSVD and ``n_init − 1`` random ones. Ranks of 128 and above have
+            NNDSVD alone, which the screening selected there on activations.
         n_sampled_rows: Feature rows of the sampled stages; 0 iterates over all rows from the beginning.
         screening_iter: Iterations after which only the best initialization of each rank is continued.
         max_iter: Maximum number of further iterations over the sampled rows.

@@ -46,11 +46,20 @@ class StageResult:
     converged: bool
 
     def best_initializations(self, n_init: int) -> StageResult:
-        """Returns the result with only the best of the ``n_init`` initializations of each rank."""
+        """Returns the result with only the best initialization of each rank.
+
+        Args:
+            n_init: The largest number of initializations of a rank. Groups of one size are those of one rank.
+        """
         if n_init == 1:
             return self
-        best = self.objective.view(-1, n_init).argsort(dim=1, stable=True)[:, 0].cpu()
-        keep = (n_init * torch.arange(len(best)) + best).tolist()
+        keep: list[int] = []
+        objective = self.objective.tolist()
+        for k, size in enumerate(self.groups.sizes):
+            if not keep or size != self.groups.sizes[keep[-1]]:
+                keep.append(k)
+            elif objective[k] < objective[keep[-1]]:
+                keep[-1] = k
         index = self.groups.rows(keep).to(self.F.device)
         return StageResult(
             groups=self.groups.select(keep),

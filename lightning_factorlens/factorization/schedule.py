@@ -5,11 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.iterate import StageResult, run_stage
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Solver
-from lightning_factorlens.factorization.stages import StageProblems, initial_factors, replace_zero_components
+from lightning_factorlens.factorization.stages import (
+    StageProblems,
+    initial_factors,
+    initialized_groups,
+    replace_zero_components,
+)
 from lightning_factorlens.factorization.state import Stage
 
 #: A fall of the objective, as a fraction of the energy, that is too small to be a reason to start anew.
@@ -48,7 +52,7 @@ def run_schedule(
             F = initial_factors(part, stage_problem.vectors(part), ranks, stage.n_init, seed, use_nndsvd)
         elif position == 0 and solver.penalties == (None, None):
             F = replace_zero_components(part, F, seed)
-        groups = ComponentGroups(tuple(sorted(stage.n_init * ranks)))
+        groups = initialized_groups(ranks, stage.n_init, use_nndsvd)
         last = run_stage(part, groups, F, solver, stage).best_initializations(stage.n_init)
         if is_warm and _has_to_start_anew(problem, stage, last):
             return run_schedule(problem, ranks, solver, None, seed)

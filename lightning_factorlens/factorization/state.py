@@ -54,7 +54,8 @@ class Stage:
 
     Attributes:
         n_sampled_rows: Number of sampled feature rows to work on; None for all rows.
-        n_init: Number of initializations of every rank; the best one enters the next stage.
+        n_init: Number of initializations of every rank; the best one enters the next stage. Ranks of 128 and above
+            have NNDSVD alone, unless the fit leaves it out.
         max_iter: Maximum number of iterations.
         tol: A group has converged when two iterations in a row change its objective by less than this fraction.
         option_name: Name of the solver's option that set ``max_iter``, for messages.

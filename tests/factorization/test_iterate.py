@@ -68,3 +68,11 @@ def test_the_best_initialization_of_each_rank_is_selected():
     assert best.objective.tolist() == [1.0, 5.0] and best.history == [[1.0], [5.0]]
     assert best.state.F.flatten().tolist() == [1.0, 2.0, 3.0]
     assert result.best_initializations(1) is result
+
+
+def test_a_rank_may_have_fewer_initializations_than_the_others():
+    F = torch.arange(7.0)[:, None]
+    result = StageResult(ComponentGroups((1, 1, 2, 3)), F, torch.tensor([3.0, 1.0, 5.0, 6.0]), [[]] * 4, None, True)
+    best = result.best_initializations(2)
+    assert best.groups.sizes == (1, 2, 3)
+    assert best.F.flatten().tolist() == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]

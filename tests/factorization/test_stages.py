@@ -4,7 +4,12 @@ import torch
 
 from lightning_factorlens.factorization import CoupledProblem, Stage
 from lightning_factorlens.factorization.compression import CompressedProblem
-from lightning_factorlens.factorization.stages import StageProblems, initial_factors
+from lightning_factorlens.factorization.stages import (
+    SINGLE_START_RANK,
+    StageProblems,
+    initial_factors,
+    initialized_groups,
+)
 
 
 def test_each_problem_is_made_once_and_stages_over_all_rows_have_the_problem_itself(planted):
@@ -32,3 +37,17 @@ def test_initial_factors_are_nested_reproducible_and_exist_above_the_number_of_s
     assert torch.equal(F[0], F[2])  # the first rows of NNDSVD serve every rank
     assert torch.equal(F[:6].norm(dim=1), F[:6].norm(dim=1).clamp(0.99, 1.01))
     assert not torch.equal(F[1], F[0])
+
+
+def test_large_ranks_have_nndsvd_alone_and_the_smaller_ones_keep_their_initial_values(planted):
+    problem = CoupledProblem(planted(sizes=(30,), N=6))
+    V = torch.linalg.eigh(problem.gram())[1].flip(1)
+    F = initial_factors(problem, V, (1, 2, SINGLE_START_RANK), n_init=3, seed=3)
+    assert F.shape == (3 + 6 + SINGLE_START_RANK, 6)
+    assert torch.equal(F[:9], initial_factors(problem, V, (1, 2), n_init=3, seed=3))
+    assert torch.equal(F[9 : 9 + 2], F[3:5])
+
+
+def test_without_nndsvd_large_ranks_have_as_many_initializations_as_the_others():
+    assert initialized_groups((1, SINGLE_START_RANK), 2, use_nndsvd=False).sizes == (1, 1, *[SINGLE_START_RANK] * 2)
+    assert initialized_groups((1, SINGLE_START_RANK), 2).sizes == (1, 1, SINGLE_START_RANK)
