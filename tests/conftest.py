@@ -1,5 +1,6 @@
-"""What all tests share: one thread, and matrices built from a known answer."""
+"""What all tests share: one thread, no pixels where none are looked at, and matrices built from a known answer."""
 
+import numpy as np
 import pytest
 import torch
 from observations import make_observation, power_law
@@ -10,6 +11,25 @@ from lightning_factorlens.results import Block
 @pytest.fixture(autouse=True, scope="session")
 def one_thread():
     torch.set_num_threads(1)
+
+
+#: Folders whose tests train with the lens and look at no image.
+WITHOUT_PIXELS = ("benchmarks", "callbacks", "measurements", "sampling")
+
+
+@pytest.fixture(autouse=True)
+def skip_rasterization(request, monkeypatch):
+    """Figures are drawn, but not turned into pixels, which would take most of the time of these tests.
+
+    Tests marked ``rasterized`` have the pixels.
+    """
+    folder = (
+        request.path.relative_to(request.config.rootpath / "tests").parts[0] if "tests" in request.path.parts else ""
+    )
+    if folder in WITHOUT_PIXELS and request.node.get_closest_marker("rasterized") is None:
+        from lightning_factorlens.plots import style
+
+        monkeypatch.setattr(style, "to_array", lambda figure: np.full((8, 8, 4), 128, dtype=np.uint8))
 
 
 @pytest.fixture

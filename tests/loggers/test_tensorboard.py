@@ -211,7 +211,7 @@ def test_the_last_observation_is_drawn_when_the_run_ends(logger, observe):
 def test_figures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
     drawn = []
 
-    def render(figures, history, n_until_full, advice):
+    def render(figures, history, *others):
         drawn.append(history[-1].epoch)
         return {"p": np.zeros((2, 3, 3), "uint8")}
 

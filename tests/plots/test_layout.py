@@ -7,22 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 from figure_layout import defects
+from history_figures import HISTORY_FIGURES
 from made_concepts import make_concepts
 from matplotlib.figure import Figure
 from observations import make_observation, power_law, rank_curve, similarity, spectrum_without_fit
 
 from lightning_factorlens import plots
 from lightning_factorlens.concepts import concept_page, name_concepts
-from lightning_factorlens.measurements.dashboard import DASHBOARD
 from lightning_factorlens.results import Factorization, RequiredRank
-
-FIGURES = {
-    name: getattr(plots, name)
-    for name in plots.__all__
-    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure", "tcav_figure")
-    and not name.startswith("concept_")
-}
-FIGURES["dashboard_figure"] = DASHBOARD.draw
 
 LONG = "backbone.stages.{}.blocks.17.attention.output.projection.with_a_name_of_its_own"
 
@@ -152,7 +144,7 @@ def test_every_figure_can_be_read(kind):
     found = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # matplotlib warns of glyphs that the font lacks, and of limits that are equal
-        for name, draw in FIGURES.items():
+        for name, draw in HISTORY_FIGURES.items():
             figure = draw(history)
             if figure is not None:
                 found += [f"{name}: {defect}" for defect in defects(figure)]

@@ -7,28 +7,21 @@ from io import BytesIO
 
 import matplotlib.style
 import numpy as np
+from history_figures import HISTORY_FIGURES
 from PIL import Image
 
-import lightning_factorlens.plots
 from lightning_factorlens import plots
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.measurements import default_measurements
-from lightning_factorlens.measurements.dashboard import DASHBOARD
 from lightning_factorlens.plots.style import CARD, soften, subsample, to_array, to_png
-
-FIGURES = {
-    name: getattr(plots, name)
-    for name in lightning_factorlens.plots.__all__
-    if name not in ("observation_figure", "spectrum_figure", "dashboard_figure")
-} | {"dashboard_figure": DASHBOARD.draw}
 
 
 def test_figures_ignore_a_dark_style_sheet(observe):
     history = [observe(0), observe(1)]
-    plain = {name: to_array(draw(history)) for name, draw in FIGURES.items()}
+    plain = {name: to_array(draw(history)) for name, draw in HISTORY_FIGURES.items()}
     plain["observation"] = to_array(plots.observation_figure(history[-1]))
     with matplotlib.style.context("dark_background"):
-        dark = {name: to_array(draw(history)) for name, draw in FIGURES.items()}
+        dark = {name: to_array(draw(history)) for name, draw in HISTORY_FIGURES.items()}
         dark["observation"] = to_array(plots.observation_figure(history[-1]))
     for name, pixels in plain.items():
         np.testing.assert_array_equal(pixels, dark[name], err_msg=name)
@@ -36,25 +29,25 @@ def test_figures_ignore_a_dark_style_sheet(observe):
 
 def test_all_declared_figures_are_the_ones_of_this_package():
     declared = {figure.draw for figure in numbered_figures(default_measurements()).values()}
-    assert declared == set(FIGURES.values())
+    assert declared == set(HISTORY_FIGURES.values())
 
 
 def test_an_observation_without_any_record_has_no_figure(observe):
     bare = replace(observe(1), records={}, inputs=None, factorization=None)
-    for name, draw in FIGURES.items():
+    for name, draw in HISTORY_FIGURES.items():
         assert draw([replace(bare, epoch=0), bare]) is None, name
 
 
 def test_histories_may_begin_with_observations_without_any_record(observe):
     bare = replace(observe(0), records={}, inputs=None, factorization=None)
-    for draw in FIGURES.values():
+    for draw in HISTORY_FIGURES.values():
         to_array(draw([bare, observe(1)]))
 
 
 def test_figures_do_not_change_the_history(observe):
     history = [observe(0).without_tensors(), observe(1)]
     before = [repr(o) for o in history], history[1].factorization.W[3][0].clone(), history[1].inputs.clone()
-    for draw in FIGURES.values():
+    for draw in HISTORY_FIGURES.values():
         draw(history)
     assert [repr(o) for o in history] == before[0]
     assert history[1].factorization.W[3][0].equal(before[1])
@@ -83,9 +76,9 @@ def test_importing_does_not_import_matplotlib_and_drawing_leaves_no_global_state
         "assert 'matplotlib' not in sys.modules and 'lightning' not in sys.modules\n"
         "import matplotlib; before = matplotlib.rcParams.copy()\n"
         "from observations import make_observation\n"
-        "for name in plots.__all__:\n"
-        "    if name not in ('observation_figure', 'spectrum_figure'):\n"
-        "        getattr(plots, name)([make_observation(0), make_observation(1)])\n"
+        "from history_figures import HISTORY_FIGURES\n"
+        "for draw in HISTORY_FIGURES.values():\n"
+        "    draw([make_observation(0), make_observation(1)])\n"
         "plots.observation_figure(make_observation())\n"
         "plots.spectrum_figure(make_observation()['weight_spectra'].layers[0])\n"
         "assert 'matplotlib.pyplot' not in sys.modules and before == matplotlib.rcParams.copy()"

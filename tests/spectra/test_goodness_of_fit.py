@@ -37,7 +37,9 @@ def test_an_exponential_is_rejected():
         assert goodness_of_fit(x, refit(x), draws=50, refit=refit).p_value <= 0.1
 
 
-@pytest.mark.parametrize("alpha", [2.0, 5.0, 8.0])
+@pytest.mark.parametrize(
+    "alpha", [2.0, pytest.param(5.0, marks=pytest.mark.slow), pytest.param(8.0, marks=pytest.mark.slow)]
+)
 def test_sigma_includes_the_choice_of_x_min(alpha):
     inside = 0
     for seed in range(150):

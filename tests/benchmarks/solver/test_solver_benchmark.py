@@ -115,6 +115,7 @@ def test_growth_is_that_of_the_peak(may_reset, monkeypatch):
     assert peak.growth(passing)[1] == pytest.approx(64 * MIB, abs=2 * MIB)
 
 
+@pytest.mark.slow
 @needs_proc
 def test_memory_of_a_fit_from_blocks_to_report():
     blocks = [b.samples for b in planted(40_000, 64).blocks]

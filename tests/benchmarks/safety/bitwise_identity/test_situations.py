@@ -114,6 +114,7 @@ def test_a_file_that_a_callback_opens_in_the_main_process_ends_the_training(work
         train_situation(situation, tmp_path / "run", lambda: [ReadsData()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_steps"), [("run: interrupted", 4), ("run: error of the user", 4)])
 def test_a_training_that_an_exception_ends_is_recorded(name, n_steps, tmp_path):
     (record,) = train_situation(find_situation(name), tmp_path / "run", list)

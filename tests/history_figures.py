@@ -1,0 +1,16 @@
+"""The figures that are drawn from the observations of a run, by name; the others take one record."""
+
+from lightning_factorlens import plots
+from lightning_factorlens.measurements.dashboard import DASHBOARD
+
+#: Names of functions of `plots` that take one observation, a spectrum, or what the analyses of concepts return.
+OF_ONE_RECORD = ("observation_figure", "spectrum_figure", "tcav_figure")
+
+
+def takes_history(name):
+    return name not in OF_ONE_RECORD and not name.startswith("concept_")
+
+
+#: The dashboard is drawn with the advice of a stopping rule, and by its measurement without one.
+HISTORY_FIGURES = {name: getattr(plots, name) for name in plots.__all__ if takes_history(name)}
+HISTORY_FIGURES["dashboard_figure"] = DASHBOARD.draw
