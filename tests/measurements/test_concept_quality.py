@@ -43,6 +43,7 @@ def test_the_scalars_are_those_of_the_concepts_found_offline():
     assert second["concept_quality"].stability == pytest.approx(float(cosine.median()))
 
 
+@pytest.mark.rasterized
 def test_concepts_are_found_at_every_nth_observation_and_drawn_at_the_next_figures():
     measurement = ConceptQuality(rank=3, every=3)
     observations = observe_run(lens_with(measurement), 6)

@@ -109,7 +109,8 @@ def test_the_figures_count_what_ran_and_what_changed():
 
 
 @pytest.mark.parametrize(
-    ("time_limit", "words"), [(0.01, "Not finished after 0.01 seconds."), (300, "ended with code")]
+    ("time_limit", "words"),
+    [(0.01, "Not finished after 0.01 seconds."), pytest.param(300, "ended with code", marks=pytest.mark.slow)],
 )
 def test_a_process_that_hangs_or_dies_is_a_failed_trial(time_limit, words):
     unknown = Family("own.unknown", "none", make=lambda: None)  # not in the registry, so that the process ends
