@@ -36,6 +36,27 @@ def run_in_processes(work, world_size, folder):
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(world_size)]
 
 
+def run_pair(context, target, folder, *arguments):
+    """Calls ``target(folder, rank, port, *arguments)`` in two processes, which must end without an error.
+
+    Args:
+        context: From `multiprocessing.get_context`.
+        target: A function at the top level of a module, since the processes import it.
+        folder: A folder for what they write.
+        *arguments: Further arguments.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [context.Process(target=target, args=(str(folder), rank, port, *arguments)) for rank in (0, 1)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(TIMEOUT_SECONDS)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
 def _main(rank, world_size, port, folder, work):
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.concepts.baselines import TOP, concordance, spearman
 from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, describe, make_cases
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens.concepts import agreement, clarity, name_concepts, top_images
 from lightning_factorlens.results import Concepts

@@ -12,7 +12,7 @@ from torchvision.models import ResNet
 from torchvision.models.resnet import BasicBlock
 
 from benchmarks.concepts.cifar import load_cifar
-from benchmarks.concepts.part import Measured, interleaved_medians, timed
+from benchmarks.part import Measured, interleaved_medians, timed
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.capture import capture_activations, isolate_model, select_layers, trace_layers

@@ -9,8 +9,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from benchmarks.concepts.cases import DATA_SETS, Case, describe, make_cases
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts.similarity import column_cosine, similarity_spectrum

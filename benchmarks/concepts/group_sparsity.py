@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from benchmarks.concepts.part import Measured, interleaved_medians
+from benchmarks.part import Measured, interleaved_medians
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.solver.problems import load_problem
 from lightning_factorlens.factorization import factorize, refit_components, sparsity_path

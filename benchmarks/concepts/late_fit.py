@@ -25,8 +25,8 @@ from benchmarks.concepts.baselines import (
 )
 from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, captured_layers, describe, make_cases
 from benchmarks.concepts.late_fit_table import section
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.concepts import name_concepts, neighbours

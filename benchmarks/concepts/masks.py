@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from benchmarks.concepts.baselines import TOP
 from benchmarks.concepts.cases import DATA_SETS, Case, describe, make_cases
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import pixel_mask, top_images

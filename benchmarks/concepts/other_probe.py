@@ -20,8 +20,8 @@ from benchmarks.concepts.baselines import (
     top_purity,
 )
 from benchmarks.concepts.cases import DATA_SETS, RANKS, Case, captured_layers, describe, make_cases
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.concepts import name_concepts

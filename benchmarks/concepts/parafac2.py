@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 from benchmarks.concepts.parafac2_curve import NEARLY, curves, fit_tensorly, seconds_until
 from benchmarks.concepts.parafac2_data import NOISE, PLANTED_RANK, WIDTHS, cifar_blocks, planted
-from benchmarks.concepts.part import Measured, timed
+from benchmarks.part import Measured, timed
 from benchmarks.reporting import Figure, markdown_table, median
 from benchmarks.solver.problems import load_problem
 from lightning_factorlens.factorization import parafac2

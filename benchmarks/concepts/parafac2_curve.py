@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.concepts.part import timed
+from benchmarks.part import timed
 from lightning_factorlens.factorization import parafac2
 from lightning_factorlens.results import Block
 

@@ -15,8 +15,8 @@ from torch.nn.functional import normalize
 from benchmarks.concepts import mnist
 from benchmarks.concepts.cases import SAMPLES, captured_layers
 from benchmarks.concepts.cifar import Images
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import latent_image

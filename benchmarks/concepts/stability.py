@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.concepts.cifar import Images, load_cifar, make_network, train_network
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import match_concepts

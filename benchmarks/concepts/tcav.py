@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.concepts.cifar import Images, load_cifar, make_network, train_network
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.tcav_cost import RANDOM_SETS, TIMED_SETS, TOP, Case, measure_captum, measure_cost
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.solver.networks import CNN, RECIPES, trained
 from lightning_factorlens import FactorLens

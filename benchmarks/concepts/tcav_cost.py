@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.concepts.part import interleaved_medians, timed
+from benchmarks.part import interleaved_medians, timed
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.results import Concepts, TCAVResult
 

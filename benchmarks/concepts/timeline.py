@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.concepts.cifar import Checkpoint, load_checkpoint, load_cifar, train_checkpoints
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import follow_concepts

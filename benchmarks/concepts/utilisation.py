@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.concepts.cases import DATA_SETS, Case, captured_layers, describe, make_cases
-from benchmarks.concepts.part import Measured
 from benchmarks.concepts.spread import Spread
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens.concepts import utilisation
 from lightning_factorlens.results import Block

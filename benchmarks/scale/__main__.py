@@ -7,23 +7,17 @@ One thread, processor seconds, and the calls that are compared take turns, where
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable
-from pathlib import Path
 
 # The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
-import torch
-
-from benchmarks.concepts.part import Measured
-from benchmarks.reporting import machine, print_figures, write_json, write_section
+from benchmarks.part import Measure, measure_parts
+from benchmarks.reporting import print_figures
 from benchmarks.scale import floors, growth, memory, passes, ranks, sharded, shares, spectra
-from benchmarks.solver.networks import DATA
 
-#: Name → what measures it, given the folder of the data and whether to be quick.
-PARTS: dict[str, Callable[[Path, bool], Measured]] = {
+#: Name → what measures it.
+PARTS: dict[str, Measure] = {
     "sharded": sharded.measure,
     "shares": shares.measure,
     "spectra": spectra.measure,
@@ -37,19 +31,7 @@ PARTS: dict[str, Callable[[Path, bool], Measured]] = {
 
 def main() -> None:
     """Measures the parts, writes their results and prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data-dir", type=Path, default=DATA, help="folder with MNIST/raw and cifar10.npz")
-    parser.add_argument("--parts", default=",".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="smaller models and fewer repetitions")
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    figures = []
-    for name in args.parts.split(","):
-        measured = PARTS[name](args.data_dir, args.quick)
-        about = machine(["weightwatcher", "lightning"])
-        write_json("scale", name, {"machine": about, **measured.payload}, measured.figures)
-        write_section("scale", name, measured.section)
-        figures += measured.figures
+    figures = measure_parts("scale", __doc__, PARTS, ["weightwatcher", "lightning"])
     print_figures(figures)
 
 

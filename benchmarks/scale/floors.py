@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.concepts.part import Measured, timed
+from benchmarks.part import Measured, timed
 from benchmarks.reporting import Figure, markdown_table, subprocess_environment
 from benchmarks.spectra.networks import cifar10
 from lightning_factorlens.factorization import CoupledProblem, fit

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.scale.growth_parts import PARTS, observation_parts, spectra_seconds, warm_operations
 from benchmarks.scale.growth_processes import HIDDEN, N_BLOCKS, WIDTH, process_share

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.concepts.part import timed
+from benchmarks.part import timed
 from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.factorization import HALS, CoupledProblem, fit
 from lightning_factorlens.factorization.evaluate import block_sse

@@ -15,7 +15,7 @@ import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.scale.allocations import mebibytes, parameter_bytes, peak_bytes
 from lightning_factorlens import FactorLens

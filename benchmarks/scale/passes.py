@@ -12,7 +12,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks.concepts.part import Measured, timed
+from benchmarks.part import Measured, timed
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.batches.probe import Probe

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.concepts.part import Measured, interleaved_medians
+from benchmarks.part import Measured, interleaved_medians
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.scale.floors import FEATURES, LAYERS, random_layers
 from benchmarks.solver.networks import SAMPLES

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.scale import sharded_process
 from benchmarks.scale.sharded_models import WAYS

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from benchmarks.concepts.part import Measured
+from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.scale.collective_counts import CollectiveCounts
 from lightning_factorlens import FactorLens, LensOptions

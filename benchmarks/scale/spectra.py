@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from benchmarks.concepts.part import Measured, timed
+from benchmarks.part import Measured, timed
 from benchmarks.reporting import Figure, markdown_table
 from benchmarks.spectra.comparison import silence
 from benchmarks.spectra.networks import cifar10, train

@@ -45,7 +45,7 @@ def deal_weights(
         process_group: The processes.
 
     Returns:
-        The same selection and division in all processes.
+        The selected weights and their owners, which are equal in all processes.
 
     Example:
         >>> model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))

@@ -129,6 +129,7 @@ class _CallTracer:
         """The hook that runs before a module's forward."""
 
         def hook(*_: Any) -> None:
+            """Notes that the module runs."""
             if not self.running:
                 self.counts.clear()  # a new forward pass starts to count at 1
             self.running.append((name, module))
@@ -140,6 +141,7 @@ class _CallTracer:
         """The hook that runs after a module's forward."""
 
         def hook(_module: nn.Module, _args: Any, output: Any) -> Tensor | None:
+            """Reports the output, and returns what replaces it."""
             self.running.pop()
             in_place = output is self.overwritten and _is_torch_leaf(module)
             self.overwritten = None

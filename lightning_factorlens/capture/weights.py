@@ -74,7 +74,7 @@ def weight_layers(model: nn.Module) -> list[WeightLayer]:
 
     Args:
         model: Any module. Names are those without the wrappers of ``torch.compile``, FSDP and activation checkpointing.
-            Of a sharded model every process gets all weights, and all processes must call this together.
+            All processes of a sharded model must call this together, and each gets all weights.
 
     Returns:
         One entry for each weight, in the order of ``named_modules()``.

@@ -86,7 +86,7 @@ class CapturedProbe:
         return start.F
 
     def part(self, samples: Tensor) -> CapturedProbe:
-        """The same for some of the samples.
+        """What the model has computed for some of the samples.
 
         Args:
             samples: Their positions, shape (n,).

@@ -32,7 +32,7 @@ class ConceptComparison(ShortRepr):
         explained_a: Share of every concept of ``a`` that is in all concepts of ``b`` together, from 0 to 1, shape (rank
             of a,), float64: a concept that ``b`` lacks and that is nearly 1 here is divided among several of ``b``.
             NaN where the samples differ.
-        explained_b: The same of ``b`` in ``a``.
+        explained_b: Share of every concept of ``b`` that is in all concepts of ``a`` together, shape (rank of b,).
         names_a: A name for every concept of ``a``; None without one.
         names_b: A name for every concept of ``b``.
         threshold: Cosine from which partners are the same concept.

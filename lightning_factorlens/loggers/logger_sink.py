@@ -133,6 +133,7 @@ class LoggerSink:
         last = self.figures.last
 
         def close_for(logger: Any) -> None:
+            """Writes the last figures, the summary and the projector of one logger."""
             media = self._media.get(id(logger))
             if media is None or last is None:
                 return

@@ -166,7 +166,7 @@ class PartSpectra:
         return eigenvalues
 
     def _of_one_stack(self) -> dict[Part, Tensor]:
-        """The same with all Gram matrices in one stack, which processes share and an accelerator decomposes at once."""
+        """The eigenvalues of every part from one stack of Gram matrices, for several processes and accelerators."""
         weighted_grams = self._weighted_grams()
         inverse_squares = []
         for weight in self.problem.weights:

@@ -61,7 +61,7 @@ def tcav_figure(result: TCAVResult, untrained: TCAVResult | None = None) -> Figu
 
     Args:
         result: From `FactorLens.tcav`.
-        untrained: The same of the untrained network; layers that it does not have stay empty.
+        untrained: What `FactorLens.tcav` finds in the untrained network; layers that it does not have stay empty.
 
     Returns:
         The figure, or None without layers or classes. Images have the ids ``derivative/<layer>`` and

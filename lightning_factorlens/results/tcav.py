@@ -38,7 +38,7 @@ class TCAVResult:
         mean_derivative: Mean directional derivative over the images of the class.
         p_value: Probability that as many images drawn at random have a mean derivative along their centred mean that
             is as far from zero.
-        p_corrected: The same, corrected for the number of tests by Holm's method.
+        p_corrected: `p_value`, corrected for the number of tests by Holm's method.
         closed_form: Mean derivative along the factor's own direction, column k of W of the layer, times the mean
             affinity of the top images above that of all images: the part of the mean derivative that is due to the
             factor itself. NaN for layers of which the concepts have no factor.
@@ -100,7 +100,7 @@ class TCAVResult:
         """The layers, one row each: agreement, significant pairs, and constant sign counts.
 
         Args:
-            untrained: The same of the untrained network, which is shown beside it; see `agreement`.
+            untrained: The result of the untrained network, which is shown beside this one; see `agreement`.
 
         Returns:
             Text of several lines.

@@ -1,30 +1,19 @@
 """Strategies of Lightning that shard the model: the lens sees it whole, and training is what it is without the lens."""
 
 import multiprocessing
-import socket
 
 import lightning_sharded
 import pytest
 import torch
+from worker_processes import run_pair
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning_sharded"])
-TIMEOUT_SECONDS = 300
 
 
 def run(kind, folder):
     """What each of two processes has found."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    arguments = [(str(folder), rank, port, kind) for rank in (0, 1)]
-    processes = [PROCESSES.Process(target=lightning_sharded.fit, args=each) for each in arguments]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(TIMEOUT_SECONDS)
-        process.kill()
-    assert [process.exitcode for process in processes] == [0, 0]
+    run_pair(PROCESSES, lightning_sharded.fit, folder, kind)
     return [torch.load(folder / f"end{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 

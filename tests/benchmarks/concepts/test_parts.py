@@ -6,7 +6,7 @@ from benchmarks.concepts.baselines import kmeans_top, nearest, pca_top, same_cla
 from benchmarks.concepts.group_sparsity import finds_planted, largest_rise
 from benchmarks.concepts.parafac2 import lowest_congruence, orthogonality_error
 from benchmarks.concepts.parafac2_data import PLANTED_RANK, planted
-from benchmarks.concepts.part import interleaved_medians
+from benchmarks.part import interleaved_medians
 from lightning_factorlens.concepts.clarity import commonest_share
 from lightning_factorlens.factorization import parafac2
 from lightning_factorlens.results import SparsityPath
