@@ -1,0 +1,35 @@
+"""What is shipped: one version everywhere, and a source distribution with everything that the tests need."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import lightning_factorlens
+
+ROOT = Path(__file__).parents[1]
+#: Files that only the repository needs.
+REPOSITORY_ONLY = {".gitignore"}
+
+
+def test_the_citation_has_the_version_of_the_package():
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search(r"^version: (.*)$", citation, re.MULTILINE).group(1) == lightning_factorlens.__version__
+
+
+def test_the_source_distribution_has_every_tracked_file():
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    whole_folders = {"lightning_factorlens"}
+    named = {"README.md", "LICENSE", "pyproject.toml", "MANIFEST.in"}  # setuptools adds them
+    for line in (ROOT / "MANIFEST.in").read_text().splitlines():
+        command, *words = line.split()
+        if command == "include":
+            named |= set(words)
+        elif command in ("graft", "recursive-include"):
+            whole_folders.add(words[0])
+    tracked = set(listed.stdout.splitlines()) - REPOSITORY_ONLY
+    missing = {path for path in tracked if path not in named and Path(path).parts[0] not in whole_folders}
+    assert not missing, "add them to MANIFEST.in"
