@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
@@ -12,6 +13,8 @@ from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, ch
 
 #: The ranks unless others are given; those above the number of samples are left out.
 DEFAULT_RANKS = (1, 2, 4, 8, 16, 32)
+#: Largest number of samples in a probe unless another is given.
+PROBE_SIZE = 256
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class LensOptions:
         layers: None for the automatic selection; else globs, ``"re:…"``, ``"type:…"`` or module types.
         ranks: Ranks of the coupled factorisation, all fitted in one batch, at most the number of samples. Of the
             default ranks, those above it are left out.
-        solver: A solver object with its options, such as ``MultiplicativeUpdates()``; `HALS` unless given.
+        solver: ``"hals"`` (the default), ``"mu"``, or a solver object with its options, such as ``HALS(max_iter=50)``.
         weighting: ``"unit"``: every block has the same weight; ``"raw"``: every entry has, as in the papers.
         input_sign_policy: How inputs below zero are made non-negative: ``"shift"``, ``"rectify"``, ``"split"``,
             ``"semi"``, or an object such as ``Denormalize(mean, std)``.
@@ -36,12 +39,12 @@ class LensOptions:
 
     Raises:
         ValueError: A wrong value; the message names the option.
-        TypeError: A solver that is not an object of a `Solver` class.
+        TypeError: A solver that is neither a name nor an object of a `Solver` class.
     """
 
     layers: LayerPatterns = None
     ranks: Sequence[int] = DEFAULT_RANKS
-    solver: Solver | None = None
+    solver: Solver | str | None = None
     weighting: Weighting = "unit"
     input_sign_policy: str | SignPolicy = "shift"
     activation_sign_policy: str | SignPolicy = "rectify"
@@ -56,7 +59,7 @@ class LensOptions:
         check_choice("weighting", self.weighting, WEIGHTINGS)
         check_int("max_neurons_per_layer", self.max_neurons_per_layer, 1, or_none="all")
         check_int("seed", self.seed, 0)
-        check_solver(self.solver)
+        object.__setattr__(self, "solver", check_solver(self.solver))
 
     def for_samples(self, n_samples: int, is_limited: bool = False) -> LensOptions:
         """These options for a probe of a number of samples.
@@ -85,6 +88,35 @@ class LensOptions:
         if is_limited:
             advice += f", or raise `probe_size`, if there are more than these {n_samples} samples"
         raise ValueError(f"ranks: rank {largest} needs at least {largest} samples, found {n_samples}; {advice}.")
+
+
+def options_with(options: LensOptions | None, changes: dict[str, Any]) -> LensOptions:
+    """Options with some of their fields changed.
+
+    Args:
+        options: The options; None for the default ones.
+        changes: New values by the name of the field.
+
+    Raises:
+        TypeError: ``options`` is something else, or a name is not that of a field.
+        ValueError: As `LensOptions` raises it.
+
+    Example:
+        >>> options_with(None, {"ranks": [4]}).ranks
+        (4,)
+    """
+    if options is None:
+        options = LensOptions()
+    if not isinstance(options, LensOptions):
+        raise TypeError(
+            f"options: must be a LensOptions, found {options!r}; write FactorLens(model, LensOptions(…)), or "
+            "FactorLens(model, ranks=…)."
+        )
+    allowed = [field.name for field in fields(LensOptions)]
+    unknown = [name for name in changes if name not in allowed]
+    if unknown:
+        raise TypeError(f"{unknown[0]}: is no argument; the options of a lens are {', '.join(allowed)}.")
+    return replace(options, **changes)
 
 
 @dataclass(frozen=True)

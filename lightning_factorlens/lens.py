@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 from torch import Size, nn
 
+from lightning_factorlens._validation import check_int
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.default_layers import TracedOutput
@@ -23,7 +25,7 @@ from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.concept_methods import ConceptMethods
-from lightning_factorlens.config import LensOptions
+from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
@@ -40,7 +42,7 @@ OUTPUT_BATCH = 3
 LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
-@dataclass(repr=False)
+@dataclass(repr=False, init=False)
 class FactorLens(ConceptMethods):
     """Observes a model through unlabelled samples.
 
@@ -48,7 +50,7 @@ class FactorLens(ConceptMethods):
         >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
-        >>> lens = FactorLens(model, LensOptions(ranks=(1, 4)))
+        >>> lens = FactorLens(model, ranks=(1, 4))
         >>> observation = lens.observe(torch.rand(32, 1, 8, 8))
         >>> len(observation["reconstruction_error"]["total"].rel_error)
         2
@@ -67,6 +69,7 @@ class FactorLens(ConceptMethods):
             of `capture.outputs.KINDS`, or an object such as ``Outputs("classes", key="sex")``. None decides by a
             softmax in the model or by its torchmetrics modules; where neither tells, no class scores are read.
         state: The state that is kept from one observation to the next.
+        probe_size: Number of samples that are drawn where a dataset or a loader is passed as a probe.
         layer_table: The layers that were selected and those that were not, with the reasons; empty before the first
             observation. ``print(lens.layer_table)`` shows it whole.
         output_decision: Which part of the output is read, as what, and why.
@@ -76,24 +79,43 @@ class FactorLens(ConceptMethods):
     """
 
     model: nn.Module
-    options: LensOptions = field(default_factory=LensOptions)
-    measurements: Sequence[Measurement] = field(default_factory=default_measurements)
-    forward_fn: ForwardFn | None = None
-    forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    process_group: SingleProcess = field(default_factory=SingleProcess)
-    state: RunState = field(default_factory=RunState)
-    outputs: str | Outputs | None = None
+    options: LensOptions
+    measurements: Sequence[Measurement]
+    forward_fn: ForwardFn | None
+    forward_context: Callable[[], AbstractContextManager[Any]]
+    process_group: SingleProcess
+    state: RunState
+    outputs: str | Outputs | None
+    probe_size: int
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.model, nn.Module):
-            raise TypeError(f"model: must be a torch.nn.Module, found {self.model!r}.")
-        if not isinstance(self.options, LensOptions):
-            raise TypeError(
-                f"options: must be a LensOptions, found {self.options!r}; write FactorLens(model, LensOptions(…))."
-            )
-        self.measurements = check_measurements(self.measurements)
-        check_forward_fn(self.forward_fn)
-        self.output_word = check_outputs(self.outputs)
+    def __init__(
+        self,
+        model: nn.Module,
+        options: LensOptions | None = None,
+        measurements: Sequence[Measurement] | None = None,
+        forward_fn: ForwardFn | None = None,
+        forward_context: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        process_group: SingleProcess | None = None,
+        state: RunState | None = None,
+        outputs: str | Outputs | None = None,
+        probe_size: int = PROBE_SIZE,
+        **lens_options: Any,
+    ) -> None:
+        """See the class; ``lens_options`` are fields of `LensOptions`, such as ``ranks=(1, 4)``."""
+        if not isinstance(model, nn.Module):
+            found = shorten(repr(model), 80, placeholder=" …")
+            raise TypeError(f"model: must be a torch.nn.Module, found {found}.")
+        check_int("probe_size", probe_size, 1)
+        self.model = model
+        self.options = options_with(options, lens_options)
+        self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
+        self.forward_fn = check_forward_fn(forward_fn)
+        self.forward_context = forward_context
+        self.process_group = SingleProcess() if process_group is None else process_group
+        self.state = RunState() if state is None else state
+        self.outputs = outputs
+        self.probe_size = probe_size
+        self.output_word = check_outputs(outputs)
         self.layer_table: list[LayerInfo] = LayerTable()
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
@@ -180,8 +202,9 @@ class FactorLens(ConceptMethods):
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
-            probe: Images (N, C, H, W), other inputs (N, …), a list of images, a batch that ``forward_fn`` takes, or a
-                `Probe`; they are moved to the model's device.
+            probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
+                ``forward_fn`` takes, a `Probe`; or a dataset or a loader, of which ``probe_size`` samples are drawn,
+                always the same ones. They are moved to the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.
@@ -278,4 +301,5 @@ class FactorLens(ConceptMethods):
             self.process_group,
             used=self._used,
             needs=self._forward_needs,
+            probe_size=self.probe_size,
         )

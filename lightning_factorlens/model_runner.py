@@ -30,10 +30,11 @@ from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
-from lightning_factorlens.config import LensOptions
+from lightning_factorlens.config import PROBE_SIZE, LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import LayerInfo
+from lightning_factorlens.sampling.sample_source import probe_of
 
 #: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
 INDEPENDENT = 0.02
@@ -53,6 +54,7 @@ class ModelRunner:
         used: The parameters that forward passes have used; those without gradients are recorded.
         needs: What forward passes have turned out to need.
         decision: Which part of the model's output is read.
+        probe_size: Number of samples that are drawn of a dataset or a loader.
     """
 
     model: nn.Module
@@ -63,6 +65,7 @@ class ModelRunner:
     used: UsedParameters = field(default_factory=UsedParameters)
     needs: ForwardNeeds = field(default_factory=ForwardNeeds)
     decision: OutputDecision = field(default_factory=OutputDecision)
+    probe_size: int = PROBE_SIZE
 
     def __post_init__(self) -> None:
         self._is_isolated = False
@@ -101,7 +104,8 @@ class ModelRunner:
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
-        wrapped = Probe.wrap(probe, getattr(self.forward_fn, "inputs", None))
+        pick = getattr(self.forward_fn, "inputs", None)
+        wrapped = probe_of(probe, self.probe_size, self.options.seed, pick, keep_data=self.forward_fn is not None)
         devices = {parameter.device for parameter in self.model.parameters()}
         if len(devices) == 1:
             return wrapped.to(devices.pop())

@@ -35,7 +35,7 @@ MAY_IMPORT = {
     "measurements": {"plots", "config", "stopping"} | ANALYSES,
     "budget": {"results"},
     "run_state": {"budget", "batches", "capture", "results"},
-    "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
+    "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
     "concept_methods": {"model_runner", "concepts", "config", "capture", "batches"} | FLOOR,
     "lens": {

@@ -13,11 +13,13 @@ from kinds_of_data import (
     image_lists,
     sized_images,
 )
+from small_lens import make_net, make_probe
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture import DrawnBatch, Probe
-from lightning_factorlens.measurements import WeightSpectra
+from lightning_factorlens.measurements import ReconstructionError, WeightSpectra
 
 OPTIONS = LensOptions(ranks=(1, 4))
 
@@ -172,3 +174,24 @@ def test_a_probe_in_the_hosts_memory_is_moved_to_the_model():
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3), nn.Softmax(1)).cuda()
     observation = FactorLens(model, LensOptions(ranks=(1, 2))).observe(torch.rand(8, 1, 8, 8))
     assert observation["consistency"]["consistency"] > 0
+
+
+def test_options_can_be_given_by_name():
+    assert FactorLens(make_net(), LensOptions(seed=3), ranks=(1, 2)).options == LensOptions(ranks=(1, 2), seed=3)
+    with pytest.raises(TypeError, match=r"rank: is no argument; the options of a lens are layers, ranks,"):
+        FactorLens(make_net(), rank=3)
+
+
+def test_datasets_loaders_and_arrays_are_observed_as_their_inputs_are():
+    images = make_probe(24)
+    labelled = TensorDataset(images, torch.arange(24))
+
+    def errors(samples):
+        observation = FactorLens(make_net(), ranks=(1, 2), measurements=[ReconstructionError()]).observe(samples)
+        return observation["reconstruction_error"]["total"].rel_error
+
+    expected = errors(images)
+    for samples in (labelled, DataLoader(labelled, batch_size=7, shuffle=True), images.double().numpy()):
+        torch.testing.assert_close(errors(samples), expected, rtol=1e-6, atol=0)
+    small = FactorLens(make_net(), ranks=(1, 2), measurements=[ReconstructionError()], probe_size=8)
+    assert small.observe(labelled)["reconstruction_error"]["total"].rel_error != expected

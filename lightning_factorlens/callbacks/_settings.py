@@ -24,6 +24,7 @@ class Settings(Protocol):
     resample_probe: bool
     forward_fn: ForwardFn | None
     outputs: Outputs | None
+    every_n_epochs: int
     every_n_train_steps: int | None
     measurements: tuple[Measurement, ...]
     options: LensOptions

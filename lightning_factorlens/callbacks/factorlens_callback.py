@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_bool, check_choice, check_int
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.budget import DEFAULT_FRACTION, OverheadBudget
-from lightning_factorlens.callbacks._arguments import check_options, check_sinks
+from lightning_factorlens.callbacks._arguments import check_cadence, check_options, check_sinks, settings_text
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
@@ -36,7 +36,7 @@ from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
-from lightning_factorlens.config import LensOptions, TensorBoardOptions
+from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
@@ -85,7 +85,7 @@ class FactorLensCallback(Callback):
             or an object such as ``Outputs("classes", key="sex")``. None decides by a softmax in the model, by its
             torchmetrics modules, or by the loss of the first training step. ``consistency`` is measured of classes
             alone.
-        every_n_epochs: Observes after every n-th epoch.
+        every_n_epochs: Observes after every n-th epoch; 1 unless one of the two is given.
         every_n_train_steps: Observes after every n-th optimizer step instead.
         measurements: What to measure; `default_measurements` unless given.
         lens: What to capture and how to factorise it; see `LensOptions`.
@@ -130,11 +130,11 @@ class FactorLensCallback(Callback):
         self,
         *,
         probe: ProbeSource | None = None,
-        probe_size: int = 256,
+        probe_size: int = PROBE_SIZE,
         resample_probe: bool = False,
         forward_fn: Callable[[nn.Module, Any], Any] | None = None,
         outputs: str | Outputs | None = None,
-        every_n_epochs: int = 1,
+        every_n_epochs: int | None = None,
         every_n_train_steps: int | None = None,
         measurements: Sequence[Measurement] | None = None,
         lens: LensOptions | None = None,
@@ -148,8 +148,7 @@ class FactorLensCallback(Callback):
     ) -> None:
         super().__init__()
         check_int("probe_size", probe_size, 1)
-        check_int("every_n_epochs", every_n_epochs, 1)
-        check_int("every_n_train_steps", every_n_train_steps, 1, or_none="observations at the end of epochs")
+        check_cadence(every_n_epochs, every_n_train_steps)
         check_bool("resample_probe", resample_probe)
         check_bool("verbose", verbose)
         check_choice("on_error", on_error, ("warn", "raise"))
@@ -159,7 +158,7 @@ class FactorLensCallback(Callback):
         self.resample_probe = resample_probe
         self.forward_fn: ForwardFn | None = check_forward_fn(forward_fn)
         self.outputs = check_outputs(outputs)
-        self.every_n_epochs = every_n_epochs
+        self.every_n_epochs = 1 if every_n_epochs is None else every_n_epochs
         self.every_n_train_steps = every_n_train_steps
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.options = check_options("lens", lens, LensOptions)
@@ -178,6 +177,9 @@ class FactorLensCallback(Callback):
         planner = ObservationPlanner(self, self._results)
         self._observer = Observer(self, self._results, self._prepared, self._publisher, planner)
         self._last_observation = LastObservation(self, self._results, self._prepared, self._publisher, planner)
+
+    def __repr__(self) -> str:
+        return settings_text(self)
 
     # ---- before training: wrong arguments and unsupported Trainers raise here
 

@@ -136,6 +136,12 @@ class LabelFreeStopping(EarlyStopping):
         self._spawn_results = SpawnResults()
         self._reset()
 
+    def __repr__(self) -> str:
+        return (
+            f"{type(self).__name__}(monitor={self.monitor!r}, mode={self.action!r}, rule={self.rule!r}, "
+            f"restore_best={self.restore_best})"
+        )
+
     def _reset(self) -> None:
         """Returns to the state before the first measurement."""
         self._decision: Decision | None = None

@@ -34,7 +34,7 @@ class CapturedProbe:
     predictions: Tensor | None
     probabilities: Tensor | None
     weighting: Weighting
-    solver: Solver | None
+    solver: Solver | str | None
     seed: int
 
     def fit(

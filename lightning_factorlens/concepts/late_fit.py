@@ -42,7 +42,7 @@ def fit_late(
     predictions: Tensor | None = None,
     probabilities: Tensor | None = None,
     weighting: Weighting = "unit",
-    solver: Solver | None = None,
+    solver: Solver | str | None = None,
     seed: int = 0,
     start: Tensor | Literal["random"] | None = None,
     partition: Partition | None = None,

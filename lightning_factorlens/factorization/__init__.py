@@ -4,6 +4,7 @@ from lightning_factorlens.factorization.fit import checked_ranks, factorize, fit
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.multiplicative import MultiplicativeUpdates
+from lightning_factorlens.factorization.named_solvers import check_solver
 from lightning_factorlens.factorization.normalize import normalize_columns
 from lightning_factorlens.factorization.objective import objective
 from lightning_factorlens.factorization.parafac2 import parafac2
@@ -11,7 +12,7 @@ from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Pen
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
 from lightning_factorlens.factorization.refit_components import refit_components
-from lightning_factorlens.factorization.solver import Solver, check_solver
+from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.sparsity_path import sparsity_path
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
 

@@ -15,13 +15,14 @@ from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.iterate import StageResult
 from lightning_factorlens.factorization.monotone import enforce_monotone_
+from lightning_factorlens.factorization.named_solvers import check_solver
 from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.objective import objective_of_errors, replace_by_zero_
 from lightning_factorlens.factorization.penalties import check_signed_blocks
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.schedule import run_schedule
-from lightning_factorlens.factorization.solver import Solver, check_solver
+from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage
 from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.results import Block, Factorization
@@ -31,7 +32,7 @@ def factorize(
     blocks: Sequence[Block],
     ranks: Sequence[int],
     *,
-    solver: Solver | None = None,
+    solver: Solver | str | None = None,
     weighting: Weighting = "unit",
     start: Sequence[Tensor] | Literal["random"] | None = None,
     seed: int = 0,
@@ -72,7 +73,7 @@ def fit(
     problem: CoupledProblem,
     ranks: Sequence[int],
     *,
-    solver: Solver | None = None,
+    solver: Solver | str | None = None,
     start: Sequence[Tensor] | Literal["random"] | None = None,
     seed: int = 0,
 ) -> Factorization:
@@ -92,7 +93,7 @@ def fit(
 
     Raises:
         ValueError: Ranks below 1, a ``start`` of another shape, or a solver whose schedule cannot be carried out.
-        TypeError: A solver that does not inherit from `Solver`.
+        TypeError: A solver that is neither a name nor inherits from `Solver`.
     """
     ranks = checked_ranks(ranks)
     solver = check_solver(solver) or HALS()
@@ -114,7 +115,7 @@ def fit(
 
 
 def make_problem(
-    blocks: Sequence[Block], weighting: Weighting, partition: Partition, solver: Solver | None, warm: bool
+    blocks: Sequence[Block], weighting: Weighting, partition: Partition, solver: Solver | str | None, warm: bool
 ) -> CoupledProblem:
     """Constructs the problem of a partition, divided between the processes if the solver iterates on a sample.
 
@@ -133,7 +134,7 @@ def make_problem(
 
     Raises:
         ValueError: Blocks or options that `CoupledProblem` refuses.
-        TypeError: A solver that does not inherit from `Solver`.
+        TypeError: A solver that is neither a name nor inherits from `Solver`.
     """
     solver = check_solver(solver) or HALS()
     problem = CoupledProblem(blocks, weighting, partition)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -126,20 +125,3 @@ class Solver(ABC):
         C, V = sums.total(problem)
         value = objective(problem, groups, F, W, C, V, self.penalties)
         return SolverResult(F, W, sums, value)
-
-
-def check_solver(solver: Any) -> Solver | None:
-    """Returns the solver itself.
-
-    Args:
-        solver: A solver, or None for the default.
-
-    Raises:
-        TypeError: Anything else, such as a class or an object that does not inherit from `Solver`.
-    """
-    if solver is None or isinstance(solver, Solver):
-        return solver
-    raise TypeError(
-        f"solver: found {solver!r}; give an object such as HALS() or MultiplicativeUpdates(), or None for the default. "
-        "A solver of your own must inherit from lightning_factorlens.factorization.Solver and define init and step."
-    )

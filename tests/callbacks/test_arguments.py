@@ -62,10 +62,20 @@ def test_wrong_arguments_fail_at_once_and_are_named(options, message):
 
 
 def test_a_wrong_solver_is_named():
-    with pytest.raises(TypeError, match=r"solver: found 'hals'; give an object such as HALS\(\)"):
-        make_callback(solver="hals")
+    with pytest.raises(ValueError, match="solver: found 'als', allowed are 'hals', 'mu'"):
+        make_callback(solver="als")
     with pytest.raises(TypeError, match="solver: "):
         make_callback(solver=HALS)
+
+
+def test_observations_are_due_after_epochs_or_after_steps_but_not_after_both():
+    with pytest.raises(
+        ValueError, match="every_n_train_steps: found 100 together with every_n_epochs=2; .*one of the two"
+    ):
+        FactorLensCallback(every_n_epochs=2, every_n_train_steps=100)
+    assert repr(FactorLensCallback(every_n_train_steps=5)).startswith(
+        "FactorLensCallback(every_n_train_steps=5, probe_size="
+    )
 
 
 def test_what_cannot_work_fails_before_training_starts(tmp_path):

@@ -145,13 +145,11 @@ class WithoutStep(Solver):
 
 
 @pytest.mark.parametrize(
-    "wrong", [StepAlone(), "hals", HALS, StepAlone], ids=["step alone", "name", "class", "class of one"]
+    "wrong", [StepAlone(), 3, HALS, StepAlone], ids=["step alone", "number", "class", "class of one"]
 )
 def test_an_object_that_is_no_solver_is_refused_wherever_it_is_given(planted, wrong):
     blocks = planted()
-    message = (
-        r"solver: found .*; give an object such as HALS\(\)(.|\n)*must inherit from .*Solver and define init and step"
-    )
+    message = r"solver: found .*; give 'hals', 'mu', an object such as HALS\(\)(.|\n)*must inherit from .*Solver and define init and step"
     for construct in (
         lambda: LensOptions(solver=wrong),
         lambda: factorize(blocks, RANKS, solver=wrong),
@@ -166,6 +164,13 @@ def test_an_object_that_is_no_solver_is_refused_wherever_it_is_given(planted, wr
 def test_a_solver_without_step_cannot_be_constructed():
     with pytest.raises(TypeError, match="abstract method.*step"):
         WithoutStep()
+
+
+def test_solvers_have_names():
+    assert LensOptions(solver="hals").solver == HALS()
+    assert isinstance(check_solver("mu"), MultiplicativeUpdates)
+    with pytest.raises(ValueError, match="solver: found 'als', allowed are 'hals', 'mu'"):
+        LensOptions(solver="als")
 
 
 def test_solvers_are_accepted_and_none_means_the_default():
