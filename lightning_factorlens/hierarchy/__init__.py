@@ -2,4 +2,18 @@
 
 Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights: A CNN interpretability
 framework", sections 4.2 to 6.
+
+- ``layer_signals``: how strongly every image excites the singular vectors of every linear layer.
+
+Example:
+    >>> import torch
+    >>> from lightning_factorlens.hierarchy import layer_signals
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> layer_signals(model, torch.rand(5, 1, 4, 4))["1"].values.shape
+    torch.Size([5, 3])
 """
+
+from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.hierarchy.signals import layer_signals
+
+__all__ = ["VectorCache", "layer_signals"]
