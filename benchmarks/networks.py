@@ -52,7 +52,7 @@ class Recipe:
     mirror: bool
 
 
-def mnist_network(seed: int, trained: bool = True, data_dir: Path = DATA) -> nn.Sequential:
+def mnist_network(seed: int, trained: bool = True, data_dir: Path = DATA) -> nn.Module:
     """The network of Praggastis et al. (2022), section 4.2, on digits from 0 to 1: about 95 % of the test images.
 
     Two 3 × 3 convolutions without padding (1 → 32 → 64 channels), pooling, and linear layers of 128 and 10 outputs,
@@ -66,7 +66,7 @@ def mnist_network(seed: int, trained: bool = True, data_dir: Path = DATA) -> nn.
     return _network("mnist_network", seed, trained, data_dir)
 
 
-def cifar_cnn(seed: int, trained: bool = True, data_dir: Path = DATA) -> nn.Sequential:
+def cifar_cnn(seed: int, trained: bool = True, data_dir: Path = DATA) -> nn.Module:
     """Four 3 × 3 convolutions with BatchNorm and one linear layer on CIFAR-10: about 67 % of the test images.
 
     The layers are named ``conv1`` to ``conv4`` and ``fc``; see `mnist_network` for the arguments. The data are
