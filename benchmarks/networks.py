@@ -222,7 +222,7 @@ _load_cifar = lru_cache(maxsize=1)(load_cifar)
 
 #: Name → how it is made and trained.
 RECIPES = {
-    "mnist_network": Recipe(_make_mnist_network, _load_mnist, 10_000, 64, 1, 0.03, mirror=False),
+    "mnist_network": Recipe(_make_mnist_network, _load_mnist, 10_000, 64, 1, 0.1, mirror=False),
     "cifar_cnn": Recipe(_make_cifar_cnn, _load_cifar, 20_000, 64, 5, 0.1, mirror=True),
     "cifar_resnet18": Recipe(_make_cifar_resnet18, _load_cifar, 20_000, 64, 3, 0.1, mirror=True),
 }
