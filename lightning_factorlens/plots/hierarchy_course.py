@@ -1,4 +1,4 @@
-"""The hierarchies of a run: the classes' share of the signals and the number of nodes over epochs, beside their nulls."""
+"""The hierarchies of a run over epochs: the classes' share of the signals, and the number of vector classes."""
 
 from __future__ import annotations
 

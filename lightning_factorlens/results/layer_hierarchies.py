@@ -1,4 +1,4 @@
-"""The sizes of the hierarchies of several layers, and the between-class share of their signals, beside permuted labels."""
+"""The hierarchies of several layers in numbers, beside those of permuted classes."""
 
 from __future__ import annotations
 
