@@ -19,6 +19,7 @@ from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, La
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 from lightning_factorlens.results.tcav import TCAVResult
@@ -51,6 +52,7 @@ __all__ = [
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
+    "ProbeSignals",
     "RankCurve",
     "RankCurves",
     "Record",
@@ -58,6 +60,7 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "Signals",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
