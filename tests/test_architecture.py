@@ -40,8 +40,10 @@ MAY_IMPORT = {
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
+    "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
+        "hierarchy_methods",
         "measurement_pass",
         "model_runner",
         "measurements",

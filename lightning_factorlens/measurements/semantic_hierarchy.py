@@ -13,14 +13,10 @@ from lightning_factorlens._validation import check_int, is_number
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.concepts.predictions import predicted_classes
-from lightning_factorlens.hierarchy import (
-    VectorCache,
-    class_share,
-    hierarchy,
-    join_signals,
-    layer_signals,
-    significance,
-)
+from lightning_factorlens.hierarchy import class_share, hierarchy, significance
+from lightning_factorlens.hierarchy.joined_signals import join_signals
+from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
 from lightning_factorlens.measurements.context import Context
