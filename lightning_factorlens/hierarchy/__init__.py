@@ -13,7 +13,26 @@ Example:
     torch.Size([5, 3])
 """
 
+from lightning_factorlens.hierarchy.class_share import class_share
+from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy, image_hierarchy
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.hierarchy.semantic_structure import leading_split, semantic_structure
 from lightning_factorlens.hierarchy.signals import layer_signals
+from lightning_factorlens.hierarchy.significance import Significance, significance
+from lightning_factorlens.hierarchy.stability import seed_agreement
+from lightning_factorlens.hierarchy.statements import hierarchy_report
 
-__all__ = ["VectorCache", "layer_signals"]
+__all__ = [
+    "Hierarchy",
+    "Significance",
+    "VectorCache",
+    "class_share",
+    "hierarchy",
+    "hierarchy_report",
+    "image_hierarchy",
+    "layer_signals",
+    "leading_split",
+    "seed_agreement",
+    "semantic_structure",
+    "significance",
+]

@@ -12,7 +12,17 @@ from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
+from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
+from lightning_factorlens.results.hierarchy_evidence import (
+    ClassShare,
+    HierarchyReport,
+    HierarchyStability,
+    NullSizes,
+    SeedAgreement,
+    SemanticStructure,
+)
 from lightning_factorlens.results.history import History
+from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
@@ -27,6 +37,7 @@ __all__ = [
     "AlphaSummary",
     "Block",
     "BlockKind",
+    "ClassShare",
     "ConceptBlock",
     "ConceptCard",
     "ConceptChanges",
@@ -38,14 +49,21 @@ __all__ = [
     "Concepts",
     "Cost",
     "Factorization",
+    "HierarchyRecord",
+    "HierarchyReport",
+    "HierarchySizes",
+    "HierarchyStability",
     "History",
     "LayerExponent",
+    "LayerHierarchies",
+    "LayerHierarchy",
     "LayerInfo",
     "LayerPanel",
     "LayerSimilarities",
     "LayerSimilarity",
     "LayerSpectra",
     "LayerSpectrum",
+    "NullSizes",
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
@@ -57,10 +75,13 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "SeedAgreement",
+    "SemanticStructure",
     "Signals",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
     "Value",
+    "VectorClass",
     "required_rank_name",
 ]
