@@ -14,7 +14,7 @@ NAME = "lightning_factorlens"
 FLOOR = {"results", "_validation", "_private_api", "distributed"}
 SAMPLES = {"isolation", "batches", "sampling"}
 MIDDLE = {"linalg", "capture", "factorization"} | SAMPLES | FLOOR
-ANALYSES = {"metrics", "concepts", "spectra"} | MIDDLE
+ANALYSES = {"metrics", "concepts", "spectra", "hierarchy"} | MIDDLE
 #: Package or module → those that it may import, besides itself.
 MAY_IMPORT = {
     "results": set(),
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "spectra": MIDDLE,
     "metrics": MIDDLE,
     "concepts": MIDDLE,
+    "hierarchy": MIDDLE,
     "plots": {"results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
     "measurements": {"plots", "config", "stopping"} | ANALYSES,
@@ -37,9 +38,12 @@ MAY_IMPORT = {
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
-    "concept_methods": {"model_runner", "concepts", "config", "capture", "batches"} | FLOOR,
+    "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
+    "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
+    "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
+        "hierarchy_methods",
         "measurement_pass",
         "model_runner",
         "measurements",
