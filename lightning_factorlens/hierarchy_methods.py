@@ -19,9 +19,7 @@ from lightning_factorlens.results import ProbeSignals
 class HierarchyMethods(LensMethods):
     """The methods of `FactorLens` for the singular vectors of the weights; see there for the attributes."""
 
-    def signals(
-        self, probe: Any, layers: str | Sequence[str] | None = None, *, extrema: bool = False
-    ) -> ProbeSignals:
+    def signals(self, probe: Any, layers: str | Sequence[str] | None = None, *, extrema: bool = False) -> ProbeSignals:
         """How strongly every sample excites every singular vector of every layer, with one forward pass of the probe.
 
         The signal of vector i is s_i ⟨v_i, x⟩, x being the input of a linear layer, or the mean over positions for the
