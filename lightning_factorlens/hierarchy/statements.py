@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -152,6 +153,8 @@ def _stability_sentence(stability: HierarchyStability, n_classes: int) -> str:
 
 
 def _share_sentence(share: ClassShare, untrained: Sequence[float]) -> str:
+    if math.isnan(share.share):
+        return "The signals do not vary."
     text = (
         f"{100 * share.share:.0f} % of the variance of the signals lies between the classes (permuted labels "
         f"{100 * share.expected:.1f} %, p = {share.p_value:.2g})"
