@@ -12,11 +12,15 @@ import os
 # The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
+from benchmarks.hierarchy import nulls, structure
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
 
 #: Name → what measures it.
-PARTS: dict[str, Measure] = {}
+PARTS: dict[str, Measure] = {
+    "structure": structure.measure,
+    "nulls": nulls.measure,
+}
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
-"""How far the signals of singular vectors tell the predicted classes apart, layer by layer; not a default measurement."""
+"""How far the signals of singular vectors tell the predicted classes apart; not a default measurement."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -170,8 +170,8 @@ class SemanticHierarchy(Measurement):
 
     def _numbers(self, signals: Signals, predictions: Tensor) -> LayerHierarchy:
         found = hierarchy(significance(signals, self.q), predictions, self.p)
-        null = found.null(PERMUTATIONS)
         share = class_share(signals, predictions, PERMUTATIONS)
+        null_nodes, null_classes, null_depth = _upper(found.null(PERMUTATIONS).permuted)
         sizes = found.sizes
         return LayerHierarchy(
             layer=signals.layer,
@@ -180,10 +180,10 @@ class SemanticHierarchy(Measurement):
             hierarchy_depth=sizes.depth,
             undecided_memberships=found.undecided,
             class_share=share.share,
-            null_significant_nodes=_upper([each.nodes for each in null.permuted]),
-            null_vector_classes=_upper([each.vector_classes for each in null.permuted]),
-            null_hierarchy_depth=_upper([each.depth for each in null.permuted]),
-            null_class_share=_upper(share.permuted),
+            null_significant_nodes=null_nodes,
+            null_vector_classes=null_classes,
+            null_hierarchy_depth=null_depth,
+            null_class_share=_upper(share.permuted[:, None])[0] if len(share.permuted) else math.nan,
         )
 
 
@@ -200,7 +200,7 @@ def _problem(predictions: Tensor | None, signals: ProbeSignals) -> str:
     return ""
 
 
-def _upper(values: Sequence[float]) -> float:
-    """The 95 % quantile of the values, one of them; NaN where there is none."""
-    found = sorted(values)
-    return found[int(0.95 * (len(found) - 1) + 0.5)] if found else math.nan
+def _upper(values: Tensor) -> list[float]:
+    """The 95 % quantile of every column, one of its values; shape (n, columns)."""
+    found: list[float] = values.double().quantile(0.95, 0, interpolation="higher").tolist()
+    return found
