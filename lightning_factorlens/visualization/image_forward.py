@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.forward_fn import ForwardFn
 
@@ -40,6 +41,10 @@ class ImageForward:
     def max_batch(self) -> int | None:
         """Largest number of images in a call; None for any."""
         return None if self._is_plain else len(self._template)
+
+    def take_from(self, part: Batch) -> None:
+        """Takes the other arguments of the next calls from some samples."""
+        self._template = part
 
     def __call__(self, images: Tensor) -> Any:
         """The model's output for images of shape (n, C, H, W)."""

@@ -72,6 +72,15 @@ class ImageStatistics:
         shape = (images.shape[1], images.shape[2], images.shape[3])
         return ImageStatistics(shape, images.dtype, low, high, mean, colours, magnitude, variation)
 
+    def mean_pictures(self, n: int) -> Tensor:
+        """n pictures of the mean colour, shape (n, C, H, W)."""
+        return self.mean[:, None, None].expand(n, *self.shape)
+
+    def pictures(self, images: Tensor) -> Tensor:
+        """Images as the model receives them, shape (…, C, H, W), as pictures on the CPU."""
+        low, span = self.low[:, None, None], (self.high - self.low)[:, None, None]
+        return ((images.float() - low) / span.where(span > 0, 1.0)).cpu()
+
     def inputs(self, pictures: Tensor) -> Tensor:
         """Pictures as the model receives them, shape (n, C, H, W)."""
         span = (self.high - self.low)[:, None, None]
