@@ -1,6 +1,7 @@
 """What a unit of a network responds to, as images: a model in, image tensors out; nothing here writes files."""
 
 from lightning_factorlens.visualization.feature_visualization import visualize
+from lightning_factorlens.visualization.leading_vectors import leading_vectors
 from lightning_factorlens.visualization.objectives import (
     Channel,
     Direction,
@@ -38,6 +39,7 @@ __all__ = [
     "Term",
     "Transform",
     "WeightedSum",
+    "leading_vectors",
     "preset",
     "visualize",
 ]

@@ -150,6 +150,4 @@ def _optimize_batch(
     answers = image_model.answers_to_pictures(reader, result.pictures, scores)
     pictures, history = result.pictures.cpu(), result.history.cpu()
     own_scores, means = answers.scores.tolist(), answers.means[layer].cpu()
-    return [
-        OptimizedPicture(pictures[row], own_scores[row], history[:, row], means[row]) for row in range(len(batch))
-    ]
+    return [OptimizedPicture(pictures[row], own_scores[row], history[:, row], means[row]) for row in range(len(batch))]

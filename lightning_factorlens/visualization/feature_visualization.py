@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-import torch
 from torch import nn
 
 from lightning_factorlens._validation import check_choice, check_int
@@ -56,8 +55,8 @@ def visualize(
         objectives: What to maximise: one objective or several.
         preset: ``"faithful"``, ``"natural"``, or settings; see `preset`.
         pictures: Number of pictures of each objective, which `Settings.diversity` keeps apart.
-        value_range: Smallest and largest value of a pixel that the model may receive. None: from 0 to 1 where all images
-            of the probe are, else from the smallest to the largest value of each channel.
+        value_range: Smallest and largest value of a pixel that the model may receive. None: from 0 to 1 where all
+            images of the probe are, else from the smallest to the largest value of each channel.
         exemplars: Number of real images that are kept beside each picture.
         seed: Of the initial values and the random transformations.
         forward_fn: ``(model, batch) → output`` for models that need more of a batch than the images.
@@ -74,6 +73,7 @@ def visualize(
 
     Example:
         >>> from lightning_factorlens.visualization import SingularVector, visualize
+        >>> import torch
         >>> _ = torch.manual_seed(0)
         >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
         >>> found = visualize(model, torch.rand(20, 1, 8, 8), [SingularVector("0", index) for index in range(4)])

@@ -33,8 +33,8 @@ class ImageForward:
             is_replaceable = self._template.with_inputs(self._template.inputs) is not None
             if not is_replaceable or not self._template.is_cuttable:
                 raise ValueError(
-                    "probe: the images are no rows of a tensor in the batches, so that pictures cannot take their place; "
-                    "pass a tensor of images, or a dictionary of tensors with one row for each image."
+                    "probe: the images are no rows of a tensor in the batches, so that pictures cannot take their "
+                    "place; pass a tensor of images, or a dictionary of tensors with one row for each image."
                 )
 
     @property

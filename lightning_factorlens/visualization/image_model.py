@@ -117,9 +117,7 @@ def layer_outputs(reader: LayerReader, images: Tensor, linear: Mapping[str, Line
     found: dict[str, LayerOutput] = {}
 
     def read(layer: str, output: Tensor) -> None:
-        found[layer] = LayerOutput(
-            layer, reader.module(layer), tuple(output.shape), output.device, linear.get(layer)
-        )
+        found[layer] = LayerOutput(layer, reader.module(layer), tuple(output.shape), output.device, linear.get(layer))
 
     reader.run(images, read)
     return found

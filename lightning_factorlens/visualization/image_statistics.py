@@ -22,8 +22,8 @@ class ImageStatistics:
         high: Input value of a picture's 1, shape (C,).
         mean: Mean colour, shape (C,).
         colours: Symmetric square root of the covariance of the colours, shape (C, C).
-        magnitude: Mean magnitude of the spectrum of decorrelated pictures without their mean colour, from ``rfft2`` with
-            ``norm="ortho"``, shape (C, H, W // 2 + 1).
+        magnitude: Mean magnitude of the spectrum of decorrelated pictures without their mean colour, from ``rfft2``
+            with ``norm="ortho"``, shape (C, H, W // 2 + 1).
         total_variation: Mean of the images' total variation, see `total_variation`.
     """
 
@@ -73,7 +73,7 @@ class ImageStatistics:
         return ImageStatistics(shape, images.dtype, low, high, mean, colours, magnitude, variation)
 
     def mean_pictures(self, n: int) -> Tensor:
-        """n pictures of the mean colour, shape (n, C, H, W)."""
+        """Pictures of the mean colour, shape (n, C, H, W)."""
         return self.mean[:, None, None].expand(n, *self.shape)
 
     def pictures(self, images: Tensor) -> Tensor:
