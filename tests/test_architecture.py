@@ -14,7 +14,7 @@ NAME = "lightning_factorlens"
 FLOOR = {"results", "_validation", "_private_api", "distributed"}
 SAMPLES = {"isolation", "batches", "sampling"}
 MIDDLE = {"linalg", "capture", "factorization"} | SAMPLES | FLOOR
-ANALYSES = {"metrics", "concepts", "spectra", "hierarchy"} | MIDDLE
+ANALYSES = {"metrics", "concepts", "hierarchy", "visualization", "spectra"} | MIDDLE
 #: Package or module → those that it may import, besides itself.
 MAY_IMPORT = {
     "results": set(),
@@ -31,6 +31,7 @@ MAY_IMPORT = {
     "metrics": MIDDLE,
     "concepts": MIDDLE,
     "hierarchy": MIDDLE,
+    "visualization": MIDDLE,
     "plots": {"results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
     "measurements": {"plots", "config", "stopping"} | ANALYSES,
@@ -41,9 +42,11 @@ MAY_IMPORT = {
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
     "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
+    "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
     "lens": {
         "concept_methods",
         "hierarchy_methods",
+        "visualization_methods",
         "measurement_pass",
         "model_runner",
         "measurements",

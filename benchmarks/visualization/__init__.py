@@ -1,0 +1,1 @@
+"""Feature visualisation, deconvnets, node importance and node health: ``python -m benchmarks.visualization``."""
