@@ -1,0 +1,70 @@
+"""One forward pass of a probe, of which every layer's output is reduced while the pass runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.tracing import TracedCall, trace_calls
+from lightning_factorlens.isolation.isolation import isolate_model
+
+#: Calls a model on the data of a batch.
+Forward = Callable[[Any], Any]
+Read = TypeVar("Read")
+
+
+def read_calls(
+    model: nn.Module, probe: Probe, read: Callable[[TracedCall], Read | None], forward: Forward | None = None
+) -> list[dict[str, Read]]:
+    """Passes a probe through a model and keeps what is read out of every call.
+
+    Args:
+        model: The model; it is left as found.
+        probe: N samples.
+        read: Reduces the output of a call; None keeps nothing. It must copy what it keeps of the output itself, which
+            the next layer may overwrite.
+        forward: Calls the model; the model itself unless given.
+
+    Returns:
+        For each pass, in the order of the samples, what was read by the names of the calls.
+    """
+    passes: list[dict[str, Read]] = []
+
+    def run(part: Batch, _: int) -> None:
+        """One pass; it is begun anew, with fewer samples, where memory does not suffice."""
+        found: dict[str, Read] = {}
+
+        def keep(call: TracedCall) -> None:
+            result = read(call)
+            if result is not None:
+                found[call.name] = result
+
+        with trace_calls(model, keep):
+            (forward or model)(part.data)
+        passes.append(found)
+
+    with isolate_model(model), torch.no_grad():
+        start = 0
+        while start < len(probe):
+            start += run_pass(probe, run, start)
+    return passes
+
+
+def check_layer(layer: str, found: list[str]) -> None:
+    """Checks that a forward pass has a layer of this name.
+
+    Args:
+        layer: The name.
+        found: The names of all calls.
+
+    Raises:
+        ValueError: There is no such call.
+    """
+    if layer not in found:
+        raise ValueError(f"layer: no call is named {layer!r}; the forward pass has {', '.join(map(repr, found))}.")
