@@ -14,7 +14,7 @@ NAME = "lightning_factorlens"
 FLOOR = {"results", "_validation", "_private_api", "distributed"}
 SAMPLES = {"isolation", "batches", "sampling"}
 MIDDLE = {"linalg", "capture", "factorization"} | SAMPLES | FLOOR
-ANALYSES = {"metrics", "concepts", "visualization", "spectra"} | MIDDLE
+ANALYSES = {"metrics", "concepts", "hierarchy", "visualization", "spectra"} | MIDDLE
 #: Package or module → those that it may import, besides itself.
 MAY_IMPORT = {
     "results": set(),
@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "spectra": MIDDLE,
     "metrics": MIDDLE,
     "concepts": MIDDLE,
+    "hierarchy": MIDDLE,
     "visualization": MIDDLE,
     "plots": {"results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,

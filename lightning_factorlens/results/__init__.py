@@ -18,6 +18,7 @@ from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, La
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 from lightning_factorlens.results.tcav import TCAVResult
@@ -48,6 +49,7 @@ __all__ = [
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
+    "ProbeSignals",
     "RankCurve",
     "RankCurves",
     "Record",
@@ -55,6 +57,7 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "Signals",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",

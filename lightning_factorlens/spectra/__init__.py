@@ -1,6 +1,6 @@
 """Spectra of weights: the singular values of every layer, and what they show about training.
 
-- ``layer_spectra`` turns every weight of a model into a matrix (``unfolding``, ``toeplitz``), computes its squared
+- ``layer_spectra`` turns every weight of a model into a matrix (``unfold_weight``, ``toeplitz``), computes its squared
   singular values and fits a power law to them (``power_law``). ``alpha_summary`` takes means over the layers.
 - ``bulk_edge`` separates the eigenvalues of noise from the others (``marchenko_pastur``).
 - ``add_goodness_of_fit`` tests whether the power law is plausible (``goodness_of_fit``, ``likelihood_ratio``), and
@@ -22,6 +22,7 @@ Example:
     2
 """
 
+from lightning_factorlens.linalg.unfolding import channel_slices, unfold_weight
 from lightning_factorlens.spectra.cache import SpectraCache
 from lightning_factorlens.spectra.correlation_traps import CorrelationTraps, correlation_traps
 from lightning_factorlens.spectra.diagnostics import add_correlation_traps, add_goodness_of_fit
@@ -34,7 +35,6 @@ from lightning_factorlens.spectra.spectral_summary import spectral_summary, squa
 from lightning_factorlens.spectra.table import spectra_frame, spectra_rows
 from lightning_factorlens.spectra.tensor_svd import TensorSVD, tensor_svd
 from lightning_factorlens.spectra.toeplitz import circular_singular_values, dense_operator
-from lightning_factorlens.spectra.unfolding import channel_slices, unfold_weight
 
 __all__ = [
     "CorrelationTraps",

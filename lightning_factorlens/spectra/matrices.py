@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.capture.weights import WeightLayer
+from lightning_factorlens.linalg.unfolding import channel_slices, unfold_weight
 from lightning_factorlens.spectra.spectral_summary import squared_singular_values
 from lightning_factorlens.spectra.toeplitz import circular_singular_values
-from lightning_factorlens.spectra.unfolding import channel_slices, unfold_weight
 
 Mode = Literal["w1", "slices", "w2"]
 #: Number of pixels on each axis of a convolution's input: one value for all layers, or a mapping from layer names.

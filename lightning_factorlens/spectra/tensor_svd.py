@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.linalg.svd import replace_nonfinite
-from lightning_factorlens.spectra.unfolding import unfold_weight
+from lightning_factorlens.linalg.unfolding import unfold_weight
 
 
 class TensorSVD(NamedTuple):

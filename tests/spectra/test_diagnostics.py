@@ -6,12 +6,12 @@ import pytest
 import torch
 from small_models import cnn_with_transposed_convolution
 
+from lightning_factorlens.linalg.unfolding import channel_slices
 from lightning_factorlens.spectra.correlation_traps import correlation_traps
 from lightning_factorlens.spectra.diagnostics import add_correlation_traps, add_goodness_of_fit
 from lightning_factorlens.spectra.goodness_of_fit import goodness_of_fit
 from lightning_factorlens.spectra.layer_spectra import layer_spectra
 from lightning_factorlens.spectra.likelihood_ratio import compare_power_law
-from lightning_factorlens.spectra.unfolding import channel_slices
 
 
 def test_added_values_are_those_of_the_single_tests():

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lightning_factorlens.linalg.unfolding import unfold_weight
 from lightning_factorlens.spectra.tensor_svd import tensor_svd
-from lightning_factorlens.spectra.unfolding import unfold_weight
 
 
 def randn(*shape):

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lightning_factorlens.spectra.unfolding import channel_slices, unfold_weight
+from lightning_factorlens.linalg.unfolding import channel_slices, unfold_weight
 
 
 def randn(*shape):

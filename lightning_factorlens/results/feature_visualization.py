@@ -1,0 +1,97 @@
+"""Pictures of what units of a network respond to, and what the probe's images say beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.results._short_repr import ShortRepr
+from lightning_factorlens.results._text import align_table
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class FeatureVisualization(ShortRepr):
+    """Optimised pictures of T objectives. All tensors are on the CPU.
+
+    A score above that of the best real image shows that the optimisation works, not that the network has learned
+    something: that of an untrained network does the same. The cosines tell whether the layer answers the picture as it
+    answers the real images.
+
+    Attributes:
+        names: The objectives in words, one for each picture.
+        preset: Name of the preset, or ``"custom"``.
+        pictures: Shape (T, C, H, W), from 0 to 1.
+        low: Input value of a picture's 0, shape (C,).
+        high: Input value of a picture's 1, shape (C,).
+        scores: The score of each picture as it is, without random transformations, shape (T,).
+        history: The score in every step, shape (steps, T); NaN after the picture has converged.
+        best_scores: The largest score of a real image, shape (T,).
+        exemplars: Positions in the probe of the real images of the largest scores, the largest first, shape (T, n).
+        exemplar_pictures: These images, shape (T, n, C, H, W), from 0 to 1.
+        is_live: Whether the scores of the real images differ at all, shape (T,).
+        exemplar_cosine: Mean cosine of the layer's mean output for the picture with that for each of the exemplars,
+            shape (T,). The layer is that of the objective's first term.
+        probe_cosine: The same with all real images, shape (T,).
+        variation: Total variation of each picture, relative to the mean of the real images, shape (T,).
+        n_passed: Images that have passed through the model while pictures were optimised, a transformed picture as one.
+    """
+
+    names: tuple[str, ...]
+    preset: str
+    pictures: Tensor
+    low: Tensor
+    high: Tensor
+    scores: Tensor
+    history: Tensor
+    best_scores: Tensor
+    exemplars: Tensor
+    exemplar_pictures: Tensor
+    is_live: Tensor
+    exemplar_cosine: Tensor
+    probe_cosine: Tensor
+    variation: Tensor
+    n_passed: int
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @property
+    def inputs(self) -> Tensor:
+        """The pictures as the model receives them, in float32, shape (T, C, H, W)."""
+        low, high = self.low[:, None, None], self.high[:, None, None]
+        return low + (high - low) * self.pictures
+
+    @property
+    def is_above(self) -> Tensor:
+        """Whether the score of each picture is above that of every real image, shape (T,)."""
+        return self.scores > self.best_scores
+
+    @property
+    def share_above(self) -> float:
+        """Share of the live objectives whose picture is above every real image; NaN without a live one."""
+        return float(self.is_above[self.is_live].float().mean())
+
+    @property
+    def steps(self) -> Tensor:
+        """Number of steps of each picture, shape (T,)."""
+        return torch.isfinite(self.history).sum(0)
+
+    def table(self) -> str:
+        """The pictures, one row each: score beside the best real image, cosines, total variation and steps.
+
+        Returns:
+            Text of several lines.
+        """
+        header = ("objective", "score", "best real", "cos exemplars", "cos all", "variation", "steps")
+        rows = []
+        for index, name in enumerate(self.names):
+            row = [name if self.is_live[index] else f"{name} (constant)"]
+            row += [f"{float(values[index]):.4g}" for values in (self.scores, self.best_scores)]
+            row += [f"{float(values[index]):.2f}" for values in (self.exemplar_cosine, self.probe_cosine, self.variation)]
+            rows.append((*row, str(int(self.steps[index]))))
+        lines = align_table(header, rows, right=range(1, len(header)))
+        share = f"{self.share_above:.2f}" if bool(self.is_live.any()) else "-"
+        lines.append(f"share of the live objectives above every real image {share}; an untrained network's is as high")
+        return "\n".join(lines)

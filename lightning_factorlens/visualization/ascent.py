@@ -1,0 +1,194 @@
+"""Optimising a batch of pictures, each for its own objective; those that have converged leave the batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lightning_factorlens.visualization.diversity import alikeness
+from lightning_factorlens.visualization.image_statistics import ImageStatistics, total_variation
+from lightning_factorlens.visualization.layer_reader import LayerReader
+from lightning_factorlens.visualization.scores import Scores
+from lightning_factorlens.visualization.settings import Settings
+from lightning_factorlens.visualization.transforms import transform
+
+
+@dataclass(frozen=True, eq=False)
+class AscentResult:
+    """Optimised pictures.
+
+    Attributes:
+        pictures: Shape (n, C, H, W), from 0 to 1: those of the largest gain, or the last ones where each step sees
+            another transformation.
+        history: Score of every picture in every step, under its random transformation, shape (steps, n); NaN after the
+            picture has left.
+    """
+
+    pictures: Tensor
+    history: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What the pictures of a batch are optimised for.
+
+    Attributes:
+        reader: Reads the layers.
+        scores: Picture i has objective i.
+        scales: What a score is divided by, shape (n,).
+        settings: The options.
+        statistics: Of the probe.
+        n_alike: Number of neighbouring pictures that have the same objective.
+        diversity_layer: The layer in which these are to differ, and the axis of its channels.
+    """
+
+    reader: LayerReader
+    scores: Scores
+    scales: Tensor
+    settings: Settings
+    statistics: ImageStatistics
+    n_alike: int
+    diversity_layer: tuple[str, int]
+
+    def pictures(self, parameters: Tensor) -> Tensor:
+        """The pictures that parameters describe."""
+        return self.settings.parametrization.pictures(parameters, self.statistics)
+
+    def scores_and_penalties(self, pictures: Tensor, seen: Tensor, scores: Scores) -> tuple[Tensor, Tensor]:
+        """The score of every picture, and what its gain loses, in units of the scale.
+
+        Args:
+            pictures: Shape (n, C, H, W), from 0 to 1.
+            seen: The pictures after their random transformations.
+            scores: Of these pictures.
+
+        Returns:
+            Scores and penalties, shape (n,).
+        """
+        settings = self.settings
+        total = torch.zeros(len(seen), device=seen.device)
+        penalty = torch.zeros_like(total)
+
+        def read(layer: str, output: Tensor) -> None:
+            nonlocal total, penalty
+            total = scores.own(layer, output, total)
+            if self.n_alike > 1 and settings.diversity and layer == self.diversity_layer[0]:
+                alike = alikeness(output, self.diversity_layer[1], self.n_alike)
+                penalty = penalty + settings.diversity * alike.to(penalty.device)
+
+        self.reader.run(self.statistics.inputs(seen), read)
+        if settings.variation_limit is not None:
+            variation = total_variation(pictures) / self.statistics.total_variation
+            penalty = penalty + settings.variation_weight * (variation - settings.variation_limit).clamp_min(0)
+        return total, penalty
+
+
+def ascend(
+    problem: Problem, parameters: Tensor, generator: torch.Generator, on_step: Callable[[int], None]
+) -> AscentResult:
+    """Optimises a batch of pictures.
+
+    Args:
+        problem: What they are optimised for.
+        parameters: Their initial parameters, shape (n, …).
+        generator: Of the random transformations.
+        on_step: Receives the number of steps of single pictures that are done or spared since the last call.
+
+    Raises:
+        ValueError: The layer's output has no gradient with respect to the images.
+    """
+    run = _Run(problem, parameters)
+    n_steps = problem.settings.steps
+    for step in range(n_steps):
+        n_before = len(run.rows)
+        run.step(step, generator)
+        run.leave(step)
+        n_left = n_before - len(run.rows)
+        on_step(n_before + n_left * (n_steps - step - 1))
+        if not len(run.rows):
+            break
+    run.keep_last(torch.ones_like(run.rows, dtype=torch.bool))
+    return AscentResult(run.kept, run.history)
+
+
+class _Run:
+    """The pictures that are still in the batch.
+
+    Args:
+        problem: What they are optimised for.
+        parameters: Their initial parameters.
+    """
+
+    def __init__(self, problem: Problem, parameters: Tensor) -> None:
+        n = len(parameters)
+        settings = problem.settings
+        self.problem = problem
+        self.parameters = parameters
+        self.rows = torch.arange(n, device=parameters.device)
+        self.scores = problem.scores
+        self.state = settings.optimizer.start(parameters)
+        self.history = torch.full((settings.steps, n), torch.nan, device=parameters.device)
+        self.gains = self.history.clone()
+        self.largest = torch.full((n,), -torch.inf, device=parameters.device)
+        self.kept = problem.pictures(parameters).detach()
+
+    def step(self, step: int, generator: torch.Generator) -> None:
+        """One step of all pictures."""
+        problem, settings = self.problem, self.problem.settings
+        leaf = self.parameters.detach().requires_grad_()
+        pictures = problem.pictures(leaf)
+        seen = transform(pictures, settings.transforms, generator)
+        scores, penalty = problem.scores_and_penalties(pictures, seen, self.scores)
+        if not scores.requires_grad:
+            raise ValueError(
+                "model: the layer's output has no gradient with respect to the images, as in a quantised model or behind "
+                "a detach(); visualise a model in floating point, or another layer."
+            )
+        gain = scores / problem.scales[self.rows] - penalty
+        (gradient,) = torch.autograd.grad(gain.sum(), leaf)
+        self.history[step, self.rows] = scores.detach()
+        self.gains[step, self.rows] = gain.detach()
+        if not settings.transforms:
+            self._keep_best(pictures.detach(), gain.detach())
+        stepped, self.state = settings.optimizer.step(
+            self.parameters, gradient.nan_to_num(), self.state, step + 1, settings.rate(step)
+        )
+        self.parameters = settings.parametrization.project(stepped)
+
+    def leave(self, step: int) -> None:
+        """Lets the pictures leave that have converged."""
+        stays = ~self._has_converged(step)
+        if bool(stays.all()):
+            return
+        self.keep_last(~stays)
+        self.rows, self.parameters = self.rows[stays], self.parameters[stays]
+        self.state = tuple(part[stays] for part in self.state)
+        self.scores = self.problem.scores.select(self.rows)
+
+    def keep_last(self, leaving: Tensor) -> None:
+        """Keeps the present pictures, where their largest gain is not known because every step transforms them."""
+        if self.problem.settings.transforms and len(self.rows):
+            self.kept[self.rows[leaving]] = self.problem.pictures(self.parameters[leaving]).detach()
+
+    def _keep_best(self, pictures: Tensor, gain: Tensor) -> None:
+        better = gain > self.largest[self.rows]
+        rows = self.rows[better]
+        self.largest[rows] = gain[better]
+        self.kept[rows] = pictures[better]
+
+    def _has_converged(self, step: int) -> Tensor:
+        settings = self.problem.settings
+        n_seen = step + 1
+        if settings.tolerance == 0 or n_seen % settings.patience or n_seen < 2 * settings.patience:
+            return torch.zeros_like(self.rows, dtype=torch.bool)
+        gains = self.gains[:n_seen, self.rows]
+        last = gains[-settings.patience :].mean(0)
+        before = gains[-2 * settings.patience : -settings.patience].mean(0)
+        converged = last - before <= settings.tolerance
+        if self.problem.n_alike > 1:  # pictures that are compared leave together
+            groups = converged.unflatten(0, (-1, self.problem.n_alike)).all(1)
+            converged = groups.repeat_interleave(self.problem.n_alike)
+        return converged

@@ -1,0 +1,131 @@
+"""What is read from the output of a layer, and what must be known of the layer for that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.capture.linear_layers import LinearLayer
+from lightning_factorlens.linalg.singular_vectors import SingularVectors, singular_vectors
+from lightning_factorlens.linalg.unfolding import unfold_weight
+
+#: In place of a layer's name: the output of the model.
+OUTPUT = "the output"
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """A number that is read from a layer's output Y: of ⟨direction, Y⟩ − offset at all positions one value.
+
+    Attributes:
+        direction: Shape (channels,), float32.
+        pooling: ``"mean"``, ``"max"`` or ``"position"``.
+        axis: Axis of the channels.
+        offset: What is subtracted: the part of the bias.
+        position: The position, counted over all axes; of ``"position"`` alone.
+    """
+
+    direction: Tensor
+    pooling: str
+    axis: int
+    offset: float = 0.0
+    position: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class LayerOutput:
+    """What one forward pass has shown of a layer.
+
+    Attributes:
+        name: Name of the layer.
+        module: The module; None for the model's output.
+        shape: Shape of the output for n images.
+        device: Where the output is.
+        linear: The layer, if it is a convolution or a linear layer.
+        axis: Axis of the channels, if the user names it.
+    """
+
+    name: str
+    module: nn.Module | None
+    shape: tuple[int, ...]
+    device: torch.device
+    linear: LinearLayer | None = None
+    axis: int | None = None
+
+    @property
+    def channel_axis(self) -> int:
+        """Axis of the channels: the last one of linear layers, layer norms and tokens, otherwise axis 1."""
+        n_axes = len(self.shape)
+        if self.axis is not None:
+            if not 1 <= self.axis % n_axes:
+                raise ValueError(f"axis: found {self.axis}, which holds the images; {self.name!r} has {n_axes} axes.")
+            return self.axis % n_axes
+        if self.linear is not None:
+            return self.linear.channel_axis % n_axes
+        is_last = type(self.module) in (nn.LayerNorm, nn.MultiheadAttention)
+        is_tokens = n_axes == 3 and not isinstance(self.module, nn.BatchNorm1d)
+        return n_axes - 1 if is_last or is_tokens else 1
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels."""
+        return self.shape[self.channel_axis]
+
+    def unit(self, index: int) -> Tensor:
+        """The direction of one channel, shape (channels,)."""
+        check_int("index", index, 0)
+        if index >= self.n_channels:
+            raise ValueError(f"index: found {index}, {self.name!r} has the channels 0 to {self.n_channels - 1}.")
+        direction = torch.zeros(self.n_channels, device=self.device)
+        direction[index] = 1.0
+        return direction
+
+    def flat_position(self, position: tuple[int, ...] | None) -> int:
+        """A position, counted over all axes of positions; the middle for None."""
+        sizes = [size for axis, size in enumerate(self.shape) if axis not in (0, self.channel_axis)]
+        at = tuple(size // 2 for size in sizes) if position is None else tuple(position)
+        if len(at) != len(sizes) or not all(0 <= index < size for index, size in zip(at, sizes)):
+            raise ValueError(
+                f"position: found {position}, the positions of {self.name!r} have the shape {tuple(sizes)}."
+            )
+        flat = 0
+        for index, size in zip(at, sizes):
+            flat = flat * size + index
+        return flat
+
+    @cached_property
+    def vectors(self) -> SingularVectors:
+        """The singular vectors of the layer's weight."""
+        if self.linear is None:
+            raise ValueError(
+                f"layer: {self.name!r} has no singular vectors, because it is no convolution or linear layer with a "
+                "weight of its own; see capture.linear_layers for those that have."
+            )
+        weight = self.linear.weight
+        return singular_vectors(unfold_weight(weight.weight, groups=weight.groups, transposed=weight.transposed))
+
+    def singular_vector(self, index: int) -> tuple[Tensor, float]:
+        """The left singular vector in the layer's channels, shape (channels,), and its product with the bias."""
+        check_int("index", index, 0)
+        vectors = self.vectors
+        n_groups, n_rows, n_vectors = vectors.U.shape
+        if index >= n_groups * n_vectors:
+            raise ValueError(
+                f"index: found {index}, {self.name!r} has the singular vectors 0 to {n_groups * n_vectors - 1}."
+            )
+        group, place = divmod(index, n_vectors)
+        if place >= int(vectors.rank[group]):
+            raise ValueError(
+                f"index: the singular value {index} of {self.name!r} counts as zero or is not finite, so that its vector "
+                f"has no signal; the rank is {vectors.rank.tolist()}."
+            )
+        direction = torch.zeros(n_groups, n_rows, device=self.device)
+        direction[group] = vectors.U[group, :, place].float().to(self.device)
+        flat = direction.flatten()
+        assert self.linear is not None
+        bias = self.linear.bias
+        return flat, 0.0 if bias is None else float(flat @ bias.float().to(self.device))
