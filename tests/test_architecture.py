@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
-    "concept_methods": {"model_runner", "concepts", "config", "capture", "batches"} | FLOOR,
+    "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
+    "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
         "measurement_pass",

@@ -13,6 +13,7 @@ from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
 from lightning_factorlens.results.history import History
+from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
@@ -40,6 +41,8 @@ __all__ = [
     "Factorization",
     "History",
     "LayerExponent",
+    "LayerHierarchies",
+    "LayerHierarchy",
     "LayerInfo",
     "LayerPanel",
     "LayerSimilarities",

@@ -23,6 +23,7 @@ from torch import Tensor
 from lightning_factorlens.results.concept_page import ConceptRecord
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurves, RequiredRanks
+from lightning_factorlens.results.layer_hierarchies import LayerHierarchies
 from lightning_factorlens.results.layer_spectra import LayerSpectra
 from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
@@ -32,6 +33,7 @@ from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
 RECORD_TYPES: dict[str, type[Record]] = {
     "ConceptRecord": ConceptRecord,
     "Cost": Cost,
+    "LayerHierarchies": LayerHierarchies,
     "LayerSimilarities": LayerSimilarities,
     "LayerSpectra": LayerSpectra,
     "RankCurves": RankCurves,
