@@ -78,10 +78,10 @@ def deconvnet(
     check_choice("start", start, ("strongest", "map"))
     check_int("count", count, 1)
     samples = Probe.wrap(probe)
-    positions = _positions(model, samples, layer, units, images, count, forward)
     is_shared = images is not None and torch.as_tensor(images).ndim == 1
     projector = _Projector(model, layer, unpool, start, forward)
     with isolate_model(model, gradients=True):
+        positions = _positions(model, samples, layer, units, images, count, forward)
         for pairs in _passes(positions, is_shared):
             rows = positions.flatten()[pairs[0]]
             projector.project(_select(samples, rows), pairs, _units_of(pairs, units, positions))

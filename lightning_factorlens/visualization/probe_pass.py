@@ -12,7 +12,6 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
-from lightning_factorlens.isolation.isolation import isolate_model
 
 #: Calls a model on the data of a batch.
 Forward = Callable[[Any], Any]
@@ -22,10 +21,10 @@ Read = TypeVar("Read")
 def read_calls(
     model: nn.Module, probe: Probe, read: Callable[[TracedCall], Read | None], forward: Forward | None = None
 ) -> list[dict[str, Read]]:
-    """Passes a probe through a model and keeps what is read out of every call.
+    """Passes a probe through a model without gradients and keeps what is read out of every call.
 
     Args:
-        model: The model; it is left as found.
+        model: The model, inside `isolate_model`.
         probe: N samples.
         read: Reduces the output of a call; None keeps nothing. It must copy what it keeps of the output itself, which
             the next layer may overwrite.
@@ -49,8 +48,8 @@ def read_calls(
             (forward or model)(part.data)
         passes.append(found)
 
-    with isolate_model(model), torch.no_grad():
-        start = 0
+    start = 0
+    with torch.no_grad():
         while start < len(probe):
             start += run_pass(probe, run, start)
     return passes

@@ -35,4 +35,4 @@ def strongest_values(maps: Tensor) -> Tensor:
     Args:
         maps: See `unit_maps`.
     """
-    return maps.flatten(2).amax(2) if maps.ndim > 2 else maps
+    return maps.amax(tuple(range(2, maps.ndim))) if maps.ndim > 2 else maps.clone()
