@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.linear_layers import linear_layers
-from lightning_factorlens.capture.module_names import layer_class
-from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall
+from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, check_layer, is_activation, read_calls
 from lightning_factorlens.visualization.unit_maps import strongest_values
 
 
@@ -102,10 +101,7 @@ def _find_calls(
     """The calls of a forward pass of one sample, in their order."""
 
     def read(call: TracedCall) -> _Call:
-        is_activation = call.op in ACTIVATION_FUNCTIONS and call.module is None
-        if call.module is not None:
-            is_activation = layer_class(call.module).__module__ == nn.ReLU.__module__
-        return _Call(call.output.shape[1:], sources.get(id(call.module)), is_activation)
+        return _Call(call.output.shape[1:], sources.get(id(call.module)), is_activation(call))
 
     return read_calls(model, samples[:1], read, forward)[0]
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.out_of_memory import run_pass
-from lightning_factorlens.capture.tracing import TracedCall, trace_calls
+from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall, trace_calls
 
 #: Calls a model on the data of a batch.
 Forward = Callable[[Any], Any]
@@ -53,6 +54,13 @@ def read_calls(
         while start < len(probe):
             start += run_pass(probe, run, start)
     return passes
+
+
+def is_activation(call: TracedCall) -> bool:
+    """Whether a call is that of an activation function: a module of torch's, or a function."""
+    if call.module is None:
+        return call.op in ACTIVATION_FUNCTIONS
+    return layer_class(call.module).__module__ == nn.ReLU.__module__
 
 
 def check_layer(layer: str, found: list[str]) -> None:
