@@ -31,6 +31,7 @@ from lightning_factorlens.model_runner import ModelRunner
 from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
+from lightning_factorlens.visualization_methods import VisualizationMethods
 
 #: Samples in the trace that finds the layers: enough to see a sign.
 TRACE_BATCH = 4
@@ -41,7 +42,7 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 @dataclass(repr=False)
-class FactorLens(ConceptMethods):
+class FactorLens(ConceptMethods, VisualizationMethods):
     """Observes a model through unlabelled samples.
 
     Example:

@@ -41,8 +41,10 @@ MAY_IMPORT = {
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
+    "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
     "lens": {
         "concept_methods",
+        "visualization_methods",
         "measurement_pass",
         "model_runner",
         "measurements",

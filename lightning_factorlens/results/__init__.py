@@ -12,6 +12,7 @@ from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
+from lightning_factorlens.results.feature_visualization import FeatureVisualization
 from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
@@ -39,6 +40,7 @@ __all__ = [
     "Concepts",
     "Cost",
     "Factorization",
+    "FeatureVisualization",
     "History",
     "LayerExponent",
     "LayerHierarchies",

@@ -89,7 +89,9 @@ class FeatureVisualization(ShortRepr):
         for index, name in enumerate(self.names):
             row = [name if self.is_live[index] else f"{name} (constant)"]
             row += [f"{float(values[index]):.4g}" for values in (self.scores, self.best_scores)]
-            row += [f"{float(values[index]):.2f}" for values in (self.exemplar_cosine, self.probe_cosine, self.variation)]
+            row += [
+                f"{float(values[index]):.2f}" for values in (self.exemplar_cosine, self.probe_cosine, self.variation)
+            ]
             rows.append((*row, str(int(self.steps[index]))))
         lines = align_table(header, rows, right=range(1, len(header)))
         share = f"{self.share_above:.2f}" if bool(self.is_live.any()) else "-"

@@ -144,8 +144,8 @@ class _Run:
         scores, penalty = problem.scores_and_penalties(pictures, seen, self.scores)
         if not scores.requires_grad:
             raise ValueError(
-                "model: the layer's output has no gradient with respect to the images, as in a quantised model or behind "
-                "a detach(); visualise a model in floating point, or another layer."
+                "model: the layer's output has no gradient with respect to the images, as in a quantised model or "
+                "behind a detach(); visualise a model in floating point, or another layer."
             )
         gain = scores / problem.scales[self.rows] - penalty
         (gradient,) = torch.autograd.grad(gain.sum(), leaf)

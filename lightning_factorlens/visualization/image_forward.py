@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.forward_fn import ForwardFn
 
@@ -32,14 +33,18 @@ class ImageForward:
             is_replaceable = self._template.with_inputs(self._template.inputs) is not None
             if not is_replaceable or not self._template.is_cuttable:
                 raise ValueError(
-                    "probe: the images are no rows of a tensor in the batches, so that pictures cannot take their place; "
-                    "pass a tensor of images, or a dictionary of tensors with one row for each image."
+                    "probe: the images are no rows of a tensor in the batches, so that pictures cannot take their "
+                    "place; pass a tensor of images, or a dictionary of tensors with one row for each image."
                 )
 
     @property
     def max_batch(self) -> int | None:
         """Largest number of images in a call; None for any."""
         return None if self._is_plain else len(self._template)
+
+    def take_from(self, part: Batch) -> None:
+        """Takes the other arguments of the next calls from some samples."""
+        self._template = part
 
     def __call__(self, images: Tensor) -> Any:
         """The model's output for images of shape (n, C, H, W)."""

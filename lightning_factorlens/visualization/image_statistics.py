@@ -22,8 +22,8 @@ class ImageStatistics:
         high: Input value of a picture's 1, shape (C,).
         mean: Mean colour, shape (C,).
         colours: Symmetric square root of the covariance of the colours, shape (C, C).
-        magnitude: Mean magnitude of the spectrum of decorrelated pictures without their mean colour, from ``rfft2`` with
-            ``norm="ortho"``, shape (C, H, W // 2 + 1).
+        magnitude: Mean magnitude of the spectrum of decorrelated pictures without their mean colour, from ``rfft2``
+            with ``norm="ortho"``, shape (C, H, W // 2 + 1).
         total_variation: Mean of the images' total variation, see `total_variation`.
     """
 
@@ -71,6 +71,15 @@ class ImageStatistics:
         variation = float(total_variation(pictures).mean())
         shape = (images.shape[1], images.shape[2], images.shape[3])
         return ImageStatistics(shape, images.dtype, low, high, mean, colours, magnitude, variation)
+
+    def mean_pictures(self, n: int) -> Tensor:
+        """Pictures of the mean colour, shape (n, C, H, W)."""
+        return self.mean[:, None, None].expand(n, *self.shape)
+
+    def pictures(self, images: Tensor) -> Tensor:
+        """Images as the model receives them, shape (…, C, H, W), as pictures on the CPU."""
+        low, span = self.low[:, None, None], (self.high - self.low)[:, None, None]
+        return ((images.float() - low) / span.where(span > 0, 1.0)).cpu()
 
     def inputs(self, pictures: Tensor) -> Tensor:
         """Pictures as the model receives them, shape (n, C, H, W)."""

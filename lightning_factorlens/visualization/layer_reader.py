@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -66,7 +65,9 @@ class LayerReader:
                 self._handles.append(self.modules[path].register_forward_hook(self._hook(path)))
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
@@ -105,8 +106,8 @@ class LayerReader:
             self._missing.discard(OUTPUT)
         if self._missing:
             raise ValueError(
-                f"layer: {sorted(self._missing)[0]!r} was not called, or not that often, when images passed through the "
-                "model; name a layer whose forward is called."
+                f"layer: {sorted(self._missing)[0]!r} was not called, or not that often, when images passed through "
+                "the model; name a layer whose forward is called."
             )
 
     def _hook(self, path: str) -> Callable[[nn.Module, Any, Any], None]:
@@ -134,11 +135,12 @@ class LayerReader:
 
     def _output_tensor(self, output: Any, n_images: int) -> Tensor:
         parts = find_parts(output, n_images)
-        wanted = [path for path, tensor in parts.items() if tensor.ndim >= 2]
-        path = self._output_part if self._output_part in parts else (wanted or [None])[0]
-        if path is None:
-            raise ValueError("Logit: the model's output has no floating-point tensor of shape (images, entries, …).")
-        return parts[path]
+        if self._output_part in parts:
+            return parts[self._output_part]
+        for tensor in parts.values():
+            if tensor.ndim >= 2:
+                return tensor
+        raise ValueError("Logit: the model's output has no floating-point tensor of shape (images, entries, …).")
 
 
 def _path_of(name: str) -> str:
@@ -157,7 +159,9 @@ def _check_layer(name: str, modules: dict[str, nn.Module]) -> None:
     if module is None:
         raise ValueError(f"layer: the model has no module {name!r}; see the names of its named_modules().")
     if isinstance(module, torch.jit.ScriptModule):
-        raise ValueError(f"layer: {name!r} is a scripted module, whose output cannot be read; visualise the eager model.")
+        raise ValueError(
+            f"layer: {name!r} is a scripted module, whose output cannot be read; visualise the eager model."
+        )
 
 
 def _read_nothing(_name: str, _output: Tensor) -> None:

@@ -20,7 +20,9 @@ class Optimizer(ABC):
         """What is kept, before the first step."""
 
     @abstractmethod
-    def step(self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float) -> tuple[Tensor, State]:
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float
+    ) -> tuple[Tensor, State]:
         """One step.
 
         Args:
@@ -55,7 +57,9 @@ class Adam(Optimizer):
         """See `Optimizer.start`."""
         return torch.zeros_like(parameters), torch.zeros_like(parameters)
 
-    def step(self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float) -> tuple[Tensor, State]:
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float
+    ) -> tuple[Tensor, State]:
         """See `Optimizer.step`."""
         first, second = state
         first = first.lerp(gradient, 1 - self.beta1)
@@ -79,7 +83,9 @@ class NormalizedAscent(Optimizer):
         """See `Optimizer.start`."""
         return ()
 
-    def step(self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float) -> tuple[Tensor, State]:
+    def step(
+        self, parameters: Tensor, gradient: Tensor, state: State, number: int, rate: float
+    ) -> tuple[Tensor, State]:
         """See `Optimizer.step`."""
         sizes = gradient.flatten(1).square().mean(1).sqrt().clamp_min(torch.finfo(gradient.dtype).tiny)
         steps = gradient / sizes.view(-1, *[1] * (gradient.ndim - 1))

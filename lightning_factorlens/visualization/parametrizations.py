@@ -97,7 +97,9 @@ class Fourier(Parametrization):
         """Weight of every coefficient, shape (H, W // 2 + 1); coefficients of variance 1 give pixels of variance 1."""
         frequencies = _frequencies(size).clamp_min(1 / max(size))
         weights = frequencies**-self.decay
-        return (weights / weights.square().mean().sqrt() / 2**0.5).to(device)
+        weights = weights / (2 * weights.square().mean()).sqrt()
+        weights[0, 0] = (size[0] * size[1]) ** 0.5  # a step changes the mean colour as much as it can change a pixel
+        return weights.to(device)
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def inward_clamp(values: Tensor) -> Tensor:
         >>> torch.autograd.grad(score, pixels)[0].tolist()
         [0.0, -2.0, 2.0]
     """
-    clamped: Tensor = _InwardClamp.apply(values)  # type: ignore[no-untyped-call]
+    clamped: Tensor = _InwardClamp.apply(values)
     return clamped
 
 
@@ -142,12 +144,12 @@ class _InwardClamp(torch.autograd.Function):
     """See `inward_clamp`."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, values: Tensor) -> Tensor:
         ctx.save_for_backward(values)
         return values.clamp(0, 1)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (values,) = ctx.saved_tensors
         leads_out = ((values >= 1) & (gradient > 0)) | ((values <= 0) & (gradient < 0))
         return gradient.masked_fill(leads_out, 0.0)

@@ -61,7 +61,7 @@ class LayerOutput:
         """Axis of the channels: the last one of linear layers, layer norms and tokens, otherwise axis 1."""
         n_axes = len(self.shape)
         if self.axis is not None:
-            if not 1 <= self.axis % n_axes:
+            if self.axis % n_axes == 0:
                 raise ValueError(f"axis: found {self.axis}, which holds the images; {self.name!r} has {n_axes} axes.")
             return self.axis % n_axes
         if self.linear is not None:
@@ -120,8 +120,8 @@ class LayerOutput:
         group, place = divmod(index, n_vectors)
         if place >= int(vectors.rank[group]):
             raise ValueError(
-                f"index: the singular value {index} of {self.name!r} counts as zero or is not finite, so that its vector "
-                f"has no signal; the rank is {vectors.rank.tolist()}."
+                f"index: the singular value {index} of {self.name!r} counts as zero or is not finite, so that its "
+                f"vector has no signal; the rank is {vectors.rank.tolist()}."
             )
         direction = torch.zeros(n_groups, n_rows, device=self.device)
         direction[group] = vectors.U[group, :, place].float().to(self.device)

@@ -42,7 +42,9 @@ class TermGroup:
     @cached_property
     def is_in_order(self) -> bool:
         """Whether the terms are those of consecutive objectives."""
-        return len(self.targets) > 0 and bool((self.targets == torch.arange(len(self.targets), device=self.targets.device)).all())
+        return len(self.targets) > 0 and bool(
+            (self.targets == torch.arange(len(self.targets), device=self.targets.device)).all()
+        )
 
     def own_scores(self, output: Tensor) -> Tensor:
         """The weighted term of each image's own objective: image i of the output has objective i.

@@ -72,8 +72,8 @@ def preset(name: str, size: tuple[int, int], has_positions: bool) -> Settings:
     """The settings of a preset.
 
     ``"faithful"``: pixels in the box from 0 to 1 without random transformations, which reaches the largest signal.
-    ``"natural"``: Fourier coefficients of decorrelated colours under random shifts, with a limit of the total variation;
-    the signal is smaller. Shifts cost a linear layer more signal than a convolution, so there they are smaller.
+    ``"natural"``: Fourier coefficients of decorrelated colours under random shifts, with a limit of the total
+    variation; the signal is smaller. Shifts cost a linear layer more signal than a convolution, so there they are smaller.
 
     Args:
         name: Its name.
@@ -91,6 +91,7 @@ def preset(name: str, size: tuple[int, int], has_positions: bool) -> Settings:
     return Settings(
         parametrization=Fourier(),
         transforms=(Jitter(round(share * min(size))),),
-        optimizer=Adam(0.1),
+        optimizer=Adam(0.2),
         variation_limit=2.0,
+        variation_weight=4.0,
     )
