@@ -12,12 +12,13 @@ from lightning_factorlens._validation import check_choice, check_int, check_posi
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.merge import merge_batches
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.gradients import differentiable_batch
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_projections import UnitProjections
 from lightning_factorlens.visualization.deconvnet_rules import Unpool, install_rules
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, read_calls
 from lightning_factorlens.visualization.unit_maps import strongest_values, unit_maps
 
 Start = Literal["strongest", "map"]
@@ -36,7 +37,7 @@ def deconvnet(
     count: int = 9,
     unpool: Unpool = "switches",
     start: Start = "strongest",
-    forward: Forward | None = None,
+    forward_fn: ForwardFn | None = None,
 ) -> UnitProjections:
     """Projects units of any layer back to the pixels.
 
@@ -58,7 +59,7 @@ def deconvnet(
             first of equal ones, and adds where regions share it; ``"regions"`` gives it to the whole region, and where
             regions overlap the largest.
         start: From where it starts: ``"strongest"``, the position at which the unit is strongest; or ``"map"``, all.
-        forward: Calls the model on the data of a batch; the model itself unless given.
+        forward_fn: ``(model, batch) → output``, see `FactorLens`; the model itself unless given.
 
     Returns:
         The projections, beside the images and the maps.
@@ -78,6 +79,7 @@ def deconvnet(
     check_choice("start", start, ("strongest", "map"))
     check_int("count", count, 1)
     samples = Probe.wrap(probe)
+    forward = bind_forward(model, forward_fn)
     is_shared = images is not None and torch.as_tensor(images).ndim == 1
     projector = _Projector(model, layer, unpool, start, forward)
     with isolate_model(model, gradients=True):
@@ -127,12 +129,12 @@ def _units_of(pairs: list[Tensor], units: Sequence[int], positions: Tensor) -> l
 class _Projector:
     """Projects pairs of a unit and an image, and keeps what it finds."""
 
-    def __init__(self, model: nn.Module, layer: str, unpool: Unpool, start: Start, forward: Forward | None) -> None:
+    def __init__(self, model: nn.Module, layer: str, unpool: Unpool, start: Start, forward: Forward) -> None:
         self.model = model
         self.layer = layer
         self.unpool = unpool
         self.start = start
-        self.forward = forward or model
+        self.forward = forward
         self.pairs: list[Tensor] = []
         self.maps: list[Tensor] = []
         self.projections: list[Tensor] = []
@@ -214,7 +216,7 @@ def _positions(
     units: Sequence[int],
     images: Sequence[int] | Tensor | None,
     count: int,
-    forward: Forward | None,
+    forward: Forward,
 ) -> Tensor:
     """The images of every unit, shape (units, n).
 
@@ -239,7 +241,7 @@ def _positions(
     return chosen
 
 
-def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward | None) -> Tensor:
+def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward) -> Tensor:
     """The largest value of every unit in every image, shape (N, units)."""
     names: dict[str, None] = {}
 

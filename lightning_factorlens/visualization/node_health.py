@@ -9,11 +9,12 @@ from torch import nn
 
 from lightning_factorlens._validation import is_number
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_health import NodeHealthResult
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, is_activation, read_calls
+from lightning_factorlens.visualization.probe_pass import bind_forward, check_layer, is_activation, read_calls
 from lightning_factorlens.visualization.unit_maps import unit_maps
 
 #: Share of the images in which a unit must be active not to be dead or rare.
@@ -44,7 +45,7 @@ def node_health(
     *,
     rate: float | None = RATE,
     level: float = LEVEL,
-    forward: Forward | None = None,
+    forward_fn: ForwardFn | None = None,
 ) -> NodeHealthResult:
     """Tests every unit of some layers in one pass of the probe.
 
@@ -59,7 +60,7 @@ def node_health(
         rate: Share of the images in which a unit must be active not to be dead or rare; None for the smallest that so
             many images can decide.
         level: The false discovery rate among the units of a layer.
-        forward: Calls the model on the data of a batch; the model itself unless given.
+        forward_fn: ``(model, batch) → output``, see `FactorLens`; the model itself unless given.
 
     Returns:
         The layers in the order of the forward pass. With fewer than ln(units / level) / rate images the units of a
@@ -78,6 +79,7 @@ def node_health(
     """
     check_shares(rate, level)
     samples = Probe.wrap(probe)
+    forward = bind_forward(model, forward_fn)
     names: dict[str, None] = {}
 
     def read(call: TracedCall) -> HealthCounts | None:

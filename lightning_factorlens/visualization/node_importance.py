@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.linear_layers import linear_layers
 from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, is_activation, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, is_activation, read_calls
 from lightning_factorlens.visualization.unit_maps import strongest_values
 
 
@@ -36,7 +37,7 @@ class _Call:
 
 
 def node_importance(
-    model: nn.Module, probe: Any, layers: Collection[str] | None = None, *, forward: Forward | None = None
+    model: nn.Module, probe: Any, layers: Collection[str] | None = None, *, forward_fn: ForwardFn | None = None
 ) -> NodeImportance:
     """Measures z of every unit of every convolution and linear layer, in one pass of the probe.
 
@@ -49,7 +50,7 @@ def node_importance(
         model: The model; it is left bit for bit as found.
         probe: N images, or a `Probe`, on the model's device.
         layers: Names of layers; None for all.
-        forward: Calls the model on the data of a batch; the model itself unless given.
+        forward_fn: ``(model, batch) → output``, see `FactorLens`; the model itself unless given.
 
     Returns:
         The layers in the order of the forward pass.
@@ -65,6 +66,7 @@ def node_importance(
         (['0', '3'], torch.Size([4, 2]), torch.Size([10, 2]))
     """
     samples = Probe.wrap(probe)
+    forward = bind_forward(model, forward_fn)
     sources: dict[int, _Source] = {}
     for layer in linear_layers(model):
         sources[id(layer.module)] = _Source(layer.bias, layer.channel_axis)
@@ -95,9 +97,7 @@ def node_importance(
     return NodeImportance(found)
 
 
-def _find_calls(
-    model: nn.Module, samples: Probe, sources: dict[int, _Source], forward: Forward | None
-) -> dict[str, _Call]:
+def _find_calls(model: nn.Module, samples: Probe, sources: dict[int, _Source], forward: Forward) -> dict[str, _Call]:
     """The calls of a forward pass of one sample, in their order."""
 
     def read(call: TracedCall) -> _Call:

@@ -10,6 +10,8 @@ from torch import nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall, trace_calls
@@ -19,8 +21,24 @@ Forward = Callable[[Any], Any]
 Read = TypeVar("Read")
 
 
+def bind_forward(model: nn.Module, forward_fn: ForwardFn | None) -> Forward:
+    """What calls a model on the data of a batch; a model that overwrites its input does not change the probe.
+
+    Args:
+        model: The model.
+        forward_fn: ``(model, batch) → output``; None calls the model on the batch.
+    """
+
+    def forward(data: Any) -> Any:
+        """One call."""
+        copy = tree_map(clone, data)
+        return model(copy) if forward_fn is None else forward_fn(model, copy)
+
+    return forward
+
+
 def read_calls(
-    model: nn.Module, probe: Probe, read: Callable[[TracedCall], Read | None], forward: Forward | None = None
+    model: nn.Module, probe: Probe, read: Callable[[TracedCall], Read | None], forward: Forward
 ) -> list[dict[str, Read]]:
     """Passes a probe through a model without gradients and keeps what is read out of every call.
 
@@ -29,7 +47,7 @@ def read_calls(
         probe: N samples.
         read: Reduces the output of a call; None keeps nothing. It must copy what it keeps of the output itself, which
             the next layer may overwrite.
-        forward: Calls the model; the model itself unless given.
+        forward: Calls the model.
 
     Returns:
         For each pass, in the order of the samples, what was read by the names of the calls.
@@ -46,7 +64,7 @@ def read_calls(
                 found[call.name] = result
 
         with trace_calls(model, keep):
-            (forward or model)(part.data)
+            forward(part.data)
         passes.append(found)
 
     start = 0
