@@ -12,6 +12,7 @@ from lightning_factorlens import LabelFreeStopping, default_measurements
 from lightning_factorlens.loggers.text_reports import documented_tag, markdown_table, tag_table
 from lightning_factorlens.measurements import (
     ConceptQuality,
+    NodeHealth,
     PerturbationConsistency,
     PredictionChange,
     PredictionConfidence,
@@ -41,7 +42,7 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality()])`, or
+ConceptQuality(), NodeHealth()])`, or
 `PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
@@ -61,6 +62,7 @@ def page() -> str:
         *PredictionChange.scalars,
         *PredictionConfidence.scalars,
         *ConceptQuality.scalars,
+        *NodeHealth.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [

@@ -295,6 +295,16 @@ def node_dim(node: Any, n_axes: int) -> int | None:
     return dim % n_axes if n_axes else None
 
 
+def node_argument(node: Any, name: str) -> Any:
+    """An argument of the operation of an autograd node that is a number or a tuple of them; None where it has none.
+
+    Args:
+        node: The node.
+        name: Name of the argument in torch's functions, such as ``"kernel_size"``.
+    """
+    return getattr(node, f"_saved_{name}", None)
+
+
 def replace_manager_calls(make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     """Replaces, in this process, how methods of the values of a ``multiprocessing.Manager`` are called.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -119,3 +120,30 @@ def check_type(name: str, value: Any, allowed: type, advice: str) -> None:
     """
     if not isinstance(value, allowed):
         raise ValueError(f"{name}: must be of type {allowed.__name__}, found {type(value).__name__}; {advice}.")
+
+
+def check_positions(name: str, values: Iterable[Any], size: int, things: str) -> None:
+    """Checks that every value is the position of one of some things, counted from 0.
+
+    Args:
+        name: Name of the argument, for the message.
+        values: What was passed.
+        size: Number of things.
+        things: What they are.
+
+    Raises:
+        ValueError: No values, or one that is something else.
+
+    Example:
+        >>> check_positions("units", [0, 9], 4, "units of 'conv1'")
+        Traceback (most recent call last):
+        ValueError: units: there are 4 units of 'conv1', found 9; give whole numbers from 0 to 3.
+    """
+    found = list(values)
+    if not found:
+        raise ValueError(f"{name}: found none; give whole numbers from 0 to {size - 1}.")
+    for value in found:
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < size:
+            raise ValueError(
+                f"{name}: there are {size} {things}, found {value!r}; give whole numbers from 0 to {size - 1}."
+            )

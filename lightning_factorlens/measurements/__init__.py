@@ -8,6 +8,7 @@ from lightning_factorlens.measurements.defaults import default_measurements
 from lightning_factorlens.measurements.effective_rank import EffectiveRank
 from lightning_factorlens.measurements.intermediates import Intermediates
 from lightning_factorlens.measurements.neuron_similarity import NeuronSimilarity
+from lightning_factorlens.measurements.node_health import NodeHealth
 from lightning_factorlens.measurements.observation_cost import ObservationCost
 from lightning_factorlens.measurements.output_needs import OUTPUT_NEEDS, no_class_scores, without_outputs
 from lightning_factorlens.measurements.perturbation_consistency import PerturbationConsistency
@@ -33,6 +34,7 @@ __all__ = [
     "Intermediates",
     "Measurement",
     "NeuronSimilarity",
+    "NodeHealth",
     "ObservationCost",
     "PerturbationConsistency",
     "PredictionChange",

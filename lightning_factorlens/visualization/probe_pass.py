@@ -1,0 +1,95 @@
+"""One forward pass of a probe, of which every layer's output is reduced while the pass runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.capture.forward_fn import ForwardFn
+from lightning_factorlens.capture.module_names import layer_class
+from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall, trace_calls
+
+#: Calls a model on the data of a batch.
+Forward = Callable[[Any], Any]
+Read = TypeVar("Read")
+
+
+def bind_forward(model: nn.Module, forward_fn: ForwardFn | None) -> Forward:
+    """What calls a model on the data of a batch; a model that overwrites its input does not change the probe.
+
+    Args:
+        model: The model.
+        forward_fn: ``(model, batch) → output``; None calls the model on the batch.
+    """
+
+    def forward(data: Any) -> Any:
+        """One call."""
+        copy = tree_map(clone, data)
+        return model(copy) if forward_fn is None else forward_fn(model, copy)
+
+    return forward
+
+
+def read_calls(
+    model: nn.Module, probe: Probe, read: Callable[[TracedCall], Read | None], forward: Forward
+) -> list[dict[str, Read]]:
+    """Passes a probe through a model without gradients and keeps what is read out of every call.
+
+    Args:
+        model: The model, inside `isolate_model`.
+        probe: N samples.
+        read: Reduces the output of a call; None keeps nothing. It must copy what it keeps of the output itself, which
+            the next layer may overwrite.
+        forward: Calls the model.
+
+    Returns:
+        For each pass, in the order of the samples, what was read by the names of the calls.
+    """
+    passes: list[dict[str, Read]] = []
+
+    def run(part: Batch, _: int) -> None:
+        """One pass; it is begun anew, with fewer samples, where memory does not suffice."""
+        found: dict[str, Read] = {}
+
+        def keep(call: TracedCall) -> None:
+            result = read(call)
+            if result is not None:
+                found[call.name] = result
+
+        with trace_calls(model, keep):
+            forward(part.data)
+        passes.append(found)
+
+    start = 0
+    with torch.no_grad():
+        while start < len(probe):
+            start += run_pass(probe, run, start)
+    return passes
+
+
+def is_activation(call: TracedCall) -> bool:
+    """Whether a call is that of an activation function: a module of torch's, or a function."""
+    if call.module is None:
+        return call.op in ACTIVATION_FUNCTIONS
+    return layer_class(call.module).__module__ == nn.ReLU.__module__
+
+
+def check_layer(layer: str, found: list[str]) -> None:
+    """Checks that a forward pass has a layer of this name.
+
+    Args:
+        layer: The name.
+        found: The names of all calls.
+
+    Raises:
+        ValueError: There is no such call.
+    """
+    if layer not in found:
+        raise ValueError(f"layer: no call is named {layer!r}; the forward pass has {', '.join(map(repr, found))}.")
