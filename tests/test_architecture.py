@@ -61,6 +61,8 @@ MAY_IMPORT = {
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
     | SAMPLES
     | FLOOR,
+    "cli": {"lens", "loggers", "plots", "measurements", "config", "results", "concepts", "spectra"},
+    "__main__": {"cli"},
     "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
 }
 #: Packages that only some may import.
@@ -109,6 +111,8 @@ def test_imports_follow_the_order_of_the_packages(path):
 def test_nothing_is_imported_by_string(path):
     source = path.read_text()
     if path == PACKAGE / "__init__.py":  # its table of public names is an import by string that the next test reads
+        return
+    if path == PACKAGE / "cli/importing.py":  # imports the user's modules, and none of this package
         return
     for word in ("importlib.import_module", "__import__", "pkgutil", "sys.modules"):
         assert word not in source, f"{path} uses {word}"

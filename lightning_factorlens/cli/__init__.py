@@ -1,0 +1,1 @@
+"""The lens from a shell: ``factorlens`` and ``python -m lightning_factorlens``."""
