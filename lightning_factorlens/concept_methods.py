@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import check_rank
@@ -18,28 +15,12 @@ from lightning_factorlens.concepts.matching import SAME
 from lightning_factorlens.concepts.predictions import PREDICTIONS, class_probabilities, predicted_classes
 from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
 from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
-from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import SingleProcess
-from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import Concepts, LayerInfo, TCAVResult
+from lightning_factorlens.lens_methods import LensMethods
+from lightning_factorlens.results import Concepts, TCAVResult
 
 
-class ConceptMethods(ABC):
+class ConceptMethods(LensMethods):
     """The methods of `FactorLens` for concepts; see there for the attributes."""
-
-    model: nn.Module
-    options: LensOptions
-    process_group: SingleProcess
-    layer_table: list[LayerInfo]
-    output_decision: OutputDecision
-
-    @abstractmethod
-    def _runner(self) -> ModelRunner:
-        """Calls the model."""
-
-    @abstractmethod
-    def _fits_layers(self, samples: Probe) -> bool:
-        """Whether the layers are those of samples of this shape."""
 
     @abstractmethod
     def _copy(self) -> ConceptMethods:
@@ -81,6 +62,7 @@ class ConceptMethods(ABC):
 
         Example:
             >>> import torch
+            >>> from torch import nn
             >>> from lightning_factorlens import FactorLens
             >>> _ = torch.manual_seed(0)
             >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -118,6 +100,7 @@ class ConceptMethods(ABC):
 
         Example:
             >>> import torch
+            >>> from torch import nn
             >>> from lightning_factorlens import FactorLens
             >>> _ = torch.manual_seed(0)
             >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -131,7 +114,7 @@ class ConceptMethods(ABC):
 
     def _captured_probe(self, probe: Any, rank: int) -> CapturedProbe:
         """The probe after its forward pass."""
-        self._check_one_process()
+        self._check_one_process("concepts")
         runner = self._runner()
         samples = runner.wrap(probe)
         check_rank(rank, len(samples))
@@ -192,6 +175,7 @@ class ConceptMethods(ABC):
 
         Example:
             >>> import torch
+            >>> from torch import nn
             >>> from lightning_factorlens import FactorLens
             >>> _ = torch.manual_seed(0)
             >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 3))
@@ -199,7 +183,7 @@ class ConceptMethods(ABC):
             >>> lens.tcav(images, lens.concepts(images, rank=4), count=8).mean_derivative.shape[2]
             4
         """
-        self._check_one_process()
+        self._check_one_process("concepts")
         runner = self._runner()
         samples = runner.wrap(probe)
         check_same_inputs(samples.inputs, concepts)
@@ -207,16 +191,3 @@ class ConceptMethods(ABC):
             return self._copy().tcav(samples, concepts, classes, vectors=vectors, count=count, draws=draws)
         captures = runner.gradient_captures(samples, self.layer_table, False, self.output_decision)
         return tcav(captures, concepts, classes, vectors, count, draws, self.options.seed)
-
-    def _check_one_process(self) -> None:
-        sharded = sharded_parameters(self.model)
-        if sharded:
-            raise ValueError(
-                f"model: concepts are found by one process, and {len(sharded)} parameters are sharded over several, "
-                f"first {sharded[0]!r}; load a checkpoint into a whole model."
-            )
-        if self.process_group.world_size > 1:
-            raise ValueError(
-                f"process_group: concepts are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
-            )

@@ -38,9 +38,12 @@ MAY_IMPORT = {
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
     "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
-    "concept_methods": {"model_runner", "concepts", "config", "capture", "batches"} | FLOOR,
+    "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
+    "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
+    "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
+        "hierarchy_methods",
         "measurement_pass",
         "model_runner",
         "measurements",

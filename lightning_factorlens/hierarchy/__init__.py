@@ -2,11 +2,22 @@
 
 Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights: A CNN interpretability
 framework", sections 4.2 to 6.
+
+- ``layer_signals``: how strongly every image excites the singular vectors of every linear layer.
+
+Example:
+    >>> import torch
+    >>> from lightning_factorlens.hierarchy import layer_signals
+    >>> model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 3))
+    >>> layer_signals(model, torch.rand(5, 1, 4, 4))["1"].values.shape
+    torch.Size([5, 3])
 """
 
 from lightning_factorlens.hierarchy.class_share import class_share
 from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy, image_hierarchy
+from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.semantic_structure import leading_split, semantic_structure
+from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.hierarchy.significance import Significance, significance
 from lightning_factorlens.hierarchy.stability import seed_agreement
 from lightning_factorlens.hierarchy.statements import hierarchy_report
@@ -14,10 +25,12 @@ from lightning_factorlens.hierarchy.statements import hierarchy_report
 __all__ = [
     "Hierarchy",
     "Significance",
+    "VectorCache",
     "class_share",
     "hierarchy",
     "hierarchy_report",
     "image_hierarchy",
+    "layer_signals",
     "leading_split",
     "seed_agreement",
     "semantic_structure",

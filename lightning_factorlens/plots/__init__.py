@@ -9,6 +9,7 @@ from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
 from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.hasse import hasse_figure
+from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.plots.hierarchy_nulls import hierarchy_nulls_figure
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.incidence import incidence_figure
@@ -28,6 +29,7 @@ __all__ = [
     "concept_timeline_figure",
     "dashboard_figure",
     "hasse_figure",
+    "hierarchy_course_figure",
     "hierarchy_nulls_figure",
     "history_figure",
     "incidence_figure",

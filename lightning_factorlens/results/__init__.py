@@ -22,6 +22,7 @@ from lightning_factorlens.results.hierarchy_evidence import (
     SemanticStructure,
 )
 from lightning_factorlens.results.history import History
+from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
@@ -54,6 +55,8 @@ __all__ = [
     "HierarchyStability",
     "History",
     "LayerExponent",
+    "LayerHierarchies",
+    "LayerHierarchy",
     "LayerInfo",
     "LayerPanel",
     "LayerSimilarities",

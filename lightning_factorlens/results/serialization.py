@@ -32,6 +32,7 @@ from lightning_factorlens.results.hierarchy_evidence import (
     SeedAgreement,
     SemanticStructure,
 )
+from lightning_factorlens.results.layer_hierarchies import LayerHierarchies
 from lightning_factorlens.results.layer_spectra import LayerSpectra
 from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
@@ -45,6 +46,7 @@ RECORD_TYPES: dict[str, type[Record]] = {
     "HierarchyRecord": HierarchyRecord,
     "HierarchyReport": HierarchyReport,
     "HierarchyStability": HierarchyStability,
+    "LayerHierarchies": LayerHierarchies,
     "LayerSimilarities": LayerSimilarities,
     "LayerSpectra": LayerSpectra,
     "NullSizes": NullSizes,
