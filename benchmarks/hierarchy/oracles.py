@@ -57,7 +57,8 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         f"Under {N_SIGNS} random choices of the vectors' signs, {flips['both']} of {flips['pairs']} two-sided results "
         f"differ in a bit, and {flips['one']} one-sided ones. Over {len(QUANTILES)} quantiles and {len(SHARES)} "
         f"shares, {violations} memberships are there with a larger quantile or share and not with a smaller one. A "
-        f"hierarchy of 8,192 nodes in 1,000 classes ({sizes.vector_classes} classes of vectors, depth {sizes.depth}) takes {seconds:.2f} s."
+        f"hierarchy of 8,192 nodes in 1,000 classes ({sizes.vector_classes} classes of vectors, depth {sizes.depth}) "
+        f"takes {seconds:.2f} s."
     )
     figures = [
         Figure("hierarchy_partition_differences", differences.partition, 0, at_most=True),
