@@ -4,6 +4,8 @@ Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convol
 framework", sections 4.2 to 6.
 
 - ``layer_signals``: how strongly every image excites the singular vectors of every linear layer.
+- ``significance``, ``hierarchy``: which vectors are significant for which classes, and their order by inclusion.
+- ``hierarchy_report``, ``class_share``, ``semantic_structure``: what this is worth beside its nulls.
 
 Example:
     >>> import torch
@@ -14,8 +16,9 @@ Example:
 """
 
 from lightning_factorlens.hierarchy.class_share import class_share
-from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy, image_hierarchy
+from lightning_factorlens.hierarchy.hypergraph import hierarchy, image_hierarchy
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.hierarchy.semantic_hierarchy import Hierarchy
 from lightning_factorlens.hierarchy.semantic_structure import leading_split, semantic_structure
 from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.hierarchy.significance import Significance, significance
