@@ -163,4 +163,5 @@ def _share_sentence(share: ClassShare, untrained: Sequence[float]) -> str:
     if not untrained:
         return f"{text}."
     found = ", ".join(f"{100 * value:.0f} %" for value in untrained)
-    return f"{text}; with untrained weights {found}."
+    more = "" if share.share > max(untrained) else ", no less than with these"
+    return f"{text}; with untrained weights {found}{more}."
