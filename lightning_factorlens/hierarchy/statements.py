@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_type
 from lightning_factorlens.hierarchy.class_share import class_share
-from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy
+from lightning_factorlens.hierarchy.hypergraph import hierarchy
+from lightning_factorlens.hierarchy.semantic_hierarchy import Hierarchy
 from lightning_factorlens.hierarchy.significance import significance
 from lightning_factorlens.results import (
     ClassShare,
@@ -162,4 +163,5 @@ def _share_sentence(share: ClassShare, untrained: Sequence[float]) -> str:
     if not untrained:
         return f"{text}."
     found = ", ".join(f"{100 * value:.0f} %" for value in untrained)
-    return f"{text}; with untrained weights {found}."
+    more = "" if share.share > max(untrained) else ", no less than with these"
+    return f"{text}; with untrained weights {found}{more}."
