@@ -12,7 +12,7 @@ import os
 # The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
-from benchmarks.hierarchy import nulls, structure
+from benchmarks.hierarchy import nulls, structure, training
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
 
@@ -20,6 +20,7 @@ from benchmarks.reporting import print_figures
 PARTS: dict[str, Measure] = {
     "structure": structure.measure,
     "nulls": nulls.measure,
+    "training": training.measure,
 }
 
 
