@@ -50,8 +50,8 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         + f"\n\nIn a Trainer, MNIST, {RUN_EPOCHS} epochs of {RUN_IMAGES} images: the largest difference between the "
         f"numbers of the run and the offline ones at the checkpoints of the same epochs is {difference:g}. An "
         "observation with this measurement alone, of all layers, takes the time of "
-        f"{cost['mnist_network']:.2f} forward passes of the probe for the MNIST network and {cost['cifar_cnn']:.2f} for "
-        f"the CIFAR-10 CNN ({PROBE} images): the pass whose predictions are the classes, which other measurements "
+        f"{cost['mnist_network']:.2f} forward passes of the probe for the MNIST network and {cost['cifar_cnn']:.2f} "
+        f"for the CIFAR-10 CNN ({PROBE} images): the pass whose predictions are the classes, which other measurements "
         "share, one pass of its own, and the numbers with their nulls."
     )
     return Measured(text, payload, [Figure("hierarchy_run_minus_offline", difference, 0.0, at_most=True)])
