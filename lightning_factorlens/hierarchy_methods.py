@@ -154,7 +154,7 @@ class HierarchyMethods(LensMethods):
     def projections(self, probe: Any, layer: str, images: Sequence[int], vectors: Sequence[int]) -> ProjectionMaps:
         """Where some samples excite some singular vectors of a layer: heat maps whose means are the signals.
 
-        See `projection_maps`, which has the arguments and errors, and `plots.projection_maps_figure`.
+        See `projection_maps`, which has the arguments and errors, and `plots.projection_figure`.
 
         Args:
             probe: See `observe`.
