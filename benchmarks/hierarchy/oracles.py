@@ -143,7 +143,7 @@ def _same_bits(first: Hierarchy, other: Hierarchy) -> bool:
     """Whether nothing differs but the names of the nodes."""
     tensors = [(getattr(first, name), getattr(other, name)) for name in ("incidence", "shares", "lower", "upper")]
     is_same = all(a.shape == b.shape and torch.equal(a, b) for a, b in tensors)
-    return is_same and first.equivalence == other.equivalence and first.edges == other.edges
+    return is_same and first.equivalence == other.equivalence and first.hasse == other.hasse
 
 
 def monotonicity_violations(quick: bool) -> int:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_type
 from lightning_factorlens.hierarchy.class_share import class_share
-from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy
+from lightning_factorlens.hierarchy.hypergraph import hierarchy
+from lightning_factorlens.hierarchy.semantic_hierarchy import Hierarchy
 from lightning_factorlens.hierarchy.significance import significance
 from lightning_factorlens.results import (
     ClassShare,

@@ -42,7 +42,7 @@ def hasse_layout(record: HierarchyRecord) -> HasseLayout:
         record: The hierarchy.
     """
     drawn = most_nodes(record)
-    edges = _edges_between(record, drawn)
+    edges = _hasse_between(record, drawn)
     levels = _levels(drawn, edges)
     rows: list[list[int]] = []
     boxes: dict[int, tuple[float, float]] = {}
@@ -70,7 +70,7 @@ def most_nodes(record: HierarchyRecord) -> list[int]:
     return sorted(ranked[:MAX_DRAWN])
 
 
-def _edges_between(record: HierarchyRecord, drawn: Sequence[int]) -> list[tuple[int, int]]:
+def _hasse_between(record: HierarchyRecord, drawn: Sequence[int]) -> list[tuple[int, int]]:
     """The Hasse diagram of some of the classes of vectors: those between two of them may be left out."""
     sets = {position: frozenset(record.equivalence[position].classes) for position in drawn}
     pairs = [(general, special) for general in drawn for special in drawn if sets[special] < sets[general]]

@@ -29,7 +29,7 @@ def test_nothing_but_the_nodes_names_depends_on_the_vectors_signs(scope, statist
             assert torch.equal(getattr(found.significance, name), getattr(other.significance, name))
         for name in ("shares", "lower", "upper", "incidence", "verdict"):
             assert torch.equal(getattr(found, name), getattr(other, name))
-        assert (found.equivalence, found.edges, found.order) == (other.equivalence, other.edges, other.order)
+        assert (found.equivalence, found.hasse, found.order) == (other.equivalence, other.hasse, other.order)
         renamed = [(vector, side * int(signs[vector])) for vector, side in other.nodes]
         differing = [a[0] for a, b in zip(found.nodes, renamed) if a != b]
         assert set(differing) <= {3}  # the two sides of a vector without signals are the same
