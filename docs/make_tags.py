@@ -17,6 +17,7 @@ from lightning_factorlens.measurements import (
     PredictionChange,
     PredictionConfidence,
     Scalar,
+    SemanticHierarchy,
 )
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -42,8 +43,8 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality(), NodeHealth()])`, or
-`PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
+ConceptQuality(), SemanticHierarchy(), NodeHealth()])`, or `PerturbationConsistency()`
+where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
 
@@ -63,6 +64,7 @@ def page() -> str:
         *PredictionConfidence.scalars,
         *ConceptQuality.scalars,
         *NodeHealth.scalars,
+        *SemanticHierarchy.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [
