@@ -8,6 +8,7 @@ from lightning_factorlens.plots.concept_card import concept_card_figure
 from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
 from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
+from lightning_factorlens.plots.feature_visualization import feature_visualization_figure
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
@@ -25,6 +26,7 @@ __all__ = [
     "concept_similarity_figure",
     "concept_timeline_figure",
     "dashboard_figure",
+    "feature_visualization_figure",
     "hierarchy_course_figure",
     "history_figure",
     "latent_images_figure",
