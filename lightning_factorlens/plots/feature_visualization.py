@@ -100,7 +100,7 @@ def _explanation(found: FeatureVisualization, n_shown: int, untrained: FeatureVi
         text += f"; {found.share_above:.0%} of the live ones are above every real image"
     if untrained is not None and bool(untrained.is_live.any()):
         text += f", of the untrained network {untrained.share_above:.0%}"
-    return f"{text}; cosines of the layer's answers: with the real images shown, and with all"
+    return f"{text}; cosines of the layer's answers: with the exemplars, and with all images"
 
 
 def _draw_caption(ax: Axes, found: FeatureVisualization, index: int, y: float, tile: float) -> None:
