@@ -14,9 +14,13 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
+from benchmarks.visualization import quality, speed
 
 #: Name → what measures it.
-PARTS: dict[str, Measure] = {}
+PARTS: dict[str, Measure] = {
+    "speed": speed.measure,
+    "quality": quality.measure,
+}
 
 
 def main() -> None:

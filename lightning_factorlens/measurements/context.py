@@ -187,6 +187,7 @@ class Context:
         samples_fn = self._needed(self.intermediates.samples_fn, "forward")
         found: list[T] = samples_fn(self.probe, function)
         return found
+
     def trace(self, batch: Batch, on_call: OnCall) -> None:
         """Sends a batch through the model and reports every call with its whole output; needs ``"forward"``.
 

@@ -10,6 +10,7 @@ from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.decomposition import decomposition_figure
 from lightning_factorlens.plots.exemplars import exemplars_figure
+from lightning_factorlens.plots.feature_visualization import feature_visualization_figure
 from lightning_factorlens.plots.hasse import hasse_figure
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.plots.hierarchy_nulls import hierarchy_nulls_figure
@@ -34,6 +35,7 @@ __all__ = [
     "dashboard_figure",
     "decomposition_figure",
     "exemplars_figure",
+    "feature_visualization_figure",
     "hasse_figure",
     "hierarchy_course_figure",
     "hierarchy_nulls_figure",
