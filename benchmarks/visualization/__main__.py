@@ -14,9 +14,12 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
+from benchmarks.visualization import health
 
 #: Name → what measures it.
-PARTS: dict[str, Measure] = {}
+PARTS: dict[str, Measure] = {
+    "health": health.measure,
+}
 
 
 def main() -> None:
