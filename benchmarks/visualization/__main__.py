@@ -14,10 +14,11 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
-from benchmarks.visualization import health
+from benchmarks.visualization import efl, health
 
 #: Name → what measures it.
 PARTS: dict[str, Measure] = {
+    "efl": efl.measure,
     "health": health.measure,
 }
 

@@ -21,6 +21,7 @@ from lightning_factorlens.visualization.optimizers import Adam, NormalizedAscent
 from lightning_factorlens.visualization.parametrizations import Fourier, MagnitudeConstrained, Parametrization, Pixels
 from lightning_factorlens.visualization.settings import Settings, preset
 from lightning_factorlens.visualization.transforms import Jitter, Pad, Rotate, Scale, Transform
+from lightning_factorlens.visualization.unit_spread import unit_spread
 from lightning_factorlens.visualization.weight_pictures import weight_pictures
 
 __all__ = [
@@ -52,6 +53,7 @@ __all__ = [
     "node_health",
     "node_importance",
     "preset",
+    "unit_spread",
     "visualize",
     "weight_pictures",
 ]
