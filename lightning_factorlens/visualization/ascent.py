@@ -148,7 +148,7 @@ class _Run:
                 "behind a detach(); visualise a model in floating point, or another layer."
             )
         gain = scores / problem.scales[self.rows] - penalty
-        (gradient,) = torch.autograd.grad(gain.sum(), leaf)
+        gradient, pixel_gradient = torch.autograd.grad(gain.sum(), [leaf, pictures])
         self.history[step, self.rows] = scores.detach()
         self.gains[step, self.rows] = gain.detach()
         if not settings.transforms:
@@ -157,6 +157,10 @@ class _Run:
             self.parameters, gradient.nan_to_num(), self.state, step + 1, settings.rate(step)
         )
         self.parameters = settings.parametrization.project(stepped)
+        is_stuck = ~pixel_gradient.flatten(1).any(1)
+        if bool(is_stuck.any()):  # behind a ReLU that gives zero: other random values may open it
+            fresh = settings.parametrization.start(int(is_stuck.sum()), problem.statistics, generator)
+            self.parameters[is_stuck] = fresh
 
     def leave(self, step: int) -> None:
         """Lets the pictures leave that have converged."""

@@ -47,10 +47,11 @@ class Pixels(Parametrization):
     reaches the edges of the box too slowly.
 
     Attributes:
-        noise: Standard deviation of the initial values around the probe's mean colour.
+        noise: Standard deviation of the initial values around the probe's mean colour. From a uniform picture, single
+            vectors end in a poor maximum.
     """
 
-    noise: float = 0.01
+    noise: float = 0.3
 
     def start(self, n: int, statistics: ImageStatistics, generator: torch.Generator) -> Tensor:
         """See `Parametrization.start`."""
