@@ -17,6 +17,8 @@ from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
+from lightning_factorlens.results.node_health import LayerHealth, NodeHealthResult
+from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
@@ -24,6 +26,9 @@ from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 from lightning_factorlens.results.tcav import TCAVResult
+from lightning_factorlens.results.unit_pictures import FeatureMaps, WeightPictures
+from lightning_factorlens.results.unit_projections import UnitProjections
+from lightning_factorlens.results.unit_spread import LayerSpread, UnitSpread
 
 __all__ = [
     "AlphaSummary",
@@ -40,17 +45,23 @@ __all__ = [
     "Concepts",
     "Cost",
     "Factorization",
+    "FeatureMaps",
     "FeatureVisualization",
     "History",
     "LayerExponent",
+    "LayerHealth",
     "LayerHierarchies",
     "LayerHierarchy",
+    "LayerImportance",
     "LayerInfo",
     "LayerPanel",
     "LayerSimilarities",
     "LayerSimilarity",
     "LayerSpectra",
     "LayerSpectrum",
+    "LayerSpread",
+    "NodeHealthResult",
+    "NodeImportance",
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
@@ -66,6 +77,9 @@ __all__ = [
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
+    "UnitProjections",
+    "UnitSpread",
     "Value",
+    "WeightPictures",
     "required_rank_name",
 ]

@@ -58,9 +58,10 @@ def unit_spread(
     if by == "responses" and probe is None:
         raise ValueError("probe: found None, but responses are compared on images; pass some, or by='filters'.")
     rows = [_rows(model, probe, by) for model in (*trained, *untrained)]
-    names = [
-        name for name in rows[0] if all(name in other and other[name].shape == rows[0][name].shape for other in rows)
-    ]
+    names = []
+    for name, own in rows[0].items():
+        if all(name in other and other[name].shape == own.shape for other in rows):
+            names.append(name)
     if not names:
         raise ValueError("trained, untrained: the networks have no layer of equal name and size in common.")
     layers = {}
@@ -72,15 +73,14 @@ def unit_spread(
 
 def _rows(model: nn.Module, probe: Any, by: Compared) -> dict[str, Tensor]:
     """One row for every unit of every layer."""
+    rows = {}
     if by == "responses":
-        rows = {}
         for name, layer in node_importance(model, probe).layers.items():
             rows[name] = (layer.activation - layer.activation.mean(0)).T
-        return rows
-    return {
-        layer.name: weight_pictures(model, layer.name).pictures.flatten(1).nan_to_num()
-        for layer in linear_layers(model)
-    }
+    else:
+        for linear in linear_layers(model):
+            rows[linear.name] = weight_pictures(model, linear.name).pictures.flatten(1).nan_to_num()
+    return rows
 
 
 def _cosines(rows: Sequence[Tensor]) -> Tensor:
