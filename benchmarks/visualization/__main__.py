@@ -14,12 +14,15 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
-from benchmarks.visualization import efl, health
+from benchmarks.visualization import deconvnet, efl, health, importance, spread
 
 #: Name → what measures it.
 PARTS: dict[str, Measure] = {
+    "deconvnet": deconvnet.measure,
     "efl": efl.measure,
     "health": health.measure,
+    "importance": importance.measure,
+    "spread": spread.measure,
 }
 
 

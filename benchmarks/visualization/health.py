@@ -99,7 +99,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         f"images, rate {RATE:g}, level {LEVEL:g}; found of planted. The others are the units that were not planted; "
         "new are those that the network without planted units is not found to have. Dead by its weights: filter and "
         "bias are zero. A piece of an image: the filter is a normalised piece of one training image, which is what "
-        "memorisation would look like: it is not found, and the tests say so.\n\n"
+        "memorisation would look like: the tests are not made for it, and say so.\n\n"
     )
     section = f"{text}{markdown_table(header, sections)}\n\n{_untrained(data_dir, seeds)}"
     return Measured(section, {"values": values}, figures)
