@@ -4,7 +4,18 @@ from lightning_factorlens import plots
 from lightning_factorlens.measurements.dashboard import DASHBOARD
 
 #: Names of functions of `plots` that take one observation, a spectrum, or what the analyses of concepts return.
-OF_ONE_RECORD = ("observation_figure", "spectrum_figure", "tcav_figure")
+OF_ONE_RECORD = (
+    "deconvnet_figure",
+    "feature_maps_figure",
+    "layer_norms_figure",
+    "node_health_figure",
+    "node_importance_figure",
+    "observation_figure",
+    "spectrum_figure",
+    "tcav_figure",
+    "unit_spread_figure",
+    "weight_pictures_figure",
+)
 
 
 def takes_history(name):

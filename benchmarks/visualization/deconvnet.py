@@ -75,9 +75,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     text = (
         f"## Deconvnet\n\n`python -m benchmarks.visualization --parts deconvnet`. {len(UNITS)} units of a layer and "
         f"{BATCH} images. First the largest difference from Captum's `NeuronDeconvolution` times the activation, "
-        "relative to the largest pixel; then the processor time of a unit in forward passes of the batch. The functional "
-        "form of cifar_cnn has the same projections bit for bit; Captum's, which follow modules alone, move by "
-        f"{captum_moves:.2f} of their norm.\n\n"
+        "relative to the largest pixel; then the processor time of a unit in forward passes of the batch. The "
+        "functional form of cifar_cnn has the same projections bit for bit; Captum's, which follow modules alone, "
+        f"move by {captum_moves:.2f} of their norm.\n\n"
     )
     header = ["layer", "difference from Captum", "switches", "regions", "Captum"]
     values["captum_functional_distance"] = captum_moves

@@ -46,8 +46,8 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     text = (
         f"## Node importance\n\n`python -m benchmarks.visualization --parts importance`. {IMAGES} test images. z and "
         "the squared layer norms against brute force (largest relative difference); processor time added to a forward "
-        f"pass of the probe; and the ranks by mean z of {KILLED} units that were killed by their bias: z is taken before "
-        "it, so they rank as before. `NodeImportance.table` marks them.\n\n"
+        f"pass of the probe; and the ranks by mean z of {KILLED} units that were killed by their bias: z is taken "
+        "before it, so they rank as before. `NodeImportance.table` marks them.\n\n"
     )
     header = ["network", "z", "norm² − Σ z²", "added time", "ranks of killed units"]
     return Measured(text + markdown_table(header, rows), values, figures)
