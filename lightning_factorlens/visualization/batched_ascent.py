@@ -118,7 +118,7 @@ def _batch_size(image_model: ImageModel, reader: LayerReader, settings: Settings
     """Number of pictures in a batch: a multiple of those of one objective."""
     statistics = image_model.statistics
     images = statistics.inputs(statistics.mean_pictures(2))
-    size = settings.memory_budget // bytes_per_image(reader, images)
+    size = settings.budget(images.device) // bytes_per_image(reader, images)
     size = min(size, settings.max_batch, image_model.forward.max_batch or settings.max_batch)
     return max(size // n_alike, 1) * n_alike
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
+
 from lightning_factorlens._validation import check_choice, check_int, check_non_negative
 from lightning_factorlens.visualization.optimizers import Adam, Optimizer
 from lightning_factorlens.visualization.parametrizations import Fourier, Parametrization, Pixels
 from lightning_factorlens.visualization.transforms import Jitter, Transform
 
 PRESETS = ("faithful", "natural")
+#: Bytes of the tensors of a forward pass with gradients, unless the user says otherwise.
+PROCESSOR_BUDGET = 16 * 2**20
+ACCELERATOR_BUDGET = 2**30
 #: Largest shift of the natural preset, as a share of the smaller side: for layers with positions, and without.
 JITTER_SHARE = 1 / 8
 DENSE_JITTER_SHARE = 1 / 28
@@ -34,7 +39,8 @@ class Settings:
         diversity: What pictures of one objective lose that are all alike, in units of the best real image's score: the
             mean cosine of the Gram matrices of the first term's layer, see "Feature visualization" (Olah et al. 2017).
         memory_budget: Bytes that the tensors of a forward pass with gradients may take; more pictures are optimised in
-            several batches.
+            several batches. None: `PROCESSOR_BUDGET` on a processor, where batches that fit its caches are faster, else
+            `ACCELERATOR_BUDGET`.
         max_batch: Largest number of pictures in a batch.
     """
 
@@ -48,14 +54,21 @@ class Settings:
     variation_limit: float | None = None
     variation_weight: float = 1.0
     diversity: float = 0.5
-    memory_budget: int = 256 * 2**20
+    memory_budget: int | None = None
     max_batch: int = 512
 
     def __post_init__(self) -> None:
-        for name in ("steps", "patience", "memory_budget", "max_batch"):
+        for name in ("steps", "patience", "max_batch"):
             check_int(name, getattr(self, name), 1)
+        check_int("memory_budget", self.memory_budget, 1, or_none="the default of the device")
         for name in ("tolerance", "cooldown", "variation_weight", "diversity"):
             check_non_negative(name, getattr(self, name))
+
+    def budget(self, device: torch.device) -> int:
+        """Bytes that the tensors of a forward pass with gradients may take."""
+        if self.memory_budget is not None:
+            return self.memory_budget
+        return PROCESSOR_BUDGET if device.type == "cpu" else ACCELERATOR_BUDGET
 
     def rate(self, step: int) -> float:
         """Factor of the learning rate in a step from 0 on.
