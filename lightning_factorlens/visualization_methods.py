@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from torch import Tensor
 
 from lightning_factorlens.lens_methods import LensMethods
 from lightning_factorlens.results import FeatureVisualization
-from lightning_factorlens.visualization import Objective, Settings, visualize
+from lightning_factorlens.results.node_health import NodeHealthResult
+from lightning_factorlens.results.node_importance import NodeImportance
+from lightning_factorlens.results.unit_pictures import FeatureMaps
+from lightning_factorlens.results.unit_projections import UnitProjections
+from lightning_factorlens.visualization import (
+    Objective,
+    Settings,
+    deconvnet,
+    feature_maps,
+    node_health,
+    node_importance,
+    visualize,
+)
+from lightning_factorlens.visualization.deconvnet import Start
+from lightning_factorlens.visualization.deconvnet_rules import Unpool
 from lightning_factorlens.visualization.feature_visualization import Progress
+from lightning_factorlens.visualization.node_health import LEVEL, RATE
 
 
 class VisualizationMethods(LensMethods):
@@ -73,3 +90,122 @@ class VisualizationMethods(LensMethods):
             output_part=self.output_decision.path,
             progress=progress,
         )
+
+    def deconvnet(
+        self,
+        probe: Any,
+        layer: str,
+        units: Sequence[int],
+        images: Sequence[int] | Tensor | None = None,
+        *,
+        count: int = 9,
+        unpool: Unpool = "switches",
+        start: Start = "strongest",
+    ) -> UnitProjections:
+        """Projects units of any layer back to the pixels, see `visualization.deconvnet`.
+
+        Args:
+            probe: See `observe`.
+            layer: Name of a call of the forward pass, as in `layer_table`.
+            units: Channels of the layer.
+            images: Positions of images in the probe; None for the ``count`` images in which each unit is strongest.
+            count: Number of images of each unit where none are given.
+            unpool: What max poolings do with what comes back: ``"switches"`` or ``"regions"``.
+            start: ``"strongest"``, the position at which the unit is strongest; or ``"map"``, all.
+
+        Returns:
+            The projections; `plots.deconvnet_figure` shows them.
+
+        Raises:
+            ValueError: As `visualization.deconvnet` raises it, or the lens divides its work between several processes.
+
+        Example:
+            >>> import torch
+            >>> from torch import nn
+            >>> from lightning_factorlens import FactorLens
+            >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+            >>> FactorLens(model).deconvnet(torch.rand(20, 1, 8, 8), "1", [2]).projections.shape
+            torch.Size([1, 9, 1, 8, 8])
+        """
+        self._check_one_process("projections of units")
+        runner = self._runner()
+        with runner.forward_context():
+            return deconvnet(
+                self.model,
+                runner.wrap(probe),
+                layer,
+                units,
+                images,
+                count=count,
+                unpool=unpool,
+                start=start,
+                forward_fn=runner.forward_fn,
+            )
+
+    def node_importance(self, probe: Any, layers: Collection[str] | None = None) -> NodeImportance:
+        """Measures how much of every image arrives at every unit, see `visualization.node_importance`.
+
+        Args:
+            probe: See `observe`.
+            layers: Names of convolutions and linear layers; None for all.
+
+        Returns:
+            z, the top images and the norms of every layer, and the activation beside them.
+
+        Raises:
+            ValueError: As `visualization.node_importance` raises it, or the lens divides its work between several
+                processes.
+        """
+        self._check_one_process("importances of units")
+        runner = self._runner()
+        with runner.forward_context():
+            return node_importance(self.model, runner.wrap(probe), layers, forward_fn=runner.forward_fn)
+
+    def node_health(
+        self, probe: Any, layers: Collection[str] | None = None, *, rate: float | None = RATE, level: float = LEVEL
+    ) -> NodeHealthResult:
+        """Tests which units are dead, rarely active or active in single pixels, see `visualization.node_health`.
+
+        Args:
+            probe: See `observe`.
+            layers: Names of calls of the forward pass; None for all activation functions.
+            rate: Share of the images in which a unit must be active not to be dead or rare; None for the smallest that
+                so many images can decide.
+            level: The false discovery rate among the units of a layer.
+
+        Returns:
+            The verdicts; ``print(result.table())``.
+
+        Raises:
+            ValueError: As `visualization.node_health` raises it, or the lens divides its work between several
+                processes.
+        """
+        self._check_one_process("verdicts on units")
+        runner = self._runner()
+        with runner.forward_context():
+            return node_health(
+                self.model, runner.wrap(probe), layers, rate=rate, level=level, forward_fn=runner.forward_fn
+            )
+
+    def feature_maps(
+        self, probe: Any, layer: str, units: Sequence[int], images: Sequence[int] | None = None
+    ) -> FeatureMaps:
+        """The maps of chosen units of chosen images, see `visualization.feature_maps`.
+
+        Args:
+            probe: See `observe`.
+            layer: Name of a call of the forward pass, as in `layer_table`.
+            units: Channels of the layer.
+            images: Positions of images in the probe; None for all.
+
+        Returns:
+            The maps; `plots.feature_maps_figure` shows them.
+
+        Raises:
+            ValueError: As `visualization.feature_maps` raises it, or the lens divides its work between several
+                processes.
+        """
+        self._check_one_process("maps of units")
+        runner = self._runner()
+        with runner.forward_context():
+            return feature_maps(self.model, runner.wrap(probe), layer, units, images, forward_fn=runner.forward_fn)

@@ -13,7 +13,7 @@ from benchmarks.part import Measured
 from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import match_concepts
-from lightning_factorlens.concepts.matching import match_rows
+from lightning_factorlens.linalg.matching import match_rows
 
 SAMPLES = 1000
 RANKS = (10, 20, 32)

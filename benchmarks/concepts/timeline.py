@@ -14,7 +14,7 @@ from benchmarks.reporting import Figure, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts import follow_concepts
 from lightning_factorlens.concepts.late_fit import fit_late
-from lightning_factorlens.concepts.matching import match_rows
+from lightning_factorlens.linalg.matching import match_rows
 from lightning_factorlens.results import Block, Concepts, ConceptTimeline
 
 SAMPLES = 1000

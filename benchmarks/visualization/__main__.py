@@ -14,12 +14,17 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
-from benchmarks.visualization import quality, speed
+from benchmarks.visualization import deconvnet, efl, health, importance, quality, speed, spread
 
 #: Name → what measures it.
 PARTS: dict[str, Measure] = {
     "speed": speed.measure,
     "quality": quality.measure,
+    "efl": efl.measure,
+    "deconvnet": deconvnet.measure,
+    "health": health.measure,
+    "importance": importance.measure,
+    "spread": spread.measure,
 }
 
 

@@ -23,9 +23,9 @@ from lightning_factorlens.concepts.joined_blocks import (
     total_error,
     whole_block,
 )
-from lightning_factorlens.concepts.matching import order_like
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import Solver, Weighting, factorize
+from lightning_factorlens.linalg.matching import order_like
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.results import Block, Concepts
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from lightning_factorlens._validation import check_int, check_non_negative
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import choose_blocks
-from lightning_factorlens.concepts.matching import SAME, match_concepts, match_rows
+from lightning_factorlens.concepts.matching import SAME, match_concepts
+from lightning_factorlens.linalg.matching import match_rows
 from lightning_factorlens.results import Concepts
 from lightning_factorlens.results._short_repr import ShortRepr
 

@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lightning_factorlens.concepts.fold_in import solve_nnls
-from lightning_factorlens.concepts.matching import SAME, has_same_samples, match_rows, unit_rows
+from lightning_factorlens.concepts.matching import SAME, has_same_samples
+from lightning_factorlens.linalg.matching import match_rows, unit_rows
 from lightning_factorlens.results import ConceptChanges, Concepts, ConceptTimeline
 from lightning_factorlens.results.concept_timeline import Parts
 

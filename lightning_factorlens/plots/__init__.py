@@ -9,6 +9,7 @@ from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
 from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.decomposition import decomposition_figure
+from lightning_factorlens.plots.deconvnet import deconvnet_figure
 from lightning_factorlens.plots.exemplars import exemplars_figure
 from lightning_factorlens.plots.feature_visualization import feature_visualization_figure
 from lightning_factorlens.plots.hasse import hasse_figure
@@ -18,6 +19,8 @@ from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.incidence import incidence_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
 from lightning_factorlens.plots.layer_factors import layer_factors_figure
+from lightning_factorlens.plots.node_health import node_health_figure
+from lightning_factorlens.plots.node_importance import layer_norms_figure, node_importance_figure
 from lightning_factorlens.plots.observation import observation_figure
 from lightning_factorlens.plots.overlays import overlay_figure
 from lightning_factorlens.plots.projection_maps import projection_figure
@@ -25,6 +28,8 @@ from lightning_factorlens.plots.rank_curve import rank_curve_figure
 from lightning_factorlens.plots.similarity import concept_similarity_figure, similarity_figure
 from lightning_factorlens.plots.spectra import spectra_figure, spectrum_figure
 from lightning_factorlens.plots.tcav import tcav_figure
+from lightning_factorlens.plots.unit_pictures import feature_maps_figure, weight_pictures_figure
+from lightning_factorlens.plots.unit_spread import unit_spread_figure
 
 __all__ = [
     "alpha_figure",
@@ -34,7 +39,9 @@ __all__ = [
     "concept_timeline_figure",
     "dashboard_figure",
     "decomposition_figure",
+    "deconvnet_figure",
     "exemplars_figure",
+    "feature_maps_figure",
     "feature_visualization_figure",
     "hasse_figure",
     "hierarchy_course_figure",
@@ -43,6 +50,9 @@ __all__ = [
     "incidence_figure",
     "latent_images_figure",
     "layer_factors_figure",
+    "layer_norms_figure",
+    "node_health_figure",
+    "node_importance_figure",
     "observation_figure",
     "overlay_figure",
     "projection_figure",
@@ -51,4 +61,6 @@ __all__ = [
     "spectra_figure",
     "spectrum_figure",
     "tcav_figure",
+    "unit_spread_figure",
+    "weight_pictures_figure",
 ]

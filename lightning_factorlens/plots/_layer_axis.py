@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightning_factorlens.plots.style import SMALL, subsample
-from lightning_factorlens.plots.type_width import layer_label
+from lightning_factorlens.plots.style import SIDE_MARGIN, SMALL, WIDTH, add_title, new_figure, style_axes, subsample
+from lightning_factorlens.plots.type_width import layer_label, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 MAX_NAMES = 12
 #: Width of the names in inches.
 NAME_WIDTH = 1.75
+#: Inches: above the lines of the title, such a line, and a layer's row.
+TOP = 0.5
+LINE = 0.19
+ROW = 0.28
 
 
 def name_layers(ax: Axes, layers: Sequence[str]) -> None:
@@ -29,3 +33,25 @@ def name_layers(ax: Axes, layers: Sequence[str]) -> None:
     ax.set_yticks(positions)
     ax.set_yticklabels(labels, fontsize=SMALL - 1, parse_math=False)
     ax.set_ylim(len(layers) - 0.4, -0.6)
+
+
+def layer_axes(title: str, explanation: str, layers: Sequence[str], xlabel: str, below: float) -> Axes:
+    """Axes with a row for each layer, in a new figure.
+
+    Args:
+        title: The title.
+        explanation: What is shown, below the title.
+        layers: Names of the layers, from input to output.
+        xlabel: Label of the x axis.
+        below: Inches that are free below the axes.
+    """
+    lines = wrap_text(explanation, WIDTH - 2 * SIDE_MARGIN)
+    rows_height = ROW * max(len(layers), 3)
+    height = TOP + LINE * len(lines) + rows_height + below
+    figure = new_figure(height)
+    add_title(figure, title, lines)
+    left = NAME_WIDTH + 0.2
+    ax = figure.add_axes((left / WIDTH, below / height, 1 - (left + 0.25) / WIDTH, rows_height / height))
+    style_axes(ax, "", xlabel, "", size=SMALL)
+    name_layers(ax, layers)
+    return ax

@@ -26,6 +26,8 @@ from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
+from lightning_factorlens.results.node_health import LayerHealth, NodeHealthResult
+from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, ProjectionMaps, SimilarityOverlay
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
@@ -34,6 +36,9 @@ from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
 from lightning_factorlens.results.tcav import TCAVResult
+from lightning_factorlens.results.unit_pictures import FeatureMaps, WeightPictures
+from lightning_factorlens.results.unit_projections import UnitProjections
+from lightning_factorlens.results.unit_spread import LayerSpread, UnitSpread
 
 __all__ = [
     "AlphaSummary",
@@ -52,6 +57,7 @@ __all__ = [
     "Cost",
     "Exemplars",
     "Factorization",
+    "FeatureMaps",
     "FeatureVisualization",
     "HierarchyRecord",
     "HierarchyReport",
@@ -60,14 +66,19 @@ __all__ = [
     "History",
     "LayerDecomposition",
     "LayerExponent",
+    "LayerHealth",
     "LayerHierarchies",
     "LayerHierarchy",
+    "LayerImportance",
     "LayerInfo",
     "LayerPanel",
     "LayerSimilarities",
     "LayerSimilarity",
     "LayerSpectra",
     "LayerSpectrum",
+    "LayerSpread",
+    "NodeHealthResult",
+    "NodeImportance",
     "NullSizes",
     "Observation",
     "Parafac2Factorization",
@@ -88,7 +99,10 @@ __all__ = [
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
+    "UnitProjections",
+    "UnitSpread",
     "Value",
     "VectorClass",
+    "WeightPictures",
     "required_rank_name",
 ]

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_choice, check_int, check_positions
 from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.merge import merge_batches
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.gradients import differentiable_batch
@@ -18,7 +17,7 @@ from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_projections import UnitProjections
 from lightning_factorlens.visualization.deconvnet_rules import Unpool, install_rules
-from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, read_calls, select_samples
 from lightning_factorlens.visualization.unit_maps import strongest_values, unit_maps
 
 Start = Literal["strongest", "map"]
@@ -86,7 +85,7 @@ def deconvnet(
         positions = _positions(model, samples, layer, units, images, count, forward)
         for pairs in _passes(positions, is_shared):
             rows = positions.flatten()[pairs[0]]
-            projector.project(_select(samples, rows), pairs, _units_of(pairs, units, positions))
+            projector.project(select_samples(samples, rows.tolist()), pairs, _units_of(pairs, units, positions))
     return UnitProjections(
         layer=layer,
         units=tuple(map(int, units)),
@@ -193,20 +192,6 @@ def _keep_strongest(signal: Tensor) -> Tensor:
     flat = signal.flatten(1) if signal.ndim > 1 else signal[:, None]
     largest, position = flat.max(1, keepdim=True)
     return torch.zeros_like(flat).scatter(1, position, largest).view_as(signal)
-
-
-def _select(samples: Probe, rows: Tensor) -> Batch:
-    """Some samples as one batch.
-
-    Raises:
-        ValueError: They cannot be joined.
-    """
-    joined = merge_batches([samples.part(row, 1) for row in rows.tolist()])
-    if joined is None:
-        raise ValueError(
-            "probe: its samples cannot be chosen one by one and joined; give images of one size as one tensor."
-        )
-    return joined
 
 
 def _positions(

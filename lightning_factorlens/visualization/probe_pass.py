@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.merge import merge_batches
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
@@ -93,3 +94,21 @@ def check_layer(layer: str, found: list[str]) -> None:
     """
     if layer not in found:
         raise ValueError(f"layer: no call is named {layer!r}; the forward pass has {', '.join(map(repr, found))}.")
+
+
+def select_samples(samples: Probe, rows: Sequence[int]) -> Batch:
+    """Some samples as one batch.
+
+    Args:
+        samples: The probe.
+        rows: Positions of the samples, in the order of the batch.
+
+    Raises:
+        ValueError: They cannot be joined.
+    """
+    joined = merge_batches([samples.part(row, 1) for row in rows])
+    if joined is None:
+        raise ValueError(
+            "probe: its samples cannot be chosen one by one and joined; give images of one size as one tensor."
+        )
+    return joined

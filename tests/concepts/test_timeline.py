@@ -6,7 +6,7 @@ from made_concepts import make_concepts
 
 from lightning_factorlens.concepts import concept_changes, follow_concepts
 from lightning_factorlens.concepts.late_fit import fit_late
-from lightning_factorlens.concepts.matching import match_rows
+from lightning_factorlens.linalg.matching import match_rows
 from lightning_factorlens.results import Block
 
 

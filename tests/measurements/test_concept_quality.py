@@ -11,8 +11,8 @@ from worker_processes import run_in_processes
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.concepts import agreement, clarity
-from lightning_factorlens.concepts.matching import match_rows
 from lightning_factorlens.distributed import SingleProcess
+from lightning_factorlens.linalg.matching import match_rows
 from lightning_factorlens.loggers.figure_schedule import FigureSchedule, numbered_figures
 from lightning_factorlens.measurements import ConceptQuality
 from lightning_factorlens.results import LayerPanel
