@@ -69,7 +69,7 @@ class LastObservation(ObservationMaker):
             else:
                 probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
                 step = log_step(trainer, after_epoch=True)
-                pending, warm_start = lens.begin(probe, state.epochs, step, worker=self._worker_in_use)
+                pending, warm_start = lens.begin(probe, state.epochs, step, None, self._worker_in_use)
             found = pending.complete()
             if pending.failure is not None:
                 raise pending.failure
