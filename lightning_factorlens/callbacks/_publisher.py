@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from lightning.pytorch import Trainer
@@ -42,6 +44,7 @@ class Publisher:
         self._sink = CompositeSink()
         self._loggers: LoggerSink | None = None
         self._is_cost_open = False
+        self._has_failed = False
         self._is_alone = True
         self._relaxed_stoppings: list[EarlyStopping] = []
 
@@ -73,10 +76,22 @@ class Publisher:
         observation = self._results.observation
         assert observation is not None
         self._is_cost_open = True
-        with self._results.state.budget.writing():
+        self._has_failed = False
+        with self._failing_once(), self._results.state.budget.writing():
             self._sink.write(observation)
         if self._waits_for_figures:
             self._finish_figures()
+
+    @contextmanager
+    def _failing_once(self) -> Iterator[None]:
+        """Drops all failures in writing an observation but the first, since one observation counts as one failure."""
+        try:
+            yield
+        except Exception:
+            if self._has_failed:
+                return
+            self._has_failed = True
+            raise
 
     @property
     def _waits_for_figures(self) -> bool:
@@ -97,7 +112,7 @@ class Publisher:
 
     def _finish_figures(self) -> None:
         if self._loggers is not None and self._loggers.has_figures_to_finish:
-            with self._results.state.budget.writing():
+            with self._failing_once(), self._results.state.budget.writing():
                 self._loggers.finish()
 
     def complete_cost(self) -> None:
@@ -115,7 +130,7 @@ class Publisher:
         state.replace_last(observation, state.warm_start)
         if self._is_alone:  # other processes do not know the cost
             state.metrics.update(monitored_scalars(observation, (), self._settings.prefix))
-        with state.budget.writing():
+        with self._failing_once(), state.budget.writing():
             self._sink.complete(observation)
 
     @property
