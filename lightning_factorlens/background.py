@@ -155,6 +155,7 @@ class BackgroundWorker:
 
 def _serve(queue: SimpleQueue[Task[Any] | None], ready: threading.Event) -> None:
     """The worker's thread."""
+    torch.get_num_threads()  # the first call in a thread gives it the number of the process: it must not come later
     torch.set_num_threads(1)
     ready.set()
     while True:

@@ -32,15 +32,20 @@ MAY_IMPORT = {
     "concepts": MIDDLE,
     "plots": {"results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
-    "measurements": {"plots", "config", "stopping"} | ANALYSES,
+    "background": set(),
+    "fork_gate": set(),
+    "measurements": {"background", "plots", "config", "stopping"} | ANALYSES,
+    "pending_observation": {"measurements", "results"},
     "budget": {"results"},
     "run_state": {"budget", "batches", "capture", "results"},
     "model_runner": {"config", "capture", "isolation", "batches"} | FLOOR,
-    "measurement_pass": {"model_runner", "measurements", "run_state"} | MIDDLE,
+    "measurement_pass": {"pending_observation", "model_runner", "measurements", "run_state"} | MIDDLE,
     "concept_methods": {"model_runner", "concepts", "config", "capture", "batches"} | FLOOR,
     "lens": {
+        "background",
         "concept_methods",
         "measurement_pass",
+        "pending_observation",
         "model_runner",
         "measurements",
         "config",
@@ -49,9 +54,10 @@ MAY_IMPORT = {
         "batches",
     }
     | FLOOR,
-    "loggers": {"measurements", "plots", "config", "budget"} | FLOOR,
+    "loggers": {"background", "fork_gate", "measurements", "plots", "config", "budget"} | FLOOR,
     "stopping": {"_validation"},
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
+    | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
     "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},

@@ -47,9 +47,10 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     lines += [[f"demo, added by the figures of an observation, {name}", f"{1e3 * s:.1f}"] for name, s in added.items()]
     section = (
         "## Blocking\n\n`python -m benchmarks.scale --parts blocking`. Milliseconds of the training thread: its processor "
-        "time and what it waits for other threads, without what it waits for the processor. ResNet-18 (10 classes): "
+        "time and what it waits for other threads, not what it waits for the processor (Linux). ResNet-18 (10 classes): "
         "shortest of some calls in turn. Demo (`examples/digits.py`): every observation is full, every fourth one has "
-        f"figures; two epochs around it minus the next two, median in {epochs} epochs. Written to TensorBoard.\n\n"
+        f"figures. Processor time in the lens's hooks and all waiting, of two epochs around it minus the next two, median in "
+        f"{epochs} epochs. Written to TensorBoard.\n\n"
         + markdown_table(["what", "ms"], lines)
         + f"\n\nAll processor time of the demo's first {epochs} epochs at the defaults, of all threads, with the lens "
         f"{with_lens:.1f} s, without it {without_lens:.1f} s: {share:.1%} are the lens's."
@@ -80,9 +81,9 @@ def spectra_seconds(repetitions: int) -> dict[str, float]:
             seconds["weightwatcher"].append(timed(watcher.analyze)[0])
         seconds["spectra, waited for"].append(timed(lambda: lens.observe(images))[0])
         change(model)
-        start = thread_seconds()
+        start = sum(thread_seconds())
         pending, _ = lens.begin(images, worker=worker)
-        seconds["spectra, handed over"].append(thread_seconds() - start)
+        seconds["spectra, handed over"].append(sum(thread_seconds()) - start)
         pending.complete()
     worker.close()
     return {name: min(values) for name, values in seconds.items()}
@@ -95,30 +96,56 @@ def change(model: nn.Module) -> None:
         parameter.mul_(1.001)
 
 
-def thread_seconds() -> float:
-    """Seconds of this thread: processor time and waiting for other threads, without waiting for the processor."""
-    now = time.perf_counter()
-    try:
-        text = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text()
-    except OSError:  # other systems than Linux: on a quiet machine it makes no difference
-        return now
-    return now - float(text.split()[1]) / 1e9
+def thread_seconds() -> tuple[float, float]:
+    """Seconds of this thread: those of the processor, and those of waiting for other threads and for files.
+
+    What it waits for the processor, because other programs run, is neither.
+    """
+    wall = time.perf_counter()
+    text = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text()
+    used, queued = (float(number) / 1e9 for number in text.split()[:2])
+    return used, wall - used - queued
 
 
-class EpochSeconds(Callback):
-    """Measures epochs from the beginning of one to that of the next, with all that happens at its end."""
+class Before(Callback):
+    """Notes the processor seconds of the training thread before the lens's hooks, and the seconds between epochs."""
 
     def __init__(self) -> None:
-        self.starts: list[float] = []
+        self.entered = 0.0
+        self.in_hooks = 0.0
+        self.epochs: list[tuple[float, float]] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """An epoch, with the observation at its end, lasts until the next one begins."""
+        self.epochs.append((self.in_hooks, thread_seconds()[1]))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
         """Reads the clock."""
-        self.starts.append(thread_seconds())
+        self.entered = thread_seconds()[0]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Reads the clock."""
+        self.entered = thread_seconds()[0]
+
+
+class After(Callback):
+    """Adds up the processor seconds of the training thread within the lens's hooks."""
+
+    def __init__(self, before: Before) -> None:
+        self.before = before
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, *args: Any) -> None:
+        """Reads the clock."""
+        self.before.in_hooks += thread_seconds()[0] - self.before.entered
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Reads the clock."""
+        self.before.in_hooks += thread_seconds()[0] - self.before.entered
 
 
 def seconds_added_by_figures(epochs: int, background: bool) -> float:
-    """The median over the demo's observations with figures of what they add to the epoch before and after them."""
-    clock = EpochSeconds()
+    """The median over the demo's observations with figures of what they add to the epochs before and after them."""
+    before = Before()
     lens = FactorLensCallback(
         probe_size=PROBE_SIZE,
         max_overhead=None,
@@ -126,10 +153,11 @@ def seconds_added_by_figures(epochs: int, background: bool) -> float:
         background=background,
         verbose=False,
     )
-    fit_demo(epochs, [clock, lens])
-    # From one beginning of an epoch to the next, the epoch and the observation after it. The figures of every fourth are
-    # drawn during the epoch that follows.
-    seconds = [later - earlier for earlier, later in zip(clock.starts, clock.starts[1:])]
+    fit_demo(epochs, [before, lens, After(before)])
+    seconds = []
+    for earlier, later in zip(before.epochs, before.epochs[1:]):
+        seconds.append(sum(later) - sum(earlier))
+    # The figures of every fourth observation are drawn after one epoch, or during the next one.
     added = []
     for first in range(2, len(seconds) - 3, 4):
         with_figures = seconds[first] + seconds[first + 1]

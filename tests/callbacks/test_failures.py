@@ -169,7 +169,9 @@ def test_factors_of_a_checkpoint_that_do_not_fit_are_not_used(tmp_path):
 def test_figures_that_fail_cost_no_scalars(fault, alone, healthy, tmp_path):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        end = train(tmp_path, Sabotage(FIGURES[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every_n=EPOCHS, detail="all"))
+        end = train(
+            tmp_path, Sabotage(FIGURES[fault], {EPOCHS - 1, EPOCHS}), lens(figures_every_n=EPOCHS, detail="all")
+        )
     assert len(messages(caught)) == 1, messages(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()
