@@ -1,6 +1,7 @@
 """The time that observations may take: an account that decides which of them are made in full, and which figures drawn.
 
-Every second of the run earns ``max_fraction`` seconds, and everything that the lens does spends what it takes. A full
+Every second of the run earns ``max_fraction`` seconds, and everything that the lens does spends what it takes: seconds
+of the training thread, and processor seconds of the thread beside it. A full
 observation, or the figures, are made where the account covers their price, which is what the last one took. The first
 observation is always full: its price is not known before, and callbacks that monitor the lens need a first value. So
 are the last one of the run and its figures, for which nothing is kept in reserve: short runs would have no others.
@@ -11,9 +12,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lightning_factorlens.results import Cost
@@ -22,6 +23,8 @@ from lightning_factorlens.results import Cost
 DEFAULT_FRACTION = 0.1
 #: Assumed price of figures before any have been drawn, in seconds; it contains the import of matplotlib.
 FIRST_FIGURES_SECONDS = 1.0
+#: Shorter times are not divided by.
+MIN_SECONDS = 1e-9
 #: Attributes that a checkpoint keeps.
 STATE_KEYS = (
     "total_seconds",
@@ -64,8 +67,7 @@ class OverheadBudget:
         n_measured: Number of observations that were made.
         n_full: Number of those that were made in full.
         n_signal_only: Number of those that were due and not made in full, because the account did not cover it.
-        write_seconds: Seconds that writing the last observation took. The cost of writing an observation is known only
-            after it is written, so the last one's is reported in its place.
+        write_seconds: Seconds that writing the last observation has taken so far, figures included.
         phases: Seconds of the run by phase.
 
     Raises:
@@ -96,6 +98,10 @@ class OverheadBudget:
         self._last_reading: float | None = None
         self._start_of_observation = 0.0
         self._drawing_seconds = 0.0
+        self._is_observing = False
+        self._is_excluded = False
+        self._is_last_full = False
+        self._seconds_between = 0.0
 
     def start(self) -> None:
         """Starts the clock."""
@@ -112,7 +118,10 @@ class OverheadBudget:
     def begin(self) -> None:
         """Notes that an observation begins."""
         self._start_of_observation = self.elapsed_seconds()
+        self._seconds_between = self._start_of_observation - self.last_end
         self._drawing_seconds = 0.0
+        self.write_seconds = 0.0
+        self._is_observing = True
 
     def can_afford(self) -> bool:
         """Whether the account covers a full observation now."""
@@ -134,23 +143,65 @@ class OverheadBudget:
         if self.max_fraction is None:
             return True
         now = self.elapsed_seconds()
-        spent = self.total_seconds + now - self._start_of_observation
+        spent = self.total_seconds
+        if self._is_observing:
+            spent += now - self._start_of_observation
         price = self.figure_seconds or FIRST_FIGURES_SECONDS
         return spent + price <= self.max_fraction * (now + price)
 
     @contextmanager
     def drawing(self) -> Iterator[None]:
-        """Measures the price of figures, which are drawn inside."""
+        """Measures the price of figures, which are drawn inside on the training's thread."""
         start = self.elapsed_seconds()
         try:
             yield
         finally:
-            self.figure_seconds = self.elapsed_seconds() - start
-            self._drawing_seconds += self.figure_seconds
-            self.add_phase("figures", self.figure_seconds)
+            self._count_figures(self.elapsed_seconds() - start)
+
+    def _count_figures(self, seconds: float) -> None:
+        self.figure_seconds = seconds
+        self._drawing_seconds += seconds
+        self.add_phase("figures", seconds)
+
+    def add_background_figures(self, seconds: float, waited: float) -> None:
+        """Counts figures that were drawn and written on another thread; called within `writing`.
+
+        Args:
+            seconds: Processor seconds of that thread.
+            waited: Seconds of them, at least, for which the training's thread has waited within `writing`.
+        """
+        self._count_figures(seconds)
+        beside = max(0.0, seconds - waited)
+        self._drawing_seconds -= beside
+        self.total_seconds += beside
+        self.write_seconds += beside
+
+    def add_background(self, seconds_by_phase: Mapping[str, float], waited: float) -> float:
+        """Counts what was computed on another thread for the last observation, after `record`.
+
+        Args:
+            seconds_by_phase: Processor seconds of that thread by phase.
+            waited: Seconds for which the training's thread has waited for it.
+
+        Returns:
+            The seconds that this adds to the cost of the observation.
+        """
+        for phase, seconds in seconds_by_phase.items():
+            self.add_phase(phase, seconds)
+        added = max(waited, sum(seconds_by_phase.values()))
+        self._add_afterwards(added)
+        return added
+
+    def _add_afterwards(self, seconds: float) -> None:
+        """Counts seconds that belong to the last observation and were spent after `record`."""
+        self.total_seconds += seconds
+        if self._is_last_full:
+            self.full_seconds += seconds
 
     def record(self, is_full: bool) -> None:
         """Accounts for an observation that has just ended, also where it has failed.
+
+        What is still done for it later is added by `writing`, `add_background` and `add_background_figures`.
 
         Args:
             is_full: Whether it was to be a full one.
@@ -159,6 +210,8 @@ class OverheadBudget:
         seconds = self.last_end - self._start_of_observation
         self.total_seconds += seconds
         self.n_measured += 1
+        self._is_observing = False
+        self._is_last_full = is_full
         if is_full:
             self.n_full += 1
             self.full_seconds = seconds - self._drawing_seconds
@@ -172,9 +225,11 @@ class OverheadBudget:
         """
         start = self.elapsed_seconds()
         drawn_before = self._drawing_seconds
+        self._is_excluded = True
         try:
             yield
         finally:
+            self._is_excluded = False
             seconds = self.elapsed_seconds() - start
             self.total_seconds += seconds
             self.add_phase(phase, seconds - (self._drawing_seconds - drawn_before))
@@ -185,35 +240,52 @@ class OverheadBudget:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Measures how long writing an observation takes, figures included."""
+        """Measures how long writing an observation takes, during an observation or after it."""
         start = self.elapsed_seconds()
         drawn_before = self._drawing_seconds
         try:
             yield
         finally:
-            self.write_seconds = self.elapsed_seconds() - start
-            self.add_phase("writing", self.write_seconds - (self._drawing_seconds - drawn_before))
+            seconds = self.elapsed_seconds() - start
+            drawn = self._drawing_seconds - drawn_before
+            self.write_seconds += seconds
+            self.add_phase("writing", seconds - drawn)
+            if not (self._is_observing or self._is_excluded):
+                self.total_seconds += drawn
+                self._add_afterwards(seconds - drawn)
 
     def complete(self, cost: Cost) -> Cost:
-        """The whole cost of the observation that is being made.
+        """The cost of the observation that is being made, without that of writing it.
 
         Args:
             cost: Its seconds by phase.
 
         Returns:
-            The phases with the time to write, the total since the observation began and the overhead.
+            The phases, the total since the observation began and the overhead.
         """
         for phase, seconds in cost.seconds.items():
             if phase != "total":
                 self.add_phase(phase, seconds)
-        now = self.elapsed_seconds()
-        total = now - self._start_of_observation + self.write_seconds
-        seconds_by_phase = {**cost.seconds, "writing": self.write_seconds, "total": total}
-        overhead = None
-        if self.n_measured:
-            overhead = min(1.0, total / (now - self.last_end))
+        total = self.elapsed_seconds() - self._start_of_observation
+        overhead = 0.0 if self.n_measured else None
         n_signal_only = None if self.max_fraction is None else self.n_signal_only
-        return Cost(seconds_by_phase, overhead, n_signal_only)
+        return self._with_overhead(Cost({**cost.seconds, "total": total}, overhead, n_signal_only))
+
+    def with_writing(self, cost: Cost) -> Cost:
+        """The whole cost of the last observation, once it has been written.
+
+        Args:
+            cost: From `complete`, with what was computed since.
+        """
+        written = Cost({"writing": self.write_seconds, "total": self.write_seconds})
+        return self._with_overhead(cost.plus(written))
+
+    def _with_overhead(self, cost: Cost) -> Cost:
+        """The cost as a fraction of itself and the time before it; the first observation has no such time."""
+        if cost.overhead is None:
+            return cost
+        total = cost.seconds["total"]
+        return replace(cost, overhead=total / max(total + self._seconds_between, MIN_SECONDS))
 
     @property
     def overhead(self) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Size, nn
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.default_layers import TracedOutput
@@ -31,6 +32,7 @@ from lightning_factorlens.hierarchy_methods import HierarchyMethods
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
@@ -239,6 +241,33 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         Raises:
             ValueError: As `observe` raises it.
         """
+        pending, warm_start = self.begin(probe, epoch, step, measurements)
+        return pending.observation, warm_start
+
+    def begin(
+        self,
+        probe: Any,
+        epoch: int = 0,
+        step: int = 0,
+        measurements: Sequence[Measurement] | None = None,
+        worker: BackgroundWorker | None = None,
+    ) -> tuple[PendingObservation, WarmStart]:
+        """Makes one observation as `measure` does, without waiting for what is computed on another thread.
+
+        Args:
+            probe: See `observe`.
+            epoch: See `observe`.
+            step: See `observe`.
+            measurements: See `measure`.
+            worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none.
+
+        Returns:
+            The observation, which its method ``complete`` makes whole, and the warm start of the next one. With
+            several processes the observation is whole.
+
+        Raises:
+            ValueError: As `observe` raises it.
+        """
         runner = self._runner()
         samples = runner.wrap(probe)
         if not self.layer_table and self.needs & LAYER_NEEDS:
@@ -253,6 +282,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
             cache=self._cache,
             used=self._used,
             output_decision=self.output_decision,
+            worker=worker,
         )
         runner.decision = self.output_decision
         runner.start_lockstep(samples)
@@ -260,10 +290,11 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements
         previous = self.state.warm_start
-        observation, warm_start = MeasurementPass(runner, chosen, self.layer_table, context, previous, timer).run()
+        pending, warm_start = MeasurementPass(runner, chosen, self.layer_table, context, previous, timer).run()
         names = [measurement.name for measurement in chosen]
         is_full = len(names) == len(self.measurements)
-        return replace(observation, is_full=is_full), warm_start if is_full else previous.updated(warm_start, names)
+        pending.observation = replace(pending.observation, is_full=is_full)
+        return pending, warm_start if is_full else previous.updated(warm_start, names)
 
     def _fits_layers(self, samples: Probe) -> bool:
         """Whether the layers are those of samples of this shape; images of another size have layers of another size."""

@@ -21,8 +21,10 @@ from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import fit, full_precision, make_problem
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
+from lightning_factorlens.measurements.deferred import Deferred, as_record
 from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record, Scalars
+from lightning_factorlens.pending_observation import PendingObservation
+from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record
 from lightning_factorlens.run_state import WarmStart
 
 #: Needs for which the probe's activations and outputs are captured.
@@ -90,6 +92,7 @@ class MeasurementPass:
         self.warm_start = warm_start
         self.timer = timer
         self.records: dict[str, Record] = {}
+        self.deferred: dict[str, Deferred] = {}
         intermediates = context.intermediates
         intermediates.previous_states = warm_start.states
         intermediates.forward_fn = runner.outputs
@@ -106,11 +109,12 @@ class MeasurementPass:
         decision = self.runner.decision if self.context.may_read_class_scores else OutputDecision()
         return self.runner.gradient_captures(probe, self._layers, input_gradients, decision)
 
-    def run(self) -> tuple[Observation, WarmStart]:
+    def run(self) -> tuple[PendingObservation, WarmStart]:
         """Makes the observation, and the warm start of the next one; afterwards the captured tensors are released."""
         try:
             self._run()
-            return self._observation(), self._next_warm_start()
+            pending = PendingObservation(self._observation(), self.deferred, self.measurements, self.context.notes)
+            return pending, self._next_warm_start()
         finally:
             # It refers to this object, and a cycle would keep the tensors until the next garbage collection.
             self.context.intermediates.gradient_fn = None
@@ -134,6 +138,16 @@ class MeasurementPass:
                     self._measure(measurement)
             else:
                 self._measure(measurement)
+        if self.context.process_group.world_size > 1:
+            self._await_deferred()
+
+    def _await_deferred(self) -> None:
+        """Completes the deferred measurements here: they may have collective operations, which all processes call."""
+        for measurement in self.measurements:
+            found = self.deferred.pop(measurement.name, None)
+            if found is not None:
+                with self.timer(measurement.name):
+                    self._keep(measurement, found.result())
 
     def _capture(self, measurements: Sequence[Measurement]) -> tuple[Capture, Partition]:
         """Makes the forward pass of the probe, and the measurements that only need further forward passes."""
@@ -217,8 +231,13 @@ class MeasurementPass:
                     f"measurements: {measurement.name!r} has overwritten {name}, which other measurements and later "
                     "observations read; let it change a copy, see torch.Tensor.clone."
                 )
-        if found is not None:
-            self.records[measurement.name] = _as_record(measurement, found)
+        self._keep(measurement, found)
+
+    def _keep(self, measurement: Measurement, found: Any) -> None:
+        if isinstance(found, Deferred):
+            self.deferred[measurement.name] = found
+        elif found is not None:
+            self.records[measurement.name] = as_record(measurement, found)
 
     def _has_class_scores(self) -> bool:
         capture = self.context.intermediates.capture
@@ -270,30 +289,3 @@ def _shared_tensors(context: Context) -> Iterator[tuple[str, Tensor]]:
             yield f"F of rank {rank} in context.factorization", F
             for name, W in zip(result.block_names, factors):
                 yield f"W of rank {rank} and {name!r} in context.factorization", W
-
-
-def _as_record(measurement: Measurement, found: Any) -> Record:
-    """Converts the result of a measurement to a record.
-
-    Raises:
-        TypeError: It is neither a record nor a dictionary of numbers.
-        ValueError: A dictionary has a quantity that the measurement does not declare, so that no logger would show it.
-    """
-    if isinstance(found, Record):
-        return found
-    try:
-        record = Scalars(found)
-    except (AttributeError, TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(
-            f"measurements: {measurement.name!r} must return a Record, a dictionary of numbers by quantity, or None, "
-            f"found {found!r}; change its method `measure`."
-        ) from error
-    declared = [scalar.quantity for scalar in measurement.scalars]
-    undeclared = [quantity for quantity in record.numbers if quantity not in declared]
-    if declared and undeclared:
-        raise ValueError(
-            f"measurements: {measurement.name!r} returned {undeclared[0]!r}, which none of its scalars declares; "
-            f"declared are {', '.join(map(repr, declared))}. Declare it, or return a Record for numbers that only data "
-            "frames show."
-        )
-    return record

@@ -261,7 +261,7 @@ FAULTS = {
         lambda *_: patch(f"{MEASUREMENTS}.NeuronSimilarity.measure", lambda *_: ("no", "record")),
         {},
     ),
-    "the lens itself is gone": (attribute("callback.lens.measure", None), {}),
+    "the lens itself is gone": (attribute("callback.lens.begin", None), {}),
     "probe cannot be drawn": (broken_dataset, {"resample_probe": True}),
     "disk is full": (global_(f"{LOGGERS}.logger_sink.write_scalars", FULL), {}),
     "another logger's disk is full": (attribute("trainer.loggers.1.error", FULL), {}),

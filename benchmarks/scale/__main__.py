@@ -14,13 +14,14 @@ os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS
 
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
-from benchmarks.scale import floors, growth, memory, passes, ranks, sharded, shares, spectra
+from benchmarks.scale import blocking, floors, growth, memory, passes, ranks, sharded, shares, spectra
 
 #: Name → what measures it.
 PARTS: dict[str, Measure] = {
     "sharded": sharded.measure,
     "shares": shares.measure,
     "spectra": spectra.measure,
+    "blocking": blocking.measure,
     "floors": floors.measure,
     "memory": memory.measure,
     "passes": passes.measure,

@@ -28,6 +28,7 @@ class LastObservation(ObservationMaker):
             pl_module: The module.
             observed_step: Optimizer steps at the last observation.
         """
+        self._unfinished.finish()
         state = self._results.state
         if self._prepared.evidence.is_pending or not self._planner.lacks_full_end(trainer, observed_step):
             return
@@ -48,6 +49,7 @@ class LastObservation(ObservationMaker):
         state.metrics.update(trainer.strategy.broadcast(completed[0] if completed else {}))
         self._publisher.publish(trainer)
         state.budget.record(is_full=True)
+        self._unfinished.advance()
 
     def _measure(
         self, lens: FactorLens, trainer: Trainer, pl_module: LightningModule, is_same: bool
@@ -61,10 +63,16 @@ class LastObservation(ObservationMaker):
             if is_same:
                 last = state.history[-1]
                 assert self._prepared.probe is not None
-                found, warm_start = lens.measure(self._prepared.probe, last.epoch, last.step, others)
+                pending, warm_start = lens.begin(
+                    self._prepared.probe, last.epoch, last.step, others, self._worker_in_use
+                )
             else:
                 probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
-                found, warm_start = lens.measure(probe, state.epochs, log_step(trainer, after_epoch=True))
+                step = log_step(trainer, after_epoch=True)
+                pending, warm_start = lens.begin(probe, state.epochs, step, None, self._worker_in_use)
+            found = pending.complete()
+            if pending.failure is not None:
+                raise pending.failure
             found = found.with_record("cost", state.budget.complete(found["cost"]))
             metrics = monitored_scalars(found, others, settings.prefix)
         keeps_factors = any("factorization" in measurement.needs for measurement in signal)

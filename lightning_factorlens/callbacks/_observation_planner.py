@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._settings import Settings
-from lightning_factorlens.callbacks._signal import monitored_by_others, signal_of
+from lightning_factorlens.callbacks._signal import in_file_names, monitored_by_others, reads_measurement, signal_of
 from lightning_factorlens.measurements import Measurement
 
 
@@ -70,6 +70,17 @@ class ObservationPlanner:
             measured_before.update(observation.records)
         monitored = monitored_by_others(trainer)
         return signal_of(settings.measurements, settings.prefix, monitored, measured_before, coming_needs)
+
+    def is_needed_now(self, trainer: Trainer, names: Collection[str]) -> bool:
+        """Whether other callbacks or schedulers read what some measurements find, before the next observation.
+
+        Args:
+            trainer: The Trainer.
+            names: The measurements.
+        """
+        measurements = [measurement for measurement in self._settings.measurements if measurement.name in names]
+        read = monitored_by_others(trainer) | in_file_names(trainer, self._settings.prefix)
+        return any(reads_measurement(measurement, self._settings.prefix, read) for measurement in measurements)
 
     def signal_after_failure(
         self, trainer: Trainer, failed: Sequence[Measurement], coming_needs: frozenset[str]

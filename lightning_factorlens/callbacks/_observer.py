@@ -17,6 +17,7 @@ from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tables import epoch_line
 from lightning_factorlens.loggers.tags import later_tags, monitored_scalars, undefined_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement
+from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import Observation
 
 
@@ -50,6 +51,7 @@ class Observer(ObservationMaker):
         Returns:
             Whether there is a new observation.
         """
+        self._unfinished.finish()
         state = self._results.state
         state.last_step = trainer.global_step
         self.prepare(trainer, pl_module, before_training)
@@ -89,7 +91,7 @@ class Observer(ObservationMaker):
             if lens is not None:
                 measured.append(measure(lens, chosen))
                 with self._prepared.process_group.synchronized_errors():
-                    if not self._prepared.evidence.is_pending:
+                    if not (self._prepared.evidence.is_pending or self._unfinished.lacks_records):
                         self._publisher.write()
 
         failure = attempt(trainer, measure_and_write, self._settings.on_error, before_training)
@@ -97,6 +99,7 @@ class Observer(ObservationMaker):
             report_failure(failure, state)
         metrics: dict[str, float] | None = trainer.strategy.broadcast(measured[0] if measured else None)
         state.budget.record(is_full=len(chosen) == len(self._settings.measurements))
+        self._unfinished.advance()
         return metrics
 
     def _measure(
@@ -117,7 +120,9 @@ class Observer(ObservationMaker):
         progress = ProgressLine(trainer, f"FactorLens observes, epoch {epoch} ...", settings.verbose)
         with self._prepared.process_group.synchronized_errors(), progress:
             probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
-            observation, warm_start = lens.measure(probe, epoch, step, chosen)
+            pending, warm_start = lens.begin(probe, epoch, step, chosen, self._worker_in_use)
+            self._complete_what_is_needed(trainer, pending)
+            observation = pending.observation
             warm_start = warm_start.cpu()
             observation = observation.with_record("cost", state.budget.complete(observation["cost"]))
             observation, warm_start = self._prepared.evidence.hold(observation, warm_start)
@@ -125,7 +130,25 @@ class Observer(ObservationMaker):
         progress.finish(lambda: f"FactorLens: {epoch_line(observation, settings.measurements)}")
         self._results.observation = observation
         state.record(observation, warm_start)
+        if not pending.is_complete:
+            pending.observation = observation
+            self._unfinished.begin(pending, self._monitored_values)
         return metrics
+
+    def _complete_what_is_needed(self, trainer: Trainer, pending: PendingObservation) -> None:
+        """Waits for deferred records where something decides by them now.
+
+        The first observation of a run is whole in any case: it tells which scalars there are.
+
+        Raises:
+            Exception: A deferred measurement has failed.
+        """
+        state = self._results.state
+        is_first = self._prepared.evidence.is_pending or not state.metrics
+        if is_first or self._planner.is_needed_now(trainer, pending.names):
+            pending.complete()
+            if pending.failure is not None:
+                raise pending.failure
 
     def _monitored_values(self, observation: Observation) -> dict[str, float]:
         """The monitored scalars of an observation; NaN for those that it lacks and others have had, or may have."""
@@ -180,6 +203,7 @@ class Observer(ObservationMaker):
                     self._publisher.write()
 
         self._attempt(trainer, publish)
+        self._unfinished.advance()
         metrics = trainer.strategy.broadcast(published[0] if published else None)
         if decision.kind != "classes":  # the tags that wait for class scores will never have a value
             may_come = later_tags(settings.measurements, settings.options.ranks, settings.prefix, class_scores=False)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
+from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import guarded
 from lightning_factorlens.callbacks._monitors import (
@@ -22,7 +25,7 @@ from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags, with_cost
+from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars, with_cost
 
 
 class Publisher:
@@ -31,21 +34,28 @@ class Publisher:
     Args:
         settings: The callback's arguments.
         results: The run's state and last observation.
+        worker: The thread on which figures are drawn.
     """
 
-    def __init__(self, settings: Settings, results: CallbackResults) -> None:
+    def __init__(self, settings: Settings, results: CallbackResults, worker: BackgroundWorker) -> None:
         self._settings = settings
         self._results = results
+        self._worker = worker
         self._sink = CompositeSink()
+        self._loggers: LoggerSink | None = None
+        self._is_cost_open = False
+        self._has_failed = False
+        self._is_alone = True
         self._relaxed_stoppings: list[EarlyStopping] = []
 
     def open(self, trainer: Trainer) -> None:
         """Opens the sinks on rank 0."""
         self._sink = self._open_sinks(trainer) if trainer.is_global_zero else CompositeSink()
+        self._is_alone = trainer.world_size == 1
 
     def _open_sinks(self, trainer: Trainer) -> CompositeSink:
         settings = self._settings
-        loggers = LoggerSink(
+        self._loggers = LoggerSink(
             trainer.loggers,
             settings.measurements,
             settings.prefix,
@@ -56,15 +66,72 @@ class Publisher:
             detail=settings.detail,
             budget=self._results.state.budget,
             advice=partial(stop_advice, trainer, settings.prefix),
+            worker=self._worker if settings.background else None,
+            completes_cost=True,
         )
-        return CompositeSink(loggers, *settings.sinks)
+        return CompositeSink(self._loggers, *settings.sinks)
 
     def write(self) -> None:
-        """Writes the last observation to the sinks."""
+        """Writes the last observation to the sinks; what is left for `finish` is its cost, and figures being drawn."""
         observation = self._results.observation
         assert observation is not None
-        with self._results.state.budget.writing():
+        self._is_cost_open = True
+        self._has_failed = False
+        with self._failing_once(), self._results.state.budget.writing():
             self._sink.write(observation)
+        if self._waits_for_figures:
+            self._finish_figures()
+
+    @contextmanager
+    def _failing_once(self) -> Iterator[None]:
+        """Drops all failures in writing an observation but the first, since one observation counts as one failure."""
+        try:
+            yield
+        except Exception:
+            if self._has_failed:
+                return
+            self._has_failed = True
+            raise
+
+    @property
+    def _waits_for_figures(self) -> bool:
+        """Whether figures are finished with the observation: where a failure must be known to all processes then."""
+        return not (self._is_alone or self._settings.on_error == "warn")
+
+    @property
+    def is_drawing(self) -> bool:
+        """Whether figures are being drawn, so that `finish` would wait for them."""
+        return self._loggers is not None and self._loggers.is_busy
+
+    def finish(self) -> None:
+        """Waits for figures that are being drawn, and then completes and writes the cost of the last observation."""
+        try:
+            self._finish_figures()
+        finally:
+            self.complete_cost()
+
+    def _finish_figures(self) -> None:
+        if self._loggers is not None and self._loggers.has_figures_to_finish:
+            with self._failing_once(), self._results.state.budget.writing():
+                self._loggers.finish()
+
+    def complete_cost(self) -> None:
+        """Adds to the last observation what writing it has cost so far, and writes its cost, unless that is done."""
+        if self._is_cost_open:
+            self._is_cost_open = False
+            self._complete_cost()
+
+    def _complete_cost(self) -> None:
+        observation = self._results.observation
+        assert observation is not None
+        state = self._results.state
+        observation = observation.with_record("cost", state.budget.with_writing(observation["cost"]))
+        self._results.observation = observation
+        state.replace_last(observation, state.warm_start)
+        if self._is_alone:  # other processes do not know the cost
+            state.metrics.update(monitored_scalars(observation, (), self._settings.prefix))
+        with self._failing_once(), state.budget.writing():
+            self._sink.complete(observation)
 
     @property
     def monitored_tags(self) -> list[str]:
@@ -100,7 +167,10 @@ class Publisher:
                 with guarded(state):
                     self.write()
             with guarded(state):
+                self.finish()
+            with guarded(state):
                 self._sink.close()
+        self._loggers = None
         if settings.verbose and trainer.is_global_zero and state.n_measured:
             with guarded(state):
                 cost = cost_line(state.n_measured, state.n_full, state.n_failed, state.budget, settings.measurements)

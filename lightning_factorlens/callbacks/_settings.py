@@ -33,5 +33,6 @@ class Settings(Protocol):
     prefix: str
     detail: Detail
     max_overhead: float | None
+    background: bool
     on_error: str
     verbose: bool

@@ -29,6 +29,21 @@ def monitored_by_others(trainer: Trainer) -> set[str]:
     return {tag for tag in found if isinstance(tag, str)}
 
 
+def in_file_names(trainer: Trainer, prefix: str) -> set[str]:
+    """The tags of a lens that are part of the file names of checkpoints, as ``"{epoch}-{factorlens/consistency:.2f}"``.
+
+    Args:
+        trainer: The Trainer.
+        prefix: First part of the lens's tags.
+    """
+    found: set[str] = set()
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        name = getattr(callback, "filename", None)
+        if isinstance(name, str):
+            found.update(re.findall(r"\{(" + re.escape(prefix) + r"[^:{}]*)", name))
+    return found
+
+
 def signal_of(
     measurements: Sequence[Measurement],
     prefix: str,
@@ -56,12 +71,23 @@ def signal_of(
     """
     chosen = []
     for measurement in measurements:
-        is_monitored = any(_writes(scalar, prefix, tag) for scalar in measurement.scalars for tag in monitored)
+        is_monitored = reads_measurement(measurement, prefix, monitored)
         is_measurable = measurement.name in measured_before
         is_expected = bool(measurement.needs & coming_needs)
         if is_monitored or (measurement.is_signal and (is_measurable or is_expected)):
             chosen.append(measurement)
     return tuple(chosen)
+
+
+def reads_measurement(measurement: Measurement, prefix: str, tags: Collection[str]) -> bool:
+    """Whether some tags are among those of a measurement's monitored scalars.
+
+    Args:
+        measurement: The measurement.
+        prefix: First part of the lens's tags.
+        tags: The tags.
+    """
+    return any(_writes(scalar, prefix, tag) for scalar in measurement.scalars for tag in tags)
 
 
 def _writes(scalar: Scalar, prefix: str, tag: str) -> bool:

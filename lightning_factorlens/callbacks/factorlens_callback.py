@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.budget import DEFAULT_FRACTION, OverheadBudget
 from lightning_factorlens.callbacks._arguments import check_cadence, check_options, check_sinks, settings_text
@@ -34,6 +35,7 @@ from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
+from lightning_factorlens.callbacks._unfinished import UnfinishedObservation
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions
@@ -102,6 +104,9 @@ class FactorLensCallback(Callback):
             covers their price; the first observation of a run and its last one are full in any case. When a run stops
             does therefore not depend on the speed of the machine. None makes every observation full, for curves that
             do not depend on it either.
+        background: Whether spectra are computed and figures drawn on a thread beside the training, from copies of the
+            weights, and logged a little later with the observation's own step. Training waits for values that a
+            callback, rule or scheduler monitors, and before a checkpoint. False: it always waits.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``. Where a
             full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
@@ -143,6 +148,7 @@ class FactorLensCallback(Callback):
         prefix: str = "factorlens",
         detail: Detail = "summary",
         max_overhead: float | None = DEFAULT_FRACTION,
+        background: bool = True,
         on_error: str = "warn",
         verbose: bool = True,
     ) -> None:
@@ -150,6 +156,7 @@ class FactorLensCallback(Callback):
         check_int("probe_size", probe_size, 1)
         check_cadence(every_n_epochs, every_n_train_steps)
         check_bool("resample_probe", resample_probe)
+        check_bool("background", background)
         check_bool("verbose", verbose)
         check_choice("on_error", on_error, ("warn", "raise"))
         check_choice("detail", detail, DETAILS)
@@ -167,16 +174,20 @@ class FactorLensCallback(Callback):
         self.prefix = check_prefix(prefix)
         self.detail = detail
         self.max_overhead = OverheadBudget(max_overhead).max_fraction
+        self.background = background
         self.on_error = on_error
         self.verbose = verbose
         self._is_running = False
         self._spawn_results = SpawnResults()
         self._results = CallbackResults(self, self._spawn_results)
         self._prepared = PreparedLens(self, self._results)
-        self._publisher = Publisher(self, self._results)
+        self._worker = BackgroundWorker()
+        self._publisher = Publisher(self, self._results, self._worker)
+        self._unfinished = UnfinishedObservation(self, self._results, self._publisher)
         planner = ObservationPlanner(self, self._results)
-        self._observer = Observer(self, self._results, self._prepared, self._publisher, planner)
-        self._last_observation = LastObservation(self, self._results, self._prepared, self._publisher, planner)
+        parts = (self, self._results, self._prepared, self._publisher, planner, self._unfinished, self._worker)
+        self._observer = Observer(*parts)
+        self._last_observation = LastObservation(*parts)
 
     def __repr__(self) -> str:
         return settings_text(self)
@@ -190,7 +201,7 @@ class FactorLensCallback(Callback):
             return
         self._results.begin(trainer, partial(self._end_run, trainer))
         if self.tensorboard.layout and trainer.is_global_zero:
-            with guarded(self.state):
+            with guarded(self._results.state):
                 ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
                 columns = table_columns(self.measurements, ranks, self.prefix, foreign_scalars(trainer, self.prefix))
                 params = hyperparameters(trainer, pl_module)
@@ -204,9 +215,10 @@ class FactorLensCallback(Callback):
             self._results.start_run()  # a second `fit` is another run
         if self.every_n_train_steps is None:
             warn_infinite_epochs(trainer)
-        state = self.state
+        state = self._results.state
         state.budget.start()
         self._prepared.start_run(trainer, pl_module)
+        self._unfinished.start_run()
         self._publisher.open(trainer)
         self._is_running = True
         if state.metrics:
@@ -247,9 +259,10 @@ class FactorLensCallback(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Observes every n steps; an accumulated batch repeats its step and is not observed twice."""
+        self._unfinished.advance()
         n = self.every_n_train_steps
         # several optimizers take several steps a batch
-        is_due = n is not None and trainer.global_step // n > self.state.last_step // n
+        is_due = n is not None and trainer.global_step // n > self._results.state.last_step // n
         self._settle_outputs(trainer, pl_module, is_last_chance=is_due)
         if is_due:
             step = log_step(trainer, after_epoch=False)
@@ -258,7 +271,7 @@ class FactorLensCallback(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes every n epochs; where an epoch has no new observation, patience does not count it."""
-        state = self.state
+        state = self._results.state
         state.epochs = trainer.current_epoch + 1
         is_new = state.measured_this_epoch
         self._settle_outputs(trainer, pl_module, is_last_chance=True)
@@ -302,14 +315,18 @@ class FactorLensCallback(Callback):
             return
         self._is_running = False
         self._prepared.end_run()
+        with guarded(self._results.state):
+            self._unfinished.finish()
         self._publisher.end_run(trainer, has_unwritten=self._prepared.evidence.is_pending)
         self._results.leave(trainer)
+        self._worker.close()
 
     # ---- for other callbacks, equal on every rank
 
     @property
     def state(self) -> RunState:
         """The run's state; after training in child processes, that of the first of them."""
+        self._unfinished.complete_records()
         return self._results.state
 
     @property
@@ -325,6 +342,7 @@ class FactorLensCallback(Callback):
     @property
     def observation(self) -> Observation | None:
         """The last observation; after training in child processes without its tensors."""
+        self._unfinished.complete_records()
         return self._results.observation
 
     @property
@@ -349,6 +367,11 @@ class FactorLensCallback(Callback):
         return dict(self.state.epoch_metrics)
 
     @property
+    def known_epoch_metrics(self) -> dict[str, float]:
+        """As `epoch_metrics`, without those that are still computed beside the training, which nothing waits for."""
+        return dict(self._results.state.epoch_metrics)
+
+    @property
     def monitored_tags(self) -> list[str]:
         """The tags of the monitored scalars; before the first observation, those that the measurements declare."""
         return self._publisher.monitored_tags
@@ -366,8 +389,13 @@ class FactorLensCallback(Callback):
         return self._generate_state_key(prefix=self.prefix)
 
     def state_dict(self) -> dict[str, Any]:
-        """The run's state."""
+        """The run's state; it waits for all numbers that are computed beside the training."""
+        self._unfinished.complete_numbers()
         return self.state.state_dict()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Publishes what the state in the checkpoint has, since the run that is resumed from it does so too."""
+        self._unfinished.publish_metrics(trainer)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continues where the checkpoint stopped; a state that cannot be read, as an older version's, is ignored.

@@ -228,7 +228,7 @@ class LabelFreeStopping(EarlyStopping):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
         weights = self._open_weights(trainer)  # before the rule's best epoch may become one without a file
-        has_measurement = bool(self._lens_callback.epoch_metrics)
+        has_measurement = bool(self._lens_callback.known_epoch_metrics)
         if has_measurement:
             if not self._metrics_checked:
                 self._check_metrics()
@@ -246,7 +246,7 @@ class LabelFreeStopping(EarlyStopping):
 
     def _step_rule(self, epoch: int) -> tuple[State, Decision]:
         """The rule's new state and its decision after the epoch's last measurement."""
-        metrics = self._lens_callback.epoch_metrics
+        metrics = self._lens_callback.known_epoch_metrics
         info = EpochInfo(epoch, self._state.lr, self._state.min_future_lr, metrics)
         return self.rule.step(self._state.rule_state, metrics.get(self.monitor, math.nan), info)
 

@@ -48,9 +48,15 @@ class WeightLayer:
     parameters: tuple[str, ...] = ()
     is_trainable: bool = True
 
-    def copy(self) -> WeightLayer:
-        """The layer with a copy of its weight."""
-        return self if nn.parameter.is_lazy(self.weight) else replace(self, weight=self.weight.clone())
+    def copy(self, device: str | None = None) -> WeightLayer:
+        """The layer with a copy of its weight.
+
+        Args:
+            device: The device of the copy; None for that of the weight.
+        """
+        if nn.parameter.is_lazy(self.weight):
+            return self
+        return replace(self, weight=self.weight.to(device or self.weight.device, copy=True))
 
     def description(self) -> WeightLayer:
         """The layer with a weight that has a shape and no values."""

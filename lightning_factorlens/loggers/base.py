@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from lightning_factorlens._private_api import logger_name_prefix
@@ -18,6 +19,9 @@ class Sink(Protocol):
     It is closed when training ends, also by an error or an interrupt. The same callback may be used in another run:
     then `write` is called again after `close`, and must open what it needs, or raise an error that says that it is
     closed.
+
+    A sink may also have a method ``complete(observation)``. It is called after each `write` with the same observation
+    and its whole cost, of which the time to write is a part.
     """
 
     def write(self, observation: Observation) -> None:
@@ -74,9 +78,19 @@ class CompositeSink:
         """Writes an observation to every sink."""
         run_all(self.sinks, lambda sink: sink.write(observation), "sinks")
 
+    def complete(self, observation: Observation) -> None:
+        """Passes the observation that was written last to the sinks that have a method ``complete``."""
+        run_all(
+            [sink for sink in self.sinks if has_methods(sink, "complete")], partial(_complete, observation), "sinks"
+        )
+
     def close(self) -> None:
         """Closes every sink."""
         run_all(self.sinks, lambda sink: sink.close(), "sinks")
+
+
+def _complete(observation: Observation, sink: Any) -> None:
+    sink.complete(observation)
 
 
 def has_methods(candidate: Any, *methods: str) -> bool:

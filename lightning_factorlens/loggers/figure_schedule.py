@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.fork_gate import fork_gate
 from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import StopAdvice
 
 #: Pixels, uint8, shape (height, width, 4) with the opacity last, by name.
 Images = dict[str, np.ndarray]
+#: Draws figures of data that do not change any more, on any thread.
+Drawing = Callable[[], Images]
 
 
 class FigureSchedule:
-    """Decides when figures are due, and draws them.
+    """Decides when figures are due, and of what they are drawn.
 
     Args:
         figures: Figure by name, see `numbered_figures`.
@@ -25,7 +29,7 @@ class FigureSchedule:
             of these is not full, they are drawn at the next one that is.
         history: The run's observations without their tensors, oldest first. The caller appends each observation before
             it calls `add`. None for a history that the schedule keeps itself.
-        budget: Allows or postpones all figures but the last ones, and measures what they cost; None allows all.
+        budget: Allows or postpones all figures but the last ones; None allows all.
         advice: Returns what the run's stopping rule has decided so far; None where there is no rule.
 
     Raises:
@@ -58,14 +62,14 @@ class FigureSchedule:
         """The run's observations without their tensors, oldest first."""
         return self._given_history if self._own_history is None else self._own_history
 
-    def add(self, observation: Observation) -> Images:
+    def add(self, observation: Observation) -> Drawing | None:
         """Adds one observation.
 
         Args:
             observation: The observation with its tensors.
 
         Returns:
-            Its images when they are due, else none.
+            What draws its figures when they are due, else None.
         """
         is_due = self._is_due(observation)
         self._keep(observation)
@@ -73,7 +77,7 @@ class FigureSchedule:
         if observation.is_full:
             self.last = observation
         self._is_last_drawn = is_due or self.every_n == 0
-        return self._draw() if is_due else {}
+        return self._drawing() if is_due else None
 
     def _keep(self, observation: Observation) -> None:
         """Adds to the own history, where there is one; an observation that was completed replaces the last one."""
@@ -105,12 +109,12 @@ class FigureSchedule:
         self._last_due = number
         return True
 
-    def flush(self) -> Images:
-        """The images of the last observation, where they have not been drawn."""
+    def flush(self) -> Drawing | None:
+        """What draws the figures of the last observation, where they have not been drawn."""
         if self._is_last_drawn or self.last is None:
-            return {}
+            return None
         self._is_last_drawn = True
-        return self._draw()
+        return self._drawing()
 
     def clear(self) -> None:
         """Drops all observations."""
@@ -122,17 +126,16 @@ class FigureSchedule:
         self._is_last_drawn = True
         self._with_record = {}
 
-    def _draw(self) -> Images:
-        """The images of the last full observation; those that need no tensors are of the whole history."""
+    def _drawing(self) -> Drawing:
+        """The figures of the last full observation; those that need no tensors are of the whole history."""
         assert self.last is not None
         history = list(self.history)
         n_until_last = len(history)
         while n_until_last > 1 and not history[n_until_last - 1].is_full:
             n_until_last -= 1
         history[n_until_last - 1] = self.last
-        with self._budget.drawing():
-            advice = None if self._advice is None else self._advice()
-            return render_figures(self.figures, history, n_until_last, advice, self._with_record)
+        advice = None if self._advice is None else self._advice()
+        return partial(render_figures, self.figures, history, n_until_last, advice, dict(self._with_record))
 
 
 def numbered_figures(measurements: Sequence[Measurement]) -> dict[str, FigureSpec]:
@@ -200,16 +203,17 @@ def render_figures(
     Returns:
         Pixels by the figure's name; a figure without anything to draw has no entry.
     """
-    from lightning_factorlens.plots.style import to_array  # matplotlib is slow to import
-
     images = {}
     for name, figure in figures.items():
         shown = history[:n_until_full] if figure.needs_tensors else history
         if with_record and figure.record in with_record:
             shown = _until(history, with_record[figure.record])
-        drawn = figure.draw(shown, advice=advice) if figure.takes_advice else figure.draw(shown)
-        if drawn is not None:
-            images[name] = to_array(drawn)
+        with fork_gate.unit():
+            from lightning_factorlens.plots.style import to_array  # matplotlib is slow to import
+
+            drawn = figure.draw(shown, advice=advice) if figure.takes_advice else figure.draw(shown)
+            if drawn is not None:
+                images[name] = to_array(drawn)
     return images
 
 

@@ -93,6 +93,10 @@ class JSONLinesSink:
             file.write(to_json(observation) + "\n")
         self._last_position = position
 
+    def complete(self, observation: Observation) -> None:
+        """Replaces the observation's line by one with its whole cost."""
+        self.write(observation)
+
     def close(self) -> None:
         """Ends the run; the next observation starts another one."""
         self._is_open = False

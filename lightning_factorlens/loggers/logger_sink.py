@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from lightning_factorlens._validation import check_choice
+from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.best_values import BestValues
 from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
-from lightning_factorlens.loggers.figure_schedule import FigureSchedule, Images, image_tag, numbered_figures
+from lightning_factorlens.loggers.figure_schedule import Drawing, FigureSchedule, numbered_figures
+from lightning_factorlens.loggers.figure_writer import FigureWriter
 from lightning_factorlens.loggers.labels import check_prefix, scope_labels
 from lightning_factorlens.loggers.layout import scalar_layout
 from lightning_factorlens.loggers.media import MediaLogger
@@ -46,9 +48,12 @@ class LoggerSink:
         extra_scalars: Scalars that other callbacks log under the same prefix, for the layout and the help page.
         notify: Called once with a message that names the loggers which show no figures; None for no message.
         history: See `FigureSchedule`.
-        budget: See `FigureSchedule`.
+        budget: See `FigureSchedule`; it also measures what figures cost.
         detail: Which scalars and histograms are written: ``"summary"``, ``"layers"`` or ``"all"``.
         advice: Returns the decision of a stopping rule for the summary of the run; None for no rule.
+        worker: The thread on which figures are drawn beside the training; None draws them while `write` is called.
+        completes_cost: Whether `complete` is called after every `write`: the cost of an observation, of which writing
+            is a part, is written then.
 
     Raises:
         ValueError: A wrong prefix or level of detail.
@@ -66,6 +71,8 @@ class LoggerSink:
         budget: OverheadBudget | None = None,
         detail: Detail = "summary",
         advice: Callable[[], StopAdvice | None] | None = None,
+        worker: BackgroundWorker | None = None,
+        completes_cost: bool = False,
     ) -> None:
         check_choice("detail", detail, DETAILS)
         self.loggers = tuple(loggers)
@@ -76,7 +83,10 @@ class LoggerSink:
         self.extra_scalars = tuple(scalars_at_detail(extra_scalars, detail))
         self.notify = notify
         figures = numbered_figures(self.measurements)
+        budget = OverheadBudget() if budget is None else budget
         self.figures = FigureSchedule(figures, self.options.figures_every_n, history, budget, advice)
+        self._figure_writer = FigureWriter(figures, self.prefix, budget, worker)
+        self._completes_cost = completes_cost
         self._advice = advice
         self._best = BestValues(self.measurements, self.prefix, history or ())
         self._media: dict[int, MediaLogger | None] = {}
@@ -93,35 +103,71 @@ class LoggerSink:
         Raises:
             Exception: An error of any of the loggers, after all have been written, see `run_all`.
         """
-        tagged = at_detail(list(tagged_values(observation, self.measurements, self.prefix)), self.detail)
-        images = _lazily(lambda: self.figures.add(observation))
-        metrics = {}
         position = (observation.epoch, observation.step)
         if position != self._last_position:
             self._last_position = position
             self._last_tags.clear()
-        for entry in tagged:
-            if entry.tag not in self._last_tags:
-                metrics[entry.tag] = entry.value.value
-            self._charted.setdefault(entry.tag, entry)
+        metrics = self._new_metrics(observation, with_cost=not self._completes_cost)
         metrics |= self._best.update(observation)
-
         self._last_tags.update(metrics)
+        drawing = self.figures.add(observation)
 
         def write_to(logger: Any) -> None:
-            if is_tensorboard_logger(logger):
-                write_scalars(logger.experiment, metrics, observation.step, logger_prefix(logger))
-            else:
-                logger.log_metrics(dict(metrics), step=observation.step)  # a copy: some loggers change theirs
+            _log_metrics(logger, metrics, observation.step)
             media = self._media_of(logger)
             if media is not None:
                 self._write_media(media, logger, observation)
-                self._write_images(media, images(), observation.step)  # last, because drawing may fail
 
         try:
             run_all(self.loggers, write_to, "loggers")
         finally:
             self._notify_once()
+            self._start_figures(drawing, observation.step)  # last, because drawing may fail
+
+    def _new_metrics(self, observation: Observation, with_cost: bool) -> dict[str, float]:
+        """The scalars of an observation that have not been written for it, by tag."""
+        metrics = {}
+        for entry in at_detail(list(tagged_values(observation, self.measurements, self.prefix)), self.detail):
+            self._charted.setdefault(entry.tag, entry)
+            if entry.tag not in self._last_tags and (with_cost or entry.measurement != "cost"):
+                metrics[entry.tag] = entry.value.value
+        return metrics
+
+    def _start_figures(self, drawing: Drawing | None, step: int) -> None:
+        targets = [media for media in map(self._media_of, self.loggers) if media is not None]
+        if drawing is not None and targets:
+            self._figure_writer.start(drawing, targets, step)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether figures are being drawn, so that `finish` would wait."""
+        return self._figure_writer.is_busy
+
+    @property
+    def has_figures_to_finish(self) -> bool:
+        """Whether `write` has begun figures that `finish` has not finished."""
+        return self._figure_writer.has_begun
+
+    def finish(self) -> None:
+        """Waits for the figures that `write` has begun, and writes those that only the calling thread may write.
+
+        Raises:
+            Exception: Drawing or writing has failed.
+        """
+        self._figure_writer.finish()
+
+    def complete(self, observation: Observation) -> None:
+        """Writes what `write` has left out: the cost of the observation.
+
+        Args:
+            observation: The observation that was written last, with its whole cost.
+
+        Raises:
+            Exception: An error of any of the loggers, after all have been written, see `run_all`.
+        """
+        metrics = self._new_metrics(observation, with_cost=True)
+        self._last_tags.update(metrics)
+        run_all(self.loggers, lambda logger: _log_metrics(logger, metrics, observation.step), "loggers")
 
     def close(self) -> None:
         """Draws the figures that are still due and drops the history; the Trainer closes the loggers.
@@ -129,15 +175,13 @@ class LoggerSink:
         Raises:
             Exception: An error of any of the loggers, see `run_all`.
         """
-        images = _lazily(self.figures.flush)
         last = self.figures.last
 
         def close_for(logger: Any) -> None:
-            """Writes the last figures, the summary and the projector of one logger."""
+            """Writes the summary and the projector of one logger."""
             media = self._media.get(id(logger))
             if media is None or last is None:
                 return
-            self._write_images(media, images(), last.step)
             advice = None if self._advice is None else self._advice()
             summary = run_summary(self.figures.history, self.measurements, self.prefix, advice)
             media.log_text(f"{self.prefix}/result", summary, last.step)
@@ -145,12 +189,20 @@ class LoggerSink:
                 media.log_embedding(f"{self.prefix}_F", last)
 
         try:
-            run_all(self.loggers, close_for, "loggers")
+            if last is not None:
+                self._start_figures(self.figures.flush(), last.step)
+                self.finish()
         finally:
-            self._media.clear()
-            self._last_position = None
-            self.figures.clear()
-            self._best = BestValues(self.measurements, self.prefix)
+            try:
+                run_all(self.loggers, close_for, "loggers")
+            finally:
+                self._forget()
+
+    def _forget(self) -> None:
+        self._media.clear()
+        self._last_position = None
+        self.figures.clear()
+        self._best = BestValues(self.measurements, self.prefix)
 
     def _media_of(self, logger: Any) -> MediaLogger | None:
         """The media logger of a logger, if it has one; at the first observation the guide to the metrics is written."""
@@ -181,10 +233,6 @@ class LoggerSink:
                 tag = template.format(prefix=self.prefix, scope=labels[scope])
                 media.log_histogram(tag, values, observation.step)
 
-    def _write_images(self, media: MediaLogger, images: Images, step: int) -> None:
-        for name, pixels in images.items():
-            media.log_image(image_tag(name, self.figures.figures, self.prefix), pixels, step)
-
     def _notify_once(self) -> None:
         """Sends one message about all loggers that were found to show no figures."""
         notify = self.notify
@@ -201,13 +249,11 @@ class LoggerSink:
             )
 
 
-def _lazily(draw: Callable[[], Images]) -> Callable[[], Images]:
-    """Draws at the first call and returns the same images at later ones."""
-    drawn: list[Images] = []
-
-    def images() -> Images:
-        if not drawn:
-            drawn.append(draw())
-        return drawn[0]
-
-    return images
+def _log_metrics(logger: Any, metrics: dict[str, float], step: int) -> None:
+    """Writes scalars to one logger."""
+    if not metrics:
+        return
+    if is_tensorboard_logger(logger):
+        write_scalars(logger.experiment, metrics, step, logger_prefix(logger))
+    else:
+        logger.log_metrics(dict(metrics), step=step)  # a copy: some loggers change theirs

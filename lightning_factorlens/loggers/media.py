@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -16,7 +17,13 @@ class MediaLogger(ABC):
 
     Subclasses have a class method ``wrap(logger)`` that returns None for a logger of another kind; `get_media_logger`
     recognises loggers by their methods.
+
+    Attributes:
+        writes_from_any_thread: Whether `log_image` may be called beside the training thread. Where it may not, figures
+            are drawn there, and their pixels are written by the training thread.
     """
+
+    writes_from_any_thread: ClassVar[bool] = False
 
     @abstractmethod
     def log_image(self, tag: str, pixels: np.ndarray, step: int) -> None:

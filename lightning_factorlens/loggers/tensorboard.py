@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -33,6 +33,8 @@ class TensorBoardMediaLogger(MediaLogger):
         writer: The writer, or anything with the methods `REQUIRED_METHODS`.
         tag_prefix: Text that the logger puts before every tag.
     """
+
+    writes_from_any_thread: ClassVar[bool] = True  # a writer puts events into a queue, under a lock
 
     def __init__(self, writer: Any, tag_prefix: str = "") -> None:
         self.writer = writer

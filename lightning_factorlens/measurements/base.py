@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lightning_factorlens.measurements.context import Context
+    from lightning_factorlens.measurements.deferred import Deferred
 
 #: Names that no measurement may have: the record of the cost, its quantities, and phases in it.
 RESERVED_NAMES = ("capture", "cost", "factorization", "overhead", "seconds", "signal_only", "total", "writing")
@@ -102,14 +103,15 @@ class Measurement(ABC):
     is_signal: ClassVar[bool] = False
 
     @abstractmethod
-    def measure(self, context: Context) -> Record | Mapping[str, float] | None:
+    def measure(self, context: Context) -> Record | Mapping[str, float] | Deferred | None:
         """Makes the measurement.
 
         Args:
             context: The model, the probe and the results computed from them; see `Context`.
 
         Returns:
-            A record, or a dictionary of numbers by quantity. None where there is nothing to report.
+            A record, or a dictionary of numbers by quantity. None where there is nothing to report. The result of
+            `Context.deferred` where a part is computed beside the training.
         """
 
     def histograms(self, record: Any) -> Iterator[tuple[str, str, Tensor]]:

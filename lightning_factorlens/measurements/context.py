@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
+from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
@@ -18,9 +19,12 @@ from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
+from lightning_factorlens.measurements.deferred import Deferred
 from lightning_factorlens.measurements.intermediates import Captures, Intermediates
 from lightning_factorlens.metrics.rank_curve import BlockGroups
-from lightning_factorlens.results import Factorization, RankCurve
+from lightning_factorlens.results import Factorization, RankCurve, Record
+
+T = TypeVar("T")
 
 T = TypeVar("T")
 #: Types of a state that are kept as they are; of a subclass, the plain value.
@@ -45,6 +49,7 @@ class Context:
         notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
         used: The parameters that the lens's forward passes have used.
+        worker: The thread on which parts of measurements are computed, see `deferred`; None where all are made at once.
     """
 
     model: nn.Module
@@ -58,6 +63,7 @@ class Context:
     notes: list[str] = field(default_factory=list)
     intermediates: Intermediates = field(default_factory=Intermediates)
     used: UsedParameters = field(default_factory=UsedParameters)
+    worker: BackgroundWorker | None = None
 
     @property
     def is_trained(self) -> bool:
@@ -216,6 +222,24 @@ class Context:
         """
         gradient_fn = self._needed(self.intermediates.gradient_fn, "gradients")
         return self.intermediates.read_captures(gradient_fn(self.probe, input_gradients))
+
+    def deferred(self, work: Callable[[], T], finish: Callable[[T], Record | Mapping[str, float] | None]) -> Any:
+        """Has a part of a measurement computed beside the training, where the lens has a thread for it.
+
+        The training goes on meanwhile, and so changes the model's parameters: ``work`` may read copies alone. It must
+        not use global random states. ``finish`` is called on the training's thread; it may call `note`, but not
+        `keep_state`.
+
+        Args:
+            work: The part that takes time.
+            finish: Makes what `Measurement.measure` is to return from the result of ``work``.
+
+        Returns:
+            What `Measurement.measure` returns.
+        """
+        if self.worker is None:
+            return finish(work())
+        return Deferred(self.worker.submit(work), finish)
 
     def note(self, text: str) -> None:
         """Adds a remark without which the numbers could be misread.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.distributed import map_distributed
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.deferred import Deferred
 from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.plots.alpha import alpha_figure
@@ -37,6 +39,9 @@ PER_LAYER = (
     ("mp_edge", "Upper edge of the Marchenko–Pastur bulk.", ""),
     ("spikes", "Eigenvalues above that edge.", "eigenvalues"),
 )
+#: Cost, see `spectrum_cost`, above which the spectra of weights on an accelerator are computed there. One thread of a
+#: processor takes about half a minute for it.
+LARGEST_COST_ON_HOST = 1e12
 #: The scalars of the whole network.
 OF_THE_NETWORK = (
     Scalar(
@@ -141,8 +146,12 @@ class WeightSpectra(Measurement):
         ),
     )
 
-    def measure(self, context: Context) -> LayerSpectra:
-        """Computes the spectra, each process those of some layers; spectra of unchanged weights are cached."""
+    def measure(self, context: Context) -> LayerSpectra | Deferred:
+        """Computes the spectra, each process those of some layers; spectra of unchanged weights are cached.
+
+        With a worker they are computed there, from copies of the weights in main memory, so that the training's
+        accelerator has no other work meanwhile.
+        """
         cache = context.cache.setdefault(self.name, SpectraCache())
         model = context.model
         used = context.process_group.broadcast_object(lambda: context.used)
@@ -152,11 +161,17 @@ class WeightSpectra(Measurement):
         for group in dealt.skipped:
             context.note(f"weight spectra: skipped {group.name} ({group.n_weights} weights), {group.reason}")
 
-        def analyse(own_layers: list[WeightLayer]) -> Sequence[LayerSpectrum]:
-            return layer_spectra(context.model, cache=cache, layers=own_layers)
+        own = [layer for layer, owner in zip(dealt.layers, dealt.owners) if owner == context.process_group.rank]
 
-        spectra = tuple(map_distributed(context.process_group, analyse, dealt.layers, dealt.owners))
-        return LayerSpectra(spectra, self._summary(context, spectra), tuple(dealt.skipped))
+        def finish(own_spectra: Sequence[LayerSpectrum]) -> LayerSpectra:
+            spectra = tuple(map_distributed(context.process_group, lambda _: own_spectra, dealt.layers, dealt.owners))
+            return LayerSpectra(spectra, self._summary(context, spectra), tuple(dealt.skipped))
+
+        if context.worker is None or _belongs_on_its_device(own):
+            return finish(layer_spectra(model, cache=cache, layers=own))
+        with torch.no_grad():
+            copies = [layer.copy("cpu") for layer in own]
+        return context.deferred(partial(layer_spectra, model, cache=cache, layers=copies), finish)
 
     def _summary(self, context: Context, spectra: tuple[LayerSpectrum, ...]) -> AlphaSummary | None:
         """Means over the layers; none where a weight is not finite, since means over fewer layers are other numbers."""
@@ -174,3 +189,9 @@ class WeightSpectra(Measurement):
             positive = eigenvalues[torch.isfinite(eigenvalues) & (eigenvalues > 0)]
             if len(positive):
                 yield "{prefix}_spectra/{scope}/log10_eigenvalues", spectrum.layer, positive.log10()
+
+
+def _belongs_on_its_device(layers: Sequence[WeightLayer]) -> bool:
+    """Whether the weights are on an accelerator, and so large that one thread of the processor would take minutes."""
+    is_accelerated = any(layer.weight.device.type != "cpu" for layer in layers)
+    return is_accelerated and sum(map(spectrum_cost, layers)) > LARGEST_COST_ON_HOST

@@ -67,7 +67,7 @@ def test_a_failure_inside_the_lens_never_costs_the_run(tmp_path, monkeypatch):
 
     class Sabotage(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
-            monkeypatch.setattr(callback.lens, "measure", explode)
+            monkeypatch.setattr(callback.lens, "begin", explode)
 
     with pytest.warns(
         UserWarning, match="FactorLens could not observe: RuntimeError: out of memory in the lens"

@@ -174,7 +174,7 @@ def test_a_failing_measurement_gives_no_decision(tmp_path, monkeypatch):
     class FailFromSecondEpoch(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
             if trainer.current_epoch == 1:
-                monkeypatch.setattr(callback.lens, "measure", lambda *_: 1 / 0)
+                monkeypatch.setattr(callback.lens, "begin", lambda *_: 1 / 0)
 
     with pytest.warns(UserWarning, match="could not observe"):
         trainer, _ = train(tmp_path, callback, stop, FailFromSecondEpoch(), epochs=5)

@@ -134,7 +134,7 @@ def test_a_lens_that_keeps_failing_does_not_stop_the_run(tmp_path, monkeypatch):
 
     class Sabotage(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
-            monkeypatch.setattr(callback.lens, "measure", lambda *_: 1 / 0)
+            monkeypatch.setattr(callback.lens, "begin", lambda *_: 1 / 0)
 
     with pytest.warns(UserWarning, match="could not observe"):
         trainer, _ = train(tmp_path, callback, Sabotage(), stop, epochs=8)

@@ -34,6 +34,10 @@ def schedule(every_n=1, history=None):
     return FigureSchedule({"p": FigureSpec("p", drawn, "help")}, every_n, history), drawn
 
 
+def drawn_now(drawing):
+    return {} if drawing is None else drawing()
+
+
 def test_names_are_numbered_in_the_order_of_the_measurements():
     assert list(FIGURES) == [
         "dashboard", "1_history", "2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "6_alpha", "7_spectra"
@@ -48,11 +52,11 @@ def test_a_figure_that_two_measurements_declare_is_drawn_once():
 @pytest.mark.parametrize(("every_n", "epochs"), [(0, []), (1, [0, 1, 2, 3]), (2, [0, 2, 3]), (3, [0, 3])])
 def test_figures_are_due_first_at_every_nth_and_last(observe, every_n, epochs):
     figures, drawn = schedule(every_n)
-    images = [figures.add(observe(epoch)) for epoch in range(4)]
-    flushed = figures.flush()
+    images = [drawn_now(figures.add(observe(epoch))) for epoch in range(4)]
+    flushed = drawn_now(figures.flush())
     assert drawn.epochs == epochs
     assert [bool(found) for found in images].count(True) + bool(flushed) == len(epochs)
-    assert figures.flush() == {}
+    assert figures.flush() is None
     assert drawn.epochs == epochs
 
 
@@ -60,7 +64,7 @@ def test_the_last_observation_of_a_history_is_whole_and_the_others_are_without_t
     figures, drawn = schedule()
     observations = [observe(0), observe(1), observe(2)]
     for o in observations:
-        figures.add(o)
+        drawn_now(figures.add(o))
     *earlier, last = drawn.histories[-1]
     assert last is observations[-1]
     assert [o.epoch for o in earlier] == [0, 1]
@@ -69,13 +73,13 @@ def test_the_last_observation_of_a_history_is_whole_and_the_others_are_without_t
 
 def test_history_keeps_no_tensors(observe):
     figures, drawn = schedule(0)
-    assert figures.add(observe()) == {}
+    assert figures.add(observe()) is None
     (kept,) = figures.history
     assert (kept.inputs, kept.factorization) == (None, None)
     assert all(s.cosine.numel() == 0 for s in kept["neuron_similarity"].layers)
     assert all(s.eigenvalues.numel() == 0 for s in kept["weight_spectra"].layers)
     figures.clear()
-    assert (figures.history, figures.last, figures.flush()) == ([], None, {})
+    assert (figures.history, figures.last, figures.flush()) == ([], None, None)
     assert drawn.histories == []
 
 
@@ -85,10 +89,10 @@ def test_a_history_that_is_given_is_read_and_not_appended_to(observe):
     for epoch in (2, 3):
         o = observe(epoch)
         history.append(o.without_tensors())
-        figures.add(o)
+        drawn_now(figures.add(o))
     assert drawn.epochs == [2]
     assert [o.epoch for o in drawn.histories[0]] == [0, 1, 2]
-    figures.flush()
+    drawn_now(figures.flush())
     assert [o.epoch for o in drawn.histories[1]] == [0, 1, 2, 3]
     figures.clear()
     assert len(history) == 4  # it belongs to the caller

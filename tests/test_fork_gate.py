@@ -1,0 +1,52 @@
+"""Forks and units of background work."""
+
+import os
+import threading
+
+import pytest
+
+from lightning_factorlens.fork_gate import fork_gate
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+
+
+def fork():
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def test_a_fork_waits_for_the_end_of_a_unit_of_another_thread():
+    order = []
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def work():
+        with fork_gate.unit():
+            has_begun.set()
+            may_end.wait()
+            order.append("unit")
+
+    def fork_then_note():
+        fork()
+        order.append("fork")
+
+    threads = [threading.Thread(target=work), threading.Thread(target=fork_then_note)]
+    threads[0].start()
+    has_begun.wait()
+    threads[1].start()
+    may_end.set()
+    for thread in threads:
+        thread.join()
+    assert order == ["unit", "fork"]
+
+
+def test_a_thread_may_fork_within_its_own_unit_and_units_begin_again():
+    with fork_gate.unit():
+        fork()
+    done = []
+    thread = threading.Thread(target=lambda: [fork_gate.unit().__enter__(), done.append(1)])
+    thread.start()
+    thread.join(10)
+    assert done == [1]
+    fork_gate._working.clear()
