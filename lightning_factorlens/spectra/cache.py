@@ -15,8 +15,7 @@ class SpectraCache:
 
     The key contains a hash of the weight's bytes. Neither the weight's address nor PyTorch's version counter would
     suffice: ``weight.data.copy_``, which weight-averaging callbacks use, changes neither, and a parametrized weight is
-    a new tensor whenever it is read, often at an old address. Hashing the weights of a ResNet-18 takes a twentieth of
-    the time of computing their spectra.
+    a new tensor whenever it is read, often at an old address. Hashing the weights of a ResNet-18 takes 2 ms.
 
     Example:
         >>> import torch

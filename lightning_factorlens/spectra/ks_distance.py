@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,23 @@ _N_TAILS = 24  # tails that largest_plausible_tail tries
 _CRITICAL_DISTANCE = 1.0
 
 
-def smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int) -> tuple[int, float]:
+class KSMinimum(NamedTuple):
+    """The smallest KS distance of all candidates.
+
+    Attributes:
+        tail: Index of the candidate; the first one of several with this distance.
+        distance: The distance.
+        n_rivals: Number of other candidates whose distance may be as small.
+    """
+
+    tail: int
+    distance: float
+    n_rivals: int
+
+
+def smallest_ks(
+    log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int, slack: Array | None = None
+) -> KSMinimum:
     """Finds the candidate with the smallest KS distance, exactly, without computing all distances.
 
     The distance over some of a tail's points cannot exceed the distance over all of them. First the distances of every
@@ -28,31 +46,55 @@ def smallest_ks(log_x: Array, below: Array, slope: Array, candidates: NDArray[np
         slope: α − 1 of the tail that begins at each, shape (m,).
         candidates: Indices, ascending, at least one.
         n: Number of values.
+        slack: Largest error of the distance of the tail that begins at each, shape (m,); by default 0.
 
     Returns:
-        The first index of the smallest distance, and that distance.
+        The smallest distance, and how many other candidates may have as small a one if all have these errors.
 
     Example:
         >>> log_x = np.array([0.0, 1.0, 2.0, 3.0])
         >>> slope = np.array([2 / 3, 1.0, 2.0, 1.0])  # number of values over the sum of log ratios
-        >>> index, distance = smallest_ks(log_x, np.arange(4.0), slope, np.arange(3), 4)
-        >>> index, round(distance, 3)
-        (0, 0.237)
+        >>> index, distance, n_rivals = smallest_ks(log_x, np.arange(4.0), slope, np.arange(3), 4)
+        >>> index, round(distance, 3), n_rivals
+        (0, 0.237, 0)
     """
+    if slack is None:
+        slack = np.zeros(log_x.size)
     points = np.arange(log_x.size)
     if candidates.size > 8 * _STRIDE:
-        upper_bound = ks_distances(log_x, below, slope, candidates[::_STRIDE], points, n).min()
-        lower_bounds = ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n)
+        some = candidates[::_STRIDE]
+        upper_bound = (ks_distances(log_x, below, slope, some, points, n) + slack[some]).min()
+        lower_bounds = ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n) - slack[candidates]
         candidates = candidates[lower_bounds <= upper_bound]
     distances = ks_distances(log_x, below, slope, candidates, points, n)
+    slack = slack[candidates]
     winner = int(np.argmin(distances))
-    return int(candidates[winner]), float(distances[winner])
+    may_be_smallest = distances - slack <= (distances + slack).min()
+    return KSMinimum(int(candidates[winner]), float(distances[winner]), int(may_be_smallest.sum()) - 1)
+
+
+class PlausibleTail(NamedTuple):
+    """The largest tail that a test does not distinguish from a power law.
+
+    Attributes:
+        size: Its number of values.
+        is_certain: Whether the errors of the distances cannot have changed it.
+    """
+
+    size: int
+    is_certain: bool
 
 
 def largest_plausible_tail(
-    log_x: Array, below: Array, slope: Array, candidates: NDArray[np.intp], n: int, n_tail: int
-) -> int:
-    """Number of values in the largest tail that a test at about 5 % does not distinguish from a power law.
+    log_x: Array,
+    below: Array,
+    slope: Array,
+    candidates: NDArray[np.intp],
+    n: int,
+    n_tail: int,
+    slack: Array | None = None,
+) -> PlausibleTail:
+    """Finds the largest tail that a test at about 5 % does not distinguish from a power law.
 
     Args:
         log_x: See `smallest_ks`.
@@ -61,28 +103,35 @@ def largest_plausible_tail(
         candidates: See `smallest_ks`.
         n: Number of values.
         n_tail: Number of values in the tail with the smallest distance.
+        slack: See `smallest_ks`.
 
     Returns:
-        At least ``n_tail``. About 24 tails between ``n_tail`` and all values are tried, in equal ratios.
+        A tail of at least ``n_tail`` values. About 24 tails between ``n_tail`` and all values are tried, in equal
+        ratios.
 
     Example:
         >>> log_x = -np.log(1 - np.arange(100) / 100)  # the quantiles of a power law with α = 2
         >>> below = np.arange(100.0)
-        >>> largest_plausible_tail(log_x, below, np.ones(100), np.arange(99), 100, n_tail=40)
+        >>> largest_plausible_tail(log_x, below, np.ones(100), np.arange(99), 100, n_tail=40).size
         100
     """
+    if slack is None:
+        slack = np.zeros(log_x.size)
     sizes = n - below[candidates]
     wanted = np.geomspace(sizes[0], n_tail, _N_TAILS)
     # The sizes fall from one candidate to the next.
     tried = np.unique(np.searchsorted(-sizes, -wanted, side="left").clip(0, candidates.size - 1))
-    for i in tried:
-        if sizes[i] <= n_tail:
-            break
-        row = candidates[i : i + 1]
-        distance = ks_distances(log_x, below, slope, row, np.arange(log_x.size), n)[0]
-        if distance * np.sqrt(sizes[i]) <= _CRITICAL_DISTANCE:
-            return int(sizes[i])
-    return n_tail
+    tried = tried[sizes[tried] > n_tail]
+    rows = candidates[tried]
+    distances = ks_distances(log_x, below, slope, rows, np.arange(log_x.size), n)
+    excess = distances - _CRITICAL_DISTANCE / np.sqrt(sizes[tried])
+    plausible = np.flatnonzero(excess <= 0)
+    examined = slice(None)
+    size = n_tail
+    if plausible.size:
+        examined = slice(int(plausible[0]) + 1)
+        size = int(sizes[tried[plausible[0]]])
+    return PlausibleTail(size, bool((np.abs(excess[examined]) >= slack[rows[examined]]).all()))
 
 
 def ks_distances(

@@ -132,16 +132,37 @@ def flat_spectrum_reason(eigenvalues: Tensor, shape: tuple[int, ...]) -> str:
     x = eigenvalues.detach().double().cpu()
     if not x.numel() or len(shape) != 2 or not x.isfinite().all() or x.max() <= 0:
         return ""
-    M, N = sorted(shape)
-    # The largest by the median of what is left of a rank-deficient matrix.
-    ratio = float(x.max() / x[x > 1e-10 * x.max()].median())
-    noise_ratio = (1 + math.sqrt(M / N)) ** 2 / mp_median(M / N)
-    if math.log(ratio) >= _FLAT_BELOW * math.log(noise_ratio):
+    if flat_spectrum_margin(x, shape) >= 0:
         return ""
     return (
-        f"the eigenvalues are almost equal (largest / median = {ratio:.3g}), as those of an orthogonal weight: "
-        "not a power law"
+        f"the eigenvalues are almost equal (largest / median = {_largest_by_median(x):.3g}), as those of an orthogonal "
+        "weight: not a power law"
     )
+
+
+def flat_spectrum_margin(eigenvalues: Tensor, shape: tuple[int, ...]) -> float:
+    """How far a spectrum is from being flat, see `flat_spectrum_reason`.
+
+    Args:
+        eigenvalues: As for `bulk_edge`, finite, float64, on the CPU, at least one positive.
+        shape: (rows, columns) of each matrix.
+
+    Returns:
+        log(λ_max / median) less a quarter of that of noise; negative for a flat spectrum.
+
+    Example:
+        >>> import torch
+        >>> flat_spectrum_margin(torch.ones(64), (64, 64)) < 0 < flat_spectrum_margin(torch.arange(64.0), (64, 64))
+        True
+    """
+    M, N = sorted(shape)
+    noise_ratio = (1 + math.sqrt(M / N)) ** 2 / mp_median(M / N)
+    return math.log(_largest_by_median(eigenvalues)) - _FLAT_BELOW * math.log(noise_ratio)
+
+
+def _largest_by_median(x: Tensor) -> float:
+    """The largest eigenvalue by the median of what is left of a rank-deficient matrix."""
+    return float(x.max() / x[x > 1e-10 * x.max()].median())
 
 
 @lru_cache(maxsize=1024)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lightning_factorlens.results import PowerLawFit
 from lightning_factorlens.spectra.alpha_correction import correct_alpha
-from lightning_factorlens.spectra.ks_distance import largest_plausible_tail, smallest_ks
-
-Array = NDArray[np.float64]
+from lightning_factorlens.spectra.ks_distance import KSMinimum, PlausibleTail, largest_plausible_tail, smallest_ks
+from lightning_factorlens.spectra.tails import WEAK_BELOW, Tails, find_tails, no_fit
 
 #: Beyond this α, the values of a tail are equal to within 0.5 %: ties, not a power law.
 MAX_ALPHA = 201.0
-#: With fewer eigenvalues than this, α is noise.
-WEAK_BELOW = 20
-_MIN_MEAN_LOG_RATIO = 1e-12  # mean log(x / x_min) of a tail whose values differ by more than rounding
 
 
 def fit_power_law(
@@ -72,45 +66,47 @@ def fit_power_law(
     """
     if ties not in ("distinct", "each"):
         raise ValueError(f'ties must be "distinct" or "each", found {ties!r}')
-    x = np.sort(eigenvalues.detach().double().cpu().numpy().ravel())
-    if not np.isfinite(x).all():
-        return no_fit(x.size, "the eigenvalues are not all finite")
-    x = _above_threshold(x, threshold, relative)
-    n = x.size
-    needed = max(min_eigenvalues, 2)
-    if n < needed:
-        return no_fit(n, f"{n} eigenvalues above the threshold, at least {needed} are needed")
-    small = small_sample and n < WEAK_BELOW
-    if small:
-        min_tail = max(min_tail, min(8, n))
+    tails = find_tails(eigenvalues, threshold, relative, min_tail, min_eigenvalues, ties == "each", small_sample)
+    if isinstance(tails, PowerLawFit):
+        return tails
+    minimum = smallest_ks(tails.log_x, tails.below, tails.slope, tails.candidates, tails.n)
+    n_tail = tails.size(minimum.tail)
+    plausible = largest_plausible_tail(tails.log_x, tails.below, tails.slope, tails.candidates, tails.n, n_tail)
+    return fit_of_tail(tails, minimum, plausible)
 
-    log_x = np.log(x)
-    n_in_tail = np.arange(n, 0, -1.0)
-    log_ratios = _summed_log_ratios(log_x, n_in_tail)
-    start = np.arange(n) if ties == "each" else np.flatnonzero(np.append(True, x[1:] > x[:-1]))
-    rounding = _MIN_MEAN_LOG_RATIO * n_in_tail[start]
-    candidates = np.flatnonzero((n_in_tail[start] >= min_tail) & (log_ratios[start] > rounding))
-    if not candidates.size:
-        return no_fit(n, f"no tail of {min_tail} or more eigenvalues that differ by more than rounding")
-    # The maximum changes no candidate. It prevents a division by 0 at the largest values, whose slope is never used.
-    slope = (n_in_tail[start] - small) / np.maximum(log_ratios[start], rounding)
-    below = start.astype(float)
-    best, distance = smallest_ks(log_x[start], below, slope, candidates, n)
 
-    alpha = 1.0 + float(slope[best])
-    n_tail = n - int(start[best])
+def fit_of_tail(tails: Tails, minimum: KSMinimum, plausible: PlausibleTail) -> PowerLawFit:
+    """The power law of the tail with the smallest KS distance.
+
+    Args:
+        tails: All tails.
+        minimum: The tail with the smallest distance.
+        plausible: The largest plausible tail.
+
+    Returns:
+        The fit; without an α where the values of the tail are nearly equal.
+
+    Example:
+        >>> import torch
+        >>> tails = find_tails(2.0 ** torch.arange(10.0))
+        >>> fit_of_tail(tails, KSMinimum(0, 0.1, 0), PlausibleTail(10, True)).n_tail
+        10
+    """
+    best = minimum.tail
+    n = tails.n
+    alpha = 1.0 + float(tails.slope[best])
+    n_tail = tails.size(best)
     if alpha > MAX_ALPHA:
         return no_fit(n, _too_steep(alpha, n_tail))
     reason = ""
     if n < WEAK_BELOW:
         reason = f"weak: {n} eigenvalues, α on fewer than {WEAK_BELOW} is noise"
-    n_plausible = largest_plausible_tail(log_x[start], below, slope, candidates, n, n_tail)
-    corrected = correct_alpha(n_tail / float(log_ratios[start[best]]), n_tail, n_plausible)
+    corrected = correct_alpha(n_tail / float(tails.log_ratios[best]), n_tail, plausible.size)
     return PowerLawFit(
         alpha=alpha,
         sigma=(alpha - 1) / math.sqrt(n_tail),
-        x_min=float(x[start[best]]),
-        ks_distance=distance,
+        x_min=float(tails.x[best]),
+        ks_distance=minimum.distance,
         n_tail=n_tail,
         n=n,
         reason=reason,
@@ -118,16 +114,6 @@ def fit_power_law(
         alpha_low=corrected.low,
         alpha_high=corrected.high,
     )
-
-
-def _above_threshold(x: np.ndarray[Any, np.dtype[np.float64]], threshold: float, relative: bool) -> Any:
-    """The values above the threshold, of ascending ones."""
-    if not x.size:
-        return x
-    lowest = threshold
-    if relative:
-        lowest = threshold * x[-1]
-    return x[x > max(lowest, 0.0)]
 
 
 def _too_steep(alpha: float, n_tail: int) -> str:
@@ -154,27 +140,3 @@ def fit_like_weightwatcher(eigenvalues: Tensor) -> PowerLawFit:
         3
     """
     return fit_power_law(eigenvalues, threshold=1e-5, relative=False, min_eigenvalues=2, ties="each", small_sample=True)
-
-
-def no_fit(n: int, reason: str) -> PowerLawFit:
-    """The record of a spectrum without a fit.
-
-    Args:
-        n: Number of eigenvalues above the threshold.
-        reason: Why there is no fit, in words.
-
-    Returns:
-        A record whose numbers are NaN.
-
-    Example:
-        >>> no_fit(3, "too few eigenvalues").alpha
-        nan
-    """
-    nan = math.nan
-    return PowerLawFit(alpha=nan, sigma=nan, x_min=nan, ks_distance=nan, n_tail=0, n=n, reason=reason)
-
-
-def _summed_log_ratios(log_x: Array, n_in_tail: Array) -> Array:
-    """Σ log(x / x_i) over the tail from each x_i, summed from the largest gap down: all terms are non-negative."""
-    gaps = np.diff(log_x) * n_in_tail[1:]
-    return np.append(np.cumsum(gaps[::-1])[::-1], 0.0)

@@ -11,8 +11,8 @@ from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
 from lightning_factorlens.spectra.marchenko_pastur import bulk_edge, flat_spectrum_reason
 from lightning_factorlens.spectra.matrices import Mode, matrix_shape
-from lightning_factorlens.spectra.power_law import no_fit
 from lightning_factorlens.spectra.spectral_summary import spectral_summary
+from lightning_factorlens.spectra.tails import no_fit
 
 #: Range of the largest value of a weight, between whose bounds float64 holds its eigenvalues with all digits.
 VALUE_RANGE = (1e-140, 1e151)

@@ -20,8 +20,9 @@ from torch import nn
 from lightning_factorlens.capture.weights import WeightLayer
 from lightning_factorlens.results import LayerSpectrum, PowerLawFit
 from lightning_factorlens.spectra.matrices import matrix_shape
-from lightning_factorlens.spectra.power_law import MAX_ALPHA, no_fit
+from lightning_factorlens.spectra.power_law import MAX_ALPHA
 from lightning_factorlens.spectra.record import missing_spectrum, without_spectrum
+from lightning_factorlens.spectra.tails import no_fit
 
 _CONVOLUTIONS: dict[tuple[int, bool], type[nn.Module]] = {
     (1, False): nn.Conv1d, (2, False): nn.Conv2d, (3, False): nn.Conv3d,

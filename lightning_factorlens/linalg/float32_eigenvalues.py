@@ -1,0 +1,142 @@
+"""Eigenvalues of W Wᵀ in float32, in less than half of the time of float64, with an estimate of their error.
+
+By Weyl's inequality no eigenvalue differs by more than the spectral norm of what the product and LAPACK change of
+W Wᵀ. Both parts are estimated for every matrix, since a bound that holds for all of them would be larger by orders of
+magnitude; Higham and Mary (2019), "A new approach to probabilistic rounding error analysis".
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_factorlens.linalg.svd import gram_eigvalsh
+
+#: With fewer rows float64 takes about as little time.
+MIN_ROWS = 256
+#: No other thread of Python runs during LAPACK's tridiagonal reduction: a tenth of a second with this many rows.
+_MAX_REDUCED_ROWS = 1536
+#: Range of the mean square of a row's norm within which no product of two entries overflows or loses digits.
+_SCALE_RANGE = (1e-20, 1e30)
+#: Rows whose products are compared with those in float64, besides the four of the largest norms.
+_SAMPLED_ROWS = 32
+#: Factor of the estimated norm of the product's errors. The estimate was 1.0 to 4.5 times the norm for 65 matrices.
+_MARGIN = 1.25
+#: Error of the tridiagonal reduction in units of the float32 eps of the largest eigenvalue. At most 7.1 was found for
+#: 13 kinds of matrices of 128 to 1,000 rows: noise, sparse and heavy-tailed ones, orthogonal ones, and others.
+_REDUCTION_ERROR = 6.0
+#: A ratio of 2 is that of independent errors.
+_COHERENT_ABOVE = 3.5
+#: Largest relative difference of the first two moments of the eigenvalues from those of the matrix.
+_MOMENT_TOLERANCE = 1e-4
+
+Array = NDArray[np.float32]
+Double = NDArray[np.float64]
+
+
+class ApproximateEigenvalues(NamedTuple):
+    """Eigenvalues and how far they may be off.
+
+    Attributes:
+        values: Ascending, float64, on the CPU.
+        error: Estimated bound of the error of each eigenvalue.
+    """
+
+    values: Tensor
+    error: float
+
+
+@torch.no_grad()
+def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
+    """Eigenvalues of the smaller Gram matrix of a matrix, by products and a tridiagonal reduction in float32.
+
+    The tridiagonal matrix, whose eigenvalues would otherwise have ten times the error, is decomposed in float64; with
+    more than 1,536 rows the Gram matrix itself is.
+
+    Args:
+        matrix: Shape (rows, columns), float32 or a dtype that float32 contains, on the CPU, all values finite.
+
+    Returns:
+        The eigenvalues; None where float32 does not suffice: for a zero matrix, where squares leave the range of
+        float32, or where the decomposition has failed.
+
+    Example:
+        >>> matrix = torch.diag(torch.arange(1.0, 4.0))
+        >>> values, error = float32_eigenvalues(matrix)
+        >>> [round(value, 4) for value in values.tolist()], error < 1e-4
+        ([1.0, 4.0, 9.0], True)
+    """
+    from scipy.linalg import blas  # loading scipy.linalg takes a quarter of a second
+
+    X = matrix.detach().float().numpy()
+    # BLAS reads columns. The product is that of the shorter side; only its upper triangle is computed.
+    is_tall = X.shape[0] > X.shape[1]
+    gram = blas.ssyrk(1.0, X.T, trans=0 if is_tall else 1)
+    norms = np.diag(gram).astype(np.float64)
+    lowest, highest = _SCALE_RANGE
+    if not lowest <= norms.mean() <= highest or not norms.max() <= highest:
+        return None
+    product_error = _product_error(X.T if is_tall else X, gram, norms)
+    squares = 2 * float(blas.sdot(gram.ravel("K"), gram.ravel("K"))) - float(norms @ norms)
+    reduction_error = 0.0
+    if len(norms) > _MAX_REDUCED_ROWS:
+        whole = np.triu(gram).astype(np.float64)
+        values = gram_eigvalsh(torch.from_numpy(whole + np.triu(whole, 1).T)[None])[0].numpy()
+    else:
+        values = _tridiagonal_eigenvalues(gram)
+        reduction_error = _REDUCTION_ERROR * float(np.finfo(np.float32).eps) * float(values[-1])
+    if not _has_moments(values, float(norms.sum()), squares):
+        return None
+    return ApproximateEigenvalues(torch.from_numpy(values), product_error + reduction_error)
+
+
+def _product_error(X: Array, gram: Array, norms: Double) -> float:
+    """Estimates the spectral norm of the rounding errors of X Xᵀ from those of some of its entries.
+
+    Errors relative to the norms of two rows are taken to be independent, with one variance on the diagonal and one
+    beside it, both estimated from the sample. The norm of such a matrix is that of Wigner's law. Where the sample has a
+    larger norm than independent errors would give it, the errors are taken to be those of a matrix of rank one.
+    """
+    m = len(norms)
+    evenly_spaced = np.linspace(0, m - 1, min(m, max(_SAMPLED_ROWS, m // 32))).astype(np.intp)
+    rows = np.union1d(evenly_spaced, np.argpartition(norms, -min(4, m))[-min(4, m) :])
+    rows = rows[norms[rows] > 0]
+    sample = X[rows].astype(np.float64)
+    scale = np.sqrt(norms[rows])
+    errors = np.triu(gram[np.ix_(rows, rows)] - sample @ sample.T) / np.outer(scale, scale)
+    on_diagonal = math.sqrt(np.square(np.diag(errors)).mean())
+    upper = np.triu(errors, 1)
+    n_pairs = max(1, len(rows) * (len(rows) - 1) // 2)
+    beside = math.sqrt(np.square(upper).sum() / n_pairs)
+    trace = float(norms.sum())
+    independent = 2 * beside * math.sqrt(norms.max() * trace) + 3 * on_diagonal * float(norms.max())
+    sample_norm = float(np.abs(np.linalg.eigvalsh(upper + upper.T)).max())
+    if sample_norm > _COHERENT_ABOVE * beside * math.sqrt(len(rows)):
+        independent += sample_norm / len(rows) * trace
+    return _MARGIN * independent
+
+
+def _tridiagonal_eigenvalues(gram: Array) -> Double:
+    """Eigenvalues of a symmetric matrix, ascending, given its upper triangle, which is overwritten."""
+    from scipy.linalg import lapack
+
+    # The default workspace of scipy is too small for LAPACK's blocked algorithm.
+    workspace = 32 * len(gram)
+    _, diagonal, beside, _, failed = lapack.ssytrd(gram, lower=0, lwork=workspace, overwrite_a=1)
+    values, also_failed = lapack.dsterf(diagonal.astype(np.float64), beside.astype(np.float64))
+    if failed or also_failed:
+        return np.full(len(gram), np.nan)
+    found: Double = np.maximum(values, 0.0)
+    return found
+
+
+def _has_moments(values: Double, trace: float, squares: Any) -> bool:
+    """Whether sum and sum of squares are those of the matrix; not for NaN."""
+    sum_agrees = abs(values.sum() - trace) <= _MOMENT_TOLERANCE * trace
+    squares_agree = abs(values @ values - squares) <= _MOMENT_TOLERANCE * squares
+    return bool(sum_agrees and squares_agree)
