@@ -231,6 +231,7 @@ class FactorLens(ConceptMethods):
         )
         runner.decision = self.output_decision
         runner.start_lockstep(samples)
+        runner.limit_passes(samples, self.layer_table)
         runner.keep_dependent_passes(samples)
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements

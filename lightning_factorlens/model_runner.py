@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
@@ -37,6 +37,13 @@ from lightning_factorlens.results import LayerInfo
 
 #: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
 INDEPENDENT = 0.02
+#: They change by at most this on a CPU, where nothing is rounded to fewer bits than float32 has.
+ROUNDING = 1e-4
+#: Largest output of a pass on a CPU. The C library gives memory of more than 32 MiB back whenever it is freed.
+MAX_OUTPUT_BYTES = 2**24
+FLOAT_BYTES = 4
+#: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
+MIN_THREAD_SAMPLES = 4
 
 
 @dataclass
@@ -91,13 +98,39 @@ class ModelRunner:
         world_size = self.process_group.world_size
         if not probe.is_cuttable or probe.unit_ends(world_size) == probe.unit_ends():
             return
+        probe.pass_size.is_divisible = self._change_with_pass(probe) <= INDEPENDENT
+
+    def limit_passes(self, probe: Probe, layers: Sequence[LayerInfo]) -> None:
+        """Makes the passes on a CPU smaller, so that their outputs get memory that has been used before.
+
+        Larger memory is given back to the system after use, and all its pages are cleared again for the next output,
+        which takes up to a quarter of the time of a pass. Nothing is changed where outputs depend on the other samples
+        of a pass.
+
+        Args:
+            probe: The samples.
+            layers: The table of layers, whose shapes tell the size of the largest output.
+        """
+        if probe.device.type != "cpu" or not probe.is_cuttable or not layers:
+            return
+        largest = max(Size(layer.shape).numel() for layer in layers)
+        n_samples = max(MAX_OUTPUT_BYTES // (FLOAT_BYTES * largest), MIN_THREAD_SAMPLES * torch.get_num_threads())
+        n_samples -= n_samples % 2  # perturbed copies of the probe treat even and odd samples differently
+        if n_samples >= min(probe.pass_size.unit, len(probe)):
+            return
+        if self.needs.whole_passes is None:
+            self.needs.whole_passes = self._change_with_pass(probe) > ROUNDING
+        if not self.needs.whole_passes:
+            probe.pass_size.limit(n_samples)
+
+    def _change_with_pass(self, probe: Probe) -> float:
+        """How much outputs change where a pass has two samples instead of four; the same in all processes."""
         outputs = []
         for n_samples in (4, 2):
             batch = probe.part(0, n_samples)
             with self.isolated():
                 outputs.append(find_parts(detach_output(self._call(batch.data)), len(batch)))
-        agreement = -largest_change(*outputs)
-        probe.pass_size.is_divisible = self.process_group.all_reduce_min([agreement])[0] >= -INDEPENDENT
+        return -self.process_group.all_reduce_min([-largest_change(*outputs)])[0]
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
