@@ -27,7 +27,7 @@ from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.model_runner import CaptureSource, ModelRunner
 from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
@@ -70,6 +70,7 @@ class FactorLens(ConceptMethods):
         layer_table: The layers that were selected and those that were not, with the reasons; empty before the first
             observation. ``print(lens.layer_table)`` shows it whole.
         output_decision: Which part of the output is read, as what, and why.
+        capture_source: Where captures of the probe come from, see `ModelRunner.source`; None for passes of the lens.
 
     Raises:
         ValueError, TypeError: A wrong argument; the message names it.
@@ -97,6 +98,7 @@ class FactorLens(ConceptMethods):
         self.layer_table: list[LayerInfo] = LayerTable()
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
+        self.capture_source: CaptureSource | None = None
         self._cache: dict[str, Any] = {}
         self._traced_shape: Size | None = None
         self._used = UsedParameters()
@@ -279,4 +281,5 @@ class FactorLens(ConceptMethods):
             self.process_group,
             used=self._used,
             needs=self._forward_needs,
+            source=self.capture_source,
         )

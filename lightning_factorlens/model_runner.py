@@ -16,7 +16,7 @@ from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
 from lightning_factorlens.capture.default_layers import TracedOutput
-from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
+from lightning_factorlens.capture.distributed import CaptureFn, capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import (
     ForwardNeeds,
@@ -45,6 +45,9 @@ FLOAT_BYTES = 4
 #: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
 MIN_THREAD_SAMPLES = 4
 
+#: See `ModelRunner.source`.
+CaptureSource = Callable[[CaptureFn, Probe, Sequence[LayerInfo]], Capture]
+
 
 @dataclass
 class ModelRunner:
@@ -60,6 +63,8 @@ class ModelRunner:
         used: The parameters that forward passes have used; those without gradients are recorded.
         needs: What forward passes have turned out to need.
         decision: Which part of the model's output is read.
+        source: Receives a function that makes a pass of some samples, the samples and the layers, and returns their
+            capture, which may have been made before; None to make the pass.
     """
 
     model: nn.Module
@@ -70,6 +75,7 @@ class ModelRunner:
     used: UsedParameters = field(default_factory=UsedParameters)
     needs: ForwardNeeds = field(default_factory=ForwardNeeds)
     decision: OutputDecision = field(default_factory=OutputDecision)
+    source: CaptureSource | None = None
 
     def __post_init__(self) -> None:
         self._is_isolated = False
@@ -204,8 +210,9 @@ class ModelRunner:
 
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
-        with self.isolated(), self.used.record(self.model):
-            return capture_distributed(self.process_group, self._capture, probe, layers)
+        capture = self._recorded_capture if self.source is None else partial(self.source, self._recorded_capture)
+        with self.isolated():
+            return capture_distributed(self.process_group, capture, probe, layers)
 
     def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The outputs for changed copies of the probe; see `Context.forward`."""
@@ -245,6 +252,10 @@ class ModelRunner:
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)
+
+    def _recorded_capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
+        with self.used.record(self.model):
+            return self._capture(probe, layers)
 
     def _capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options

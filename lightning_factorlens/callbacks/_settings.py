@@ -24,7 +24,9 @@ class Settings(Protocol):
     resample_probe: bool
     forward_fn: ForwardFn | None
     outputs: Outputs | None
+    every_n_epochs: int
     every_n_train_steps: int | None
+    reuse_validation: bool | None
     measurements: tuple[Measurement, ...]
     options: LensOptions
     tensorboard: TensorBoardOptions

@@ -34,6 +34,7 @@ from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
+from lightning_factorlens.callbacks._validation_capture import ValidationCapture
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import LensOptions, TensorBoardOptions
@@ -87,6 +88,10 @@ class FactorLensCallback(Callback):
             alone.
         every_n_epochs: Observes after every n-th epoch.
         every_n_train_steps: Observes after every n-th optimizer step instead.
+        reuse_validation: Whether an observation takes the activations of the probe out of the validation pass before
+            it, and makes one forward pass less. None does so where they have once been found equal, bit for bit, to
+            those of a pass of the lens's own; True also where they differ by at most 1e-6 of the largest value; False
+            never does. See "Cost of an observation" in docs/scale.md for the conditions.
         measurements: What to measure; `default_measurements` unless given.
         lens: What to capture and how to factorise it; see `LensOptions`.
         tensorboard: What loggers show besides scalars; see `TensorBoardOptions`.
@@ -136,6 +141,7 @@ class FactorLensCallback(Callback):
         outputs: str | Outputs | None = None,
         every_n_epochs: int = 1,
         every_n_train_steps: int | None = None,
+        reuse_validation: bool | None = None,
         measurements: Sequence[Measurement] | None = None,
         lens: LensOptions | None = None,
         tensorboard: TensorBoardOptions | None = None,
@@ -152,6 +158,8 @@ class FactorLensCallback(Callback):
         check_int("every_n_train_steps", every_n_train_steps, 1, or_none="observations at the end of epochs")
         check_bool("resample_probe", resample_probe)
         check_bool("verbose", verbose)
+        if reuse_validation is not None:
+            check_bool("reuse_validation", reuse_validation)
         check_choice("on_error", on_error, ("warn", "raise"))
         check_choice("detail", detail, DETAILS)
         self.probe = probe
@@ -161,6 +169,7 @@ class FactorLensCallback(Callback):
         self.outputs = check_outputs(outputs)
         self.every_n_epochs = every_n_epochs
         self.every_n_train_steps = every_n_train_steps
+        self.reuse_validation = reuse_validation
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.options = check_options("lens", lens, LensOptions)
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
@@ -174,6 +183,7 @@ class FactorLensCallback(Callback):
         self._spawn_results = SpawnResults()
         self._results = CallbackResults(self, self._spawn_results)
         self._prepared = PreparedLens(self, self._results)
+        self._validation = ValidationCapture(self, self._results, self._prepared)
         self._publisher = Publisher(self, self._results)
         planner = ObservationPlanner(self, self._results)
         self._observer = Observer(self, self._results, self._prepared, self._publisher, planner)
@@ -205,6 +215,7 @@ class FactorLensCallback(Callback):
         state = self.state
         state.budget.start()
         self._prepared.start_run(trainer, pl_module)
+        self._validation.start_run()
         self._publisher.open(trainer)
         self._is_running = True
         if state.metrics:
@@ -269,6 +280,15 @@ class FactorLensCallback(Callback):
             state.epoch_metrics = {}
             rewind_wait_count(trainer, self.prefix)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to read the probe's activations in the validation pass."""
+        if self._is_running:
+            self._validation.start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends that reading."""
+        self._validation.stop()
+
     def _settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> None:
         """Decides, where that waits for a training step, how the output is read; see `Observer.settle_outputs`.
 
@@ -296,6 +316,7 @@ class FactorLensCallback(Callback):
 
     def _end_run(self, trainer: Trainer) -> None:
         """Ends the run once; nothing here is a collective operation."""
+        self._validation.drop()
         if not self._is_running:
             return
         self._is_running = False
