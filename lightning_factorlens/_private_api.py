@@ -231,6 +231,24 @@ def unwrapped_path(path: str) -> str:
     return ".".join(level for level in path.split(".") if level not in WRAPPED_MODULES)
 
 
+def has_forward_hooks(module: nn.Module) -> bool:
+    """Whether somebody has registered hooks that run before or after the forward of this module."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
+
+
+def global_forward_hooks() -> list[Callable[..., Any]]:
+    """The hooks that run before or after the forward of every module."""
+    hooks = torch.nn.modules.module
+    return [*hooks._global_forward_hooks.values(), *hooks._global_forward_pre_hooks.values()]
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether the calls of a module run compiled or scripted code, in which hooks have no place."""
+    is_wrapped = "_orig_mod" in module._modules
+    is_compiled_in_place = module._compiled_call_impl is not None
+    return is_wrapped or is_compiled_in_place or isinstance(module, torch.jit.ScriptModule)
+
+
 def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
     """The parameters that a module itself has registered, by name: its own dictionary."""
     return module._parameters

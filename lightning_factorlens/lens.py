@@ -31,7 +31,7 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.hierarchy_methods import HierarchyMethods
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.model_runner import CaptureSource, ModelRunner
 from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
@@ -77,6 +77,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         layer_table: The layers that were selected and those that were not, with the reasons; empty before the first
             observation. ``print(lens.layer_table)`` shows it whole.
         output_decision: Which part of the output is read, as what, and why.
+        capture_source: Where captures of the probe come from, see `ModelRunner.source`; None for passes of the lens.
 
     Raises:
         ValueError, TypeError: A wrong argument; the message names it.
@@ -123,6 +124,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         self.layer_table: list[LayerInfo] = LayerTable()
         self.output_reader: OutputReader | None = None
         self.output_decision = OutputDecision()
+        self.capture_source: CaptureSource | None = None
         self._cache: dict[str, Any] = {}
         self._traced_shape: Size | None = None
         self._used = UsedParameters()
@@ -286,6 +288,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         )
         runner.decision = self.output_decision
         runner.start_lockstep(samples)
+        runner.limit_passes(samples, self.layer_table)
         runner.keep_dependent_passes(samples)
         timer = PhaseTimer(self.state.budget.clock, samples.device)
         chosen = self.measurements if measurements is None else measurements
@@ -335,4 +338,5 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
             used=self._used,
             needs=self._forward_needs,
             probe_size=self.probe_size,
+            source=self.capture_source,
         )

@@ -9,14 +9,14 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Size, Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
 from lightning_factorlens.capture.default_layers import TracedOutput
-from lightning_factorlens.capture.distributed import capture_distributed, forward_distributed
+from lightning_factorlens.capture.distributed import CaptureFn, capture_distributed, forward_distributed
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import (
     ForwardNeeds,
@@ -42,6 +42,16 @@ T = TypeVar("T")
 SampleFunction = Callable[[Probe, Callable[[Any], Any]], T]
 #: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
 INDEPENDENT = 0.02
+#: They change by at most this on a CPU, where nothing is rounded to fewer bits than float32 has.
+ROUNDING = 1e-4
+#: Largest output of a pass on a CPU. The C library gives memory of more than 32 MiB back whenever it is freed.
+MAX_OUTPUT_BYTES = 2**24
+FLOAT_BYTES = 4
+#: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
+MIN_THREAD_SAMPLES = 4
+
+#: See `ModelRunner.source`.
+CaptureSource = Callable[[CaptureFn, Probe, Sequence[LayerInfo]], Capture]
 
 
 @dataclass
@@ -59,6 +69,8 @@ class ModelRunner:
         needs: What forward passes have turned out to need.
         decision: Which part of the model's output is read.
         probe_size: Number of samples that are drawn of a dataset or a loader.
+        source: Receives a function that makes a pass of some samples, the samples and the layers, and returns their
+            capture, which may have been made before; None to make the pass.
     """
 
     model: nn.Module
@@ -70,6 +82,7 @@ class ModelRunner:
     needs: ForwardNeeds = field(default_factory=ForwardNeeds)
     decision: OutputDecision = field(default_factory=OutputDecision)
     probe_size: int = PROBE_SIZE
+    source: CaptureSource | None = None
 
     def __post_init__(self) -> None:
         self._is_isolated = False
@@ -98,13 +111,39 @@ class ModelRunner:
         world_size = self.process_group.world_size
         if not probe.is_cuttable or probe.unit_ends(world_size) == probe.unit_ends():
             return
+        probe.pass_size.is_divisible = self._change_with_pass(probe) <= INDEPENDENT
+
+    def limit_passes(self, probe: Probe, layers: Sequence[LayerInfo]) -> None:
+        """Makes the passes on a CPU smaller, so that their outputs get memory that has been used before.
+
+        Larger memory is given back to the system after use, and all its pages are cleared again for the next output,
+        which takes up to a quarter of the time of a pass. Nothing is changed where outputs depend on the other samples
+        of a pass.
+
+        Args:
+            probe: The samples.
+            layers: The table of layers, whose shapes tell the size of the largest output.
+        """
+        if probe.device.type != "cpu" or not probe.is_cuttable or not layers:
+            return
+        largest = max(Size(layer.shape).numel() for layer in layers)
+        n_samples = max(MAX_OUTPUT_BYTES // (FLOAT_BYTES * largest), MIN_THREAD_SAMPLES * torch.get_num_threads())
+        n_samples -= n_samples % 2  # perturbed copies of the probe treat even and odd samples differently
+        if n_samples >= min(probe.pass_size.unit, len(probe)):
+            return
+        if self.needs.whole_passes is None:
+            self.needs.whole_passes = self._change_with_pass(probe) > ROUNDING
+        if not self.needs.whole_passes:
+            probe.pass_size.limit(n_samples)
+
+    def _change_with_pass(self, probe: Probe) -> float:
+        """How much outputs change where a pass has two samples instead of four; the same in all processes."""
         outputs = []
         for n_samples in (4, 2):
             batch = probe.part(0, n_samples)
             with self.isolated():
                 outputs.append(find_parts(detach_output(self._call(batch.data)), len(batch)))
-        agreement = -largest_change(*outputs)
-        probe.pass_size.is_divisible = self.process_group.all_reduce_min([agreement])[0] >= -INDEPENDENT
+        return -self.process_group.all_reduce_min([-largest_change(*outputs)])[0]
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
@@ -184,8 +223,9 @@ class ModelRunner:
 
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
-        with self.isolated(), self.used.record(self.model):
-            return capture_distributed(self.process_group, self._capture, probe, layers)
+        capture = self._recorded_capture if self.source is None else partial(self.source, self._recorded_capture)
+        with self.isolated():
+            return capture_distributed(self.process_group, capture, probe, layers)
 
     def map_samples(self, probe: Probe, function: SampleFunction[T]) -> list[T]:
         """Lets a function of its own make the forward passes of a probe, the samples divided between the processes.
@@ -242,6 +282,10 @@ class ModelRunner:
         if self.forward_fn is None:
             return self.model(batch)
         return self.forward_fn(self.model, batch)
+
+    def _recorded_capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
+        with self.used.record(self.model):
+            return self._capture(probe, layers)
 
     def _capture(self, probe: Probe, layers: Iterable[LayerInfo]) -> Capture:
         options = self.options

@@ -28,6 +28,11 @@ class PassSize:
     current: int
     is_divisible: bool = True
 
+    def limit(self, largest: int) -> None:
+        """Makes units and passes have at most ``largest`` samples, so that every unit is still one pass."""
+        self.unit = min(self.unit, largest)
+        self.current = min(self.current, largest)
+
     def halve(self, n_failed: int) -> bool:
         """Halves the size because one of ``n_failed`` samples needed too much memory.
 

@@ -26,6 +26,7 @@ class Settings(Protocol):
     outputs: Outputs | None
     every_n_epochs: int
     every_n_train_steps: int | None
+    reuse_validation: bool | None
     measurements: tuple[Measurement, ...]
     options: LensOptions
     tensorboard: TensorBoardOptions

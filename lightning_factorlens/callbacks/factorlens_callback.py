@@ -36,6 +36,7 @@ from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._support import check_supported, warn_infinite_epochs
 from lightning_factorlens.callbacks._unfinished import UnfinishedObservation
+from lightning_factorlens.callbacks._validation_capture import ValidationCapture
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions
@@ -89,6 +90,10 @@ class FactorLensCallback(Callback):
             alone.
         every_n_epochs: Observes after every n-th epoch; 1 unless one of the two is given.
         every_n_train_steps: Observes after every n-th optimizer step instead.
+        reuse_validation: Whether an observation takes the activations of the probe out of the validation pass before
+            it, and makes one forward pass less. None does so where they have once been found equal, bit for bit, to
+            those of a pass of the lens's own; True also where they differ by at most 1e-6 of the largest value; False
+            never does. See "Cost of an observation" in docs/scale.md for the conditions.
         measurements: What to measure; `default_measurements` unless given.
         lens: What to capture and how to factorise it; see `LensOptions`.
         tensorboard: What loggers show besides scalars; see `TensorBoardOptions`.
@@ -141,6 +146,7 @@ class FactorLensCallback(Callback):
         outputs: str | Outputs | None = None,
         every_n_epochs: int | None = None,
         every_n_train_steps: int | None = None,
+        reuse_validation: bool | None = None,
         measurements: Sequence[Measurement] | None = None,
         lens: LensOptions | None = None,
         tensorboard: TensorBoardOptions | None = None,
@@ -158,6 +164,8 @@ class FactorLensCallback(Callback):
         check_bool("resample_probe", resample_probe)
         check_bool("background", background)
         check_bool("verbose", verbose)
+        if reuse_validation is not None:
+            check_bool("reuse_validation", reuse_validation)
         check_choice("on_error", on_error, ("warn", "raise"))
         check_choice("detail", detail, DETAILS)
         self.probe = probe
@@ -167,6 +175,7 @@ class FactorLensCallback(Callback):
         self.outputs = check_outputs(outputs)
         self.every_n_epochs = 1 if every_n_epochs is None else every_n_epochs
         self.every_n_train_steps = every_n_train_steps
+        self.reuse_validation = reuse_validation
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.options = check_options("lens", lens, LensOptions)
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
@@ -184,6 +193,7 @@ class FactorLensCallback(Callback):
         self._worker = BackgroundWorker()
         self._publisher = Publisher(self, self._results, self._worker)
         self._unfinished = UnfinishedObservation(self, self._results, self._publisher)
+        self._validation = ValidationCapture(self, self._results, self._prepared)
         planner = ObservationPlanner(self, self._results)
         parts = (self, self._results, self._prepared, self._publisher, planner, self._unfinished, self._worker)
         self._observer = Observer(*parts)
@@ -219,6 +229,7 @@ class FactorLensCallback(Callback):
         state.budget.start()
         self._prepared.start_run(trainer, pl_module)
         self._unfinished.start_run()
+        self._validation.start_run()
         self._publisher.open(trainer)
         self._is_running = True
         if state.metrics:
@@ -284,6 +295,15 @@ class FactorLensCallback(Callback):
             state.epoch_metrics = {}
             rewind_wait_count(trainer, self.prefix)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begins to read the probe's activations in the validation pass."""
+        if self._is_running:
+            self._validation.start(trainer, pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ends that reading."""
+        self._validation.stop()
+
     def _settle_outputs(self, trainer: Trainer, pl_module: LightningModule, is_last_chance: bool) -> None:
         """Decides, where that waits for a training step, how the output is read; see `Observer.settle_outputs`.
 
@@ -311,6 +331,7 @@ class FactorLensCallback(Callback):
 
     def _end_run(self, trainer: Trainer) -> None:
         """Ends the run once; nothing here is a collective operation."""
+        self._validation.drop()
         if not self._is_running:
             return
         self._is_running = False

@@ -111,7 +111,7 @@ def capture_activations(
         for buffer in buffers.values():
             buffer.begin(part, start)
         with trace_calls(model, keep) if buffers else nullcontext():
-            logits = _find_logits(forward(part.data), len(part), decision)
+            logits = find_class_scores(forward(part.data), len(part), decision)
         if logits is not None:
             outputs.append(logits.detach())
 
@@ -234,11 +234,11 @@ def _capture_graph(
     for buffer in buffers.values():
         buffer.begin(batch, 0)
     with trace_calls(model, keep, replace_outputs=True):
-        outputs = _find_logits(forward(batch.data), len(batch), decision)
+        outputs = find_class_scores(forward(batch.data), len(batch), decision)
     return Capture(make_blocks(buffers), outputs, inputs)
 
 
-def _find_logits(output: Any, n_samples: int, decision: OutputDecision | None) -> Tensor | None:
+def find_class_scores(output: Any, n_samples: int, decision: OutputDecision | None) -> Tensor | None:
     """The class scores in a model's output, shape (n_samples, K), float32.
 
     Args:

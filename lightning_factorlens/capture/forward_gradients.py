@@ -19,9 +19,11 @@ class ForwardNeeds:
 
     Attributes:
         gradients: Whether a pass fails while autograd is disabled.
+        whole_passes: Whether passes of fewer samples give other outputs; None before that was tried.
     """
 
     gradients: bool = False
+    whole_passes: bool | None = None
 
 
 def lacks_gradients(error: BaseException) -> bool:

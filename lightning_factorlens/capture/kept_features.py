@@ -67,3 +67,24 @@ def read_features(rows: Tensor, features: Tensor) -> Tensor:
         span += (size - 1) * stride
     memory = rows.as_strided((len(rows), span), (rows.stride(0), 1))
     return memory.gather(1, offsets.expand(len(rows), -1))
+
+
+def read_rows(rows: Tensor, index: Tensor, features: Tensor) -> Tensor:
+    """Some entries of some rows.
+
+    Args:
+        rows: Shape (n, …).
+        index: Rows, shape (m,).
+        features: Indices into one flattened row, shape (k,).
+
+    Returns:
+        Shape (m, k).
+
+    Example:
+        >>> read_rows(torch.arange(6).view(3, 2), torch.tensor([2, 0]), torch.tensor([1]))
+        tensor([[5],
+                [1]])
+    """
+    if rows.is_contiguous():
+        return rows.flatten(1)[index[:, None], features]
+    return read_features(rows[index], features)

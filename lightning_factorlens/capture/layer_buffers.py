@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.sample_rows import resize_rows, sample_rows
-from lightning_factorlens.capture.kept_features import draw_features, read_features
+from lightning_factorlens.capture.kept_features import draw_features, read_features, read_rows
 from lightning_factorlens.results import Block, LayerInfo
+
+Buffer = TypeVar("Buffer", bound="LayerBuffer")
 
 
 class LayerBuffer:
@@ -125,6 +128,45 @@ class LayerBuffer:
         )
 
 
+class ScatteredBuffer(LayerBuffer):
+    """The block of one layer, filled with rows of batches in any order."""
+
+    def fill_rows(self, output: Tensor, batch: Batch, rows: Tensor, positions: Tensor) -> None:
+        """Copies some rows of one batch's output.
+
+        Args:
+            output: The layer's output for the batch.
+            batch: The samples of the forward pass.
+            rows: The rows that are copied, shape (n,).
+            positions: The positions in the probe to which they are copied, shape (n,).
+
+        Raises:
+            RuntimeError: An output of another shape than in the traced forward pass.
+        """
+        self.batch = batch
+        found = self.rows(output.detach())
+        if self.features is None:
+            flat = found.flatten(1)[rows]
+        else:
+            self.features = self.features.to(found.device)
+            flat = read_rows(found, rows, self.features)
+        if self.samples is None:
+            self.samples = flat.new_zeros(self.n_samples, flat.shape[1], dtype=block_dtype(flat))
+            self.is_filled = torch.zeros(self.n_samples, dtype=torch.bool, device=flat.device)
+        self.samples[positions] = flat.to(self.samples.dtype)
+        self.is_filled[positions] = True
+
+    def block(self) -> Block:
+        """The filled block.
+
+        Raises:
+            RuntimeError: The layer did not run for every sample.
+        """
+        if self.samples is not None:
+            self.n_filled = int(self.is_filled.sum())
+        return super().block()
+
+
 class GraphLayerBuffer(LayerBuffer):
     """The block of one layer in a single forward pass, as a node of its autograd graph.
 
@@ -165,13 +207,13 @@ def block_dtype(values: Tensor) -> torch.dtype:
 
 
 def make_buffers(
-    kind: type[LayerBuffer],
+    kind: type[Buffer],
     layers: Iterable[LayerInfo],
     max_neurons: int | None,
     seed: int,
     n_samples: int,
     has_equal_sizes: bool = True,
-) -> dict[str, LayerBuffer]:
+) -> dict[str, Buffer]:
     """Makes an empty buffer for each selected layer.
 
     Args:
@@ -185,7 +227,7 @@ def make_buffers(
     Returns:
         Buffer by the layer's name, in the order of the table.
     """
-    buffers: dict[str, LayerBuffer] = {}
+    buffers: dict[str, Buffer] = {}
     for layer in layers:
         if layer.selected:
             buffers[layer.name] = kind(layer, max_neurons, seed, n_samples, has_equal_sizes)

@@ -26,7 +26,6 @@ from lightning_factorlens.results import Factorization, RankCurve, Record
 
 T = TypeVar("T")
 
-T = TypeVar("T")
 #: Types of a state that are kept as they are; of a subclass, the plain value.
 PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
