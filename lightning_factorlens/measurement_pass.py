@@ -98,7 +98,6 @@ class MeasurementPass:
         intermediates.forward_fn = runner.outputs
         intermediates.output_fn = runner.read_output
         intermediates.samples_fn = runner.map_samples
-        intermediates.trace_fn = runner.trace_batch
         intermediates.gradient_fn = self._gradient_captures
         self._needs: set[str] = set()
         for measurement in measurements:

@@ -29,7 +29,6 @@ from lightning_factorlens.capture.output_parts import OutputPart, find_parts, in
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
-from lightning_factorlens.capture.tracing import OnCall, trace_calls
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import PROBE_SIZE, LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
@@ -215,11 +214,6 @@ class ModelRunner:
         """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""
         with self.isolated():
             return self.decision.tensor(self._call(batch.data), len(batch))
-
-    def trace_batch(self, batch: Batch, on_call: OnCall) -> None:
-        """Sends a batch through the model and reports every call; its output is dropped."""
-        with self.isolated(), trace_calls(self.model, on_call):
-            self._call(batch.data)
 
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""

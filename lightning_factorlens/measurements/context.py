@@ -14,7 +14,6 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.tracing import OnCall
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -192,15 +191,6 @@ class Context:
         samples_fn = self._needed(self.intermediates.samples_fn, "forward")
         found: list[T] = samples_fn(self.probe, function)
         return found
-
-    def trace(self, batch: Batch, on_call: OnCall) -> None:
-        """Sends a batch through the model and reports every call with its whole output; needs ``"forward"``.
-
-        Args:
-            batch: Some samples of the probe.
-            on_call: Receives every call, see `capture.tracing.trace_calls`; it replaces no output.
-        """
-        self._needed(self.intermediates.trace_fn, "forward")(batch, on_call)
 
     def gradient_captures(self, input_gradients: bool = False) -> Captures:
         """Captures of the probe that stay in the autograd graph, one batch after the other; needs ``"gradients"``.

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from torch import nn
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.capture.tracing import TracedCall
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.measurements.base import Measurement
+from lightning_factorlens.measurements.cadence import is_due
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Scalar
@@ -77,11 +82,7 @@ class NodeHealth(Measurement):
 
     def measure(self, context: Context) -> ScopedScalar | None:
         """Tests the units where that is due."""
-        n_since = _observations_since(context)
-        is_due = n_since is None or n_since + 1 >= self.every
-        context.cache[NAME] = 0 if n_since is None or is_due else n_since + 1
-        context.keep_state(context.cache[NAME])
-        if not is_due:
+        if not is_due(context, self.every):
             return None
         layers = [block.name for block in context.capture.layers]
         shares: dict[str, float] = {}
@@ -98,34 +99,32 @@ class NodeHealth(Measurement):
         return ScopedScalar("flagged_units", {"total": n_flagged / n_units, **shares}) if n_units else None
 
 
-def _observations_since(context: Context) -> int | None:
-    """How many full observations ago the units were tested; None before the first.
-
-    With another probe there is no state any more, and after a resume no cache. Process 0 decides, since the cache may
-    differ after an observation that has failed.
-    """
-    state = context.state
-    n_since: int | None = context.cache.get(NAME) if state is None else state
-    return context.process_group.broadcast_object(lambda: n_since)
-
-
 def _count(context: Context, layers: list[str]) -> dict[str, HealthCounts]:
-    """The counts of every layer over the whole probe; every process passes some batches."""
-    group = context.process_group
-    counts: dict[str, HealthCounts] = {}
+    """The counts of every layer over the whole probe; every process passes some samples."""
 
-    def read(call: TracedCall) -> None:
-        """Adds the counts of a layer's output, unless it has no row for each sample."""
-        if call.name in layers and len(call.output) == n_samples and call.output.ndim > 1:
-            found = count_units(unit_maps(call.output))
-            counts[call.name] = counts[call.name] + found if call.name in counts else found
+    def count(samples: Probe, call: Callable[[Any], Any]) -> dict[str, HealthCounts]:
+        return _count_samples(context.model, layers, samples, call)
 
-    for number, batch in enumerate(context.probe.batches()):
-        n_samples = len(batch)
-        if number % group.world_size == group.rank:
-            context.trace(batch, read)
     joined: dict[str, HealthCounts] = {}
-    for part in group.all_gather_object(counts):
-        for name, found in part.items():
+    for counts in context.map_samples(count):
+        for name, found in counts.items():
             joined[name] = joined[name] + found if name in joined else found
     return joined
+
+
+def _count_samples(
+    model: nn.Module, layers: list[str], samples: Probe, call: Callable[[Any], Any]
+) -> dict[str, HealthCounts]:
+    counts: dict[str, HealthCounts] = {}
+    for batch in samples.batches():
+        n_samples = len(batch)
+
+        def read(traced: TracedCall, n_samples: int = n_samples) -> None:
+            """Adds the counts of a layer's output, unless it has no row for each sample."""
+            if traced.name in layers and len(traced.output) == n_samples and traced.output.ndim > 1:
+                found = count_units(unit_maps(traced.output))
+                counts[traced.name] = counts[traced.name] + found if traced.name in counts else found
+
+        with trace_calls(model, read):
+            call(batch.data)
+    return counts
