@@ -204,6 +204,14 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
             decision = self.state.output_decision
         self.output_decision = self.process_group.broadcast_object(lambda: decision)
 
+    def draw(self, probe: Any) -> Probe:
+        """The samples as a probe, for several methods that are to see the same ones and draw them once.
+
+        Args:
+            probe: See `observe`.
+        """
+        return self._runner().wrap(probe)
+
     def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 

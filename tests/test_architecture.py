@@ -67,7 +67,7 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
-    "cli": {"lens", "loggers", "plots", "measurements", "config", "results", "concepts", "spectra"},
+    "cli": {"lens", "loggers", "plots", "measurements", "config", "results", "concepts", "hierarchy", "visualization", "spectra"},
     "__main__": {"cli"},
     "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
 }
@@ -75,7 +75,7 @@ MAY_IMPORT = {
 HEAVY = {
     "lightning": {"callbacks"},
     "torchmetrics": {"metrics"},
-    "matplotlib": {"plots", "loggers", "measurements"},
+    "matplotlib": {"plots", "loggers", "measurements", "cli"},
     "tensorboard": {"loggers"},
     "pandas": {"loggers", "spectra"},
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
@@ -14,11 +14,19 @@ from lightning_factorlens.cli.model_source import load_model
 from lightning_factorlens.config import DEFAULT_RANKS, PROBE_SIZE
 from lightning_factorlens.lens import FactorLens
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def add_model(parser: Any) -> None:
     """Adds the model and its checkpoint."""
     checkpoint_help = "file of torch.save or of a Trainer; without one the weights are the initial ones"
     parser.add_argument("checkpoint", type=str, nargs="?", help=checkpoint_help)
+    add_model_options(parser)
+
+
+def add_model_options(parser: Any) -> None:
+    """Adds the model alone, for commands with several checkpoints."""
     model_help = "package.module.Name or file.py:Name of a class or function"
     parser.add_argument("--model", type=str, required=True, help=model_help)
     arguments_help = "its arguments, e.g. --model_args.num_classes 10"
@@ -81,6 +89,20 @@ def make_lens(words: Any, model: nn.Module) -> FactorLens:
         raise CommandError(f"--{error}") from error
 
 
+def save_figure(figure: Figure | None, path: str, problem: str) -> None:
+    """Writes a figure.
+
+    Raises:
+        CommandError: There is none, and why; or the file cannot be written.
+    """
+    if figure is None:
+        raise CommandError(f"--output: there is no picture, because {problem}.")
+    try:
+        figure.savefig(path, facecolor="white")
+    except (OSError, ValueError) as error:
+        raise CommandError(f"--output: {path!r} cannot be written: {error}") from error
+
+
 def print_json(content: Any) -> None:
     """Prints content as JSON, which has no NaN: such numbers become null."""
     print(json.dumps(_plain(content), allow_nan=False))
@@ -104,5 +126,7 @@ def run_lens(function: Any, *arguments: Any, **options: Any) -> Any:
     """
     try:
         return function(*arguments, **options)
+    except CommandError:
+        raise
     except Exception as error:
         raise CommandError(f"{type(error).__name__}: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from lightning_factorlens.cli.arguments import (
@@ -15,9 +14,9 @@ from lightning_factorlens.cli.arguments import (
     make_samples,
     print_json,
     run_lens,
+    save_figure,
 )
 from lightning_factorlens.cli.command import Command
-from lightning_factorlens.cli.errors import CommandError
 from lightning_factorlens.cli.table import print_table
 from lightning_factorlens.concepts import concept_page
 from lightning_factorlens.results import ConceptCard
@@ -41,10 +40,7 @@ def _run(words: Any) -> None:
     if words.output is not None:
         from lightning_factorlens.plots import concept_sheet_figure
 
-        figure = concept_sheet_figure(page)
-        if figure is None:
-            raise CommandError("--output: the inputs are no images, so that there is no picture of concepts.")
-        figure.savefig(Path(words.output), facecolor="white")
+        save_figure(concept_sheet_figure(page), words.output, "the inputs are no images")
     rows = [_row(card) for card in page.cards]
     if words.json:
         print_json(rows)

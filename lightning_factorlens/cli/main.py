@@ -37,12 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _commands() -> dict[str, Command]:
     """The commands by name. Each one's imports are made when the command line is used, and not with this file."""
+    from lightning_factorlens.cli.compare import COMMAND as compare
     from lightning_factorlens.cli.concepts import COMMAND as concepts
+    from lightning_factorlens.cli.hierarchy import COMMAND as hierarchy
     from lightning_factorlens.cli.observe import COMMAND as observe
     from lightning_factorlens.cli.spectra import COMMAND as spectra
     from lightning_factorlens.cli.tags import COMMAND as tags
+    from lightning_factorlens.cli.visualize import COMMAND as visualize
 
-    return {command.name: command for command in (observe, spectra, concepts, tags)}
+    commands = (observe, spectra, concepts, hierarchy, visualize, compare, tags)
+    return {command.name: command for command in commands}
 
 
 def _parser(commands: dict[str, Command]) -> Any:

@@ -70,8 +70,23 @@ def test_every_command_prints_a_table_and_json(files, capsys):
     assert run(files, "concepts", "--rank", "2", "--json", "--output", str(picture)) == 0
     assert sorted(row["concept"] for row in json.loads(capsys.readouterr().out)) == [0, 1]
     assert picture.stat().st_size > 1000
+    for command, *words in (("hierarchy", "--layer", "hidden"), ("visualize", "--layer", "conv", "--count", "2")):
+        picture = files[0] / f"{command}.png"
+        assert run(files, command, *words, "--outputs", "classes", "--output", str(picture)) == 0
+        assert picture.stat().st_size > 1000
+    assert "untrained networks give" in capsys.readouterr().out
     assert main(["tags"]) == 0
     assert "factorlens/consistency" in capsys.readouterr().out
+
+
+def test_compare_finds_a_checkpoint_equal_to_itself(files, capsys):
+    checkpoint = str(files[0] / "last.ckpt")
+    words = ["--model", f"{files[0]}/net_module.py:Net", "--data", f"{files[0]}/images.npz", "--rank", "2", "--json"]
+    assert main(["compare", checkpoint, checkpoint, "--ranks", "[1, 4]", *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert len(found["concepts_in_both"]) == 2
+    assert found["values"]
+    assert all(row["first"] == row["second"] for row in found["values"])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""``factorlens hierarchy``: which singular vectors of a layer serve which classes, beside what chance gives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning_factorlens.cli.arguments import (
+    add_data,
+    add_json,
+    add_lens,
+    add_model,
+    make_lens,
+    make_model,
+    make_samples,
+    print_json,
+    run_lens,
+    save_figure,
+)
+from lightning_factorlens.cli.command import Command
+from lightning_factorlens.cli.model_source import load_model
+from lightning_factorlens.hierarchy import hierarchy_report
+from lightning_factorlens.results import HierarchyReport, Signals
+
+#: Networks with random weights beside which the hierarchy is shown.
+N_UNTRAINED = 3
+
+
+def _add_arguments(parser: Any) -> None:
+    """Declares the arguments."""
+    add_model(parser)
+    add_data(parser)
+    add_lens(parser)
+    parser.add_argument("--layer", type=str, required=True, help="name of a convolution or linear layer")
+    parser.add_argument("--q", type=float, default=0.9, help="quantile above which a signal is significant")
+    parser.add_argument("--p", type=float, default=0.75, help="share of a class's samples that makes a vector its own")
+    parser.add_argument("--output", type=str, default=None, help="picture (.png, .svg, .pdf) of the Hasse diagram")
+    add_json(parser)
+
+
+def _run(words: Any) -> None:
+    """Runs the command."""
+    report = run_lens(_report, words)
+    if words.output is not None:
+        from lightning_factorlens.plots import hasse_figure
+
+        save_figure(hasse_figure(report), words.output, "no vector is significant for a class")
+    if words.json:
+        print_json({"values": {value.quantity: value.value for value in report.values()}, "summary": report.summary()})
+    else:
+        print(f"{report.table()}\n\n{report.summary()}")
+
+
+def _report(words: Any) -> HierarchyReport:
+    lens = make_lens(words, make_model(words))
+    samples = lens.draw(make_samples(words))
+    found = lens.hierarchy(samples, words.layer, q=words.q, p=words.p)
+    untrained = []
+    if words.checkpoint is not None:
+        untrained = [_untrained_signals(words, samples) for _ in range(N_UNTRAINED)]
+    return hierarchy_report(found, lens.signals(samples, words.layer)[words.layer], untrained, seed=words.seed)
+
+
+def _untrained_signals(words: Any, samples: Any) -> Signals:
+    """The signals of the layer in a network of the same class with new initial weights."""
+    lens = make_lens(words, load_model(words.model, words.model_args, None))
+    return lens.signals(samples, words.layer)[words.layer]
+
+
+COMMAND = Command(
+    "hierarchy",
+    "Which singular vectors of a layer serve which classes, beside permuted classes and untrained weights.",
+    "factorlens hierarchy last.ckpt --model train.py:Net --data digits.npz --outputs classes --layer fc1",
+    _add_arguments,
+    _run,
+)
