@@ -12,7 +12,7 @@ import os
 # The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
-from benchmarks.hierarchy import nulls, oracles, planted, structure
+from benchmarks.hierarchy import nulls, oracles, planted, structure, training
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Measure] = {
     "planted": planted.measure,
     "structure": structure.measure,
     "nulls": nulls.measure,
+    "training": training.measure,
 }
 
 

@@ -9,9 +9,16 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.sample_rows import mean_rows, sample_rows
+from lightning_factorlens.batches.sample_rows import mean_rows
 from lightning_factorlens.capture.linear_calls import LinearCall
 from lightning_factorlens.capture.linear_layers import LinearLayer
+from lightning_factorlens.hierarchy.call_values import (
+    at_least_float32,
+    grid_of,
+    position_axes,
+    sample_values,
+    without_bias,
+)
 from lightning_factorlens.hierarchy.layer_vectors import LayerVectors
 from lightning_factorlens.hierarchy.receptive_fields import mean_receptive_field, receptive_fields
 from lightning_factorlens.results import Signals
@@ -78,12 +85,12 @@ class LayerSums:
         self.is_field = call.outputs is None or (self.route == "field" and call.inputs is not None)
         values = call.inputs if self.is_field else call.outputs
         assert values is not None
-        rows = _sample_values(values, batch)
+        rows = sample_values(values, batch)
         if rows is None:
             self._problem = f"it gives {len(values)} rows for a pass of {len(batch)} samples"
             return
         inputs, index = rows
-        grid = _grid(call)
+        grid = grid_of(call)
         if 0 in inputs.shape or 0 in grid:
             self._problem = "its output is empty"
             return
@@ -129,9 +136,9 @@ class LayerSums:
     def _means(self, call: LinearCall, values: Tensor, grid: tuple[int, ...]) -> Tensor:
         """Means over positions of the receptive fields or of the outputs without bias, in float32 or float64."""
         if self.is_field:
-            return mean_receptive_field(call.layer, _at_least_float32(values), grid).flatten(1)
+            return mean_receptive_field(call.layer, at_least_float32(values), grid).flatten(1)
         dtype = torch.float64 if values.dtype == torch.float64 else torch.float32
-        axes = _position_axes(call.layer, values)
+        axes = position_axes(call.layer, values)
         means = values.mean(axes, dtype=dtype) if axes else values.to(dtype)
         return means if call.layer.bias is None else means - call.layer.bias.to(means)
 
@@ -150,7 +157,7 @@ class LayerSums:
         maxima, minima = [], []
         for part in values.split(size):
             if self.is_field:
-                fields = receptive_fields(call.layer, _at_least_float32(part), grid)
+                fields = receptive_fields(call.layer, at_least_float32(part), grid)
                 signals = self.vectors.of_fields(fields.flatten(1, 2))
             else:
                 signals = self.vectors.of_outputs(without_bias(call.layer, part))
@@ -163,43 +170,6 @@ class LayerSums:
         if current.maxima is not None and current.minima is not None:
             largest, smallest = torch.maximum(largest, current.maxima), torch.minimum(smallest, current.minima)
         current.maxima, current.minima = largest, smallest
-
-
-def without_bias(layer: LinearLayer, outputs: Tensor) -> Tensor:
-    """A layer's outputs without its bias and with one axis of positions, shape (n, d, positions), at least float32.
-
-    Args:
-        layer: The layer.
-        outputs: Shape (n, d, …) of a convolution, (n, …, d) of a linear layer.
-    """
-    values = _at_least_float32(outputs)
-    values = values.flatten(2) if layer.weight.stride else values.flatten(1, -2).mT if values.ndim > 2 else values
-    values = values.unsqueeze(2) if values.ndim == 2 else values
-    return values if layer.bias is None else values - layer.bias.to(values)[:, None]
-
-
-def _sample_values(values: Tensor, batch: Batch) -> tuple[Tensor, Tensor | None] | None:
-    """The values by rows, and the sample of each row where the rows are parts of samples; None for other rows."""
-    if batch.row_index is not None and len(values) == len(batch.row_index):
-        return values, batch.row_index.to(values.device)
-    rows = sample_rows(values, batch)
-    return None if rows is None else (rows, None)
-
-
-def _grid(call: LinearCall) -> tuple[int, ...]:
-    """Shape of the layer's output without samples and channels."""
-    if call.outputs is None:
-        assert call.inputs is not None
-        return tuple(call.inputs.shape[1:-1])
-    return tuple(call.outputs.shape[2:] if call.layer.weight.stride else call.outputs.shape[1:-1])
-
-
-def _position_axes(layer: LinearLayer, values: Tensor) -> tuple[int, ...]:
-    return tuple(range(2, values.ndim)) if layer.weight.stride else tuple(range(1, values.ndim - 1))
-
-
-def _at_least_float32(values: Tensor) -> Tensor:
-    return values if values.dtype == torch.float64 else values.float()
 
 
 def _reduce_rows(values: Tensor, index: Tensor, n_samples: int, reduce: str) -> Tensor:

@@ -16,12 +16,11 @@ from torch import nn
 from lightning_factorlens._validation import check_bool, check_choice
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.linear_calls import LinearCall, LinearCallTracer
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, find_linear_layers
-from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.pass_sums import LayerSums
+from lightning_factorlens.hierarchy.probe_pass import chosen_names, run_probe
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import ProbeSignals, Signals
 
@@ -77,65 +76,6 @@ def layer_signals(
         sums = _Sums(names, cache or VectorCache(), route, extrema, len(samples))
         tracer = run_probe(model, samples, found, sums.add, forward, sums.begin)
         return _collect(sums, tracer, found, names)
-
-
-def run_probe(
-    model: nn.Module,
-    samples: Probe,
-    found: FoundLayers,
-    on_call: Callable[[LinearCall], None],
-    forward: Callable[[Any], Any] | None = None,
-    begin: Callable[[Batch, int], None] = lambda batch, start: None,
-) -> LinearCallTracer:
-    """Sends a probe through an isolated model, pass by pass.
-
-    Args:
-        model: In eval mode, see `isolate_model`.
-        samples: The probe.
-        found: The layers of the model.
-        on_call: Receives every application of a weight.
-        forward: Calls the model; the model itself unless given.
-        begin: Receives the batch of every pass and the position of its first sample, before the pass.
-
-    Returns:
-        The tracer, which knows why a layer has no calls.
-    """
-    tracer = LinearCallTracer(model, found, on_call)
-    call = forward or (lambda data: model(tree_map(clone, data)))
-
-    def run(part: Batch, start: int) -> None:
-        """One pass."""
-        begin(part, start)
-        with tracer.trace():
-            call(part.data)
-
-    start = 0
-    while start < len(samples):
-        start += run_pass(samples, run, start)
-    return tracer
-
-
-def chosen_names(found: FoundLayers, layers: str | Sequence[str] | None) -> set[str] | None:
-    """The names of the layers that are asked for; None for all.
-
-    Args:
-        found: The layers of the model.
-        layers: A name or several; None for all.
-
-    Raises:
-        ValueError: A name that no layer has, or no name.
-    """
-    if layers is None:
-        return None
-    names = {layers} if isinstance(layers, str) else set(layers)
-    known = [layer.name for layer in (*found.layers, *found.projections)] + list(found.skipped)
-    unknown = sorted(names - set(known))
-    if unknown or not names:
-        raise ValueError(
-            f"layers: found {', '.join(map(repr, unknown)) or 'no name'}; the linear layers of this model are "
-            f"{', '.join(map(repr, known)) or 'none'}."
-        )
-    return names
 
 
 class _Sums:

@@ -21,7 +21,7 @@ from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
-from lightning_factorlens.measurements.scalar import Scalar
+from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.results import LayerHierarchies, LayerHierarchy, ProbeSignals, Signals
 
@@ -76,7 +76,7 @@ OF_THE_NETWORK = (
 def _layer_scalars() -> tuple[Scalar, ...]:
     declared = []
     for quantity, text, unit in PER_LAYER:
-        detail = "layers" if quantity == "class_share" else "all"
+        detail: Detail = "layers" if quantity == "class_share" else "all"
         tag = f"{{prefix}}_hierarchy/{{scope}}/{quantity}"
         declared.append(Scalar(quantity, tag, text, unit=unit, detail=detail, of_class_scores=True))
     return tuple(declared)
@@ -145,11 +145,12 @@ class SemanticHierarchy(Measurement):
         predictions = predicted_classes(context.class_scores)
         signals = self._signals(context)
         reason = _problem(predictions, signals)
-        if reason:
+        if reason or predictions is None:
             context.note(absence_note(NAME, reason))
             keep_count(context, self.every)  # due again at the next observation
             return None
-        return context.process_group.broadcast_object(lambda: self._record(signals, predictions))
+        labels = predictions.cpu()
+        return context.process_group.broadcast_object(lambda: self._record(signals, labels))
 
     def _signals(self, context: Context) -> ProbeSignals:
         """The signals of all samples, by forward passes of their own."""

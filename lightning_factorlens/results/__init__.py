@@ -26,6 +26,7 @@ from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, Lay
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, ProjectionMaps, SimilarityOverlay
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.signals import ProbeSignals, Signals
@@ -48,12 +49,14 @@ __all__ = [
     "ConceptTimeline",
     "Concepts",
     "Cost",
+    "Exemplars",
     "Factorization",
     "HierarchyRecord",
     "HierarchyReport",
     "HierarchySizes",
     "HierarchyStability",
     "History",
+    "LayerDecomposition",
     "LayerExponent",
     "LayerHierarchies",
     "LayerHierarchy",
@@ -68,6 +71,7 @@ __all__ = [
     "Parafac2Factorization",
     "PowerLawFit",
     "ProbeSignals",
+    "ProjectionMaps",
     "RankCurve",
     "RankCurves",
     "Record",
@@ -78,6 +82,7 @@ __all__ = [
     "SeedAgreement",
     "SemanticStructure",
     "Signals",
+    "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
