@@ -189,7 +189,7 @@ class HierarchyRecord(Record):
             return f"{text}."
         text += f"; {self.memberships} memberships, {self.undecided} undecided at {100 * self.confidence:g} %."
         if self.n_undetermined:
-            text += f" {self.n_undetermined} vectors share their singular value with others and are not determined."
+            text += f" {self.n_undetermined} vectors share their singular value with others, up to rounding."
         return text
 
 
