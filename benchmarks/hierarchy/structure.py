@@ -46,8 +46,8 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         "## Structure\n\n`python -m benchmarks.hierarchy --parts structure`. "
         f"{PER_CLASS} test images of each class. Between-class share of the signals' variance with the true classes, "
         "and with those that the network predicts itself; in brackets, the 95 % quantile with permuted labels. |r|: "
-        "correlation of the leading class mode with animals against vehicles. Lowest and highest value of all seeds.\n\n"
-        + "\n\n".join(sections)
+        "correlation of the leading class mode with animals against vehicles. Lowest and highest value of all "
+        "seeds.\n\n" + "\n\n".join(sections)
     )
     return Measured(text, payload, figures)
 
@@ -80,7 +80,7 @@ def _share(signals: Signals, labels: Tensor) -> dict[str, Any]:
     if len(labels.unique()) < 2:
         return {"share": 0.0, "null": 0.0}
     share = class_share(signals, labels, PERMUTATIONS)
-    return {"share": share.share, "null": sorted(share.permuted)[int(0.95 * PERMUTATIONS)]}
+    return {"share": share.share, "null": float(share.permuted.quantile(0.95))}
 
 
 def _section(case: NetworkCase, seeds: list[dict[str, Any]], pixels: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ framework", sections 4.2 to 6.
   which images excite them most.
 - ``decomposition_panels``: the steps of a layer's computation; ``projection_maps``: where an image excites a singular
   vector; ``similarity_overlay``: which positions are like a chosen one.
+- ``significance``, ``hierarchy``: which vectors are significant for which classes, and their order by inclusion.
+- ``hierarchy_report``, ``class_share``, ``semantic_structure``: what this is worth beside its nulls.
 
 Example:
     >>> import torch
@@ -18,11 +20,12 @@ Example:
 
 from lightning_factorlens.hierarchy.class_share import class_share
 from lightning_factorlens.hierarchy.exemplars import exemplary_images
-from lightning_factorlens.hierarchy.hypergraph import Hierarchy, hierarchy, image_hierarchy
+from lightning_factorlens.hierarchy.hypergraph import hierarchy, image_hierarchy
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.overlays import similarity_overlay
 from lightning_factorlens.hierarchy.panels import decomposition_panels
 from lightning_factorlens.hierarchy.projections import projection_maps
+from lightning_factorlens.hierarchy.semantic_hierarchy import Hierarchy
 from lightning_factorlens.hierarchy.semantic_structure import leading_split, semantic_structure
 from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.hierarchy.significance import Significance, significance

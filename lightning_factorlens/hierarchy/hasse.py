@@ -41,7 +41,7 @@ def to_networkx(record: HierarchyRecord) -> networkx.DiGraph:
             level=found.level,
             is_decided=found.is_decided,
         )
-    graph.add_edges_from(record.edges)
+    graph.add_edges_from(record.hasse)
     return graph
 
 
@@ -57,7 +57,7 @@ def to_dot(record: HierarchyRecord) -> str:
         label = f"{record.node_name(found.nodes[0])} ({len(found.nodes)})\n{names}"
         style = "solid" if found.is_decided else "dashed"
         lines.append(f"  {position} [label={_quoted(label)}, style={style}];")
-    for general, special in record.edges:
+    for general, special in record.hasse:
         lines.append(f"  {general} -> {special};")
     return "\n".join([*lines, "}"])
 

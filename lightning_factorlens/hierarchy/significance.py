@@ -14,7 +14,6 @@ from lightning_factorlens.results._short_repr import ShortRepr
 
 SCOPES = ("layer", "vector")
 SIDES = ("both", "one")
-STATISTICS = ("mean", "extreme")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -89,7 +88,7 @@ def significance(
 
     Example:
         >>> values = torch.tensor([[3.0, 0.1], [-2.0, 0.2], [1.0, 0.3]])
-        >>> signals = Signals("fc", values, s=torch.tensor([2.0, 1.0]), group=torch.zeros(2))
+        >>> signals = Signals("fc", values, torch.ones(2), torch.zeros(2))
         >>> found = significance(signals, q=0.85)
         >>> found.nodes
         ((0, 1), (0, -1), (1, 1), (1, -1))
@@ -101,7 +100,7 @@ def significance(
         raise ValueError(f"q: must be a number from 0 to 1, found {q!r}.")
     check_choice("scope", scope, SCOPES)
     check_choice("sides", sides, SIDES)
-    check_choice("statistic", statistic, STATISTICS)
+    check_choice("statistic", statistic, ("mean", "extreme"))
     plus, minus = _sides(signals, statistic)
     check_finite(signals.layer, plus, minus)
     n_vectors = plus.shape[1]

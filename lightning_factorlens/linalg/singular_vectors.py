@@ -12,6 +12,9 @@ from lightning_factorlens.linalg.svd import replace_nonfinite, row_products
 #: Entries of a right singular vector this close to its largest one count as equally large, so that rounding does not
 #: decide which of them comes first.
 _TIE = 1e-6
+#: Singular values count as equal within so many times what rounding W's entries can change: a weight that is meant to
+#: be orthogonal has the errors of the QR decomposition that made it.
+ROUNDING_STEPS = 8
 #: Columns of the right singular vectors that are computed at once while their signs are chosen.
 _CHUNK = 4096
 
@@ -46,11 +49,14 @@ class SingularVectors:
 
     @property
     def subspace(self) -> Tensor:
-        """Which singular values are equal up to the tolerance, shape (groups, r): a number from 0 for each subspace.
+        """Which singular values are equal up to rounding, shape (groups, r): a number from 0 for each subspace.
 
-        The vectors of a subspace of more than one dimension are determined up to a rotation.
+        The vectors of a subspace of more than one dimension are determined up to a rotation. Rounding W's entries moves
+        a singular value by at most eps / 2 · ‖W‖_F ≤ eps / 2 · √r · s_max (Weyl); `ROUNDING_STEPS` allows for how W was
+        computed. The tolerance of `rank` is far larger, and would join most of the values of a wide layer.
         """
-        steps = (self.s[:, :-1] - self.s[:, 1:]) > self.tolerance[:, None]
+        rounding = self.s.amax(1, keepdim=True) * (ROUNDING_STEPS * self.s.shape[1] ** 0.5 * _eps(self.matrix))
+        steps = (self.s[:, :-1] - self.s[:, 1:]) > rounding
         first = torch.zeros_like(steps[:, :1]) if steps.shape[1] else steps.new_zeros(len(steps), 1)
         return torch.cat([first, steps], 1).cumsum(1)
 

@@ -16,11 +16,13 @@ def is_due(context: Context, every: int) -> bool:
         every: It is made at the first full observation, and then at every n-th.
     """
     state = context.state
-    count = context.cache.get(context.intermediates.measurement) if state is None else state["n_since"]
+    count: int | None = context.cache.get(context.intermediates.measurement) if state is None else state["n_since"]
     n_since = context.process_group.broadcast_object(lambda: count)
-    due = n_since is None or n_since + 1 >= every
-    keep_count(context, 0 if due else n_since + 1)
-    return due
+    if n_since is None or n_since + 1 >= every:
+        keep_count(context, 0)
+        return True
+    keep_count(context, n_since + 1)
+    return False
 
 
 def keep_count(context: Context, n_since: int) -> None:

@@ -1,9 +1,9 @@
-"""How far the signals of singular vectors tell the predicted classes apart, layer by layer; not a default measurement."""
+"""How far the signals of singular vectors tell the predicted classes apart; not a default measurement."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,7 +21,7 @@ from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
 from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
-from lightning_factorlens.measurements.scalar import Scalar
+from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.results import LayerHierarchies, LayerHierarchy, ProbeSignals, Signals
 
@@ -76,7 +76,7 @@ OF_THE_NETWORK = (
 def _layer_scalars() -> tuple[Scalar, ...]:
     declared = []
     for quantity, text, unit in PER_LAYER:
-        detail = "layers" if quantity == "class_share" else "all"
+        detail: Detail = "layers" if quantity == "class_share" else "all"
         tag = f"{{prefix}}_hierarchy/{{scope}}/{quantity}"
         declared.append(Scalar(quantity, tag, text, unit=unit, detail=detail, of_class_scores=True))
     return tuple(declared)
@@ -145,11 +145,12 @@ class SemanticHierarchy(Measurement):
         predictions = predicted_classes(context.class_scores)
         signals = self._signals(context)
         reason = _problem(predictions, signals)
-        if reason:
+        if reason or predictions is None:
             context.note(absence_note(NAME, reason))
             keep_count(context, self.every)  # due again at the next observation
             return None
-        return context.process_group.broadcast_object(lambda: self._record(signals, predictions))
+        labels = predictions.cpu()
+        return context.process_group.broadcast_object(lambda: self._record(signals, labels))
 
     def _signals(self, context: Context) -> ProbeSignals:
         """The signals of all samples, by forward passes of their own."""
@@ -170,8 +171,8 @@ class SemanticHierarchy(Measurement):
 
     def _numbers(self, signals: Signals, predictions: Tensor) -> LayerHierarchy:
         found = hierarchy(significance(signals, self.q), predictions, self.p)
-        null = found.null(PERMUTATIONS)
         share = class_share(signals, predictions, PERMUTATIONS)
+        null_nodes, null_classes, null_depth = _upper(found.null(PERMUTATIONS).permuted)
         sizes = found.sizes
         return LayerHierarchy(
             layer=signals.layer,
@@ -180,10 +181,10 @@ class SemanticHierarchy(Measurement):
             hierarchy_depth=sizes.depth,
             undecided_memberships=found.undecided,
             class_share=share.share,
-            null_significant_nodes=_upper([each.nodes for each in null.permuted]),
-            null_vector_classes=_upper([each.vector_classes for each in null.permuted]),
-            null_hierarchy_depth=_upper([each.depth for each in null.permuted]),
-            null_class_share=_upper(share.permuted),
+            null_significant_nodes=null_nodes,
+            null_vector_classes=null_classes,
+            null_hierarchy_depth=null_depth,
+            null_class_share=_upper(share.permuted[:, None])[0] if len(share.permuted) else math.nan,
         )
 
 
@@ -200,7 +201,7 @@ def _problem(predictions: Tensor | None, signals: ProbeSignals) -> str:
     return ""
 
 
-def _upper(values: Sequence[float]) -> float:
-    """The 95 % quantile of the values, one of them; NaN where there is none."""
-    found = sorted(values)
-    return found[int(0.95 * (len(found) - 1) + 0.5)] if found else math.nan
+def _upper(values: Tensor) -> list[float]:
+    """The 95 % quantile of every column, one of its values; shape (n, columns)."""
+    found: list[float] = values.double().quantile(0.95, 0, interpolation="higher").tolist()
+    return found

@@ -10,8 +10,11 @@ from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.plots.decomposition import decomposition_figure
 from lightning_factorlens.plots.exemplars import exemplars_figure
+from lightning_factorlens.plots.hasse import hasse_figure
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
+from lightning_factorlens.plots.hierarchy_nulls import hierarchy_nulls_figure
 from lightning_factorlens.plots.history import history_figure
+from lightning_factorlens.plots.incidence import incidence_figure
 from lightning_factorlens.plots.latent_images import latent_images_figure
 from lightning_factorlens.plots.layer_factors import layer_factors_figure
 from lightning_factorlens.plots.observation import observation_figure
@@ -31,8 +34,11 @@ __all__ = [
     "dashboard_figure",
     "decomposition_figure",
     "exemplars_figure",
+    "hasse_figure",
     "hierarchy_course_figure",
+    "hierarchy_nulls_figure",
     "history_figure",
+    "incidence_figure",
     "latent_images_figure",
     "layer_factors_figure",
     "observation_figure",

@@ -15,12 +15,12 @@ from lightning_factorlens.results.factorization import Block, BlockKind, Factori
 from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
 from lightning_factorlens.results.hierarchy_evidence import (
     ClassShare,
-    HierarchyReport,
     HierarchyStability,
     NullSizes,
     SeedAgreement,
     SemanticStructure,
 )
+from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights

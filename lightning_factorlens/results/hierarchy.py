@@ -72,7 +72,7 @@ class HierarchyRecord(Record):
         lower: Lower ends of the shares' Wilson intervals, of the same shape.
         upper: Upper ends.
         equivalence: The equivalence classes, those of more classes first.
-        edges: The Hasse diagram: pairs (general, special) of positions in `equivalence`.
+        hasse: The Hasse diagram: pairs (general, special) of positions in `equivalence`.
     """
 
     layer: str
@@ -91,7 +91,7 @@ class HierarchyRecord(Record):
     lower: Tensor
     upper: Tensor
     equivalence: tuple[VectorClass, ...]
-    edges: tuple[tuple[int, int], ...]
+    hasse: tuple[tuple[int, int], ...]
 
     @property
     def incidence(self) -> Tensor:
@@ -114,11 +114,6 @@ class HierarchyRecord(Record):
         return int(self.incidence.sum())
 
     @property
-    def hasse(self) -> tuple[tuple[int, int], ...]:
-        """The Hasse diagram, `edges`."""
-        return self.edges
-
-    @property
     def depth(self) -> int:
         """Number of equivalence classes in the longest chain; 0 where there are none."""
         return max((found.level for found in self.equivalence), default=0)
@@ -127,7 +122,7 @@ class HierarchyRecord(Record):
     def order(self) -> frozenset[tuple[int, int]]:
         """All pairs (general, special) of positions in `equivalence`: the first has all classes of the second."""
         above: list[set[int]] = [set() for _ in self.equivalence]
-        for general, special in sorted(self.edges, key=lambda edge: edge[1]):  # a general one precedes a special one
+        for general, special in sorted(self.hasse, key=lambda edge: edge[1]):  # a general one precedes a special one
             above[special] |= above[general] | {general}
         return frozenset((general, special) for special, found in enumerate(above) for general in found)
 
@@ -194,7 +189,7 @@ class HierarchyRecord(Record):
             return f"{text}."
         text += f"; {self.memberships} memberships, {self.undecided} undecided at {100 * self.confidence:g} %."
         if self.n_undetermined:
-            text += f" {self.n_undetermined} vectors share their singular value with others and are not determined."
+            text += f" {self.n_undetermined} vectors share their singular value with others, up to rounding."
         return text
 
 

@@ -26,12 +26,12 @@ from lightning_factorlens.results.curves import RankCurves, RequiredRanks
 from lightning_factorlens.results.hierarchy import HierarchyRecord
 from lightning_factorlens.results.hierarchy_evidence import (
     ClassShare,
-    HierarchyReport,
     HierarchyStability,
     NullSizes,
     SeedAgreement,
     SemanticStructure,
 )
+from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies
 from lightning_factorlens.results.layer_spectra import LayerSpectra
 from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilarity

@@ -47,3 +47,11 @@ def test_the_vectors_stay_as_they_are_while_the_weight_is_trained():
 def test_a_matrix_without_groups_is_refused():
     with pytest.raises(ValueError, match=r"shape \(groups, d, n\)"):
         singular_vectors(torch.rand(3, 4))
+
+
+def test_close_singular_values_of_a_wide_matrix_are_not_taken_for_equal_ones():
+    generator = torch.Generator().manual_seed(0)
+    wide = torch.randn(1, 64, 8192, generator=generator)
+    assert singular_vectors(wide).subspace[0].tolist() == list(range(64))
+    orthogonal = torch.linalg.qr(torch.randn(64, 48, generator=generator))[0]
+    assert singular_vectors(orthogonal[None]).subspace[0].tolist() == [0] * 48
