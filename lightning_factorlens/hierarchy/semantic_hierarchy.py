@@ -35,6 +35,17 @@ class Hierarchy(HierarchyRecord):
         given = {field.name: getattr(self, field.name) for field in fields(HierarchyRecord)}
         return HierarchyRecord(**given)
 
+    def hypergraph(self) -> dict[str, tuple[str, ...]]:
+        """The names of the nodes of each class; classes without nodes are left out.
+
+        This is what ``Hypergraph`` of the packages XGI and HyperNetX takes.
+        """
+        edges = {}
+        for name, belongs in zip(self.class_names, self.incidence):
+            if belongs.any():
+                edges[name] = tuple(map(self.node_name, belongs.nonzero()[:, 0].tolist()))
+        return edges
+
     def null(self, n: int = 200, seed: int = 0) -> NullSizes:
         """The sizes when the labels of the images are permuted: classes have nothing to do with the signals then.
 

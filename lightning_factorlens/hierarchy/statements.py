@@ -41,7 +41,7 @@ def hierarchy_report(
 
     A hierarchy can be told from permuted labels if one of its three sizes is larger than theirs with p ≤ 0.05 after
     Bonferroni's correction. It can be told from untrained weights if the middle 95 % of one of its sizes over the
-    resamples lies apart from those of every untrained network.
+    resamples lies outside of the range of those of all untrained networks.
 
     Args:
         found: From `hierarchy`.
@@ -71,11 +71,11 @@ def hierarchy_report(
         untrained_sizes.append(other.sizes)
         untrained_resamples.append(other.stability(resamples, seed, permutations=0).sizes)
         untrained_shares.append(class_share(other_signals, found.labels, 1, seed).share)
-    is_like_untrained = bool(untrained) and not _differs(stability.sizes, untrained_resamples)
-    warning = _warning(permuted.p_value > LEVEL, is_like_untrained)
+    differences = _differences(stability.sizes, untrained_resamples) if untrained else []
+    warning = _warning(permuted.p_value > LEVEL, bool(untrained) and not differences)
     statements = [found.summary(), _permuted_sentence(permuted)]
     if untrained:
-        statements.append(_untrained_sentence(untrained_sizes, is_like_untrained))
+        statements.append(_untrained_sentence(untrained_sizes, differences))
     else:
         statements.append("It was not compared with untrained weights, without which its sizes prove nothing.")
     statements += [_stability_sentence(stability, len(found.equivalence)), _share_sentence(share, untrained_shares)]
@@ -94,14 +94,17 @@ def hierarchy_report(
     )
 
 
-def _differs(sizes: Tensor, others: Sequence[Tensor]) -> bool:
-    """Whether one of the three sizes lies apart from that of every other network, over the resamples."""
-    for size in range(len(SIZES)):
-        lowest, highest = _range(sizes[:, size])
-        ranges = [_range(other[:, size]) for other in others]
-        if all(highest < other_lowest or lowest > other_highest for other_lowest, other_highest in ranges):
-            return True
-    return False
+def _differences(sizes: Tensor, others: Sequence[Tensor]) -> list[str]:
+    """Which of the three sizes lie outside of the range of all other networks, over the resamples, in words."""
+    found = []
+    for index, name in enumerate(SIZES.values()):
+        lowest, highest = _range(sizes[:, index])
+        ranges = [_range(other[:, index]) for other in others]
+        if lowest > max(other_highest for _, other_highest in ranges):
+            found.append(f"more {name}" if name != "depth" else "a larger depth")
+        if highest < min(other_lowest for other_lowest, _ in ranges):
+            found.append(f"fewer {name}" if name != "depth" else "a smaller depth")
+    return found
 
 
 def _range(sizes: Tensor) -> tuple[float, float]:
@@ -129,16 +132,20 @@ def _permuted_sentence(permuted: NullSizes) -> str:
     )
 
 
-def _untrained_sentence(untrained: Sequence[HierarchySizes], is_like: bool) -> str:
+def _untrained_sentence(untrained: Sequence[HierarchySizes], differences: Sequence[str]) -> str:
     parts = []
     for size, name in SIZES.items():
         found = [str(getattr(sizes, size)) for sizes in untrained]
         parts.append(f"{'/'.join(found)} {name}")
     networks = "The untrained network gives" if len(untrained) == 1 else f"{len(untrained)} untrained networks give"
     text = f"{networks} {', '.join(parts)}"
-    if is_like:
+    if not differences:
         return f"{text}: as far as the resamples tell, these sizes say nothing about training."
-    return f"{text}: over the resamples, at least one size lies apart from all of them."
+    chance = min(1.0, 2 / (len(untrained) + 1))
+    return (
+        f"{text}; the trained one has {' and '.join(differences)} over the resamples. Among {len(untrained) + 1} equal "
+        f"networks a given one is outermost in a size with probability {chance:.2g}: more untrained ones say more."
+    )
 
 
 def _stability_sentence(stability: HierarchyStability, n_classes: int) -> str:

@@ -44,6 +44,7 @@ def test_planted_signals_give_the_planted_hierarchy():
     assert found.undecided == 0
     assert all(each.is_decided for each in found.equivalence)
     assert set(found.verdict.unique().tolist()) == {-1, 1}
+    assert found.hypergraph()["d"] == ("v0+", "v4−")
     graph = found.to_networkx()
     assert set(graph.edges) == set(found.hasse)
     assert graph.nodes[0] == {"vectors": ("v0+",), "classes": ("a", "b", "c", "d"), "level": 1, "is_decided": True}

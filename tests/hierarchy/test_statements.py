@@ -21,7 +21,8 @@ def test_a_hierarchy_that_stands_out_is_said_to_and_its_numbers_are_in_the_text(
     text = found.summary()
     assert f"{found.stability.survivors} of {len(found.hierarchy.equivalence)} classes of vectors survive 95 %" in text
     assert "a permuted labelling gives 0." in text
-    assert "lies apart from all of them" in text
+    assert "the trained one has more nodes and more classes of vectors" in text
+    assert "Among 3 equal networks a given one is outermost in a size with probability 0.67" in text
     assert f"{100 * found.share.share:.0f} % of the variance" in text
     assert "undecided at 95 %" in text
     assert "cannot be told" not in text
