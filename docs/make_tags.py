@@ -16,6 +16,7 @@ from lightning_factorlens.measurements import (
     PredictionChange,
     PredictionConfidence,
     Scalar,
+    SemanticHierarchy,
 )
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -41,8 +42,8 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality()])`, or
-`PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
+ConceptQuality(), SemanticHierarchy()])`, or `PerturbationConsistency()`
+where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
 
@@ -61,6 +62,7 @@ def page() -> str:
         *PredictionChange.scalars,
         *PredictionConfidence.scalars,
         *ConceptQuality.scalars,
+        *SemanticHierarchy.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [

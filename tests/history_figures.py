@@ -4,7 +4,18 @@ from lightning_factorlens import plots
 from lightning_factorlens.measurements.dashboard import DASHBOARD
 
 #: Names of functions of `plots` that take one observation, a spectrum, or what the analyses of concepts return.
-OF_ONE_RECORD = ("observation_figure", "spectrum_figure", "tcav_figure")
+OF_ONE_RECORD = (
+    "decomposition_figure",
+    "exemplars_figure",
+    "hasse_figure",
+    "hierarchy_nulls_figure",
+    "incidence_figure",
+    "observation_figure",
+    "overlay_figure",
+    "projection_figure",
+    "spectrum_figure",
+    "tcav_figure",
+)
 
 
 def takes_history(name):

@@ -13,11 +13,21 @@ from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
 from lightning_factorlens.results.feature_visualization import FeatureVisualization
+from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
+from lightning_factorlens.results.hierarchy_evidence import (
+    ClassShare,
+    HierarchyStability,
+    NullSizes,
+    SeedAgreement,
+    SemanticStructure,
+)
+from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
 from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, ProjectionMaps, SimilarityOverlay
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.signals import ProbeSignals, Signals
@@ -29,6 +39,7 @@ __all__ = [
     "AlphaSummary",
     "Block",
     "BlockKind",
+    "ClassShare",
     "ConceptBlock",
     "ConceptCard",
     "ConceptChanges",
@@ -39,9 +50,15 @@ __all__ = [
     "ConceptTimeline",
     "Concepts",
     "Cost",
+    "Exemplars",
     "Factorization",
     "FeatureVisualization",
+    "HierarchyRecord",
+    "HierarchyReport",
+    "HierarchySizes",
+    "HierarchyStability",
     "History",
+    "LayerDecomposition",
     "LayerExponent",
     "LayerHierarchies",
     "LayerHierarchy",
@@ -51,10 +68,12 @@ __all__ = [
     "LayerSimilarity",
     "LayerSpectra",
     "LayerSpectrum",
+    "NullSizes",
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
     "ProbeSignals",
+    "ProjectionMaps",
     "RankCurve",
     "RankCurves",
     "Record",
@@ -62,10 +81,14 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "SeedAgreement",
+    "SemanticStructure",
     "Signals",
+    "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
     "Value",
+    "VectorClass",
     "required_rank_name",
 ]
