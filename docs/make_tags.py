@@ -17,6 +17,7 @@ from lightning_factorlens.measurements import (
     PredictionConfidence,
     Scalar,
     SemanticHierarchy,
+    UnitPictures,
 )
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -42,7 +43,7 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality(), SemanticHierarchy()])`, or `PerturbationConsistency()`
+ConceptQuality(), SemanticHierarchy(), UnitPictures(layers=("conv1",))])`, or `PerturbationConsistency()`
 where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
@@ -63,6 +64,7 @@ def page() -> str:
         *PredictionConfidence.scalars,
         *ConceptQuality.scalars,
         *SemanticHierarchy.scalars,
+        *UnitPictures.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [

@@ -225,6 +225,8 @@ def test_every_figure_of_pictures_can_be_read(kind):
         torch.rand(n), 64,
     )  # fmt: skip
     assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))
+
+
 INPUTS = {
     "colour images": ((3, 12, 12), lambda: nn.Conv2d(3, 8, 3, padding=1)),
     "one small grey image": ((1, 4, 5), lambda: nn.Conv2d(1, 2, 1)),

@@ -222,9 +222,7 @@ def test_a_batch_may_hold_more_than_the_images():
     assert FactorLens(Masked()).visualize(batch, Channel("conv", 0)).share_above == 1.0
 
 
-@pytest.mark.parametrize(
-    "parametrization", [Fourier(decay=1.5), MagnitudeConstrained()], ids=["Fourier", "magnitudes"]
-)
+@pytest.mark.parametrize("parametrization", [Fourier(decay=1.5), MagnitudeConstrained()], ids=["Fourier", "magnitudes"])
 def test_transformations_and_other_parametrisations_raise_the_score(parametrization):
     model, images = small_cnn(3).eval(), torch.rand(20, 3, 12, 10)
     robust = (Pad(2), Jitter(2), Scale(0.8, 1.2), Rotate(10.0), Jitter(1))
