@@ -18,6 +18,7 @@ from lightning_factorlens.measurements import (
     PredictionConfidence,
     Scalar,
     SemanticHierarchy,
+    UnitPictures,
 )
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -43,7 +44,7 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality(), SemanticHierarchy(), NodeHealth()])`, or `PerturbationConsistency()`
+ConceptQuality(), SemanticHierarchy(), UnitPictures(layers=("conv1",)), NodeHealth()])`, or `PerturbationConsistency()`
 where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
@@ -65,6 +66,7 @@ def page() -> str:
         *ConceptQuality.scalars,
         *NodeHealth.scalars,
         *SemanticHierarchy.scalars,
+        *UnitPictures.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [

@@ -67,7 +67,18 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
-    "cli": {"lens", "loggers", "plots", "measurements", "config", "results", "concepts", "hierarchy", "visualization", "spectra"},
+    "cli": {
+        "lens",
+        "loggers",
+        "plots",
+        "measurements",
+        "config",
+        "results",
+        "concepts",
+        "hierarchy",
+        "visualization",
+        "spectra",
+    },
     "__main__": {"cli"},
     "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
 }

@@ -20,6 +20,7 @@ from lightning_factorlens.measurements.root_mean_square import RootMeanSquare
 from lightning_factorlens.measurements.scalar import DETAILS, Detail, Scalar
 from lightning_factorlens.measurements.semantic_hierarchy import SemanticHierarchy
 from lightning_factorlens.measurements.svd_error import SVDError
+from lightning_factorlens.measurements.unit_pictures import UnitPictures
 from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "SVDError",
     "Scalar",
     "SemanticHierarchy",
+    "UnitPictures",
     "WeightSpectra",
     "check_measurements",
     "default_measurements",

@@ -12,7 +12,7 @@ from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
-from lightning_factorlens.results.feature_visualization import FeatureVisualization
+from lightning_factorlens.results.feature_visualization import FeatureVisualization, UnitPicturesRecord
 from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
 from lightning_factorlens.results.hierarchy_evidence import (
     ClassShare,
@@ -99,6 +99,7 @@ __all__ = [
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
+    "UnitPicturesRecord",
     "UnitProjections",
     "UnitSpread",
     "Value",

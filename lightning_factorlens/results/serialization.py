@@ -23,6 +23,7 @@ from torch import Tensor
 from lightning_factorlens.results.concept_page import ConceptRecord
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurves, RequiredRanks
+from lightning_factorlens.results.feature_visualization import UnitPicturesRecord
 from lightning_factorlens.results.hierarchy import HierarchyRecord
 from lightning_factorlens.results.hierarchy_evidence import (
     ClassShare,
@@ -56,9 +57,14 @@ RECORD_TYPES: dict[str, type[Record]] = {
     "ScopedScalar": ScopedScalar,
     "SeedAgreement": SeedAgreement,
     "SemanticStructure": SemanticStructure,
+    "UnitPicturesRecord": UnitPicturesRecord,
 }
 #: Fields that are left out.
-EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {LayerSimilarity: ("cosine",), ConceptRecord: ("page",)}
+EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {
+    LayerSimilarity: ("cosine",),
+    ConceptRecord: ("page",),
+    UnitPicturesRecord: ("found",),
+}
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 

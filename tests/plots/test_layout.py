@@ -208,6 +208,25 @@ def test_every_figure_of_concepts_can_be_read(kind):
     assert not found, "\n".join(found)
 
 
+VISUALIZATIONS = {
+    "colour pictures": ((3, 8, 8), 12, "layer1.0.conv1 vector {}"),
+    "tall grey pictures": ((1, 60, 5), 3, LONG.replace("{}", "7") + " vector {}"),
+    "flat pictures of many channels": ((6, 2, 40), 1, "слой 層 {}"),
+}
+
+
+@pytest.mark.parametrize("kind", VISUALIZATIONS)
+def test_every_figure_of_pictures_can_be_read(kind):
+    shape, n, name = VISUALIZATIONS[kind]
+    found = FeatureVisualization(
+        tuple(name.format(k) for k in range(n)), "faithful", torch.rand(n, *shape), torch.zeros(shape[0]),
+        torch.ones(shape[0]), 1e5 * torch.randn(n), torch.rand(64, n), 1e-5 * torch.randn(n),
+        torch.arange(9).expand(n, 9), torch.rand(n, 9, *shape), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
+        torch.rand(n), 64,
+    )  # fmt: skip
+    assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))
+
+
 INPUTS = {
     "colour images": ((3, 12, 12), lambda: nn.Conv2d(3, 8, 3, padding=1)),
     "one small grey image": ((1, 4, 5), lambda: nn.Conv2d(1, 2, 1)),
@@ -240,25 +259,6 @@ def test_every_figure_of_singular_vectors_can_be_read(kind):
         found = [defect for figure in figures if figure is not None for defect in defects(figure)]
     assert not found, "\n".join(found)
     assert all(figure is None or np.prod(figure.get_size_inches()) * figure.dpi**2 < 1e6 for figure in figures)
-
-
-VISUALIZATIONS = {
-    "colour pictures": ((3, 8, 8), 12, "layer1.0.conv1 vector {}"),
-    "tall grey pictures": ((1, 60, 5), 3, LONG.replace("{}", "7") + " vector {}"),
-    "flat pictures of many channels": ((6, 2, 40), 1, "слой 層 {}"),
-}
-
-
-@pytest.mark.parametrize("kind", VISUALIZATIONS)
-def test_every_figure_of_pictures_can_be_read(kind):
-    shape, n, name = VISUALIZATIONS[kind]
-    found = FeatureVisualization(
-        tuple(name.format(k) for k in range(n)), "faithful", torch.rand(n, *shape), torch.zeros(shape[0]),
-        torch.ones(shape[0]), 1e5 * torch.randn(n), torch.rand(64, n), 1e-5 * torch.randn(n),
-        torch.arange(9).expand(n, 9), torch.rand(n, 9, *shape), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
-        torch.rand(n), 64,
-    )  # fmt: skip
-    assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))
 
 
 def test_the_checker_finds_what_it_is_for():
