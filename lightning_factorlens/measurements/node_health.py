@@ -14,7 +14,7 @@ from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.node_health import LEVEL, check_shares
-from lightning_factorlens.visualization.unit_maps import unit_maps
+from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 NAME = "node_health"
 
@@ -113,11 +113,13 @@ def _count(context: Context, layers: list[str]) -> dict[str, HealthCounts]:
     """The counts of every layer over the whole probe; every process passes some batches."""
     group = context.process_group
     counts: dict[str, HealthCounts] = {}
+    axis = UnitAxis()
 
     def read(call: TracedCall) -> None:
         """Adds the counts of a layer's output, unless it has no row for each sample."""
+        axis.note(call)
         if call.name in layers and len(call.output) == n_samples and call.output.ndim > 1:
-            found = count_units(unit_maps(call.output))
+            found = count_units(axis.maps(call, call.output))
             counts[call.name] = counts[call.name] + found if call.name in counts else found
 
     for number, batch in enumerate(context.probe.batches()):
