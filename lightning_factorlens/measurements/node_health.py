@@ -19,7 +19,7 @@ from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.node_health import LEVEL, check_shares
-from lightning_factorlens.visualization.unit_maps import unit_maps
+from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 NAME = "node_health"
 
@@ -116,13 +116,15 @@ def _count_samples(
     model: nn.Module, layers: list[str], samples: Probe, call: Callable[[Any], Any]
 ) -> dict[str, HealthCounts]:
     counts: dict[str, HealthCounts] = {}
+    axis = UnitAxis()
     for batch in samples.batches():
         n_samples = len(batch)
 
         def read(traced: TracedCall, n_samples: int = n_samples) -> None:
             """Adds the counts of a layer's output, unless it has no row for each sample."""
+            axis.note(traced)
             if traced.name in layers and len(traced.output) == n_samples and traced.output.ndim > 1:
-                found = count_units(unit_maps(traced.output))
+                found = count_units(axis.maps(traced, traced.output))
                 counts[traced.name] = counts[traced.name] + found if traced.name in counts else found
 
         with trace_calls(model, read):

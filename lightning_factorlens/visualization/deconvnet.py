@@ -18,7 +18,7 @@ from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_projections import UnitProjections
 from lightning_factorlens.visualization.deconvnet_rules import Unpool, install_rules
 from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, read_calls, select_samples
-from lightning_factorlens.visualization.unit_maps import strongest_values, unit_maps
+from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
 
 Start = Literal["strongest", "map"]
 
@@ -148,7 +148,7 @@ class _Projector:
         """
         connected, leaf = differentiable_batch(batch, input_gradients=True)
         assert leaf is not None
-        maps = unit_maps(self._pass(connected))
+        maps = self._pass(connected)
         for own_units in units:
             check_positions("units", own_units.tolist(), maps.shape[1], f"units of {self.layer!r}")
         install_rules(maps, leaf, self.unpool)
@@ -168,14 +168,16 @@ class _Projector:
         return torch.cat(parts)[torch.cat(self.pairs).argsort()].unflatten(0, shape)
 
     def _pass(self, batch: Batch) -> Tensor:
-        """The layer's output for a batch, in the graph; a copy, since the next layer may overwrite it in place."""
+        """The layer's maps of a batch, in the graph; a copy, since the next layer may overwrite them in place."""
         outputs: list[Tensor] = []
         names: dict[str, None] = {}
+        axis = UnitAxis()
 
         def keep(call: TracedCall) -> None:
             names.setdefault(call.name)
+            axis.note(call)
             if call.name == self.layer:
-                outputs.append(call.output.clone())
+                outputs.append(axis.maps(call, call.output.clone()))
 
         with trace_calls(self.model, keep):
             self.forward(batch.data)
@@ -229,12 +231,14 @@ def _positions(
 def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward) -> Tensor:
     """The largest value of every unit in every image, shape (N, units)."""
     names: dict[str, None] = {}
+    axis = UnitAxis()
 
     def read(call: TracedCall) -> Tensor | None:
         names.setdefault(call.name)
+        axis.note(call)
         if call.name != layer:
             return None
-        return strongest_values(unit_maps(call.output)).float().cpu()
+        return strongest_values(axis.maps(call, call.output)).float().cpu()
 
     passes = read_calls(model, samples, read, forward)
     check_layer(layer, list(names))

@@ -15,7 +15,7 @@ from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_pictures import FeatureMaps
 from lightning_factorlens.visualization.probe_pass import bind_forward, check_layer, read_calls, select_samples
-from lightning_factorlens.visualization.unit_maps import unit_maps
+from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 
 def feature_maps(
@@ -52,13 +52,15 @@ def feature_maps(
     chosen = list(range(len(samples)) if images is None else images)
     check_positions("images", chosen, len(samples), "images of the probe")
     names: dict[str, None] = {}
+    axis = UnitAxis()
 
     def read(call: TracedCall) -> Tensor | None:
         """The maps of the units."""
         names.setdefault(call.name)
+        axis.note(call)
         if call.name != layer:
             return None
-        maps = unit_maps(call.output)
+        maps = axis.maps(call, call.output)
         check_positions("units", units, maps.shape[1], f"units of {layer!r}")
         return maps[:, list(units)].float().cpu()
 

@@ -45,7 +45,7 @@ def count_units(maps: Tensor) -> HealthCounts:
     negative values count as zero.
 
     Args:
-        maps: Shape (n, units, positions, …), see `unit_maps`.
+        maps: Shape (n, units, positions, …), see `UnitAxis`.
 
     Example:
         >>> one, three = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)

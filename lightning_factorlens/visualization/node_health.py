@@ -15,7 +15,7 @@ from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_health import NodeHealthResult
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.probe_pass import bind_forward, check_layer, is_activation, read_calls
-from lightning_factorlens.visualization.unit_maps import unit_maps
+from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 #: Share of the images in which a unit must be active not to be dead or rare.
 RATE = 0.01
@@ -81,12 +81,14 @@ def node_health(
     samples = Probe.wrap(probe)
     forward = bind_forward(model, forward_fn)
     names: dict[str, None] = {}
+    axis = UnitAxis()
 
     def read(call: TracedCall) -> HealthCounts | None:
         """The counts of a layer that is wanted."""
         names.setdefault(call.name)
+        axis.note(call)
         is_wanted = is_activation(call) if layers is None else call.name in layers
-        return count_units(unit_maps(call.output)) if is_wanted else None
+        return count_units(axis.maps(call, call.output)) if is_wanted else None
 
     with isolate_model(model):
         passes = read_calls(model, samples, read, forward)

@@ -88,3 +88,16 @@ def test_wrong_arguments_are_refused(arguments, message):
         node_health(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.rand(4, 3), **arguments)
     with pytest.raises(ValueError, match="layers: the model has no activation function"):
         node_health(nn.Linear(3, 2), torch.rand(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape"),
+    [
+        (nn.Sequential(nn.Linear(7, 5), nn.ReLU(), nn.Linear(5, 4), nn.ReLU()), (4, 6, 7)),
+        (nn.Sequential(nn.Conv1d(7, 5, 3), nn.ReLU(), nn.BatchNorm1d(5), nn.ReLU()), (7, 30)),
+        (nn.Sequential(nn.Linear(7, 5), nn.GELU(), nn.LayerNorm(5), nn.ReLU()), (9, 7)),
+    ],
+)
+def test_units_are_on_the_last_axis_behind_a_linear_layer_and_on_axis_1_behind_a_convolution(model, shape):
+    found = node_health(model, torch.rand(3, *shape), rate=0.5)
+    assert [len(layer.verdicts) for layer in found.layers.values()] == [5, 4 if len(shape) == 3 else 5]
