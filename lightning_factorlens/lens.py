@@ -269,11 +269,11 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
             epoch: See `observe`.
             step: See `observe`.
             measurements: See `measure`.
-            worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none.
+            worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none. With
+                several processes it is not used: what each has computed is collected by all of them together.
 
         Returns:
-            The observation, which its method ``complete`` makes whole, and the warm start of the next one. With
-            several processes the observation is whole.
+            The observation, which its method ``complete`` makes whole, and the warm start of the next one.
 
         Raises:
             ValueError: As `observe` raises it.
@@ -292,7 +292,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
             cache=self._cache,
             used=self._used,
             output_decision=self.output_decision,
-            worker=worker,
+            worker=worker if self.process_group.world_size == 1 else None,
         )
         runner.decision = self.output_decision
         runner.start_lockstep(samples)

@@ -137,16 +137,6 @@ class MeasurementPass:
                     self._measure(measurement)
             else:
                 self._measure(measurement)
-        if self.context.process_group.world_size > 1:
-            self._await_deferred()
-
-    def _await_deferred(self) -> None:
-        """Completes the deferred measurements here: they may have collective operations, which all processes call."""
-        for measurement in self.measurements:
-            found = self.deferred.pop(measurement.name, None)
-            if found is not None:
-                with self.timer(measurement.name):
-                    self._keep(measurement, found.result())
 
     def _capture(self, measurements: Sequence[Measurement]) -> tuple[Capture, Partition]:
         """Makes the forward pass of the probe, and the measurements that only need further forward passes."""

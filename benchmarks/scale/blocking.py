@@ -46,11 +46,12 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     lines = [[name, f"{1e3 * value:.1f}"] for name, value in best.items()]
     lines += [[f"demo, added by the figures of an observation, {name}", f"{1e3 * s:.1f}"] for name, s in added.items()]
     section = (
-        "## Blocking\n\n`python -m benchmarks.scale --parts blocking`. Milliseconds of the training thread: its processor "
-        "time and what it waits for other threads, not what it waits for the processor (Linux). ResNet-18 (10 classes): "
-        "shortest of some calls in turn. Demo (`examples/digits.py`): every observation is full, every fourth one has "
-        f"figures. Processor time in the lens's hooks and all waiting, of two epochs around it minus the next two, median in "
-        f"{epochs} epochs. Written to TensorBoard.\n\n"
+        "## Blocking\n\n`python -m benchmarks.scale --parts blocking`. Milliseconds of the training thread: its "
+        "processor time and what it waits for other threads, not what it waits for the processor (Linux). ResNet-18 "
+        "(10 classes): shortest of some calls in turn; `analyze()` is measured as processor time. Demo "
+        "(`examples/digits.py`), written to TensorBoard: every observation is full, every fourth one has figures. "
+        "Processor time in the lens's hooks and all waiting, of two epochs around these minus the next two, median in "
+        f"{epochs} epochs.\n\n"
         + markdown_table(["what", "ms"], lines)
         + f"\n\nAll processor time of the demo's first {epochs} epochs at the defaults, of all threads, with the lens "
         f"{with_lens:.1f} s, without it {without_lens:.1f} s: {share:.1%} are the lens's."

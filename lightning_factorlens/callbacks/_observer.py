@@ -68,6 +68,7 @@ class Observer(ObservationMaker):
         if metrics is not None:
             self.observed_step = trainer.global_step
         self._publisher.publish(trainer)
+        self._unfinished.advance()
         return metrics is not None
 
     def _make(
@@ -99,7 +100,6 @@ class Observer(ObservationMaker):
             report_failure(failure, state)
         metrics: dict[str, float] | None = trainer.strategy.broadcast(measured[0] if measured else None)
         state.budget.record(is_full=len(chosen) == len(self._settings.measurements))
-        self._unfinished.advance()
         return metrics
 
     def _measure(
