@@ -21,6 +21,9 @@ from lightning_factorlens.linalg.svd import gram_eigvalsh
 MIN_ROWS = 256
 #: No other thread of Python runs during LAPACK's tridiagonal reduction: a tenth of a second with this many rows.
 _MAX_REDUCED_ROWS = 1536
+#: Bound of the largest eigenvalue, in units of their mean, up to which the reduction is made in float32. Its error is
+#: proportional to the largest eigenvalue, and would be large for all others.
+_LARGEST_SPREAD = 25.0
 #: Range of the mean square of a row's norm within which no product of two entries overflows or loses digits.
 _SCALE_RANGE = (1e-20, 1e30)
 #: Rows whose products are compared with those in float64, besides the four of the largest norms; a fraction of more
@@ -57,8 +60,8 @@ class ApproximateEigenvalues(NamedTuple):
 def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
     """Eigenvalues of the smaller Gram matrix of a matrix, by products and a tridiagonal reduction in float32.
 
-    The tridiagonal matrix, whose eigenvalues would otherwise have ten times the error, is decomposed in float64; with
-    more than 1,536 rows the Gram matrix itself is.
+    The tridiagonal matrix, whose eigenvalues would otherwise have ten times the error, is decomposed in float64. The
+    Gram matrix itself is, with more than 1,536 rows and where the largest eigenvalue is many times their mean.
 
     Args:
         matrix: Shape (rows, columns), float32 or a dtype that float32 contains, on the CPU.
@@ -86,7 +89,7 @@ def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
     product_error = _product_error(X.T if is_tall else X, gram, norms)
     squares = 2 * float(blas.sdot(gram.ravel("K"), gram.ravel("K"))) - float(norms @ norms)
     reduction_error = 0.0
-    if len(norms) > _MAX_REDUCED_ROWS:
+    if len(norms) > _MAX_REDUCED_ROWS or _may_have_spikes(float(norms.sum()), squares, len(norms)):
         whole = np.triu(gram).astype(np.float64)
         values = gram_eigvalsh(torch.from_numpy(whole + np.triu(whole, 1).T)[None])[0].numpy()
     else:
@@ -138,6 +141,13 @@ def _tridiagonal_eigenvalues(gram: Array) -> Double:
         return np.full(len(gram), np.nan)
     found: Double = np.maximum(values, 0.0)
     return found
+
+
+def _may_have_spikes(trace: float, squares: float, m: int) -> bool:
+    """Whether an eigenvalue may be large, by the bound of Wolkowicz and Styan (1980) from their sum and squares."""
+    mean = trace / m
+    variance = max(0.0, squares / m - mean**2)
+    return mean + math.sqrt((m - 1) * variance) > _LARGEST_SPREAD * mean
 
 
 def _has_moments(values: Double, trace: float, squares: Any) -> bool:

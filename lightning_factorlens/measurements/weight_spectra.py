@@ -21,7 +21,7 @@ from lightning_factorlens.plots.alpha import alpha_figure
 from lightning_factorlens.plots.spectra import spectra_figure
 from lightning_factorlens.results import AlphaSummary, LayerSpectra, LayerSpectrum
 from lightning_factorlens.spectra.cache import SpectraCache
-from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra, spectrum_cost
+from lightning_factorlens.spectra.layer_spectra import Precision, alpha_summary, layer_spectra, spectrum_cost
 
 #: Quantity, help and unit of the scalars of every layer that are logged at the level "all".
 PER_LAYER = (
@@ -126,7 +126,12 @@ class WeightSpectra(Measurement):
 
     Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3;
     Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
+
+    Attributes:
+        precision: ``"mixed"`` or ``"float64"``, see `layer_spectra`.
     """
+
+    precision: Precision = "mixed"
 
     name: ClassVar[str] = "weight_spectra"
     needs: ClassVar[frozenset[str]] = frozenset({"weights"})
@@ -153,7 +158,7 @@ class WeightSpectra(Measurement):
             context.note(f"weight spectra: skipped {group.name} ({group.n_weights} weights), {group.reason}")
 
         def analyse(own_layers: list[WeightLayer]) -> Sequence[LayerSpectrum]:
-            return layer_spectra(context.model, cache=cache, layers=own_layers)
+            return layer_spectra(context.model, cache=cache, layers=own_layers, precision=self.precision)
 
         spectra = tuple(map_distributed(context.process_group, analyse, dealt.layers, dealt.owners))
         return LayerSpectra(spectra, self._summary(context, spectra), tuple(dealt.skipped))
