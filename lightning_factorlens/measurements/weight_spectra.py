@@ -23,7 +23,7 @@ from lightning_factorlens.plots.alpha import alpha_figure
 from lightning_factorlens.plots.spectra import spectra_figure
 from lightning_factorlens.results import AlphaSummary, LayerSpectra, LayerSpectrum
 from lightning_factorlens.spectra.cache import SpectraCache
-from lightning_factorlens.spectra.layer_spectra import alpha_summary, layer_spectra, spectrum_cost
+from lightning_factorlens.spectra.layer_spectra import Precision, alpha_summary, layer_spectra, spectrum_cost
 
 #: Quantity, help and unit of the scalars of every layer that are logged at the level "all".
 PER_LAYER = (
@@ -131,7 +131,12 @@ class WeightSpectra(Measurement):
 
     Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights", section 3;
     Clauset, Shalizi and Newman (2009), "Power-law distributions in empirical data"; see `lightning_factorlens.spectra`.
+
+    Attributes:
+        precision: ``"mixed"`` or ``"float64"``, see `layer_spectra`.
     """
+
+    precision: Precision = "mixed"
 
     name: ClassVar[str] = "weight_spectra"
     needs: ClassVar[frozenset[str]] = frozenset({"weights"})
@@ -168,10 +173,11 @@ class WeightSpectra(Measurement):
             return LayerSpectra(spectra, self._summary(context, spectra), tuple(dealt.skipped))
 
         if context.worker is None or _belongs_on_its_device(own):
-            return finish(layer_spectra(model, cache=cache, layers=own))
+            return finish(layer_spectra(model, cache=cache, layers=own, precision=self.precision))
         with torch.no_grad():
             copies = [layer.copy("cpu") for layer in own]
-        return context.deferred(partial(layer_spectra, model, cache=cache, layers=copies), finish)
+        spectra_of_copies = partial(layer_spectra, model, cache=cache, layers=copies, precision=self.precision)
+        return context.deferred(spectra_of_copies, finish)
 
     def _summary(self, context: Context, spectra: tuple[LayerSpectrum, ...]) -> AlphaSummary | None:
         """Means over the layers; none where a weight is not finite, since means over fewer layers are other numbers."""

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_STRIDE = 16  # candidates and points of the first stage of smallest_ks
+_STRIDE = 16  # one in so many candidates and points is in the first stage of smallest_ks
+_N_LIKELY = 8  # candidates of the second stage of smallest_ks
 _BLOCK_ENTRIES = 1 << 16  # of one block of distances: half a MiB, which stays in cache
 _N_TAILS = 24  # tails that largest_plausible_tail tries
 #: √n times the distance, which is exceeded by 4 to 7 % of samples of a power law, for n from 20 to 500.
@@ -37,8 +38,9 @@ def smallest_ks(
 
     The distance over some of a tail's points cannot exceed the distance over all of them. First the distances of every
     16th candidate are computed; the smallest is an upper bound. Then every candidate's distance over every 16th point
-    is computed, which is a lower bound. Only candidates whose lower bound does not exceed the upper bound are computed
-    in full. That takes about n²/16 exponentials in place of n²/2.
+    is computed, which is a lower bound, and the upper bound is improved by the candidates with the smallest of these.
+    Only candidates whose lower bound does not exceed the upper bound are computed in full. That takes about n²/16
+    exponentials in place of n²/2.
 
     Args:
         log_x: Shape (m,), ascending.
@@ -65,6 +67,10 @@ def smallest_ks(
         some = candidates[::_STRIDE]
         upper_bound = (ks_distances(log_x, below, slope, some, points, n) + slack[some]).min()
         lower_bounds = ks_distances(log_x, below, slope, candidates, points[::_STRIDE], n) - slack[candidates]
+        # The candidates of the smallest lower bounds have nearly the smallest distance.
+        likely = np.sort(candidates[np.argpartition(lower_bounds, _N_LIKELY)[:_N_LIKELY]])
+        distances = ks_distances(log_x, below, slope, likely, points, n)
+        upper_bound = min(upper_bound, (distances + slack[likely]).min())
         candidates = candidates[lower_bounds <= upper_bound]
     distances = ks_distances(log_x, below, slope, candidates, points, n)
     slack = slack[candidates]

@@ -137,18 +137,17 @@ def _compute(
     spectra: dict[int, LayerSpectrum] = {}
     matrices: dict[int, Tensor] = {}
     for i, layer in layers.items():
-        missing = without_spectrum(layer, mode)
-        if missing is not None:
-            spectra[i] = missing
-        elif _is_image_operator(layer, mode):
+        is_operator = _is_image_operator(layer, mode)
+        # Where this is possible, it has also shown that all values are finite, which is not checked once more.
+        found = float32_spectrum(layer, mode) if allows_float32 and not is_operator else None
+        if found is None:
+            found = without_spectrum(layer, mode)
+        if found is not None:
+            spectra[i] = found
+        elif is_operator:
             spectra[i] = _operator_spectrum(layer, mode, fit, sizes)
         else:
-            unfolded = weight_matrices(layer, mode)
-            approximate = float32_spectrum(layer.name, mode, unfolded) if allows_float32 else None
-            if approximate is None:
-                matrices[i] = unfolded
-            else:
-                spectra[i] = approximate
+            matrices[i] = weight_matrices(layer, mode)
     for i, eigenvalues in pooled_eigenvalues(matrices):
         shape = tuple(matrices[i].shape[1:])
         spectra[i] = spectrum_record(layers[i].name, mode, shape, eigenvalues, fit(eigenvalues))

@@ -160,9 +160,13 @@ def flat_spectrum_margin(eigenvalues: Tensor, shape: tuple[int, ...]) -> float:
     return math.log(_largest_by_median(eigenvalues)) - _FLAT_BELOW * math.log(noise_ratio)
 
 
-def _largest_by_median(x: Tensor) -> float:
-    """The largest eigenvalue by the median of what is left of a rank-deficient matrix."""
-    return float(x.max() / x[x > 1e-10 * x.max()].median())
+def _largest_by_median(eigenvalues: Tensor) -> float:
+    """The largest eigenvalue by the lower median of what is left of a rank-deficient matrix."""
+    x = eigenvalues.numpy().ravel()
+    largest = x.max()
+    kept = x[x > 1e-10 * largest]
+    middle = (kept.size - 1) // 2
+    return float(largest / np.partition(kept, middle)[middle])
 
 
 @lru_cache(maxsize=1024)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -60,11 +61,11 @@ def spectral_summary(eigenvalues: Tensor) -> tuple[float, float, float]:
         >>> norm, stable_rank, round(entropy_rank, 6)
         (2.0, 2.0, 2.0)
     """
-    lam = eigenvalues.detach().double().flatten()
+    lam = eigenvalues.detach().cpu().double().numpy().ravel()
     nan = float("nan")
-    if not lam.numel() or not lam.isfinite().all():
+    if not lam.size or not np.isfinite(lam).all():
         return nan, nan, nan
     largest = float(lam.max())
     if largest <= 0:
         return 0.0, nan, nan
-    return largest**0.5, float(lam.sum() / largest), effective_rank(lam)
+    return largest**0.5, float(lam.sum()) / largest, effective_rank(eigenvalues)
