@@ -25,7 +25,8 @@ FIXED = ("factorization", "weight_spectra")
 REUSE_TEXT = (
     "\n\nThe same where the user's validation, in batches as large as the probe allows, has just passed the probe. "
     "Reading: what the hooks and the fingerprints add to that validation. Difference: of an activation or class score "
-    "from that of a pass of the lens's own, relative to the largest; 0 is needed for the default `reuse_validation=None`.\n\n"
+    "from that of a pass of the lens's own, relative to the largest; 0 is needed for the default "
+    "`reuse_validation=None`.\n\n"
 )
 REUSE_HEADER = ["model", "reading", "observation", "sum", f"sum, {DEFAULT_SIZE} images", "difference"]
 PARTS_TEXT = (

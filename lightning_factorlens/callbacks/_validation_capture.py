@@ -24,6 +24,8 @@ from lightning_factorlens.results import LayerInfo
 
 #: Largest difference from a pass of the lens's own, relative to the largest value, with ``reuse_validation=True``.
 TOLERANCE = 1e-6
+#: Observations of a run that could not use a validation, after which no more are tried.
+MAX_PROBLEMS = 3
 
 
 class ValidationCapture:
@@ -47,6 +49,7 @@ class ValidationCapture:
         self._rows: PassingRows | None = None
         self._entries: list[nn.Module] | None = None
         self._equal_sizes: set[int] = set()
+        self._n_problems = 0
         self._is_given_up = False
         self._has_told = False
 
@@ -55,6 +58,7 @@ class ValidationCapture:
         self.drop()
         self._entries = None
         self._equal_sizes = set()
+        self._n_problems = 0
         self._is_given_up = False
         self._has_told = False
 
@@ -141,7 +145,9 @@ class ValidationCapture:
         if problem or not rows.sizes <= self._equal_sizes:
             found = own(probe, layers)
             if problem:
-                self._tell(f"makes a pass of its own, because {problem}")
+                self._n_problems += 1
+                if self._n_problems >= MAX_PROBLEMS:
+                    self._give_up(problem)
             elif layers:
                 self._compare(found, rows.capture(layers), rows.sizes)
             return found
