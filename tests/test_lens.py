@@ -189,3 +189,9 @@ def test_passes_on_a_cpu_are_small_where_samples_do_not_depend_on_each_other(mon
             unlimited = lens.observe(whole)["consistency"]["consistency"]
         assert lens.observe(limited)["consistency"]["consistency"] == pytest.approx(unlimited, rel=1e-5)
         assert (whole.pass_size.current, limited.pass_size.current) == (128, expected)
+
+
+def test_a_lens_of_weights_alone_refuses_a_model_without_values():
+    model = nn.Sequential(nn.Linear(4, 3, device="meta"))
+    with pytest.raises(ValueError, match="2 parameters have no values yet"):
+        FactorLens(model, OPTIONS, [WeightSpectra()]).observe(torch.rand(8, 4))

@@ -48,6 +48,7 @@ class PassingRows:
 
     Attributes:
         sizes: Number of samples in the batches that held samples of the probe.
+        called: Names of the modules that ran for these batches.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class PassingRows:
     ) -> None:
         n_samples = len(inputs)
         self.sizes: set[int] = set()
+        self.called: set[str] = set()
         self.decision = decision
         self._model = model
         self._timer = timer
@@ -139,6 +141,8 @@ class PassingRows:
         """Reads the output of a module, and ends with that of the call that is followed."""
         assert self._batch is not None and self._rows is not None
         name = self._names.get(id(module))
+        if name is not None:
+            self.called.add(name)
         if name is not None and isinstance(output, Tensor):
             self._counts[name] += 1
             count = self._counts[name]
