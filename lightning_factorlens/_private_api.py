@@ -249,6 +249,18 @@ def is_compiled(module: nn.Module) -> bool:
     return is_wrapped or is_compiled_in_place or isinstance(module, torch.jit.ScriptModule)
 
 
+def has_compiled_code() -> bool:
+    """Whether ``torch.compile`` has compiled any function or module in this process."""
+    from torch._dynamo.utils import counters
+
+    return counters["frames"]["total"] > 0
+
+
+def without_function_modes() -> AbstractContextManager[None]:
+    """A context in which no ``TorchFunctionMode`` of the user, nor a subclass of Tensor, sees the operations."""
+    return torch._C.DisableTorchFunction()
+
+
 def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
     """The parameters that a module itself has registered, by name: its own dictionary."""
     return module._parameters

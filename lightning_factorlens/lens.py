@@ -282,6 +282,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         samples = runner.wrap(probe)
         if not self.layer_table and self.needs & LAYER_NEEDS:
             self.select_layers(samples)
+        elif not self.layer_table:  # the weights alone are read
+            self._check_model()
         context = Context(
             model=self.model,
             options=self.options_for(samples),

@@ -44,7 +44,7 @@ INDEPENDENT = 0.02
 #: They change by at most this on a CPU, where nothing is rounded to fewer bits than float32 has.
 ROUNDING = 1e-4
 #: Largest output of a pass on a CPU. The C library gives memory of more than 32 MiB back whenever it is freed.
-MAX_OUTPUT_BYTES = 2**24
+MAX_OUTPUT_BYTES = 2**23
 FLOAT_BYTES = 4
 #: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
 MIN_THREAD_SAMPLES = 4

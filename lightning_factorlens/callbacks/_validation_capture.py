@@ -24,6 +24,8 @@ from lightning_factorlens.results import LayerInfo
 
 #: Largest difference from a pass of the lens's own, relative to the largest value, with ``reuse_validation=True``.
 TOLERANCE = 1e-6
+#: Observations of a run that could not use a validation, after which no more are tried.
+MAX_PROBLEMS = 3
 
 
 class ValidationCapture:
@@ -31,8 +33,9 @@ class ValidationCapture:
 
     The first time in a run that they are complete, the observation makes its own pass as well and compares. Only where
     they are equal bit for bit, or with ``reuse_validation=True`` to `TOLERANCE`, later observations make no pass for
-    batches of the same sizes. So a run that is resumed, or in which some observations have no validation, logs the same
-    numbers.
+    batches of the same sizes in which the same modules run; other modules have parameters that only a pass of the
+    lens's own finds to be used. So a run that is resumed, or in which some observations have no validation, logs the
+    same numbers.
 
     Args:
         settings: The callback's arguments.
@@ -47,6 +50,8 @@ class ValidationCapture:
         self._rows: PassingRows | None = None
         self._entries: list[nn.Module] | None = None
         self._equal_sizes: set[int] = set()
+        self._called: set[str] = set()
+        self._n_problems = 0
         self._is_given_up = False
         self._has_told = False
 
@@ -55,6 +60,7 @@ class ValidationCapture:
         self.drop()
         self._entries = None
         self._equal_sizes = set()
+        self._n_problems = 0
         self._is_given_up = False
         self._has_told = False
 
@@ -138,12 +144,15 @@ class ValidationCapture:
         if rows is None:
             return self._own_pass(own, probe, layers, lens.model)
         problem = rows.problem(lens.output_decision)
-        if problem or not rows.sizes <= self._equal_sizes:
+        is_known = rows.sizes <= self._equal_sizes and rows.called == self._called
+        if problem or not is_known:
             found = own(probe, layers)
             if problem:
-                self._tell(f"makes a pass of its own, because {problem}")
+                self._n_problems += 1
+                if self._n_problems >= MAX_PROBLEMS:
+                    self._give_up(problem)
             elif layers:
-                self._compare(found, rows.capture(layers), rows.sizes)
+                self._compare(found, rows.capture(layers), rows)
             return found
         return rows.capture(layers)
 
@@ -167,12 +176,13 @@ class ValidationCapture:
         self._entries = finder.entries
         return found
 
-    def _compare(self, own: Capture, read: Capture, sizes: set[int]) -> None:
+    def _compare(self, own: Capture, read: Capture, rows: PassingRows) -> None:
         """Decides by one observation whether later ones may use the validation."""
         difference = largest_difference(own, read)
         limit = TOLERANCE if self._settings.reuse_validation else 0.0
         if difference <= limit:
-            self._equal_sizes |= sizes
+            self._equal_sizes |= rows.sizes
+            self._called = rows.called
             text = "bit for bit the same" if difference == 0 else f"equal to {difference:.1g}"
             self._tell(f"reads the activations in the validation pass from now on; they are {text}")
         else:

@@ -28,8 +28,8 @@ class MatchingRows:
         self._inputs = inputs
         n_entries = inputs[0].numel()
         # Not evenly spaced, so that the entries do not all lie in the same columns of an image.
-        generator = torch.Generator().manual_seed(0)
-        drawn = torch.randint(n_entries, (min(KEY_ENTRIES, n_entries),), generator=generator)
+        generator = torch.Generator("cpu").manual_seed(0)
+        drawn = torch.randint(n_entries, (min(KEY_ENTRIES, n_entries),), generator=generator, device="cpu")
         self._entries = drawn.to(inputs.device)
         self._positions: dict[bytes, list[int]] = {}
         for position, key in enumerate(self._keys(inputs)):

@@ -72,8 +72,8 @@ def _sums(tensor: Tensor) -> list[Tensor]:
 @lru_cache(maxsize=8)
 def _multipliers(size: int, device: torch.device) -> Tensor:
     """Random odd numbers of 64 bits; the global random states are not used."""
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.randint(-(2**63), 2**63 - 1, (size,), generator=generator)
+    generator = torch.Generator("cpu").manual_seed(0)
+    drawn = torch.randint(-(2**63), 2**63 - 1, (size,), generator=generator, device="cpu")
     return (drawn | 1).to(device)
 
 

@@ -15,7 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import global_forward_hooks, has_forward_hooks, is_compiled
+from lightning_factorlens._private_api import (
+    global_forward_hooks,
+    has_compiled_code,
+    has_forward_hooks,
+    is_compiled,
+    without_function_modes,
+)
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.activations import Capture, find_class_scores
 from lightning_factorlens.capture.layer_buffers import ScatteredBuffer, make_blocks, make_buffers
@@ -42,6 +48,7 @@ class PassingRows:
 
     Attributes:
         sizes: Number of samples in the batches that held samples of the probe.
+        called: Names of the modules that ran for these batches.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class PassingRows:
     ) -> None:
         n_samples = len(inputs)
         self.sizes: set[int] = set()
+        self.called: set[str] = set()
         self.decision = decision
         self._model = model
         self._timer = timer
@@ -66,7 +74,7 @@ class PassingRows:
         self._names = {id(module): name for name, module in named_layers(model)}
         self._outputs: Tensor | None = None
         self._n_scored = 0
-        self._seen = torch.zeros(n_samples, dtype=torch.bool)
+        self._seen = torch.zeros(n_samples, dtype=torch.bool, device="cpu")
         self._problem = ""
         self._states: list[Hashable] = []  # of the model at the first and at the last sample
         self._handles: list[Any] = []
@@ -96,17 +104,17 @@ class PassingRows:
     # ---- hooks
 
     def _before(self, module: nn.Module, args: Any) -> None:
-        if self._entry is None and id(module) in self._entries and not self._problem and not _is_recorded():
+        if not _is_recorded() and self._entry is None and id(module) in self._entries and not self._problem:
             self._guard(self._begin, module, args)
 
     def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if self._entry is not None:
+        if not _is_recorded() and self._entry is not None:
             self._guard(self._read, module, kwargs, output)
 
     def _guard(self, work: Callable[..., None], *args: Any) -> None:
         """Does some work outside autograd; an error makes the collection useless and is not raised."""
         try:
-            with self._timer(), torch.inference_mode(False), torch.no_grad():
+            with self._timer(), without_function_modes(), torch.inference_mode(False), torch.no_grad():
                 work(*args)
         except Exception as error:
             self._problem = f"reading failed with {type(error).__name__}: {error}"
@@ -133,6 +141,8 @@ class PassingRows:
         """Reads the output of a module, and ends with that of the call that is followed."""
         assert self._batch is not None and self._rows is not None
         name = self._names.get(id(module))
+        if name is not None:
+            self.called.add(name)
         if name is not None and isinstance(output, Tensor):
             self._counts[name] += 1
             count = self._counts[name]
@@ -282,6 +292,8 @@ def reading_problem(model: nn.Module, layers: Iterable[LayerInfo]) -> str:
             return f"{name or 'the model'!r} is compiled"
         if has_forward_hooks(module):
             return f"{name or 'the model'!r} has hooks of its own"
+    if has_compiled_code():
+        return "torch.compile has compiled code, which would have to be compiled again"
     for hook in global_forward_hooks():
         if not isinstance(getattr(hook, "__self__", None), PassingRows):
             return "there are global hooks of modules"

@@ -31,7 +31,8 @@ def isolate_model(model: nn.Module, *, gradients: bool = False) -> Iterator[None
     ``requires_grad``. See `python_state` for what cannot be restored.
 
     Parameters are copied once, also if isolations of one model are nested; on an accelerator, large copies are kept in
-    the main memory. Only what has changed is written.
+    the main memory unless training steps before have needed and released enough of its own (`has_room`). Only what has
+    changed is written.
 
     Where a class overrides ``train`` or ``eval``, evaluation mode is entered by ``model.eval()``, as Lightning does
     before it validates: such a module may merge or fold its weights. Otherwise the flags are set.

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from lightning_factorlens._private_api import set_tensor_version, sparse_parts, tensor_version
 
-#: Copies of more bytes than this are kept in the main memory, because the memory of an accelerator is scarce.
+#: Copies of more bytes than this are kept in the main memory where the memory of an accelerator is scarce.
 MAX_DEVICE_BYTES = 1 << 20
+#: Largest part of the memory that training has needed, and that is not in use now, for one copy.
+MAX_UNUSED_PART = 0.5
 
 
 class StorageCopies:
@@ -47,8 +49,8 @@ class _SavedRange:
         size = dtype.itemsize
         empty = torch.empty(0, dtype=dtype, device=storage.device)
         self.current = empty.set_(storage, start // size, (length // size,), (1,))
-        keeps_on_device = length <= MAX_DEVICE_BYTES or storage.device.type == "cpu"
-        self.copy = self.current.clone() if keeps_on_device else self.current.cpu()
+        is_near = length <= MAX_DEVICE_BYTES or storage.device.type == "cpu" or has_room(storage.device, length)
+        self.copy = self.current.clone() if is_near else self.current.cpu()
 
     def restore(self) -> None:
         if self.storage.nbytes() < self.n_bytes:
@@ -56,6 +58,31 @@ class _SavedRange:
         copy = self.copy.to(self.current.device)
         if not torch.equal(self.current, copy):
             self.current.copy_(copy)
+
+
+def has_room(device: torch.device, n_bytes: int) -> bool:
+    """Whether an accelerator can hold a copy without needing more memory than the training has needed before.
+
+    Activations of the training steps before are gone when a model is isolated, and a pass without gradients needs less.
+
+    Args:
+        device: The device.
+        n_bytes: Size of the copy.
+
+    Returns:
+        False for devices other than CUDA's, where nothing is known; before the first training step; and where the
+        allocator has no free block for it within what it already holds.
+
+    Example:
+        >>> has_room(torch.device("cpu"), 1)
+        False
+    """
+    if device.type != "cuda":
+        return False
+    allocated = torch.cuda.memory_allocated(device)
+    unused = torch.cuda.max_memory_allocated(device) - allocated
+    held = torch.cuda.memory_reserved(device) - allocated
+    return n_bytes <= MAX_UNUSED_PART * min(unused, held)
 
 
 class SavedTensor:

@@ -166,3 +166,14 @@ def test_a_tensor_subclass_is_restored_by_the_tensors_that_it_wraps():
         model.part.add_(2)
     assert model.part.a.tolist() == [0, 0, 0]
     assert model.part.b.tolist() == [1, 1, 1]
+
+
+def test_copies_stay_on_an_accelerator_within_what_training_has_needed(monkeypatch):
+    from lightning_factorlens.isolation.tensor_state import has_room
+
+    device = torch.device("cuda", 0)
+    for name, n_bytes in {"memory_allocated": 100, "max_memory_allocated": 500, "memory_reserved": 400}.items():
+        monkeypatch.setattr(torch.cuda, name, lambda _, n_bytes=n_bytes: n_bytes)
+    assert has_room(device, 150) and not has_room(device, 151)  # half of the 300 that are reserved and unused
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda _: 100)
+    assert not has_room(device, 1)  # no training step has run yet

@@ -1,0 +1,152 @@
+"""Reading the activations of a probe out of forward passes of others, and when that is refused."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from lightning_factorlens.capture import capture_activations, isolate_model, passing_rows, select_layers, trace_layers
+from lightning_factorlens.capture.outputs import OutputDecision
+from lightning_factorlens.capture.passing_rows import PassingRows, reading_problem
+
+DECISION = OutputDecision("classes", "", (3,))
+
+
+class Twice(nn.Module):
+    """Calls one ReLU twice; its attribute enters the output."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 4, 3), nn.Conv2d(4, 5, 3)
+        self.relu, self.drop, self.head = nn.ReLU(), nn.Dropout(0.5), nn.Linear(5, 3)
+        self.scale = 1.0
+
+    def forward(self, x, power=1):
+        x = self.relu(self.conv2(self.relu(self.conv1(x))))
+        return self.head(self.drop(x.mean((2, 3)))) * self.scale**power
+
+
+@pytest.fixture(autouse=True)
+def nothing_compiled(monkeypatch):
+    """Other tests of this process may have compiled code."""
+    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: False)
+
+
+@pytest.fixture
+def passing():
+    torch.manual_seed(0)
+    model, images = Twice().eval(), torch.rand(12, 1, 8, 8)
+    with isolate_model(model):
+        table = select_layers(trace_layers(model, model, images))
+    rows = PassingRows(model, images[:6], table, 50, 0, DECISION)
+    rows.start()
+    yield model, images, table, rows
+    rows.stop()
+    assert not nn.modules.module._global_forward_hooks
+    assert not nn.modules.module._global_forward_pre_hooks
+
+
+@torch.inference_mode()
+def validate(model, images, size=4):
+    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))
+    return [model(part) for part in images[order].split(size)]
+
+
+def test_activations_and_outputs_are_those_of_a_pass_of_the_probe(passing):
+    model, images, table, rows = passing
+    validate(model, images)
+    assert rows.problem(DECISION) == "" and rows.sizes == {4}
+    with isolate_model(model):
+        expected = capture_activations(model, model, images[:6], table, 50, decision=DECISION)
+    found = rows.capture(table)
+    assert [block.name for block in found.layers] == ["relu", "relu-2"]
+    for block, other in zip(found.layers, expected.layers):
+        torch.testing.assert_close(block.samples, other.samples, rtol=1e-5, atol=1e-7)
+        assert torch.equal(block.kept_features, other.kept_features)
+        assert not block.samples.is_inference()
+    torch.testing.assert_close(found.outputs, expected.outputs, rtol=1e-5, atol=1e-7)
+    assert rows.capture(()).layers == []
+
+
+def test_a_model_that_is_copied_or_pickled_meanwhile_has_no_hooks(passing):
+    model = passing[0]
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in other.modules())
+
+
+def change_weights(model, images):
+    validate(model, images)
+    model.head.bias.data += 1
+
+
+def change_meanwhile(model, images):
+    validate(model, images[:3])
+    model.head.bias.data += 1
+    validate(model, images[3:])
+    model.head.bias.data -= 1
+
+
+def change_attribute(model, images):
+    validate(model, images)
+    model.scale = 2.0
+
+
+def leave_some_out(model, images):
+    validate(model, images[1:])
+
+
+def train(model, images):
+    model.drop.train()
+    validate(model, images)
+    model.eval()
+
+
+def use_keywords(model, images):
+    model(images, power=2)
+
+
+def use_autocast(model, images):
+    with torch.autocast("cpu", torch.bfloat16):
+        validate(model, images)
+
+
+PROBLEMS = {
+    change_weights: "have changed",
+    change_meanwhile: "have changed",
+    change_attribute: "have changed",
+    leave_some_out: "1 samples of the probe did not pass",
+    train: "training mode",
+    use_keywords: "keywords",
+    use_autocast: "have changed",
+}
+
+
+@pytest.mark.parametrize("use", PROBLEMS)
+def test_a_pass_that_may_have_other_numbers_is_not_used(passing, use):
+    model, images, _, rows = passing
+    use(model, images)
+    assert PROBLEMS[use] in rows.problem(DECISION)
+
+
+def test_an_error_in_the_users_pass_is_theirs_and_one_in_a_hook_is_not_raised(passing, monkeypatch):
+    model, images, _, rows = passing
+    monkeypatch.setattr(rows, "_read", lambda *_: 1 / 0)
+    assert len(validate(model, images)) == 3
+    assert "ZeroDivisionError" in rows.problem(DECISION)
+
+
+def test_models_whose_passes_cannot_be_read_are_named(passing, monkeypatch):
+    model, _, table, _ = passing
+    assert reading_problem(model, table) == ""
+    handle = model.head.register_forward_hook(lambda *_: None)
+    assert reading_problem(model, table) == "'head' has hooks of its own"
+    handle.remove()
+    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    assert reading_problem(model, table) == "there are global hooks of modules"
+    handle.remove()
+    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: True)
+    assert "compiled again" in reading_problem(model, table)
+    model.conv1._compiled_call_impl = model.conv1.forward  # as `model.conv1.compile()` sets it
+    assert reading_problem(model, table) == "'conv1' is compiled"
