@@ -87,14 +87,13 @@ def significant_counts(significant: Tensor, labels: Tensor, n_classes: int) -> T
         [[2, 1], [0, 1]]
     """
     n_images, n_nodes = significant.shape
-    belongs = torch.zeros(n_classes, n_images)  # float32 counts to 2²⁴ exactly, and products of it are fast
     images = (labels >= 0).nonzero()[:, 0]
-    belongs[labels[images], images] = 1.0
     counts = torch.zeros(n_classes, n_nodes, dtype=torch.int64)
     width = max(CHUNK // max(n_images, 1), 1)
     for start in range(0, n_nodes, width):
-        part = significant[:, start : start + width].float()
-        counts[:, start : start + width] = (belongs @ part).long()
+        part = significant[images, start : start + width].float()  # counts to 2²⁴ exactly, in vector instructions
+        sums = torch.zeros(n_classes, part.shape[1]).index_add_(0, labels[images], part)
+        counts[:, start : start + width] = sums.long()
     return counts
 
 
