@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.hierarchy.cases import CASES, PER_CLASS, NetworkCase, P, Pair, Q, case_images, pairs, spread, table_of
+from benchmarks.hierarchy.cases import (
+    CASES,
+    PER_CLASS,
+    NetworkCase,
+    P,
+    Pair,
+    Q,
+    case_images,
+    measured_on,
+    pairs,
+    spread,
+    table_of,
+)
 from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens.hierarchy import Hierarchy, hierarchy, seed_agreement, significance
@@ -19,6 +32,8 @@ from lightning_factorlens.results.hierarchy_evidence import SIZES
 #: Permutations of the labels, and resamples of the images.
 PERMUTATIONS = 100
 RESAMPLES = 40
+#: Images of each class in a small probe.
+FEW = 50
 #: Permutations whose hierarchies are resampled too.
 PERMUTED_RESAMPLES = 5
 
@@ -41,13 +56,16 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         n_sizes += len(layers)
         n_seeds.append(len(found))
     text = (
-        f"## Nulls\n\n`python -m benchmarks.hierarchy --parts nulls`. q = {Q}, p = {P}, {PER_CLASS} test images of "
-        "each class, true classes. Nodes, classes of vectors and depth: lowest to highest over "
+        f"## Nulls\n\n`python -m benchmarks.hierarchy --parts nulls`. {measured_on()} "
+        f"q = {Q}, p = {P}, {PER_CLASS} test images of each class, true classes. Nodes, classes of "
+        "vectors and depth: lowest to highest over "
         f"{min(n_seeds)} seeds. Permuted: the mean over {PERMUTATIONS} permutations of the labels, of the seed with "
         f"the largest mean. Resamples: lowest to highest over {resamples} bootstrap resamples of each seed. Stable: "
         "classes of vectors that are found in 95 % of the resamples. Seeds: mean Jaccard index of the sets of classes "
         "between seeds, beside that of permuted names. Told from untrained: whether a size lies, for every seed, "
-        "outside of what the untrained networks and their resamples have.\n\n"
+        "outside of what the untrained networks and their resamples have. Undecided: pairs of a class and a node whose "
+        "interval holds p, in units of the memberships. Agreement: mean Jaccard index of the sets of classes with "
+        f"those of a resample; both also with {FEW} images of each class.\n\n"
         + "\n\n".join(sections)
         + f"\n\nOf {n_sizes} layers, {n_told} have a size that tells the trained from the untrained networks."
     )
@@ -69,9 +87,19 @@ def _measure_pair(pair: Pair, case: NetworkCase, labels: Tensor, resamples: int)
             "untrained": untrained,
             "null": trained.null(PERMUTATIONS),
             "stability": trained.stability(resamples, permutations=PERMUTED_RESAMPLES),
+            "few": _few(pair.trained.signals[layer], labels, case, resamples),
             "untrained_resamples": untrained.stability(resamples, permutations=0).sizes,
         }
     return found
+
+
+def _few(signals: Signals, labels: Tensor, case: NetworkCase, resamples: int) -> dict[str, float]:
+    """What is left of the certainty with `FEW` images of each class."""
+    positions = [(labels == label).nonzero()[:FEW, 0] for label in labels.unique().tolist()]
+    rows = torch.cat(positions).sort().values
+    found = _hierarchy(replace(signals, values=signals.values[rows]), labels[rows], case)
+    agreement = found.stability(resamples, permutations=0).mean_agreement
+    return {"undecided": found.undecided, "memberships": found.memberships, "agreement": agreement}
 
 
 def _hierarchy(signals: Signals, labels: Tensor, case: NetworkCase) -> Hierarchy:
@@ -95,6 +123,8 @@ def _summary(layer: str, seeds: list[dict[str, Any]]) -> dict[str, Any]:
         "memberships": [each.memberships for each in trained],
         "permuted": torch.stack([each["null"].permuted.mean(0) for each in found]).amax(0).tolist(),
         "resamples": [resamples.amin(0).tolist(), resamples.amax(0).tolist()],
+        "agreement": [each["stability"].mean_agreement for each in found],
+        "few": [each["few"] for each in found],
         "stable": [each["stability"].survivors for each in found],
         "permuted_stable": [max(each["stability"].permuted_survivors, default=0) for each in found],
         "is_told_from_untrained": _is_told(observed, of_untrained),
@@ -114,6 +144,7 @@ def _is_told(trained: Tensor, untrained: Tensor) -> bool:
 
 def _section(case: NetworkCase, layers: dict[str, Any]) -> str:
     header = ["layer", "", "trained", "untrained", "permuted", "resamples", "stable", "seeds", "told from untrained"]
+    header += ["undecided", "agreement", f"undecided, {FEW} a class", f"agreement, {FEW} a class"]
     rows = []
     for layer, found in layers.items():
         for index, name in enumerate(SIZES.values()):
@@ -121,7 +152,7 @@ def _section(case: NetworkCase, layers: dict[str, Any]) -> str:
             row = [f"`{layer}`" if index == 0 else "", name]
             row += [spread([sizes[index] for sizes in found[state]], 0) for state in ("trained", "untrained")]
             row += [f"{found['permuted'][index]:.1f}", f"{low:.0f} to {high:.0f}"]
-            row += _once(found) if index == 0 else ["", "", ""]
+            row += _once(found) if index == 0 else [""] * 7
             rows.append(row)
     return f"### {case.title}\n\n" + table_of(header, rows)
 
@@ -132,4 +163,9 @@ def _once(found: dict[str, Any]) -> list[str]:
     jaccard = ""
     if "jaccard" in found:
         jaccard = f"{found['jaccard']:.2f}; permuted {found['jaccard_by_chance']:.2f}"
-    return [stable, jaccard, "yes" if found["is_told_from_untrained"] else "no"]
+    told = "yes" if found["is_told_from_untrained"] else "no"
+    few = found["few"]
+    undecided = [n / max(m, 1) for n, m in zip(found["undecided"], found["memberships"])]
+    undecided_few = [each["undecided"] / max(each["memberships"], 1) for each in few]
+    cells = [spread(undecided), spread(found["agreement"]), spread(undecided_few)]
+    return [stable, jaccard, told, *cells, spread([each["agreement"] for each in few])]

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from lightning_factorlens._private_api import unwrapped_path
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, resolve_padding
+from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.weights import WeightLayer
 
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
@@ -68,12 +69,13 @@ class LinearCallTracer:
         self.on_call = on_call
         self.problems: dict[str, str] = {}
         self.running: list[LinearLayer] = []
-        self._hooked = [layer for layer in found.layers if _is_hooked(layer)]
-        self._others = [layer for layer in found.layers if not _is_hooked(layer)]
-        self._by_weight = {id(layer.module.weight): layer for layer in self._others if _applies_parameter(layer)}
+        self._layers = found.layers
+        self._hooked = {layer.name for layer in found.layers if _is_hooked(layer)}
+        self._by_weight = {id(layer.module.weight): layer for layer in found.layers if _applies_parameter(layer)}
         self._projections = {layer.name: layer for layer in found.projections}
         self._attentions = {id(_in_projection(layer)): layer for layer in found.projections}
         self._names = {id(parameter): unwrapped_path(name) for name, parameter in model.named_parameters()}
+        self._described: dict[str, tuple[dict[str, Any], LinearLayer]] = {}
         self._checked: set[str] = set()
         self._ran: set[str] = set()
 
@@ -82,7 +84,7 @@ class LinearCallTracer:
         """Inside, calls are reported; no hook outlives the context, and no output is replaced."""
         handles = []
         try:
-            for layer in (*self._hooked, *self._others):
+            for layer in filter(self._needs_hooks, self._layers):
                 handles.append(layer.module.register_forward_pre_hook(self._pre_hook(layer)))
                 handles.append(layer.module.register_forward_hook(self._post_hook(layer)))
             with _FunctionCalls(self):
@@ -91,6 +93,11 @@ class LinearCallTracer:
             self.running.clear()
             for handle in handles:
                 handle.remove()
+
+    def _needs_hooks(self, layer: LinearLayer) -> bool:
+        """Whether its calls are not certain to be recognised by the parameter that they receive."""
+        is_plain = layer_class(layer.module).__module__.startswith("torch.nn.modules")
+        return not (is_plain and id(layer.module.weight) in self._by_weight)
 
     def reason(self, layer: LinearLayer) -> str:
         """Why a layer has no calls."""
@@ -112,8 +119,7 @@ class LinearCallTracer:
         def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             """Reports the output of a module that is read as a whole."""
             self.running.pop()
-            is_inner = any(_is_hooked(outer) for outer in self.running)
-            if _is_hooked(layer) and not is_inner and isinstance(output, Tensor) and args:
+            if layer.name in self._hooked and not self._is_inside_hooked() and isinstance(output, Tensor) and args:
                 self._report(layer, args[0], output)
 
         return hook
@@ -122,8 +128,15 @@ class LinearCallTracer:
         """Reports a call of ``F.linear`` or a convolution with a weight of the model."""
         given = dict(zip(names, args)) | kwargs
         layer = self._layer_of(given["weight"], given)
-        if layer is not None:
-            self._report(with_geometry(layer, given), given["input"], output)
+        if layer is None:
+            return
+        inputs = given.pop("input")
+        # Most layers are called in the same way in every pass: the description of the last call is then used again.
+        last, described = self._described.get(layer.name, (None, layer))
+        if last is None or last.keys() != given.keys() or not all(_is_same(last[name], given[name]) for name in given):
+            described = with_geometry(layer, given)
+            self._described[layer.name] = (given, described)
+        self._report(described, inputs, output)
 
     def attention_call(self, given: dict[str, Any], output: Any) -> None:
         """Reports the projections of a call of ``F.multi_head_attention_forward``."""
@@ -139,9 +152,12 @@ class LinearCallTracer:
                 layer = self._projections[f"{found.name[:-1]}{letter}"]
                 self._report(layer, given[argument], None, transpose=True)
 
+    def _is_inside_hooked(self) -> bool:
+        return bool(self._hooked) and any(layer.name in self._hooked for layer in self.running)
+
     def _layer_of(self, weight: Tensor, given: dict[str, Any]) -> LinearLayer | None:
         """The layer that a weight belongs to; None for one of another model, or inside of a hooked module."""
-        if any(_is_hooked(layer) for layer in self.running):
+        if self._is_inside_hooked():
             return None
         if id(weight) in self._by_weight:
             return self._by_weight[id(weight)]
@@ -170,8 +186,13 @@ class LinearCallTracer:
         values = []
         for tensor in (inputs, outputs):
             values.append(None if tensor is None else _with_batch_axis(tensor, layer, transpose))
-        with torch.autocast(layer.weight.weight.device.type, enabled=False):
-            self.on_call(LinearCall(layer, values[0], values[1]))
+        call = LinearCall(layer, values[0], values[1])
+        device = layer.weight.weight.device.type
+        if not torch.is_autocast_enabled(device):
+            self.on_call(call)
+            return
+        with torch.autocast(device, enabled=False):
+            self.on_call(call)
 
 
 def with_geometry(layer: LinearLayer, given: dict[str, Any]) -> LinearLayer:
@@ -233,6 +254,13 @@ def _applies_parameter(layer: LinearLayer) -> bool:
 def _is_hooked(layer: LinearLayer) -> bool:
     """Whether a layer is read by a hook on its module, because it applies a weight that no function receives."""
     return not _applies_parameter(layer) and not parametrize.is_parametrized(layer.module, "weight")
+
+
+def _is_same(first: Any, second: Any) -> bool:
+    """Whether two arguments are the same tensor, or equal numbers or words."""
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        return first is second
+    return bool(first == second)
 
 
 def _in_projection(layer: LinearLayer) -> Tensor | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,22 +25,31 @@ class LayerVectors:
     all: SingularVectors
     is_kept: Tensor
 
-    @property
+    @cached_property
     def s(self) -> Tensor:
         """Singular values, shape (r,), float64, on the CPU."""
         return self.all.s[self.is_kept].cpu()
 
-    @property
+    @cached_property
     def group(self) -> Tensor:
         """The group of each vector, shape (r,), int64, on the CPU."""
         return self.is_kept.nonzero()[:, 0].cpu()
 
-    @property
+    @cached_property
     def subspace(self) -> Tensor:
         """A number for each set of equal singular values of one group, shape (r,), int64, ascending from 0."""
         groups = torch.arange(len(self.is_kept), device=self.is_kept.device)
         labels = self.all.subspace + self.is_kept.shape[1] * groups[:, None]
         return labels[self.is_kept].unique(return_inverse=True)[1].cpu()
+
+    @cached_property
+    def _keeps_all(self) -> bool:
+        return bool(self.is_kept.all())
+
+    @cached_property
+    def _Ut32(self) -> Tensor:
+        """Uᵀ in float32."""
+        return self.all.U.mT.float()
 
     def of_outputs(self, outputs: Tensor) -> Tensor:
         """Uᵀ of outputs without bias.
@@ -50,7 +60,9 @@ class LayerVectors:
         Returns:
             Shape (n, r, positions).
         """
-        return self._apply(self.all.U.mT, outputs)
+        Ut = self._Ut32 if outputs.dtype == torch.float32 else self.all.U.mT
+        projected = _apply(Ut, outputs)
+        return projected.flatten(1, 2) if self._keeps_all else projected[:, self.is_kept.to(outputs.device)]
 
     def of_fields(self, fields: Tensor) -> Tensor:
         """S Vᵀ of receptive fields, computed as Uᵀ W.
@@ -61,18 +73,37 @@ class LayerVectors:
         Returns:
             Shape (n, r, positions).
         """
-        return self._apply(self.all.U.mT @ self.all.matrix.double(), fields)
+        return self.of_outputs(_apply(self.all.matrix, fields).flatten(1, 2))
 
     def of_unscaled_fields(self, fields: Tensor) -> Tensor:
-        """Vᵀ of receptive fields; see `of_fields`."""
-        return self._apply(self.all.Vt, fields)
+        """Vᵀ of receptive fields, as S⁻¹ Uᵀ W in float64, since small singular values enlarge errors of rounding.
 
-    def _apply(self, maps: Tensor, values: Tensor) -> Tensor:
-        """One matrix for each group, shape (groups, vectors, channels), applied to the channels of the group."""
-        n, _, n_positions = values.shape
-        by_group = values.reshape(n, len(maps), -1, n_positions).permute(1, 2, 0, 3).flatten(2)
-        products = (maps.to(values) @ by_group).unflatten(2, (n, n_positions))
-        return products[self.is_kept.to(values.device)].transpose(0, 1)
+        Args:
+            fields: As for `of_fields`.
+
+        Returns:
+            Shape (n, r, positions), in the precision of ``fields``.
+        """
+        s = self.all.s[self.is_kept].to(fields.device)
+        return (self.of_fields(fields.double()) / s[:, None]).to(fields.dtype)
+
+
+def _apply(maps: Tensor, values: Tensor) -> Tensor:
+    """Applies one matrix to the channels of each group.
+
+    Args:
+        maps: Shape (groups, rows, channels of a group).
+        values: Shape (n, groups · channels of a group, positions).
+
+    Returns:
+        Shape (n, groups, rows, positions).
+    """
+    n, _, n_positions = values.shape
+    if n_positions == 1:  # the rows of the product then lie in memory as those of the values
+        rows = values.reshape(n, len(maps), -1).transpose(0, 1)
+        return (rows @ maps.mT.to(values)).transpose(0, 1)[..., None]
+    by_group = values.reshape(n, len(maps), -1, n_positions).permute(1, 2, 0, 3).flatten(2)
+    return (maps.to(values) @ by_group).unflatten(2, (n, n_positions)).permute(2, 0, 1, 3)
 
 
 class VectorCache:

@@ -45,9 +45,11 @@ class _Pass:
 
     def mean(self) -> Tensor:
         """Mean over the positions of all calls, on the CPU."""
+        if len(self.means) == 1:
+            return self.means[0].cpu()
         total = sum(self.n_positions)
         parts = [mean.cpu() * (count / total) for mean, count in zip(self.means, self.n_positions)]
-        return parts[0] if len(parts) == 1 else torch.stack(parts).sum(0)
+        return torch.stack(parts).sum(0)
 
 
 class LayerSums:
@@ -120,7 +122,7 @@ class LayerSums:
         """
         ordered = [self.passes[start] for start in sorted(self.passes)]
         means = torch.cat([done.mean() for done in ordered])
-        columns = means.to(vectors.all.s.device, torch.float64)[..., None]
+        columns = means.to(vectors.all.s.device)[..., None]
         values = vectors.of_fields(columns) if self.is_field else vectors.of_outputs(columns)
         dtype = means.dtype
         return Signals(

@@ -141,13 +141,13 @@ def _divide(products: Tensor, s: Tensor, relative_tolerance: float) -> Tensor:
 def _signs(vectors: SingularVectors) -> Tensor:
     """The signs that make the first largest entry of every right singular vector positive, shape (groups, r)."""
     largest = torch.zeros_like(vectors.s)
-    for columns in vectors.matrix.split(_CHUNK, 2):
-        largest = torch.maximum(largest, vectors.right(columns).abs().amax(2))
-    signs = torch.zeros_like(vectors.s)
+    signs = torch.ones_like(vectors.s)
     for columns in vectors.matrix.split(_CHUNK, 2):
         right = vectors.right(columns)
-        is_large = right.abs() >= largest[..., None] * (1 - _TIE)
-        first = is_large.long().argmax(2, keepdim=True)
-        found = torch.where(is_large.any(2), right.gather(2, first)[..., 0].sign(), 0.0)
-        signs = torch.where(signs == 0, found, signs)
-    return torch.where(signs == 0, 1.0, signs)
+        magnitudes = right.abs()
+        highest = magnitudes.amax(2)
+        first = (magnitudes >= highest[..., None] * (1 - _TIE)).long().argmax(2, keepdim=True)
+        is_larger = highest * (1 - _TIE) > largest
+        signs = torch.where(is_larger, right.gather(2, first)[..., 0].sign(), signs)
+        largest = torch.where(is_larger, highest, largest)
+    return signs

@@ -20,7 +20,8 @@ class LayerDecomposition(ShortRepr):
     Attributes:
         layer: Name of the layer.
         image: Position of the image in the probe.
-        inputs: X, what the layer receives, shape (c, …) of a convolution and (…, c) of a linear layer.
+        inputs: X, what the weight is applied to, shape (c, …) of a convolution and (…, c) of a linear layer. Where a
+            module pads by another mode than zeros, the padding is part of it.
         fields: Ψ(X), shape (groups·c/groups·∏k, *grid).
         projections: VᵀΨ, shape (r, *grid).
         signals: SVᵀΨ, shape (r, *grid).
