@@ -337,6 +337,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
         problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
         if problem:
             raise ValueError(f"model: {problem}")
+        for measurement in self.measurements:
+            measurement.check_model(self.model)
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(

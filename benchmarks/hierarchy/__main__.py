@@ -12,12 +12,15 @@ import os
 # The numerical libraries read the number of threads when they are imported.
 os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
-from benchmarks.hierarchy import nulls, oracles, planted, structure, training
+from benchmarks.hierarchy import cost, exemplars, identities, nulls, oracles, planted, structure, training
 from benchmarks.part import Measure, measure_parts
 from benchmarks.reporting import print_figures
 
 #: Name → what measures it.
 PARTS: dict[str, Measure] = {
+    "identities": identities.measure,
+    "cost": cost.measure,
+    "exemplars": exemplars.measure,
     "oracles": oracles.measure,
     "planted": planted.measure,
     "structure": structure.measure,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.networks import SEEDS, load_images, network_at, network_checkpoints
-from benchmarks.reporting import markdown_table
+from benchmarks.reporting import machine, markdown_table
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.results import Signals
@@ -116,6 +116,12 @@ def pixel_signals(images: Tensor) -> Signals:
     """The pixels as if they were the signals of a layer."""
     pixels = images.flatten(1)
     return Signals("pixels", pixels, torch.ones(pixels.shape[1]), torch.zeros(pixels.shape[1], dtype=torch.int64))
+
+
+def measured_on() -> str:
+    """Date and machine of a measurement, a sentence."""
+    found = machine()
+    return f"Measured on {found['date'][:10]}, {found['processor']}, one thread."
 
 
 def spread(values: list[float], digits: int = 2) -> str:

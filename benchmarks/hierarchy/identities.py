@@ -22,7 +22,7 @@ from lightning_factorlens.results import LayerDecomposition
 NETWORKS = {"resnet18": 64, "vgg16": 32, "mobilenet_v2": 64, "vit_b_16": 224}
 #: Weights of more entries are not decomposed with ``--quick``.
 LARGE = 1 << 24
-#: Columns of a large W whose products are compared.
+#: Columns and vectors of a large W that are compared.
 COLUMNS = 64
 IDENTITIES = ("Ψ", "VᵀΨ", "SVᵀΨ", "U SVᵀΨ = Y", "ReLU(Y + B)", "Uᵀ A", "U S Vᵀ = W", "orthonormal")
 
@@ -141,15 +141,19 @@ def _panel_errors(
 
 
 def _decomposition_errors(vectors: LayerVectors, W: Tensor) -> dict[str, float]:
-    """Whether U S Vᵀ is W and U and V are orthonormal; some columns speak for a large W."""
+    """Whether U S Vᵀ is W and U and V are orthonormal; some columns and vectors speak for a large W."""
     columns = torch.arange(W.shape[2])
     if W.numel() > LARGE:
         columns = torch.linspace(0, W.shape[2] - 1, COLUMNS).long()
     rebuilt = vectors.all.U @ (vectors.all.U.mT @ W[:, :, columns])
-    identity = torch.diag_embed(vectors.is_kept.double())
-    U = vectors.all.U * vectors.is_kept[:, None]
-    gram = (U.mT @ W) @ (U.mT @ W).mT / (vectors.all.s[:, :, None] * vectors.all.s[:, None])
-    orthonormal = max(float((U.mT @ U - identity).abs().max()), float((gram.nan_to_num(0.0) - identity).abs().max()))
+    first = slice(COLUMNS if W.numel() > LARGE else None)
+    is_kept = vectors.is_kept[:, first]
+    U = vectors.all.U[:, :, first] * is_kept[:, None]
+    scaled = U.mT @ W
+    s = vectors.all.s[:, first].where(is_kept, 1.0)
+    V_gram = scaled @ scaled.mT / (s[:, :, None] * s[:, None])
+    identity = torch.diag_embed(is_kept.double())
+    orthonormal = max(float((gram - identity).abs().max()) for gram in (U.mT @ U, V_gram))
     return {"U S Vᵀ = W": _error(rebuilt, W[:, :, columns]), "orthonormal": orthonormal}
 
 

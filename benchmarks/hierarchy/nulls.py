@@ -9,7 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.hierarchy.cases import CASES, PER_CLASS, NetworkCase, P, Pair, Q, case_images, pairs, spread, table_of
+from benchmarks.hierarchy.cases import (
+    CASES,
+    PER_CLASS,
+    NetworkCase,
+    P,
+    Pair,
+    Q,
+    case_images,
+    measured_on,
+    pairs,
+    spread,
+    table_of,
+)
 from benchmarks.part import Measured
 from benchmarks.reporting import Figure
 from lightning_factorlens.hierarchy import Hierarchy, hierarchy, seed_agreement, significance
@@ -44,8 +56,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         n_sizes += len(layers)
         n_seeds.append(len(found))
     text = (
-        f"## Nulls\n\n`python -m benchmarks.hierarchy --parts nulls`. q = {Q}, p = {P}, {PER_CLASS} test images of "
-        "each class, true classes. Nodes, classes of vectors and depth: lowest to highest over "
+        f"## Nulls\n\n`python -m benchmarks.hierarchy --parts nulls`. {measured_on()} "
+        f"q = {Q}, p = {P}, {PER_CLASS} test images of each class, true classes. Nodes, classes of "
+        "vectors and depth: lowest to highest over "
         f"{min(n_seeds)} seeds. Permuted: the mean over {PERMUTATIONS} permutations of the labels, of the seed with "
         f"the largest mean. Resamples: lowest to highest over {resamples} bootstrap resamples of each seed. Stable: "
         "classes of vectors that are found in 95 % of the resamples. Seeds: mean Jaccard index of the sets of classes "

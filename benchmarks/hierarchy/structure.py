@@ -15,6 +15,7 @@ from benchmarks.hierarchy.cases import (
     NetworkCase,
     Pair,
     case_images,
+    measured_on,
     pairs,
     pixel_signals,
     spread,
@@ -43,7 +44,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         sections.append(_section(case, found, pixels))
         figures += _figures(name, case, found)
     text = (
-        "## Structure\n\n`python -m benchmarks.hierarchy --parts structure`. "
+        f"## Structure\n\n`python -m benchmarks.hierarchy --parts structure`. {measured_on()} "
         f"{PER_CLASS} test images of each class. Between-class share of the signals' variance with the true classes, "
         "and with those that the network predicts itself; in brackets, the 95 % quantile with permuted labels. |r|: "
         "correlation of the leading class mode with animals against vehicles. Lowest and highest value of all "

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from benchmarks.hierarchy.cases import CASES, case_images, spread, table_of
+from benchmarks.hierarchy.cases import CASES, case_images, measured_on, spread, table_of
 from benchmarks.networks import SEEDS, load_images, mnist_network, network_at, network_checkpoints
 from benchmarks.part import Measured, interleaved_medians
 from benchmarks.reporting import Figure
@@ -43,8 +43,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     payload["largest_difference"] = difference
     payload["forward_passes"] = cost
     text = (
-        "## Training\n\n`python -m benchmarks.hierarchy --parts training`. `SemanticHierarchy` with its defaults: the "
-        "classes are those that the network predicts, 2,000 test images as a probe without labels. Lowest and highest "
+        f"## Training\n\n`python -m benchmarks.hierarchy --parts training`. {measured_on()} "
+        "`SemanticHierarchy` with its defaults: the classes are those that the network predicts, 2,000 test images as "
+        "a probe without labels. Lowest and highest "
         "value of all seeds; in brackets the largest 95 % quantile with permuted classes.\n\n"
         + "\n\n".join(sections)
         + f"\n\nIn a Trainer, MNIST, {RUN_EPOCHS} epochs of {RUN_IMAGES} images: the largest difference between the "

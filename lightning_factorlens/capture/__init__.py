@@ -2,7 +2,7 @@
 
 The steps of one measurement: `probe_batch` draws the samples, `trace_layers` lists the tensors that the model computes,
 `select_layers` decides which of them are captured, and `capture_activations` captures them, all inside
-`isolate_model`. `weight_layers` lists the weights.
+`isolate_model`. `weight_layers` lists the weights, `linear_layers` the modules whose output is W ⋆ X + b.
 """
 
 from lightning_factorlens.batches.batch import Batch
@@ -12,6 +12,7 @@ from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import input_blocks
+from lightning_factorlens.capture.linear_layers import LinearLayer, linear_layers
 from lightning_factorlens.capture.selection import select_layers, trace_layers
 from lightning_factorlens.capture.signs import Denormalize, KeepSigned, Rectify, Split, SubtractMin
 from lightning_factorlens.capture.weights import weight_layers
@@ -25,6 +26,7 @@ __all__ = [
     "DrawnBatch",
     "ForwardArgs",
     "KeepSigned",
+    "LinearLayer",
     "Probe",
     "Rectify",
     "Split",
@@ -35,6 +37,7 @@ __all__ = [
     "input_blocks",
     "isolate_model",
     "isolate_rng",
+    "linear_layers",
     "probe_batch",
     "select_layers",
     "trace_layers",

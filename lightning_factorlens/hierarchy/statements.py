@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
@@ -13,14 +12,7 @@ from lightning_factorlens.hierarchy.class_share import class_share
 from lightning_factorlens.hierarchy.hypergraph import hierarchy
 from lightning_factorlens.hierarchy.semantic_hierarchy import Hierarchy
 from lightning_factorlens.hierarchy.significance import significance
-from lightning_factorlens.results import (
-    ClassShare,
-    HierarchyReport,
-    HierarchySizes,
-    HierarchyStability,
-    NullSizes,
-    Signals,
-)
+from lightning_factorlens.results import HierarchyReport, HierarchySizes, Signals
 from lightning_factorlens.results.hierarchy_evidence import SIZES
 
 #: Level below which permuted labels count as excluded.
@@ -73,12 +65,12 @@ def hierarchy_report(
         untrained_shares.append(class_share(other_signals, found.labels, 1, seed).share)
     differences = _differences(stability.sizes, untrained_resamples) if untrained else []
     warning = _warning(permuted.p_value > LEVEL, bool(untrained) and not differences)
-    statements = [found.summary(), _permuted_sentence(permuted)]
+    statements = [found.summary(), permuted.summary()]
     if untrained:
         statements.append(_untrained_sentence(untrained_sizes, differences))
     else:
         statements.append("It was not compared with untrained weights, without which its sizes prove nothing.")
-    statements += [_stability_sentence(stability, len(found.equivalence)), _share_sentence(share, untrained_shares)]
+    statements += [stability.summary(), share.summary(untrained_shares)]
     if warning:
         statements.append(f"The hierarchy {warning}.")
     return HierarchyReport(
@@ -123,15 +115,6 @@ def _warning(like_permuted: bool, like_untrained: bool) -> str:
     return f"cannot be told from {' or from '.join(nulls)} by its sizes" if nulls else ""
 
 
-def _permuted_sentence(permuted: NullSizes) -> str:
-    sizes = ", ".join(f"{permuted.mean(size):.1f} {name}" for size, name in SIZES.items())
-    p_values = ", ".join(f"{p:.2g}" for p in permuted.p_values)
-    return (
-        f"Permuted labels give {sizes} on average over {len(permuted.permuted)} permutations; p = {p_values}, "
-        f"corrected for three tests {permuted.p_value:.2g}."
-    )
-
-
 def _untrained_sentence(untrained: Sequence[HierarchySizes], differences: Sequence[str]) -> str:
     parts = []
     for size, name in SIZES.items():
@@ -146,29 +129,3 @@ def _untrained_sentence(untrained: Sequence[HierarchySizes], differences: Sequen
         f"{text}; the trained one has {' and '.join(differences)} over the resamples. Among {len(untrained) + 1} equal "
         f"networks a given one is outermost in a size with probability {chance:.2g}: more untrained ones say more."
     )
-
-
-def _stability_sentence(stability: HierarchyStability, n_classes: int) -> str:
-    drawn = "with replacement" if stability.kind == "bootstrap" else "a half of each class"
-    text = (
-        f"{stability.survivors} of {n_classes} classes of vectors survive {100 * stability.level:g} % of "
-        f"{stability.n} resamples of the images ({drawn}, within classes)"
-    )
-    if not stability.permuted_survivors:
-        return f"{text}."
-    mean = sum(stability.permuted_survivors) / len(stability.permuted_survivors)
-    return f"{text}; a permuted labelling gives {mean:.2g}."
-
-
-def _share_sentence(share: ClassShare, untrained: Sequence[float]) -> str:
-    if math.isnan(share.share):
-        return "The signals do not vary."
-    text = (
-        f"{100 * share.share:.0f} % of the variance of the signals lies between the classes (permuted labels "
-        f"{100 * share.expected:.1f} %, p = {share.p_value:.2g})"
-    )
-    if not untrained:
-        return f"{text}."
-    found = ", ".join(f"{100 * value:.0f} %" for value in untrained)
-    more = "" if share.share > max(untrained) else ", no less than with these"
-    return f"{text}; with untrained weights {found}{more}."

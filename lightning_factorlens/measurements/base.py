@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.measurements.scalar import Detail, Scalar
@@ -112,6 +112,16 @@ class Measurement(ABC):
         Returns:
             A record, or a dictionary of numbers by quantity. None where there is nothing to report. The result of
             `Context.deferred` where a part is computed beside the training.
+        """
+
+    def check_model(self, model: nn.Module) -> None:  # noqa: B027
+        """Refuses options that do not fit the model, such as names of layers that it lacks; before any observation.
+
+        Args:
+            model: The model that will be observed.
+
+        Raises:
+            ValueError: An option does not fit; by default nothing is raised.
         """
 
     def histograms(self, record: Any) -> Iterator[tuple[str, str, Tensor]]:

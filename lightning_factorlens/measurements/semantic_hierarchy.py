@@ -7,15 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_int, is_number
 from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.linear_layers import find_linear_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import class_share, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.hierarchy.probe_pass import chosen_names
 from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
@@ -137,6 +139,11 @@ class SemanticHierarchy(Measurement):
             raise ValueError(
                 f"layers: must be a tuple with the names of at least one layer, or None for all, found {self.layers!r}."
             )
+
+    def check_model(self, model: nn.Module) -> None:
+        """Refuses names that no linear layer of the model has."""
+        if self.layers is not None:
+            chosen_names(find_linear_layers(model), self.layers)
 
     def measure(self, context: Context) -> LayerHierarchies | None:
         """Measures the layers where that is due."""

@@ -1,5 +1,6 @@
 """The records that pass from one package to another. No mathematics."""
 
+from lightning_factorlens.results.class_structure import ClassShare, SemanticStructure
 from lightning_factorlens.results.concept_page import (
     ConceptCard,
     ConceptPage,
@@ -15,11 +16,9 @@ from lightning_factorlens.results.factorization import Block, BlockKind, Factori
 from lightning_factorlens.results.feature_visualization import FeatureVisualization, UnitPicturesRecord
 from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
 from lightning_factorlens.results.hierarchy_evidence import (
-    ClassShare,
     HierarchyStability,
     NullSizes,
     SeedAgreement,
-    SemanticStructure,
 )
 from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.history import History

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results.hierarchy import HierarchySizes
-from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.record import Record
 
 #: The sizes of a hierarchy, by the names of their fields and in words.
 SIZES = {"nodes": "nodes", "vector_classes": "classes of vectors", "depth": "depth"}
@@ -39,6 +38,15 @@ class NullSizes(ShortRepr, Record):
     def mean(self, size: str) -> float:
         """The mean of a size over the permutations, by the name of its field."""
         return float(self.permuted[:, list(SIZES).index(size)].mean())
+
+    def summary(self) -> str:
+        """The mean sizes with permuted labels and the p-values, in a sentence."""
+        sizes = ", ".join(f"{self.mean(size):.1f} {name}" for size, name in SIZES.items())
+        p_values = ", ".join(f"{p:.2g}" for p in self.p_values)
+        return (
+            f"Permuted labels give {sizes} on average over {len(self.permuted)} permutations; p = {p_values}, "
+            f"corrected for three tests {self.p_value:.2g}."
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -79,6 +87,18 @@ class HierarchyStability(ShortRepr, Record):
         """The mean Jaccard index; NaN where neither the hierarchy nor a resample has an equivalence class."""
         return float(self.agreement.nanmean())
 
+    def summary(self) -> str:
+        """How many equivalence classes survive, and how many do with permuted labels, in a sentence."""
+        drawn = "with replacement" if self.kind == "bootstrap" else "a half of each class"
+        text = (
+            f"{self.survivors} of {len(self.survival)} classes of vectors survive {100 * self.level:g} % of "
+            f"{self.n} resamples of the images ({drawn}, within classes)"
+        )
+        if not self.permuted_survivors:
+            return f"{text}."
+        mean = sum(self.permuted_survivors) / len(self.permuted_survivors)
+        return f"{text}; a permuted labelling gives {mean:.2g}."
+
 
 @dataclass(frozen=True)
 class SeedAgreement(Record):
@@ -99,55 +119,7 @@ class SeedAgreement(Record):
         """The mean over pairs."""
         return sum(self.jaccard) / len(self.jaccard)
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class ClassShare(ShortRepr, Record):
-    """The between-class share of the variance of a layer's signals.
-
-    Attributes:
-        layer: Name of the layer.
-        share: Sum of squares between classes over the total sum of squares, over all vectors; from 0 to 1. NaN where
-            the signals do not vary.
-        by_vector: The same for each vector, shape (r,), float64.
-        expected: The mean over all permutations of the labels, (classes − 1) / (images − 1).
-        permuted: The shares with permuted labels, shape (permutations,), float64; empty where the signals do not vary.
-        p_value: Probability that a permutation gives as much.
-    """
-
-    layer: str
-    share: float
-    by_vector: Tensor
-    expected: float
-    permuted: Tensor
-    p_value: float
-
-    def values(self) -> Iterator[Value]:
-        """The share, in the scope of the layer."""
-        yield Value("class_share", self.share, self.layer)
-
-
-@dataclass(frozen=True)
-class SemanticStructure(Record):
-    """Whether the classes' mean signals are divided first of all as a grouping of the classes says.
-
-    Attributes:
-        layer: Name of the layer.
-        class_names: Names of the classes.
-        groups: The group of each class.
-        mode: The leading class mode: for each class its place on the direction in which the classes' means vary most.
-        mode_share: Share of the variance between the classes' means that the leading mode has.
-        correlation: Correlation ratio of the mode with the grouping; with two groups the |r| of the two.
-        p_value: Share of the groupings of the same sizes whose correlation is at least as large.
-        n_groupings: Number of groupings compared.
-        is_exact: Whether these are all; otherwise they are a random sample.
-    """
-
-    layer: str
-    class_names: tuple[str, ...]
-    groups: tuple[str, ...]
-    mode: tuple[float, ...]
-    mode_share: float
-    correlation: float
-    p_value: float
-    n_groupings: int
-    is_exact: bool
+    def summary(self) -> str:
+        """The mean agreement beside chance, in a sentence."""
+        text = f"The sets of classes agree between networks with a mean Jaccard index of {self.mean:.2f}"
+        return f"{text} (permuted names of the classes {self.chance:.2f}, p = {self.p_value:.2g})."

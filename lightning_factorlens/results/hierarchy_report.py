@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from lightning_factorlens.results.class_structure import ClassShare
 from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes
-from lightning_factorlens.results.hierarchy_evidence import ClassShare, HierarchyStability, NullSizes
+from lightning_factorlens.results.hierarchy_evidence import HierarchyStability, NullSizes
 from lightning_factorlens.results.record import Record, Value
 
 

@@ -20,17 +20,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_factorlens.results.class_structure import ClassShare, SemanticStructure
 from lightning_factorlens.results.concept_page import ConceptRecord
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurves, RequiredRanks
 from lightning_factorlens.results.feature_visualization import UnitPicturesRecord
 from lightning_factorlens.results.hierarchy import HierarchyRecord
 from lightning_factorlens.results.hierarchy_evidence import (
-    ClassShare,
     HierarchyStability,
     NullSizes,
     SeedAgreement,
-    SemanticStructure,
 )
 from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies

@@ -4,8 +4,7 @@ import torch
 from made_signals import class_signals, make_signals
 
 from lightning_factorlens.hierarchy import hierarchy, image_hierarchy, significance
-from lightning_factorlens.results import HierarchySizes, Observation
-from lightning_factorlens.results.serialization import from_json, to_json
+from lightning_factorlens.results import HierarchySizes
 
 #: For each singular vector the classes that it serves on its side 1, and those on its side −1.
 PLANTED = [({0, 1, 2, 3}, set()), ({0, 1}, {2}), ({0}, set()), ({0, 1}, set()), (set(), {2, 3})]
@@ -92,6 +91,7 @@ def test_edge_cases_give_a_value():
     single[0] = 9
     assert hierarchy(made, single).class_counts[-1] == 1
     assert hierarchy(made, single).null(3).permuted.shape == (3, 3)
+    assert hierarchy(made, labels.numpy()).equivalence == hierarchy(made, labels).equivalence
     some = hierarchy(made, labels.where(labels != 2, -1))
     assert some.class_names == ("0", "1", "3", "4", "5")
     assert torch.equal(some.shares, hierarchy(made, labels).shares[[0, 1, 3, 4, 5]][:, _positions(some, made, labels)])
@@ -116,20 +116,3 @@ def test_wrong_arguments_are_named():
     }.items():
         with pytest.raises(ValueError, match=match):
             hierarchy(**({"significance": made, "classes": labels} | changes))
-
-
-def test_a_record_is_restored_from_json():
-    signals, labels = class_signals()
-    found = hierarchy(significance(signals, 0.8), labels)
-    observation = Observation(
-        1, 10, {"hierarchy": found.record, "null": found.null(5), "stability": found.stability(5)}
-    )
-    restored = from_json(to_json(observation))
-    assert restored["hierarchy"].table() == found.table()
-    assert restored["hierarchy"].summary() == found.summary()
-    assert torch.equal(restored["hierarchy"].verdict, found.verdict)
-    assert restored["null"].p_values == observation["null"].p_values
-    assert restored["stability"].survivors == observation["stability"].survivors
-    assert [value.quantity for value in found.record.values()] == [
-        "significant_nodes", "vector_classes", "hierarchy_depth", "undecided_memberships",
-    ]  # fmt: skip

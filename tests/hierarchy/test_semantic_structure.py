@@ -40,6 +40,7 @@ def test_a_planted_grouping_is_found_and_a_random_one_is_not():
     found = semantic_structure(signals, labels, ANIMALS)
     assert found.correlation > 0.95
     assert found.p_value == 1 / 210
+    assert "(p = 0.0048 among all 210 groupings of these sizes)" in found.summary()
     assert semantic_structure(flipped(signals, 1)[0], labels, ANIMALS) == found
     split = leading_split(signals, labels)
     assert {c for c in range(10) if split[str(c)] == "first"} == {0, 1, 8, 9}
@@ -62,6 +63,7 @@ def test_edge_cases_are_named():
     signals, labels = class_signals(n_classes=3)
     constant = semantic_structure(make_signals(torch.ones(90, 2)), labels, {0: "a", 1: "a", 2: "b"})
     assert math.isnan(constant.correlation) and math.isnan(constant.p_value)
+    assert constant.summary() == "The classes' mean signals do not vary."
     with pytest.raises(ValueError, match="groups: must name a group for every class, none found for 2"):
         semantic_structure(signals, labels, {0: "a", 1: "b"})
     with pytest.raises(ValueError, match="must be in at least two groups"):

@@ -52,6 +52,7 @@ def test_networks_agree_as_far_as_their_sets_of_classes():
     same = seed_agreement([made(), made(), made()])
     assert same.jaccard == (1.0, 1.0, 1.0)
     assert same.p_value < 0.05
+    assert "a mean Jaccard index of 1.00 (permuted names" in same.summary()
     other = seed_agreement([made(seed=0), made(seed=1)])
     assert abs(other.mean - other.chance) < 0.1
     assert other.p_value > 0.05

@@ -4,6 +4,7 @@ import pytest
 import torch
 from small_lens import lens_with, make_net, make_probe, train_a_little
 from torch import nn
+from training import lens, train
 from worker_processes import run_in_processes
 
 from lightning_factorlens import FactorLens, LensOptions
@@ -27,12 +28,12 @@ def uneven_net(seed=0):
 
 
 def test_the_numbers_in_a_run_are_those_of_the_offline_calls_at_the_checkpoint():
-    lens = lens_with(SemanticHierarchy(q=0.8, p=0.5), net=uneven_net())
+    small = lens_with(SemanticHierarchy(q=0.8, p=0.5), net=uneven_net())
     probe = make_probe(60)
     for epoch in range(2):
-        record = lens.observe(probe, epoch=epoch, step=epoch)[NAME]
+        record = small.observe(probe, epoch=epoch, step=epoch)[NAME]
         checkpoint = make_net()
-        checkpoint.load_state_dict(lens.model.state_dict())
+        checkpoint.load_state_dict(small.model.state_dict())
         offline = FactorLens(checkpoint, outputs="classes")
         predictions = checkpoint(probe).argmax(1)
         signals = offline.signals(probe)
@@ -45,15 +46,15 @@ def test_the_numbers_in_a_run_are_those_of_the_offline_calls_at_the_checkpoint()
             share = class_share(signals[found.layer], predictions)
             assert found.class_share == share.share
             assert 0 < found.null_class_share < 0.3
-        train_a_little(lens.model, epoch)
+        train_a_little(small.model, epoch)
 
 
 def test_hierarchies_are_measured_at_every_nth_observation_also_after_a_resume(tmp_path):
-    lens = lens_with(SemanticHierarchy(every=3, layers=("head",)))
-    observations = [lens.observe(make_probe(40), epoch=epoch, step=epoch) for epoch in range(5)]
+    small = lens_with(SemanticHierarchy(every=3, layers=("head",)))
+    observations = [small.observe(make_probe(40), epoch=epoch, step=epoch) for epoch in range(5)]
     assert [NAME in observation for observation in observations] == [True, False, False, True, False]
-    torch.save(lens.state.state_dict(), tmp_path / "state.pt")
-    resumed = lens_with(SemanticHierarchy(every=3, layers=("head",)), net=lens.model)
+    torch.save(small.state.state_dict(), tmp_path / "state.pt")
+    resumed = lens_with(SemanticHierarchy(every=3, layers=("head",)), net=small.model)
     resumed.state = RunState(OverheadBudget()).from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     found = [NAME in resumed.observe(make_probe(40), epoch, epoch) for epoch in (5, 6)]
     assert found == [False, True]
@@ -78,16 +79,23 @@ def test_what_cannot_be_measured_is_noted():
             SemanticHierarchy(**wrong)
 
 
+def test_a_layer_that_the_model_lacks_ends_the_run_before_training(tmp_path):
+    callback = lens(measurements=[SemanticHierarchy(layers=("wrong",))])
+    with pytest.raises(ValueError, match=r"^layers: found 'wrong'; the linear layers of this model are '"):
+        train(tmp_path, callback)
+    assert not callback.history
+
+
 def observe_in_a_group(group):
     """One observation, and the signals of the same probe, by processes of which each passes some samples."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 26 * 26, 5)).eval()
-    lens = FactorLens(model, LensOptions(), [SemanticHierarchy()], process_group=group, outputs="classes")
+    observer = FactorLens(model, LensOptions(), [SemanticHierarchy()], process_group=group, outputs="classes")
     images = torch.rand(150, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     with group.synchronized_errors():
-        observation = lens.observe(images)
+        observation = observer.observe(images)
     with group.synchronized_errors():
-        signals = lens.signals(images, "3")
+        signals = observer.signals(images, "3")
     return observation[NAME], signals["3"].values
 
 

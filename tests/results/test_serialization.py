@@ -10,12 +10,20 @@ from hypothesis import strategies as st
 from records import flatten, kept, strict_json
 
 from lightning_factorlens.results import (
+    ClassShare,
     ConceptRecord,
+    HierarchyRecord,
+    HierarchyReport,
+    HierarchyStability,
+    LayerHierarchies,
     LayerSpectra,
     LayerSpectrum,
+    NullSizes,
     Record,
     Scalars,
     ScopedScalar,
+    SeedAgreement,
+    SemanticStructure,
     Value,
 )
 from lightning_factorlens.results.serialization import RECORD_TYPES, from_json, to_json
@@ -103,6 +111,19 @@ def test_a_record_that_json_has_no_form_for_keeps_its_numbers(observe):
     assert from_json(line, {"own": OwnRecord})["own"] == Scalars({"size": 3.0, "height/a/rank_4": 0.5})
 
 
+#: Records that no measurement returns by default: `tests/hierarchy/test_records.py` writes and reads them.
+HIERARCHY_RECORDS = {
+    ClassShare,
+    HierarchyRecord,
+    HierarchyReport,
+    HierarchyStability,
+    LayerHierarchies,
+    NullSizes,
+    SeedAgreement,
+    SemanticStructure,
+}
+
+
 def test_every_record_has_a_decoder(observe):
     o = observe()
     back = from_json(to_json(o))
@@ -111,5 +132,6 @@ def test_every_record_has_a_decoder(observe):
         assert type(back[name]) is type(record), name
         for field in record.__dataclass_fields__:
             assert type(getattr(back[name], field)) is type(getattr(record, field)), (name, field)
-    assert {type(record) for record in o.records.values()} | {ConceptRecord} == set(RECORD_TYPES.values())
+    elsewhere = {ConceptRecord, *HIERARCHY_RECORDS}  # in tests of their own
+    assert {type(record) for record in o.records.values()} | elsewhere == set(RECORD_TYPES.values())
     assert flatten(replace(back, records={})) == flatten(replace(o, records={}, inputs=None, factorization=None))
