@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from lightning_factorlens._private_api import unwrapped_path
+from lightning_factorlens._private_api import tensor_base, unwrapped_path
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, resolve_padding
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.weights import WeightLayer
@@ -78,6 +78,7 @@ class LinearCallTracer:
         self._described: dict[str, tuple[dict[str, Any], LinearLayer]] = {}
         self._checked: set[str] = set()
         self._ran: set[str] = set()
+        self._used: set[str] = set()
 
     @contextmanager
     def trace(self) -> Iterator[None]:
@@ -103,8 +104,8 @@ class LinearCallTracer:
         """Why a layer has no calls."""
         if layer.name in self.problems:
             return self.problems[layer.name]
-        if layer.name in self._ran:
-            return "its module ran without applying the weight by F.linear or a convolution of torch.nn.functional"
+        if layer.name in self._ran or layer.name in self._used:
+            return "it is applied by another function than F.linear and the convolutions of torch.nn.functional"
         return "the forward pass does not use it"
 
     def _pre_hook(self, layer: LinearLayer) -> Callable[..., None]:
@@ -151,6 +152,14 @@ class LinearCallTracer:
             if found is not None:
                 layer = self._projections[f"{found.name[:-1]}{letter}"]
                 self._report(layer, given[argument], None, transpose=True)
+
+    def note_use(self, args: tuple[Any, ...]) -> None:
+        """Notes weights, and views of weights, that another function receives."""
+        for argument in args:
+            if isinstance(argument, Tensor):
+                layer = self._by_weight.get(id(argument)) or self._by_weight.get(id(tensor_base(argument)))
+                if layer is not None:
+                    self._used.add(layer.name)
 
     def _is_inside_hooked(self) -> bool:
         return bool(self._hooked) and any(layer.name in self._hooked for layer in self.running)
@@ -237,6 +246,8 @@ class _FunctionCalls(TorchFunctionMode):
             bound = inspect.signature(func).bind(*args, **options)
             bound.apply_defaults()
             self.tracer.attention_call(bound.arguments, output)
+        elif getattr(func, "__name__", "") != "__get__":  # reading an attribute is no use
+            self.tracer.note_use(args)
         return output
 
 

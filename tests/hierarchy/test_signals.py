@@ -62,12 +62,13 @@ class Odd(nn.Module):
         self.functional = nn.Conv1d(3, 3, 2)
         self.zero, self.unused, self.replaced = nn.Linear(5, 2), nn.Linear(3, 3), Standardized(5, 5)
         nn.init.zeros_(self.zero.weight)
-        self.lazy = nn.LazyLinear(3)
+        self.lazy, self.product = nn.LazyLinear(3), nn.Linear(5, 5)
 
     def forward(self, x):
         x = self.block(self.attention(x, x, x)[0])
         x = self.normed(self.orthogonal(self.twice(self.twice(F.linear(x, self.free)))))
-        return F.conv1d(self.replaced(x) + self.zero(x).sum(), self.functional.weight, self.functional.bias)
+        x = self.replaced(x) @ self.product.weight.T
+        return F.conv1d(x + self.zero(x).sum(), self.functional.weight, self.functional.bias)
 
 
 class Standardized(nn.Linear):
@@ -95,12 +96,58 @@ def test_every_layer_has_signals_or_a_reason_and_the_model_is_as_before():
         "zero": "all singular values of its weight are zero",
         "unused": "the forward pass does not use it",
         "replaced": "its forward pass applies another tensor than its weight",
+        "product": "it is applied by another function than F.linear and the convolutions of torch.nn.functional",
         "lazy": "its weight has no shape yet; run one batch through the model",
     }
     with pytest.raises(KeyError, match="does not use it"):
         by_output["unused"]
     assert not by_output["orthogonal"].is_determined.any()
     assert by_output["twice"].is_determined.all()
+
+
+class Adapter(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.base = nn.Linear(6, 6).requires_grad_(False)
+        self.down, self.up = nn.Linear(6, 1, bias=False), nn.Linear(1, 6)
+
+    def forward(self, x):
+        return self.base(x) + self.up(self.down(x))
+
+
+class Conv1D(nn.Module):
+    """The linear layer of GPT-2."""
+
+    def __init__(self):
+        super().__init__()
+        self.nf, self.weight, self.bias = 6, nn.Parameter(torch.randn(6, 6)), nn.Parameter(torch.randn(6))
+
+    def forward(self, x):
+        return torch.addmm(self.bias, x, self.weight)
+
+
+@pytest.mark.parametrize("make", [Adapter, Conv1D])
+def test_layers_that_use_other_functions_are_read_as_a_whole(make):
+    torch.manual_seed(0)
+    model, x = nn.Sequential(make()), torch.randn(5, 6)
+    by_output, by_field = layer_signals(model, x), layer_signals(model, x, route="field")
+    assert list(by_output) == ["0"] and not by_output.skipped
+    assert torch.allclose(by_output["0"].values, by_field["0"].values, atol=1e-5)
+
+
+class Experts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 3), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return torch.cat([self.first(x[:3]), self.second(x[3:])])
+
+
+def test_a_layer_that_sees_some_of_the_samples_has_a_reason():
+    found = layer_signals(Experts(), torch.randn(8, 4))
+    assert not found
+    assert found.skipped["first"] == "it gives 3 rows for a pass of 8 samples"
 
 
 def test_the_norm_within_a_subspace_does_not_depend_on_the_basis():
