@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -52,15 +53,16 @@ def class_labels(
         >>> found.names, found.labels.tolist(), found.counts.tolist()
         (('cat', 'dog'), [1, 0, 1], [1, 2])
     """
-    given = classes.tolist() if isinstance(classes, Tensor) else list(classes)
+    given = list(classes.tolist() if isinstance(classes, Tensor) else classes)
     if len(given) != n_images:
         raise ValueError(
             f"classes: must have one class for each of the {n_images} images, found {len(given)}; pass the classes of "
             "the images that the signals belong to."
         )
-    for found in given:
-        if isinstance(found, bool) or not isinstance(found, (int, str)):
+    for position, found in enumerate(given):
+        if isinstance(found, bool) or not isinstance(found, (Integral, str)):
             raise ValueError(f"classes: must be whole numbers or words, found {found!r}.")
+        given[position] = found if isinstance(found, str) else int(found)  # numpy's numbers as well
     present = {found for found in given if found != -1}
     if not present:
         raise ValueError("classes: no image has a class; pass at least one that is not -1.")

@@ -91,6 +91,7 @@ def test_edge_cases_give_a_value():
     single[0] = 9
     assert hierarchy(made, single).class_counts[-1] == 1
     assert hierarchy(made, single).null(3).permuted.shape == (3, 3)
+    assert hierarchy(made, labels.numpy()).equivalence == hierarchy(made, labels).equivalence
     some = hierarchy(made, labels.where(labels != 2, -1))
     assert some.class_names == ("0", "1", "3", "4", "5")
     assert torch.equal(some.shares, hierarchy(made, labels).shares[[0, 1, 3, 4, 5]][:, _positions(some, made, labels)])
