@@ -261,6 +261,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(model, images, objective, messa
         visualize(model(), images, [objective])
 
 
+@pytest.mark.filterwarnings("ignore:quantized")
 def test_a_layer_without_gradients_is_refused():
     class Detached(nn.Sequential):
         def forward(self, x):
