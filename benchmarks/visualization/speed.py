@@ -58,8 +58,8 @@ def measure(data_dir: Path, quick: bool) -> Measured:
 `python -m benchmarks.visualization --parts speed`. {VECTORS} singular vectors, {STEPS} steps, the images' own size,
 pixels without random transformations, one thread, processor seconds. The loop is the same call with
 `Settings(max_batch=1)`; the seconds are those of a whole call, with a probe of 64 images. Peer: {peer}, one vector at a
-time, and all vectors as a sum of objectives in one batch. Last column: time for a vector and step over a forward pass of
-one image; each picture passes {n_passed / (VECTORS * STEPS):.2f} times through the model in a step.
+time, and all vectors as a sum of objectives in one batch. Last column: time for a vector and step over a forward pass
+of one image; each picture passes {n_passed / (VECTORS * STEPS):.2f} times through the model in a step.
 
 {markdown_table(header, rows)}
 """

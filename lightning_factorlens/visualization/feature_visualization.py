@@ -20,7 +20,7 @@ from lightning_factorlens.visualization.image_forward import ImageForward
 from lightning_factorlens.visualization.image_model import ImageModel, layer_outputs, layers_of
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 from lightning_factorlens.visualization.layer_reader import LayerReader
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
 from lightning_factorlens.visualization.record import make_record
 from lightning_factorlens.visualization.settings import PRESETS, Settings
 

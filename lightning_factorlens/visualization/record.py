@@ -12,7 +12,7 @@ from lightning_factorlens.results.feature_visualization import FeatureVisualizat
 from lightning_factorlens.visualization.batched_ascent import OptimizedPicture
 from lightning_factorlens.visualization.image_model import Answers, ImageModel, layers_of
 from lightning_factorlens.visualization.image_statistics import total_variation
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
 
 
 def make_record(

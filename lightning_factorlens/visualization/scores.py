@@ -10,7 +10,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
 from lightning_factorlens.visualization.readings import LayerOutput, Reading
 
 #: Largest number of values in the maps of signals that are held at once.

@@ -1,6 +1,7 @@
 """Pictures of any number of objectives in one run, from a model that is left as found."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -260,13 +261,22 @@ def test_what_cannot_be_drawn_is_refused_by_name(model, images, objective, messa
         visualize(model(), images, [objective])
 
 
+@pytest.mark.filterwarnings("ignore:quantized")
 def test_a_layer_without_gradients_is_refused():
     class Detached(nn.Sequential):
         def forward(self, x):
             return super().forward(x.detach())
 
-    with pytest.raises(ValueError, match="no gradient with respect to the images"):
-        visualize(Detached(nn.Conv2d(1, 2, 3)), torch.rand(4, 1, 6, 6), Channel("0", 0))
+    message = "no gradient with respect to the images"
+    images = torch.rand(4, 1, 12, 12)
+    with pytest.raises(ValueError, match=message):
+        visualize(Detached(nn.Conv2d(1, 2, 3)), images, Channel("0", 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantised = torch.ao.quantization.quantize_dynamic(small_cnn().eval(), {nn.Linear})
+    with pytest.raises(ValueError, match=message):
+        visualize(quantised, images, Channel("7", 0), "natural")
+    assert visualize(quantised, images, Channel("3", 0), FEW).share_above == 1.0  # before the quantised layer
 
 
 @pytest.mark.slow
