@@ -15,8 +15,18 @@ from lightning_factorlens.capture.linear_layers import linear_layers
 from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
-from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, is_activation, read_calls
+from lightning_factorlens.visualization.probe_pass import (
+    Forward,
+    bind_forward,
+    check_layer,
+    is_activation,
+    read_calls,
+    read_layers,
+)
 from lightning_factorlens.visualization.unit_maps import strongest_values
+
+#: Entries of the maps from which the bias is subtracted at once on a processor.
+CHUNK = 2**20
 
 
 @dataclass(frozen=True)
@@ -79,16 +89,16 @@ def node_importance(
         followers = {name: _activation_after(name, calls) for name in wanted}
         axes = {follower: _source(calls[name]).channel_axis for name, follower in followers.items()}
 
-        def read(call: TracedCall) -> tuple[Tensor | None, Tensor | None] | None:
+        def read(name: str, output: Tensor) -> tuple[Tensor | None, Tensor | None]:
             """The z of a layer that is wanted, and the activation of a call that is needed."""
             z, activation = None, None
-            if call.name in followers:
-                z = _norms(call.output, _source(calls[call.name])).cpu()
-            if call.name in axes:
-                activation = strongest_values(call.output.movedim(axes[call.name], 1)).float().cpu()
-            return None if z is None and activation is None else (z, activation)
+            if name in followers:
+                z = _norms(output, _source(calls[name])).cpu()
+            if name in axes:
+                activation = strongest_values(output.movedim(axes[name], 1)).float().cpu()
+            return z, activation
 
-        passes = read_calls(model, samples, read, forward)
+        passes = read_layers(model, samples, {*followers, *axes}, read, forward)
     found = {}
     for name, follower in followers.items():
         z = _join([read_values[name][0] for read_values in passes])
@@ -124,8 +134,16 @@ def _activation_after(name: str, calls: dict[str, _Call]) -> str:
 def _norms(output: Tensor, source: _Source) -> Tensor:
     """‖δ ∗ w_i‖_F for every image and unit, shape (n, units), float32."""
     maps = output.movedim(source.channel_axis, 1)
-    if source.bias is not None:
-        maps = maps - source.bias.to(maps.dtype).view(-1, *[1] * (maps.ndim - 2))
+    if source.bias is None:
+        return _map_norms(maps)
+    bias = source.bias.to(maps.dtype).view(-1, *[1] * (maps.ndim - 2))
+    # The difference of a whole pass would be a large new tensor; a processor spends more time on that than on the norm.
+    n_images = max(CHUNK // maps[0].numel(), 1) if maps.device.type == "cpu" else len(maps)
+    return torch.cat([_map_norms(part - bias) for part in maps.split(n_images)])
+
+
+def _map_norms(maps: Tensor) -> Tensor:
+    """The norm of every map, shape (n, units), float32."""
     if maps.ndim == 2:
         return maps.abs().float()
     return torch.linalg.vector_norm(maps, dim=tuple(range(2, maps.ndim)), dtype=torch.float32)
