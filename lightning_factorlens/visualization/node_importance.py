@@ -25,9 +25,6 @@ from lightning_factorlens.visualization.probe_pass import (
 )
 from lightning_factorlens.visualization.unit_maps import strongest_values
 
-#: Entries of the maps from which the bias is subtracted at once on a processor.
-CHUNK = 2**20
-
 
 @dataclass(frozen=True)
 class _Source:
@@ -134,16 +131,8 @@ def _activation_after(name: str, calls: dict[str, _Call]) -> str:
 def _norms(output: Tensor, source: _Source) -> Tensor:
     """‖δ ∗ w_i‖_F for every image and unit, shape (n, units), float32."""
     maps = output.movedim(source.channel_axis, 1)
-    if source.bias is None:
-        return _map_norms(maps)
-    bias = source.bias.to(maps.dtype).view(-1, *[1] * (maps.ndim - 2))
-    # The difference of a whole pass would be a large new tensor; a processor spends more time on that than on the norm.
-    n_images = max(CHUNK // maps[0].numel(), 1) if maps.device.type == "cpu" else len(maps)
-    return torch.cat([_map_norms(part - bias) for part in maps.split(n_images)])
-
-
-def _map_norms(maps: Tensor) -> Tensor:
-    """The norm of every map, shape (n, units), float32."""
+    if source.bias is not None:
+        maps = maps - source.bias.to(maps.dtype).view(-1, *[1] * (maps.ndim - 2))
     if maps.ndim == 2:
         return maps.abs().float()
     return torch.linalg.vector_norm(maps, dim=tuple(range(2, maps.ndim)), dtype=torch.float32)
