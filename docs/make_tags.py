@@ -17,6 +17,8 @@ from lightning_factorlens.measurements import (
     PredictionChange,
     PredictionConfidence,
     Scalar,
+    SemanticHierarchy,
+    UnitPictures,
 )
 
 PAGE = Path(__file__).parent / "tags.md"
@@ -42,8 +44,8 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality(), NodeHealth()])`, or
-`PerturbationConsistency()` where there is no `consistency`; see [measurements](measurements.md)."""
+ConceptQuality(), NodeHealth(), SemanticHierarchy(), UnitPictures(layers=("conv1",))])`, or `PerturbationConsistency()`
+where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping
 
@@ -63,6 +65,8 @@ def page() -> str:
         *PredictionConfidence.scalars,
         *ConceptQuality.scalars,
         *NodeHealth.scalars,
+        *SemanticHierarchy.scalars,
+        *UnitPictures.scalars,
         *PerturbationConsistency.scalars,
     ]
     parts = [

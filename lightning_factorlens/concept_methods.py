@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.late_fit import check_rank

@@ -41,14 +41,18 @@ class LensMethods(ABC):
         Raises:
             ValueError: The model has sharded parameters, or the lens a process group.
         """
+        self._check_whole(what)
+        if self.process_group.world_size > 1:
+            raise ValueError(
+                f"process_group: {what} are found by one process, found a group of {self.process_group.world_size}; "
+                "call a FactorLens without process_group, in one or in every process."
+            )
+
+    def _check_whole(self, what: str) -> None:
+        """Refuses a model whose parameters are sharded over several processes; see `_check_one_process`."""
         sharded = sharded_parameters(self.model)
         if sharded:
             raise ValueError(
                 f"model: {what} are found by one process, and {len(sharded)} parameters are sharded over several, "
                 f"first {sharded[0]!r}; load a checkpoint into a whole model."
-            )
-        if self.process_group.world_size > 1:
-            raise ValueError(
-                f"process_group: {what} are found by one process, found a group of {self.process_group.world_size}; "
-                "call a FactorLens without process_group, in one or in every process."
             )

@@ -94,7 +94,7 @@ class MeasurementPass:
         intermediates.previous_states = warm_start.states
         intermediates.forward_fn = runner.outputs
         intermediates.output_fn = runner.read_output
-        intermediates.trace_fn = runner.trace_batch
+        intermediates.samples_fn = runner.map_samples
         intermediates.gradient_fn = self._gradient_captures
         self._needs: set[str] = set()
         for measurement in measurements:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -29,13 +29,15 @@ from lightning_factorlens.capture.output_parts import OutputPart, find_parts, in
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
-from lightning_factorlens.capture.tracing import OnCall, trace_calls
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
-from lightning_factorlens.distributed import Partition, SingleProcess
+from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import LayerInfo
 
+T = TypeVar("T")
+#: Makes forward passes of some samples with what calls the model.
+SampleFunction = Callable[[Probe, Callable[[Any], Any]], T]
 #: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
 INDEPENDENT = 0.02
 
@@ -170,15 +172,27 @@ class ModelRunner:
         with self.isolated():
             return self.decision.tensor(self._call(batch.data), len(batch))
 
-    def trace_batch(self, batch: Batch, on_call: OnCall) -> None:
-        """Sends a batch through the model and reports every call; its output is dropped."""
-        with self.isolated(), trace_calls(self.model, on_call):
-            self._call(batch.data)
-
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
         with self.isolated(), self.used.record(self.model):
             return capture_distributed(self.process_group, self._capture, probe, layers)
+
+    def map_samples(self, probe: Probe, function: SampleFunction[T]) -> list[T]:
+        """Lets a function of its own make the forward passes of a probe, the samples divided between the processes.
+
+        Args:
+            probe: The samples; all processes hold the same.
+            function: Receives this process's samples and what calls the model on the data of a batch. The model is
+                isolated meanwhile.
+
+        Returns:
+            The results of all processes, in the order of the samples, on every process. They must be picklable where
+            there are several.
+        """
+        partition = make_partition(self.process_group, probe.unit_ends(self.process_group.world_size))
+        with self.isolated(), self.used.record(self.model):
+            found = function(partition.local_samples(probe), self._call)
+        return self.process_group.all_gather_object(found)
 
     def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The outputs for changed copies of the probe; see `Context.forward`."""

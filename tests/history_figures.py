@@ -5,12 +5,19 @@ from lightning_factorlens.measurements.dashboard import DASHBOARD
 
 #: Names of functions of `plots` that take one observation, a spectrum, or what the analyses of concepts return.
 OF_ONE_RECORD = (
+    "decomposition_figure",
     "deconvnet_figure",
+    "exemplars_figure",
     "feature_maps_figure",
+    "hasse_figure",
+    "hierarchy_nulls_figure",
+    "incidence_figure",
     "layer_norms_figure",
     "node_health_figure",
     "node_importance_figure",
     "observation_figure",
+    "overlay_figure",
+    "projection_figure",
     "spectrum_figure",
     "tcav_figure",
     "unit_spread_figure",

@@ -42,8 +42,10 @@ MAY_IMPORT = {
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
     "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
+    "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
+        "hierarchy_methods",
         "visualization_methods",
         "measurement_pass",
         "model_runner",

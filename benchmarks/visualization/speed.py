@@ -55,11 +55,11 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     peer = "lucent 0.1.8" if _has_lucent() else "lucent's loop, written from its source, because it is not installed"
     section = f"""## Speed
 
-`python -m benchmarks.visualization --parts speed`. {VECTORS} singular vectors, {STEPS} steps, the images' own size, pixels
-without random transformations, one thread, processor seconds. The loop is the same call with `Settings(max_batch=1)`;
-the seconds are those of a whole call, with a probe of 64 images. Peer: {peer}, one vector at a time, and all vectors as a
-sum of objectives in one batch. Last column: time for a vector and step over a forward pass of one image; each picture
-passes {n_passed / (VECTORS * STEPS):.2f} times through the model in a step.
+`python -m benchmarks.visualization --parts speed`. {VECTORS} singular vectors, {STEPS} steps, the images' own size,
+pixels without random transformations, one thread, processor seconds. The loop is the same call with
+`Settings(max_batch=1)`; the seconds are those of a whole call, with a probe of 64 images. Peer: {peer}, one vector at a
+time, and all vectors as a sum of objectives in one batch. Last column: time for a vector and step over a forward pass
+of one image; each picture passes {n_passed / (VECTORS * STEPS):.2f} times through the model in a step.
 
 {markdown_table(header, rows)}
 """
@@ -135,7 +135,7 @@ def _lucent(model: nn.Module, layer: str, directions: Tensor, shape: torch.Size)
 
 
 def _written_peer(model: nn.Module, layer: str, directions: Tensor, shape: torch.Size) -> Tensor:
-    """lucent's loop from its source."""
+    """The loop of lucent from its source."""
     features: dict[str, Tensor] = {}
 
     def hook(name: str) -> Callable[..., None]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
+from lightning_factorlens.capture.adapters import may_adapt
 from lightning_factorlens.capture.module_names import layer_class, named_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.weights import WeightLayer, weight_layers
@@ -53,10 +54,13 @@ class FoundLayers:
 
     Attributes:
         layers: The layers, in the order of ``named_modules()``.
+        projections: Those of the queries, keys and values of ``nn.MultiheadAttention``, whose module is the attention:
+            it applies them itself, and no module has their output.
         skipped: Why another weight is not among them, by the name of its layer.
     """
 
     layers: list[LinearLayer]
+    projections: list[LinearLayer]
     skipped: dict[str, str]
 
 
@@ -92,21 +96,26 @@ def find_linear_layers(model: nn.Module) -> FoundLayers:
     modules = _modules_by_name(model)
     if sharded_parameters(model):
         reason = "the model's parameters are sharded between processes; load the whole model in one process"
-        return FoundLayers([], dict.fromkeys(_linear_names(modules), reason))
+        return FoundLayers([], [], dict.fromkeys(_linear_names(modules), reason))
     layers = []
+    projections = []
     skipped = {}
     for weight in weight_layers(model):
         path, module = modules.get(weight.name, ("", None))
+        if module is None and weight.op == "MultiheadAttention":
+            path, module = modules[weight.name.rpartition(".")[0] or weight.op]
         reason = _problem(weight, module)
         if module is None or reason:
             skipped[weight.name] = reason
+        elif isinstance(module, nn.MultiheadAttention):
+            projections.append(LinearLayer(weight.name, path, module, weight, _projection_bias(module, weight)))
         else:
             layers.append(_linear_layer(weight, path, module))
     listed = {layer.name for layer in layers} | set(skipped)
     for name in _linear_names(modules):
         if name not in listed and not any(name.startswith(f"{layer.name}.") for layer in layers):
             skipped[name] = "another layer has the same weight and is listed in its place"
-    return FoundLayers(layers, skipped)
+    return FoundLayers(layers, projections, skipped)
 
 
 def _modules_by_name(model: nn.Module) -> dict[str, tuple[str, nn.Module]]:
@@ -134,6 +143,8 @@ def _problem(weight: WeightLayer, module: nn.Module | None) -> str:
         return f"{weight.op} holds a stack of matrices and not one weight"
     if module is None:
         return f"it is one of several weights of {weight.op}, which is no module of its own"
+    if isinstance(module, nn.Bilinear):
+        return "a bilinear layer has two inputs"
     if not weight.weight.is_floating_point():
         return f"its weight is of dtype {weight.weight.dtype}, which has no singular value decomposition"
     if not weight.weight.numel():
@@ -154,22 +165,25 @@ def _linear_layer(weight: WeightLayer, path: str, module: nn.Module) -> LinearLa
         module,
         weight,
         bias,
-        padding=_padding(base),
+        padding=resolve_padding(base.padding, tuple(base.kernel_size), weight.dilation),
         padding_mode=base.padding_mode,
         output_padding=tuple(base.output_padding) if weight.transposed else (),
     )
 
 
+def _projection_bias(attention: nn.MultiheadAttention, weight: WeightLayer) -> Tensor | None:
+    if attention.in_proj_bias is None:
+        return None
+    return attention.in_proj_bias.detach().chunk(3)["qkv".index(weight.name[-1])]
+
+
 def _bias(module: nn.Module, base: Any, weight: WeightLayer) -> Tensor | None:
-    if not isinstance(module, (ConvolutionBase, nn.Linear)) and not weight.stride and not _is_quantized(module):
+    if may_adapt(module) and not weight.stride:
         bias = _output_of_zero(module, weight)  # an adapter may change the bias as well
     else:
-        bias = base.bias() if callable(base.bias) else base.bias
-    return None if bias is None else bias.detach()
-
-
-def _is_quantized(module: nn.Module) -> bool:
-    return type(module).__module__.startswith("torch.ao.nn")
+        found = getattr(base, "bias", None)
+        bias = found() if callable(found) else found
+    return bias.detach() if isinstance(bias, Tensor) else None
 
 
 def _output_of_zero(module: nn.Module, weight: WeightLayer) -> Tensor | None:
@@ -180,14 +194,28 @@ def _output_of_zero(module: nn.Module, weight: WeightLayer) -> Tensor | None:
     return output[0] if output.any() else None
 
 
-def _padding(module: Any) -> tuple[tuple[int, int], ...]:
-    """The padding before and after every axis; of an even kernel, ``"same"`` adds one more after than before."""
-    if module.padding == "valid":
-        return ((0, 0),) * len(module.kernel_size)
-    if module.padding != "same":
-        return tuple((int(size), int(size)) for size in module.padding)
+def resolve_padding(
+    padding: Any, kernel_size: tuple[int, ...], dilation: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+    """The padding before and after every axis; of an even kernel, ``"same"`` adds one more after than before.
+
+    Args:
+        padding: A number, one for each axis, ``"same"`` or ``"valid"``, as convolutions take it.
+        kernel_size: Length of every axis of the kernel.
+        dilation: Dilation of every axis.
+
+    Example:
+        >>> resolve_padding("same", (4, 3), (1, 2)), resolve_padding(1, (4, 3), (1, 2))
+        (((1, 2), (2, 2)), ((1, 1), (1, 1)))
+    """
+    if padding == "valid":
+        return ((0, 0),) * len(kernel_size)
     sides = []
-    for kernel, dilation in zip(module.kernel_size, module.dilation):
-        total = dilation * (kernel - 1)
-        sides.append((total // 2, total - total // 2))
+    for axis, (kernel, step) in enumerate(zip(kernel_size, dilation)):
+        total = step * (kernel - 1)
+        if padding == "same":
+            sides.append((total // 2, total - total // 2))
+        else:
+            size = padding if isinstance(padding, int) else padding[axis % len(padding)]
+            sides.append((int(size), int(size)))
     return tuple(sides)

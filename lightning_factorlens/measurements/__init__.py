@@ -18,7 +18,9 @@ from lightning_factorlens.measurements.rank_at_error import RankAtError
 from lightning_factorlens.measurements.reconstruction_error import ReconstructionError
 from lightning_factorlens.measurements.root_mean_square import RootMeanSquare
 from lightning_factorlens.measurements.scalar import DETAILS, Detail, Scalar
+from lightning_factorlens.measurements.semantic_hierarchy import SemanticHierarchy
 from lightning_factorlens.measurements.svd_error import SVDError
+from lightning_factorlens.measurements.unit_pictures import UnitPictures
 from lightning_factorlens.measurements.weight_spectra import WeightSpectra
 
 __all__ = [
@@ -43,6 +45,8 @@ __all__ = [
     "RootMeanSquare",
     "SVDError",
     "Scalar",
+    "SemanticHierarchy",
+    "UnitPictures",
     "WeightSpectra",
     "check_measurements",
     "default_measurements",

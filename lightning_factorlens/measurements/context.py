@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
@@ -13,7 +13,6 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.tracing import OnCall
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess
@@ -22,6 +21,7 @@ from lightning_factorlens.measurements.intermediates import Captures, Intermedia
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve
 
+T = TypeVar("T")
 #: Types of a state that are kept as they are; of a subclass, the plain value.
 PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
@@ -172,14 +172,20 @@ class Context:
         forward = self._needed(self.intermediates.forward_fn, "forward")
         return forward(probes, outputs)
 
-    def trace(self, batch: Batch, on_call: OnCall) -> None:
-        """Sends a batch through the model and reports every call with its whole output; needs ``"forward"``.
+    def map_samples(self, function: Callable[[Probe, Callable[[Any], Any]], T]) -> list[T]:
+        """Lets a function make its own forward passes of the probe, e.g. with hooks of its own; needs ``"forward"``.
 
         Args:
-            batch: Some samples of the probe.
-            on_call: Receives every call, see `capture.tracing.trace_calls`; it replaces no output.
+            function: Receives samples, all or this process's share of them, and what calls the model on the data of a
+                batch: ``for batch in samples.batches(): call(batch.data)``. The model is isolated meanwhile, without
+                gradients.
+
+        Returns:
+            What it returned in every process, in the order of the samples.
         """
-        self._needed(self.intermediates.trace_fn, "forward")(batch, on_call)
+        samples_fn = self._needed(self.intermediates.samples_fn, "forward")
+        found: list[T] = samples_fn(self.probe, function)
+        return found
 
     def gradient_captures(self, input_gradients: bool = False) -> Captures:
         """Captures of the probe that stay in the autograd graph, one batch after the other; needs ``"gradients"``.

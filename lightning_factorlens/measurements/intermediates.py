@@ -12,7 +12,6 @@ from torch import Tensor
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
-from lightning_factorlens.capture.tracing import OnCall
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.metrics.rank_curve import BlockGroups
@@ -33,7 +32,7 @@ class Intermediates:
         forward_fn: Sends changed copies of the probe through the model.
         output_fn: Reads the model's output for a batch.
         gradient_fn: Sends the probe through the model with gradients.
-        trace_fn: Sends a batch through the model and reports every call.
+        samples_fn: Lets a function make forward passes of the probe.
         block_groups: The parts that have curves of their own, once a measurement has read them.
         curves: Their curves, once a measurement has read them.
         measurement: Name of the measurement that is running.
@@ -52,7 +51,7 @@ class Intermediates:
     forward_fn: Callable[[Sequence[Probe], Tensor], list[Tensor]] | None = None
     output_fn: Callable[[Batch], Tensor | None] | None = None
     gradient_fn: Callable[[Probe, bool], Captures] | None = None
-    trace_fn: Callable[[Batch, OnCall], None] | None = None
+    samples_fn: Callable[[Probe, Callable[..., Any]], list[Any]] | None = None
     block_groups: BlockGroups | None = None
     curves: dict[str, RankCurve] | None = None
     measurement: str = ""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.context import Context
@@ -14,6 +16,7 @@ from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.node_health import LEVEL, check_shares
+from lightning_factorlens.visualization.probe_pass import read_calls
 from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 NAME = "node_health"
@@ -110,24 +113,24 @@ def _observations_since(context: Context) -> int | None:
 
 
 def _count(context: Context, layers: list[str]) -> dict[str, HealthCounts]:
-    """The counts of every layer over the whole probe; every process passes some batches."""
-    group = context.process_group
-    counts: dict[str, HealthCounts] = {}
-    axis = UnitAxis()
+    """The counts of every layer over the whole probe; every process passes some samples."""
 
-    def read(call: TracedCall) -> None:
-        """Adds the counts of a layer's output, unless it has no row for each sample."""
-        axis.note(call)
-        if call.name in layers and len(call.output) == n_samples and call.output.ndim > 1:
-            found = count_units(axis.maps(call, call.output))
-            counts[call.name] = counts[call.name] + found if call.name in counts else found
+    def count(samples: Probe, call: Callable[[Any], Any]) -> list[dict[str, HealthCounts]]:
+        """The counts of each pass."""
+        axis = UnitAxis()
 
-    for number, batch in enumerate(context.probe.batches()):
-        n_samples = len(batch)
-        if number % group.world_size == group.rank:
-            context.trace(batch, read)
+        def read(traced: TracedCall) -> HealthCounts | None:
+            """The counts of a captured layer with an axis of units."""
+            axis.note(traced)
+            if traced.name not in layers or traced.output.ndim < 2:
+                return None
+            return count_units(axis.maps(traced, traced.output))
+
+        return read_calls(context.model, samples, read, call)
+
     joined: dict[str, HealthCounts] = {}
-    for part in group.all_gather_object(counts):
-        for name, found in part.items():
-            joined[name] = joined[name] + found if name in joined else found
+    for passes in context.map_samples(count):
+        for found in passes:
+            for name, counts in found.items():
+                joined[name] = joined[name] + counts if name in joined else counts
     return joined

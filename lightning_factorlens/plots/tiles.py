@@ -71,6 +71,7 @@ def draw_tile(
     gid: str,
     height: float = 1.0,
     signed: bool | None = None,
+    opacity: float = 1.0,
 ) -> None:
     """Draws one image at (x, y), one tile wide and ``height`` tiles high, its pixels unchanged.
 
@@ -86,13 +87,14 @@ def draw_tile(
         gid: Identifier of the image in the figure.
         height: In tiles.
         signed: Whether the scale is the signed one; None for what the values require.
+        opacity: Below 1 to let a tile behind it show.
     """
     from matplotlib.image import AxesImage
 
     if signed is None:
         signed = bool((pixels < 0).any())
     extent = (x, x + 1 - SEAM, y + (1 - SEAM) * height, y)
-    image = AxesImage(ax, cmap=color_map(signed), extent=extent, interpolation="nearest", gid=gid)
+    image = AxesImage(ax, cmap=color_map(signed), extent=extent, interpolation="nearest", gid=gid, alpha=opacity)
     image.set_data(pixels)
     image.set_clim(-bound if signed else 0, bound)
     ax.add_image(image)

@@ -12,7 +12,16 @@ from lightning_factorlens.results.concepts import ConceptBlock, Concepts
 from lightning_factorlens.results.cost import Cost
 from lightning_factorlens.results.curves import RankCurve, RankCurves, RequiredRank, RequiredRanks, required_rank_name
 from lightning_factorlens.results.factorization import Block, BlockKind, Factorization
-from lightning_factorlens.results.feature_visualization import FeatureVisualization
+from lightning_factorlens.results.feature_visualization import FeatureVisualization, UnitPicturesRecord
+from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes, VectorClass
+from lightning_factorlens.results.hierarchy_evidence import (
+    ClassShare,
+    HierarchyStability,
+    NullSizes,
+    SeedAgreement,
+    SemanticStructure,
+)
+from lightning_factorlens.results.hierarchy_report import HierarchyReport
 from lightning_factorlens.results.history import History
 from lightning_factorlens.results.layer_hierarchies import LayerHierarchies, LayerHierarchy
 from lightning_factorlens.results.layer_spectra import LayerSpectra, SkippedWeights
@@ -20,6 +29,7 @@ from lightning_factorlens.results.layers import LayerInfo, LayerSimilarities, La
 from lightning_factorlens.results.node_health import LayerHealth, NodeHealthResult
 from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, ProjectionMaps, SimilarityOverlay
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.signals import ProbeSignals, Signals
@@ -34,6 +44,7 @@ __all__ = [
     "AlphaSummary",
     "Block",
     "BlockKind",
+    "ClassShare",
     "ConceptBlock",
     "ConceptCard",
     "ConceptChanges",
@@ -44,10 +55,16 @@ __all__ = [
     "ConceptTimeline",
     "Concepts",
     "Cost",
+    "Exemplars",
     "Factorization",
     "FeatureMaps",
     "FeatureVisualization",
+    "HierarchyRecord",
+    "HierarchyReport",
+    "HierarchySizes",
+    "HierarchyStability",
     "History",
+    "LayerDecomposition",
     "LayerExponent",
     "LayerHealth",
     "LayerHierarchies",
@@ -62,10 +79,12 @@ __all__ = [
     "LayerSpread",
     "NodeHealthResult",
     "NodeImportance",
+    "NullSizes",
     "Observation",
     "Parafac2Factorization",
     "PowerLawFit",
     "ProbeSignals",
+    "ProjectionMaps",
     "RankCurve",
     "RankCurves",
     "Record",
@@ -73,13 +92,18 @@ __all__ = [
     "RequiredRanks",
     "Scalars",
     "ScopedScalar",
+    "SeedAgreement",
+    "SemanticStructure",
     "Signals",
+    "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
     "TCAVResult",
+    "UnitPicturesRecord",
     "UnitProjections",
     "UnitSpread",
     "Value",
+    "VectorClass",
     "WeightPictures",
     "required_rank_name",
 ]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.record import Record, Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -97,3 +99,30 @@ class FeatureVisualization(ShortRepr):
         share = f"{self.share_above:.2f}" if bool(self.is_live.any()) else "-"
         lines.append(f"share of the live objectives above every real image {share}; an untrained network's is as high")
         return "\n".join(lines)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class UnitPicturesRecord(ShortRepr, Record):
+    """The pictures of one observation.
+
+    Attributes:
+        layers: Names of the layers.
+        exemplar_cosines: Mean exemplar cosine of the live pictures of each layer, see `FeatureVisualization`.
+        probe_cosines: Mean probe cosine of these pictures.
+        found: The pictures; None in histories.
+    """
+
+    layers: tuple[str, ...]
+    exemplar_cosines: tuple[float, ...]
+    probe_cosines: tuple[float, ...]
+    found: FeatureVisualization | None = None
+
+    def values(self) -> Iterator[Value]:
+        """Two values for each layer."""
+        for layer, near, far in zip(self.layers, self.exemplar_cosines, self.probe_cosines):
+            yield Value("picture_exemplar_cosine", near, layer)
+            yield Value("picture_probe_cosine", far, layer)
+
+    def without_tensors(self) -> UnitPicturesRecord:
+        """A copy without the pictures."""
+        return replace(self, found=None)

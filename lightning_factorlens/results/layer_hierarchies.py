@@ -22,7 +22,8 @@ class LayerHierarchy:
         vector_classes: Equivalence classes of them.
         hierarchy_depth: Number of equivalence classes in the longest chain.
         undecided_memberships: Pairs of a class and a node for which the images do not suffice.
-        class_share: Share of the signals' variance that lies between the classes; NaN for a single class.
+        class_share: Share of the signals' variance that lies between the classes, 0 for a single class; NaN where the
+            signals do not vary.
         null_significant_nodes: As `significant_nodes`, with permuted classes.
         null_vector_classes: As `vector_classes`, with permuted classes.
         null_hierarchy_depth: As `hierarchy_depth`, with permuted classes.

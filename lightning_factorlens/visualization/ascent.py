@@ -142,12 +142,9 @@ class _Run:
         pictures = problem.pictures(leaf)
         seen = transform(pictures, settings.transforms, generator)
         scores, penalty = problem.scores_and_penalties(pictures, seen, self.scores)
-        if not scores.requires_grad:
-            raise ValueError(
-                "model: the layer's output has no gradient with respect to the images, as in a quantised model or "
-                "behind a detach(); visualise a model in floating point, or another layer."
-            )
         gain = scores / problem.scales[self.rows] - penalty
+        if step == 0:
+            _check_gradients(scores, pictures)
         gradient, pixel_gradient = torch.autograd.grad(gain.sum(), [leaf, pictures])
         self.history[step, self.rows] = scores.detach()
         self.gains[step, self.rows] = gain.detach()
@@ -196,3 +193,15 @@ class _Run:
             groups = converged.unflatten(0, (-1, self.problem.n_alike)).all(1)
             converged = groups.repeat_interleave(self.problem.n_alike)
         return converged
+
+
+def _check_gradients(scores: Tensor, pictures: Tensor) -> None:
+    """Refuses scores that do not depend on the pictures; the penalties of a gain always do."""
+    found: tuple[Tensor | None, ...] = (None,)
+    if scores.requires_grad:
+        found = torch.autograd.grad(scores.sum(), [pictures], retain_graph=True, allow_unused=True)
+    if found[0] is None:
+        raise ValueError(
+            "model: the layer's output has no gradient with respect to the images, as in a quantised model or "
+            "behind a detach(); visualise a model in floating point, or another layer."
+        )

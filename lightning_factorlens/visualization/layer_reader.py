@@ -65,9 +65,7 @@ class LayerReader:
                 self._handles.append(self.modules[path].register_forward_hook(self._hook(path)))
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()

@@ -86,7 +86,8 @@ def preset(name: str, size: tuple[int, int], has_positions: bool) -> Settings:
 
     ``"faithful"``: pixels in the box from 0 to 1 without random transformations, which reaches the largest signal.
     ``"natural"``: Fourier coefficients of decorrelated colours under random shifts, with a limit of the total
-    variation; the signal is smaller. Shifts cost a linear layer more signal than a convolution, so there they are smaller.
+    variation; the signal is smaller. Shifts cost a linear layer more signal than a convolution, so there they are
+    smaller.
 
     Args:
         name: Its name.

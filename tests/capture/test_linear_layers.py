@@ -34,7 +34,8 @@ def test_every_weight_without_a_map_of_its_own_has_its_reason():
     assert "has no shape yet" in found.skipped["lazy"]
     assert "meta device" in found.skipped["empty"]
     assert "the same weight" in found.skipped["tied"]
-    assert "no module of its own" in found.skipped["attention.q"]
+    assert [layer.name for layer in found.projections] == ["attention.q", "attention.k", "attention.v"]
+    assert all(layer.module is model["attention"] and layer.bias.shape == (4,) for layer in found.projections)
 
 
 def test_an_adapter_is_one_layer_with_the_bias_of_the_whole():

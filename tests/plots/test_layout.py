@@ -4,6 +4,7 @@ import math
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from figure_layout import defects
@@ -11,10 +12,18 @@ from history_figures import HISTORY_FIGURES
 from made_concepts import make_concepts
 from matplotlib.figure import Figure
 from observations import make_observation, power_law, rank_curve, similarity, spectrum_without_fit
+from torch import nn
 
 from lightning_factorlens import plots
 from lightning_factorlens.concepts import concept_page, name_concepts
-from lightning_factorlens.results import Factorization, RequiredRank
+from lightning_factorlens.hierarchy import (
+    decomposition_panels,
+    exemplary_images,
+    layer_signals,
+    projection_maps,
+    similarity_overlay,
+)
+from lightning_factorlens.results import Factorization, FeatureVisualization, RequiredRank
 
 LONG = "backbone.stages.{}.blocks.17.attention.output.projection.with_a_name_of_its_own"
 
@@ -197,6 +206,59 @@ def test_every_figure_of_concepts_can_be_read(kind):
         ]
         found = [defect for figure in figures if figure is not None for defect in defects(figure)]
     assert not found, "\n".join(found)
+
+
+VISUALIZATIONS = {
+    "colour pictures": ((3, 8, 8), 12, "layer1.0.conv1 vector {}"),
+    "tall grey pictures": ((1, 60, 5), 3, LONG.replace("{}", "7") + " vector {}"),
+    "flat pictures of many channels": ((6, 2, 40), 1, "слой 層 {}"),
+}
+
+
+@pytest.mark.parametrize("kind", VISUALIZATIONS)
+def test_every_figure_of_pictures_can_be_read(kind):
+    shape, n, name = VISUALIZATIONS[kind]
+    found = FeatureVisualization(
+        tuple(name.format(k) for k in range(n)), "faithful", torch.rand(n, *shape), torch.zeros(shape[0]),
+        torch.ones(shape[0]), 1e5 * torch.randn(n), torch.rand(64, n), 1e-5 * torch.randn(n),
+        torch.arange(9).expand(n, 9), torch.rand(n, 9, *shape), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
+        torch.rand(n), 64,
+    )  # fmt: skip
+    assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))
+
+
+INPUTS = {
+    "colour images": ((3, 12, 12), lambda: nn.Conv2d(3, 8, 3, padding=1)),
+    "one small grey image": ((1, 4, 5), lambda: nn.Conv2d(1, 2, 1)),
+    "tokens": ((9, 6), lambda: nn.Linear(6, 30)),
+    "vectors": ((6,), lambda: nn.Linear(6, 3)),
+    "volumes": ((2, 3, 4, 5), lambda: nn.Conv3d(2, 4, 2)),
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=pytest.mark.slow) if kind in ("tokens", "volumes") else kind for kind in INPUTS]
+)
+def test_every_figure_of_singular_vectors_can_be_read(kind):
+    shape, make = INPUTS[kind]
+    torch.manual_seed(0)
+    model = nn.ModuleDict({LONG.replace(".", "_"): nn.Sequential(make(), nn.GELU())})
+    layer = next(iter(model)) + ".0"
+    options = {"forward": next(iter(model.values()))}
+    probe = torch.rand(1 if "one" in kind else 12, *shape)
+    n_vectors = len(layer_signals(model, probe, layer, **options)[layer].s)
+    images = list(range(len(probe)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figures = [
+            plots.decomposition_figure(decomposition_panels(model, probe, layer, **options)),
+            plots.exemplars_figure(exemplary_images(layer_signals(model, probe, layer, **options)[layer]), probe),
+            plots.projection_figure(projection_maps(model, probe, layer, images, range(n_vectors), **options)),
+            plots.overlay_figure(similarity_overlay(model, probe, layer, 0, images[1:], **options)),
+        ]
+        found = [defect for figure in figures if figure is not None for defect in defects(figure)]
+    assert not found, "\n".join(found)
+    assert all(figure is None or np.prod(figure.get_size_inches()) * figure.dpi**2 < 1e6 for figure in figures)
 
 
 def test_the_checker_finds_what_it_is_for():

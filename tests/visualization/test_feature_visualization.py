@@ -1,6 +1,7 @@
 """Pictures of any number of objectives in one run, from a model that is left as found."""
 
 import copy
+import warnings
 
 import pytest
 import torch
@@ -222,9 +223,7 @@ def test_a_batch_may_hold_more_than_the_images():
     assert FactorLens(Masked()).visualize(batch, Channel("conv", 0)).share_above == 1.0
 
 
-@pytest.mark.parametrize(
-    "parametrization", [Fourier(decay=1.5), MagnitudeConstrained()], ids=["Fourier", "magnitudes"]
-)
+@pytest.mark.parametrize("parametrization", [Fourier(decay=1.5), MagnitudeConstrained()], ids=["Fourier", "magnitudes"])
 def test_transformations_and_other_parametrisations_raise_the_score(parametrization):
     model, images = small_cnn(3).eval(), torch.rand(20, 3, 12, 10)
     robust = (Pad(2), Jitter(2), Scale(0.8, 1.2), Rotate(10.0), Jitter(1))
@@ -267,8 +266,16 @@ def test_a_layer_without_gradients_is_refused():
         def forward(self, x):
             return super().forward(x.detach())
 
-    with pytest.raises(ValueError, match="no gradient with respect to the images"):
-        visualize(Detached(nn.Conv2d(1, 2, 3)), torch.rand(4, 1, 6, 6), Channel("0", 0))
+    message = "no gradient with respect to the images"
+    images = torch.rand(4, 1, 12, 12)
+    with pytest.raises(ValueError, match=message):
+        visualize(Detached(nn.Conv2d(1, 2, 3)), images, Channel("0", 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantised = torch.ao.quantization.quantize_dynamic(small_cnn().eval(), {nn.Linear})
+    with pytest.raises(ValueError, match=message):
+        visualize(quantised, images, Channel("7", 0), "natural")
+    assert visualize(quantised, images, Channel("3", 0), FEW).share_above == 1.0  # before the quantised layer
 
 
 @pytest.mark.slow

@@ -1,0 +1,74 @@
+"""Where images excite the singular vectors of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.hierarchy.layer_capture import capture_layer
+from lightning_factorlens.hierarchy.layer_vectors import VectorCache
+from lightning_factorlens.results import ProjectionMaps
+
+
+@torch.no_grad()
+def projection_maps(
+    model: nn.Module,
+    probe: Any,
+    layer: str,
+    images: Sequence[int],
+    vectors: Sequence[int],
+    *,
+    forward: Callable[[Any], Any] | None = None,
+    cache: VectorCache | None = None,
+) -> ProjectionMaps:
+    """s_i v_iᵀ Ψ on the layer's own grid, for some images and singular vectors; the mean over the grid is the signal.
+
+    Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights: A CNN
+    interpretability framework", figure 6.
+
+    Args:
+        model: Any module; it is left as found.
+        probe: See `layer_signals`.
+        layer: Name of the layer.
+        images: Positions of the images in the probe.
+        vectors: Numbers of the vectors, from 0, as the columns of `Signals.values`.
+        forward: See `layer_signals`.
+        cache: See `layer_signals`.
+
+    Raises:
+        ValueError: No such layer, image or vector, or a layer that cannot be shown, with the reason.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(36, 2))
+        >>> projection_maps(model, torch.rand(6, 1, 5, 5), "0", images=[3, 0], vectors=[0]).maps.shape
+        torch.Size([2, 1, 3, 3])
+    """
+    positions = _checked("images", images)
+    numbers = _checked("vectors", vectors)
+    captured = capture_layer(model, probe, layer, positions, forward, cache)
+    s = captured.vectors.s
+    if max(numbers) >= len(s):
+        raise ValueError(f"vectors: layer {layer!r} has {len(s)} vectors, found number {max(numbers)}; count from 0.")
+    return ProjectionMaps(
+        layer,
+        torch.tensor(positions),
+        torch.tensor(numbers),
+        s[numbers],
+        captured.signals()[:, numbers].cpu(),
+        captured.images,
+    )
+
+
+def _checked(argument: str, values: Sequence[int]) -> list[int]:
+    """At least one whole number from 0."""
+    found = [int(value) for value in values]
+    if not found:
+        raise ValueError(f"{argument}: found none; give at least one number.")
+    for value in found:
+        check_int(argument, value, 0)
+    return found
