@@ -44,7 +44,7 @@ ON_DEMAND = """\
 ## Measurements to switch on
 
 `FactorLensCallback(measurements=[*default_measurements(), PredictionChange(), PredictionConfidence(),
-ConceptQuality(), SemanticHierarchy(), UnitPictures(layers=("conv1",)), NodeHealth()])`, or `PerturbationConsistency()`
+ConceptQuality(), NodeHealth(), SemanticHierarchy(), UnitPictures(layers=("conv1",))])`, or `PerturbationConsistency()`
 where there is no `consistency`; see [measurements](measurements.md)."""
 STOPPING = """\
 ## LabelFreeStopping

@@ -33,10 +33,10 @@ def measure(data_dir: Path, quick: bool) -> Measured:
             other = by_responses[layer]
             rows.append([f"{name}, {layer}", *_cells(found), *_cells(other)])
             values[f"{name}/{layer}"] = {
-                "filters": found.cosine.mean(1),
-                "filters_untrained": found.untrained.mean(1),
-                "responses": other.cosine.mean(1),
-                "responses_untrained": other.untrained.mean(1),
+                "filters": found.cosine.mean(1).tolist(),
+                "filters_untrained": found.untrained.mean(1).tolist(),
+                "responses": other.cosine.mean(1).tolist(),
+                "responses_untrained": other.untrained.mean(1).tolist(),
             }
     text = (
         f"## Spread over seeds\n\n`python -m benchmarks.visualization --parts spread`. {SEEDS} seeds, so three pairs "

@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import nn
-
 from lightning_factorlens._validation import check_int
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.capture.tracing import TracedCall, trace_calls
+from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.measurements.base import Measurement
 from lightning_factorlens.measurements.cadence import is_due
 from lightning_factorlens.measurements.context import Context
@@ -19,6 +17,7 @@ from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.node_health import LEVEL, check_shares
+from lightning_factorlens.visualization.probe_pass import read_calls
 from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 NAME = "node_health"
@@ -102,31 +101,22 @@ class NodeHealth(Measurement):
 def _count(context: Context, layers: list[str]) -> dict[str, HealthCounts]:
     """The counts of every layer over the whole probe; every process passes some samples."""
 
-    def count(samples: Probe, call: Callable[[Any], Any]) -> dict[str, HealthCounts]:
-        return _count_samples(context.model, layers, samples, call)
+    def count(samples: Probe, call: Callable[[Any], Any]) -> list[dict[str, HealthCounts]]:
+        """The counts of each pass."""
+        axis = UnitAxis()
+
+        def read(traced: TracedCall) -> HealthCounts | None:
+            """The counts of a captured layer with an axis of units."""
+            axis.note(traced)
+            if traced.name not in layers or traced.output.ndim < 2:
+                return None
+            return count_units(axis.maps(traced, traced.output))
+
+        return read_calls(context.model, samples, read, call)
 
     joined: dict[str, HealthCounts] = {}
-    for counts in context.map_samples(count):
-        for name, found in counts.items():
-            joined[name] = joined[name] + found if name in joined else found
+    for passes in context.map_samples(count):
+        for found in passes:
+            for name, counts in found.items():
+                joined[name] = joined[name] + counts if name in joined else counts
     return joined
-
-
-def _count_samples(
-    model: nn.Module, layers: list[str], samples: Probe, call: Callable[[Any], Any]
-) -> dict[str, HealthCounts]:
-    counts: dict[str, HealthCounts] = {}
-    axis = UnitAxis()
-    for batch in samples.batches():
-        n_samples = len(batch)
-
-        def read(traced: TracedCall, n_samples: int = n_samples) -> None:
-            """Adds the counts of a layer's output, unless it has no row for each sample."""
-            axis.note(traced)
-            if traced.name in layers and len(traced.output) == n_samples and traced.output.ndim > 1:
-                found = count_units(axis.maps(traced, traced.output))
-                counts[traced.name] = counts[traced.name] + found if traced.name in counts else found
-
-        with trace_calls(model, read):
-            call(batch.data)
-    return counts

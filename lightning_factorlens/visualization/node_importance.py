@@ -15,7 +15,14 @@ from lightning_factorlens.capture.linear_layers import linear_layers
 from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_importance import LayerImportance, NodeImportance
-from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, is_activation, read_calls
+from lightning_factorlens.visualization.probe_pass import (
+    Forward,
+    bind_forward,
+    check_layer,
+    is_activation,
+    read_calls,
+    read_layers,
+)
 from lightning_factorlens.visualization.unit_maps import strongest_values
 
 
@@ -79,16 +86,16 @@ def node_importance(
         followers = {name: _activation_after(name, calls) for name in wanted}
         axes = {follower: _source(calls[name]).channel_axis for name, follower in followers.items()}
 
-        def read(call: TracedCall) -> tuple[Tensor | None, Tensor | None] | None:
+        def read(name: str, output: Tensor) -> tuple[Tensor | None, Tensor | None]:
             """The z of a layer that is wanted, and the activation of a call that is needed."""
             z, activation = None, None
-            if call.name in followers:
-                z = _norms(call.output, _source(calls[call.name])).cpu()
-            if call.name in axes:
-                activation = strongest_values(call.output.movedim(axes[call.name], 1)).float().cpu()
-            return None if z is None and activation is None else (z, activation)
+            if name in followers:
+                z = _norms(output, _source(calls[name])).cpu()
+            if name in axes:
+                activation = strongest_values(output.movedim(axes[name], 1)).float().cpu()
+            return z, activation
 
-        passes = read_calls(model, samples, read, forward)
+        passes = read_layers(model, samples, {*followers, *axes}, read, forward)
     found = {}
     for name, follower in followers.items():
         z = _join([read_values[name][0] for read_values in passes])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.merge import merge_batches
@@ -16,6 +16,7 @@ from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall, trace_calls
+from lightning_factorlens.visualization.layer_reader import LayerReader
 
 #: Calls a model on the data of a batch.
 Forward = Callable[[Any], Any]
@@ -70,6 +71,37 @@ def read_calls(
 
     start = 0
     with torch.no_grad():
+        while start < len(probe):
+            start += run_pass(probe, run, start)
+    return passes
+
+
+def read_layers(
+    model: nn.Module, probe: Probe, layers: Collection[str], read: Callable[[str, Tensor], Read], forward: Forward
+) -> list[dict[str, Read]]:
+    """`read_calls` for layers whose names are known: faster where all are modules, since no other call is looked at.
+
+    Args:
+        model: The model, inside `isolate_model`.
+        probe: N samples.
+        layers: Names of calls.
+        read: Reduces the output of a layer, given its name.
+        forward: Calls the model.
+    """
+    passes: list[dict[str, Read]] = []
+    with torch.no_grad(), LayerReader(model, forward, layers, None) as reader:
+
+        def run(part: Batch, _: int) -> None:
+            """One pass; it is begun anew, with fewer samples, where memory does not suffice."""
+            found: dict[str, Read] = {}
+
+            def keep(name: str, output: Tensor) -> None:
+                found[name] = read(name, output)
+
+            reader.run(part.data, keep)
+            passes.append(found)
+
+        start = 0
         while start < len(probe):
             start += run_pass(probe, run, start)
     return passes
