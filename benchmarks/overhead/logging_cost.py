@@ -24,8 +24,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from benchmarks.reporting import Figure, machine, median, print_figures, write_json
 from lightning_factorlens import FactorLensCallback, TensorBoardOptions
+from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
 from lightning_factorlens.callbacks._observer import Observer
 from lightning_factorlens.callbacks._publisher import Publisher
+from lightning_factorlens.callbacks._unfinished import UnfinishedObservation
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 
 LAYERS = 20
@@ -48,6 +50,12 @@ class MeteredPublisher(Publisher):
         super().write()
         self.seconds += time.process_time() - start
 
+    def complete_cost(self) -> None:
+        """Writes the cost of the last observation."""
+        start = time.process_time()
+        super().complete_cost()
+        self.seconds += time.process_time() - start
+
     def publish(self, trainer: Trainer) -> None:
         """Publishes the monitored scalars."""
         start = time.process_time()
@@ -65,9 +73,13 @@ class MeteredCallback(FactorLensCallback):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.seconds_by_epoch: list[float] = []
-        self._metered = MeteredPublisher(self, self._results)
+        self._metered = MeteredPublisher(self, self._results, self._worker)
         self._publisher = self._metered
-        self._observer = Observer(self, self._results, self._prepared, self._publisher)
+        self._unfinished = UnfinishedObservation(self, self._results, self._metered)
+        planner = ObservationPlanner(self, self._results)
+        self._observer = Observer(
+            self, self._results, self._prepared, self._metered, planner, self._unfinished, self._worker
+        )
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Observes, and keeps the processor time of logging."""

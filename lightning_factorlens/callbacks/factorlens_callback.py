@@ -111,8 +111,8 @@ class FactorLensCallback(Callback):
             do not depend on it either.
         background: Whether spectra are computed and figures drawn on a thread beside the training, from copies of the
             weights, and logged a little later with the observation's own step. Training waits for values that a
-            callback, rule or scheduler monitors, and before a checkpoint. False: it always waits. With several
-            processes figures alone are drawn there.
+            callback, rule or scheduler monitors, and before a checkpoint. With several processes figures alone are
+            drawn there. False: training always waits.
         on_error: What a failure of the lens during training does: ``"warn"`` once and go on, or ``"raise"``. Where a
             full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the

@@ -139,13 +139,13 @@ class Killer(Callback):
         self.kill = kill
         self.calls = 0
         if kill is not None and kill[1] == MEASUREMENT:
-            measure = FactorLens.measure
+            begin = FactorLens.begin
 
             def counted(lens: FactorLens, *args: Any, **kwargs: Any) -> Any:
                 self.count()
-                return measure(lens, *args, **kwargs)
+                return begin(lens, *args, **kwargs)
 
-            FactorLens.measure = counted  # type: ignore[method-assign,assignment]
+            FactorLens.begin = counted  # type: ignore[method-assign,assignment]
         elif kill is not None:
             setattr(Killer, kill[1], Killer.count)
 
