@@ -143,18 +143,26 @@ class ValidationCapture:
         rows, self._rows = self._rows, None
         if rows is None:
             return self._own_pass(own, probe, layers, lens.model)
-        problem = rows.problem(lens.output_decision)
+        read, problem = self._read(rows, lens, layers)
         is_known = rows.sizes <= self._equal_sizes and rows.called == self._called
-        if problem or not is_known:
-            found = own(probe, layers)
-            if problem:
-                self._n_problems += 1
-                if self._n_problems >= MAX_PROBLEMS:
-                    self._give_up(problem)
-            elif layers:
-                self._compare(found, rows.capture(layers), rows)
-            return found
-        return rows.capture(layers)
+        if read is not None and is_known:
+            return read
+        found = own(probe, layers)
+        if read is None:
+            self._n_problems += 1
+            if self._n_problems >= MAX_PROBLEMS:
+                self._give_up(problem)
+        elif layers:  # a signal alone says nothing about the layers
+            self._compare(found, read, rows)
+        return found
+
+    def _read(self, rows: PassingRows, lens: FactorLens, layers: Sequence[LayerInfo]) -> tuple[Capture | None, str]:
+        """What was read in the validation; None, and why, where that cannot be used."""
+        try:
+            problem = rows.problem(lens.output_decision)
+            return (None, problem) if problem else (rows.capture(layers), "")
+        except Exception as error:  # such as a layer that did not run
+            return None, f"{type(error).__name__}: {error}"
 
     def _is_of_run(self, probe: Probe) -> bool:
         """Whether the samples are the run's probe, whole and unchanged."""

@@ -99,3 +99,10 @@ def test_the_lens_makes_its_own_pass_where_the_validation_is_another(tmp_path, p
 def test_the_last_of_several_validations_of_an_epoch_counts(tmp_path, passes):
     run(tmp_path, val_check_interval=0.5)
     assert len(passes) == 3
+
+
+def test_a_reading_that_fails_costs_an_own_pass_and_nothing_else(tmp_path, passes, monkeypatch):
+    monkeypatch.setattr(passing_rows.PassingRows, "capture", lambda *_: 1 / 0)
+    callback, _, _ = run(tmp_path)
+    assert len(passes) == callback.state.n_measured == 5
+    assert callback.state.n_failed == 0
