@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from training import Net, lens, train
 
-from lightning_factorlens.capture import passing_rows
+from lightning_factorlens.capture import passing_rows, reading_problems
 from lightning_factorlens.model_runner import ModelRunner
 
 
@@ -28,7 +28,7 @@ class ModuleNet(Net):
 @pytest.fixture
 def passes(monkeypatch):
     """One entry for every pass of the probe that the lens makes."""
-    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: False)  # other tests may have compiled code
+    monkeypatch.setattr(reading_problems, "has_compiled_code", lambda: False)  # other tests may have compiled code
     made = []
     original = ModelRunner._recorded_capture
 
