@@ -14,8 +14,8 @@ from torch import nn
 from benchmarks.part import timed
 from lightning_factorlens import FactorLens
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.callbacks._validation_capture import largest_difference
 from lightning_factorlens.capture import capture_activations, isolate_model
+from lightning_factorlens.capture.capture_difference import largest_difference
 from lightning_factorlens.capture.passing_rows import PassingRows
 from lightning_factorlens.metrics.consistency import alternating_shift, default_shift
 

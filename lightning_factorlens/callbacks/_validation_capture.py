@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
@@ -17,8 +16,11 @@ from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.callbacks._validation_stage import swapped_weights
 from lightning_factorlens.capture.activations import Capture
+from lightning_factorlens.capture.capture_difference import largest_difference
 from lightning_factorlens.capture.distributed import CaptureFn
-from lightning_factorlens.capture.passing_rows import EntryFinder, PassingRows, reading_problem
+from lightning_factorlens.capture.entries import EntryFinder
+from lightning_factorlens.capture.passing_rows import PassingRows
+from lightning_factorlens.capture.reading_problems import reading_problem
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.results import LayerInfo
 
@@ -143,18 +145,26 @@ class ValidationCapture:
         rows, self._rows = self._rows, None
         if rows is None:
             return self._own_pass(own, probe, layers, lens.model)
-        problem = rows.problem(lens.output_decision)
+        read, problem = self._read(rows, lens, layers)
         is_known = rows.sizes <= self._equal_sizes and rows.called == self._called
-        if problem or not is_known:
-            found = own(probe, layers)
-            if problem:
-                self._n_problems += 1
-                if self._n_problems >= MAX_PROBLEMS:
-                    self._give_up(problem)
-            elif layers:
-                self._compare(found, rows.capture(layers), rows)
-            return found
-        return rows.capture(layers)
+        if read is not None and is_known:
+            return read
+        found = own(probe, layers)
+        if read is None:
+            self._n_problems += 1
+            if self._n_problems >= MAX_PROBLEMS:
+                self._give_up(problem)
+        elif layers:  # a signal alone says nothing about the layers
+            self._compare(found, read, rows)
+        return found
+
+    def _read(self, rows: PassingRows, lens: FactorLens, layers: Sequence[LayerInfo]) -> tuple[Capture | None, str]:
+        """What was read in the validation; None, and why, where that cannot be used."""
+        try:
+            problem = rows.problem(lens.output_decision)
+            return (None, problem) if problem else (rows.capture(layers), "")
+        except Exception as error:  # such as a layer that did not run
+            return None, f"{type(error).__name__}: {error}"
 
     def _is_of_run(self, probe: Probe) -> bool:
         """Whether the samples are the run's probe, whole and unchanged."""
@@ -199,28 +209,3 @@ class ValidationCapture:
         if self._settings.verbose and self._settings.reuse_validation and not self._has_told:
             self._has_told = True
             rank_zero_info(f"FactorLens {text}.")
-
-
-def largest_difference(own: Capture, read: Capture) -> float:
-    """The largest difference between two captures, relative to the largest value of each block or of the outputs.
-
-    Args:
-        own: A capture.
-        read: Another one of the same samples and layers.
-
-    Returns:
-        0 where all bits are equal; infinite where one has no outputs and the other has, or a value is not finite.
-    """
-    if (own.outputs is None) != (read.outputs is None) or len(own.layers) != len(read.layers):
-        return float("inf")
-    pairs = [(first.samples, second.samples) for first, second in zip(own.layers, read.layers)]
-    if own.outputs is not None and read.outputs is not None:
-        pairs.append((own.outputs, read.outputs))
-    largest = 0.0
-    for first, second in pairs:
-        if first.shape != second.shape or not bool(torch.isfinite(first - second).all()):
-            return float("inf")
-        if not torch.equal(first, second):
-            scale = float(first.abs().max())
-            largest = max(largest, float((first - second).abs().max()) / scale if scale else float("inf"))
-    return largest

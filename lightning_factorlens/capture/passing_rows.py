@@ -15,13 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import (
-    global_forward_hooks,
-    has_compiled_code,
-    has_forward_hooks,
-    is_compiled,
-    without_function_modes,
-)
+from lightning_factorlens._private_api import without_function_modes
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.activations import Capture, find_class_scores
 from lightning_factorlens.capture.layer_buffers import ScatteredBuffer, make_blocks, make_buffers
@@ -29,7 +23,6 @@ from lightning_factorlens.capture.matching_rows import MatchingRows
 from lightning_factorlens.capture.model_fingerprint import model_fingerprint
 from lightning_factorlens.capture.module_names import named_layers
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS
 from lightning_factorlens.results import LayerInfo
 
 
@@ -212,92 +205,6 @@ class PassingRows:
         names = [layer.name for layer in layers if layer.selected]
         blocks = make_blocks({name: self._buffers[name] for name in names})
         return Capture(blocks, self._outputs if self._n_scored == len(self._seen) else None)
-
-
-class EntryFinder:
-    """Finds submodules that receive the model's inputs and return its output, such as the ``net`` of a module.
-
-    Args:
-        model: The model; its forward passes inside the context are followed.
-
-    Example:
-        >>> class Module(nn.Module):
-        ...     def __init__(self):
-        ...         super().__init__()
-        ...         self.net = nn.Sequential(nn.Linear(3, 2), nn.ReLU())
-        ...     def forward(self, x):
-        ...         return self.net(x)
-        >>> model = Module()
-        >>> with EntryFinder(model) as finder:
-        ...     _ = model(torch.rand(4, 3))
-        >>> finder.entries == [model.net]
-        True
-
-    Attributes:
-        entries: The submodules for which that was so in every pass.
-    """
-
-    def __init__(self, model: nn.Module) -> None:
-        self.entries: list[nn.Module] = []
-        self._model = model
-        self._inputs: Any = None
-        self._outputs: dict[nn.Module, Any] = {}
-        self._is_first = True
-        self._handles: list[Any] = []
-
-    def __enter__(self) -> EntryFinder:
-        self._handles = [
-            register_module_forward_pre_hook(self._before),
-            register_module_forward_hook(self._after, with_kwargs=True),
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _before(self, module: nn.Module, args: Any) -> None:
-        if module is self._model:
-            self._inputs = args[0] if len(args) == 1 else None
-            self._outputs = {}
-
-    def _after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if module is self._model:
-            found = [inner for inner, returned in self._outputs.items() if returned is output]
-            self.entries = [inner for inner in found if self._is_first or inner in self.entries]
-            self._is_first = False
-            self._inputs = None
-            self._outputs = {}
-        elif self._inputs is not None and len(args) == 1 and args[0] is self._inputs and not kwargs:
-            self._outputs[module] = output
-
-
-def reading_problem(model: nn.Module, layers: Iterable[LayerInfo]) -> str:
-    """Why hooks could not read a model's passes, or could change what they compute; empty if they can read them.
-
-    Args:
-        model: The model.
-        layers: The table of layers.
-
-    Example:
-        >>> relu = LayerInfo("F.relu", "relu", (4,), 0.0, True, "non-negative activation")
-        >>> reading_problem(nn.Linear(3, 4), [relu])
-        "'F.relu' is a function, which no hook sees"
-    """
-    for layer in layers:
-        if layer.selected and layer.op in ACTIVATION_FUNCTIONS:
-            return f"{layer.name!r} is a function, which no hook sees"
-    for name, module in model.named_modules():
-        if is_compiled(module):
-            return f"{name or 'the model'!r} is compiled"
-        if has_forward_hooks(module):
-            return f"{name or 'the model'!r} has hooks of its own"
-    if has_compiled_code():
-        return "torch.compile has compiled code, which would have to be compiled again"
-    for hook in global_forward_hooks():
-        if not isinstance(getattr(hook, "__self__", None), PassingRows):
-            return "there are global hooks of modules"
-    return ""
 
 
 def _is_recorded() -> bool:

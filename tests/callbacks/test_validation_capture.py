@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 from training import Net, lens, train
 
-from lightning_factorlens.capture import passing_rows
+from lightning_factorlens.capture import passing_rows, reading_problems
 from lightning_factorlens.model_runner import ModelRunner
 
 
@@ -28,7 +28,7 @@ class ModuleNet(Net):
 @pytest.fixture
 def passes(monkeypatch):
     """One entry for every pass of the probe that the lens makes."""
-    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: False)  # other tests may have compiled code
+    monkeypatch.setattr(reading_problems, "has_compiled_code", lambda: False)  # other tests may have compiled code
     made = []
     original = ModelRunner._recorded_capture
 
@@ -99,3 +99,10 @@ def test_the_lens_makes_its_own_pass_where_the_validation_is_another(tmp_path, p
 def test_the_last_of_several_validations_of_an_epoch_counts(tmp_path, passes):
     run(tmp_path, val_check_interval=0.5)
     assert len(passes) == 3
+
+
+def test_a_reading_that_fails_costs_an_own_pass_and_nothing_else(tmp_path, passes, monkeypatch):
+    monkeypatch.setattr(passing_rows.PassingRows, "capture", lambda *_: 1 / 0)
+    callback, _, _ = run(tmp_path)
+    assert len(passes) == callback.state.n_measured == 5
+    assert callback.state.n_failed == 0

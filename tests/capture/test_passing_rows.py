@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_factorlens.capture import capture_activations, isolate_model, passing_rows, select_layers, trace_layers
+from lightning_factorlens.capture import capture_activations, isolate_model, select_layers, trace_layers
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.passing_rows import PassingRows, reading_problem
+from lightning_factorlens.capture.passing_rows import PassingRows
 
 DECISION = OutputDecision("classes", "", (3,))
 
@@ -26,12 +26,6 @@ class Twice(nn.Module):
     def forward(self, x, power=1):
         x = self.relu(self.conv2(self.relu(self.conv1(x))))
         return self.head(self.drop(x.mean((2, 3)))) * self.scale**power
-
-
-@pytest.fixture(autouse=True)
-def nothing_compiled(monkeypatch):
-    """Other tests of this process may have compiled code."""
-    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: False)
 
 
 @pytest.fixture
@@ -135,18 +129,3 @@ def test_an_error_in_the_users_pass_is_theirs_and_one_in_a_hook_is_not_raised(pa
     monkeypatch.setattr(rows, "_read", lambda *_: 1 / 0)
     assert len(validate(model, images)) == 3
     assert "ZeroDivisionError" in rows.problem(DECISION)
-
-
-def test_models_whose_passes_cannot_be_read_are_named(passing, monkeypatch):
-    model, _, table, _ = passing
-    assert reading_problem(model, table) == ""
-    handle = model.head.register_forward_hook(lambda *_: None)
-    assert reading_problem(model, table) == "'head' has hooks of its own"
-    handle.remove()
-    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
-    assert reading_problem(model, table) == "there are global hooks of modules"
-    handle.remove()
-    monkeypatch.setattr(passing_rows, "has_compiled_code", lambda: True)
-    assert "compiled again" in reading_problem(model, table)
-    model.conv1._compiled_call_impl = model.conv1.forward  # as `model.conv1.compile()` sets it
-    assert reading_problem(model, table) == "'conv1' is compiled"
