@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
+from lightning_factorlens._validation import check_type
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import (
@@ -70,7 +71,7 @@ class HierarchyMethods(LensMethods):
         def measure(samples: Probe, forward: Callable[[Any], Any]) -> ProbeSignals:
             return layer_signals(self.model, samples, layers, forward=forward, extrema=extrema)
 
-        return join_signals(runner.map_samples(runner.wrap(probe), measure))
+        return join_signals(runner.map_samples(self._samples(probe), measure))
 
     def hierarchy(
         self,
@@ -118,7 +119,8 @@ class HierarchyMethods(LensMethods):
             >>> lens.hierarchy(torch.rand(32, 1, 8, 8), "1").sizes.depth > 0
             True
         """
-        samples = self._runner().wrap(probe)
+        _check_layer_name(layer)
+        samples = self._samples(probe)
         signals = self.signals(samples, layer)
         significant = significance(self._layer_of(signals, layer), q, scope, sides)
         labels = self._predictions(samples) if classes is None else classes
@@ -148,6 +150,7 @@ class HierarchyMethods(LensMethods):
         Raises:
             ValueError: As `signals` and `exemplary_images` raise it.
         """
+        _check_layer_name(layer)
         signals = self.signals(probe, layer, extrema=by == "extremum")
         return exemplary_images(self._layer_of(signals, layer), count, by)
 
@@ -187,6 +190,17 @@ class HierarchyMethods(LensMethods):
         overlay = partial(similarity_overlay, self.model, layer=layer, anchor=anchor, others=others, position=position)
         return self._of_one_layer(probe, overlay)
 
+    def _samples(self, probe: Any) -> Probe:
+        """The probe of all processes.
+
+        Raises:
+            ValueError: It is empty.
+        """
+        samples = self._runner().wrap(probe)
+        if not len(samples):
+            raise ValueError("probe: found no samples; pass at least one.")
+        return samples
+
     def _of_one_layer(self, probe: Any, function: Callable[..., T]) -> T:
         """The result of a function that takes a probe and what calls the model."""
         self._check_one_process("panels, heat maps and overlays")
@@ -195,7 +209,7 @@ class HierarchyMethods(LensMethods):
         def measure(samples: Probe, forward: Callable[[Any], Any]) -> T:
             return function(samples, forward=forward)
 
-        return runner.map_samples(runner.wrap(probe), measure)[0]
+        return runner.map_samples(self._samples(probe), measure)[0]
 
     def _layer_of(self, signals: ProbeSignals, layer: str) -> Signals:
         """The signals of one layer.
@@ -219,3 +233,7 @@ class HierarchyMethods(LensMethods):
                 "outputs='classes' to FactorLens; else give one class for each sample."
             )
         return predictions.cpu()
+
+
+def _check_layer_name(layer: str) -> None:
+    check_type("layer", layer, str, "pass the name of one layer")

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._validation import check_int, check_type
+from lightning_factorlens._validation import check_positions, check_type
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.tree import clone, tree_map
@@ -84,17 +84,15 @@ def capture_layer(
         found = find_linear_layers(model)
         _check_layer(model, found, layer)
         recorders = []
-        for image in images:
-            check_int("image", image, 0)
-            if image >= len(samples):
-                raise ValueError(f"image: the probe has {len(samples)} samples, found position {image}; count from 0.")
+        positions = check_positions("images", images, len(samples), "images in the probe")
+        for image in positions:
             recorders.append(_record(model, _one_sample(samples, image), found, layer, forward))
         first = recorders[0].layer
         assert first is not None
         vectors = (cache or VectorCache()).vectors(first)
         if not len(vectors.s):
             raise ValueError(f"layer: {layer!r} has no singular value that is finite and not zero.")
-        return _join(recorders, vectors, samples.inputs[list(images)].detach().cpu())
+        return _join(recorders, vectors, samples.inputs[positions].detach().cpu())
 
 
 def _check_layer(model: nn.Module, found: FoundLayers, layer: str) -> None:
