@@ -16,13 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
-from lightning_factorlens._private_api import tensor_base, unwrapped_path
-from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, resolve_padding
-from lightning_factorlens.capture.module_names import layer_class
-from lightning_factorlens.capture.weights import WeightLayer
+from lightning_factorlens.capture.call_geometry import are_equal, with_batch_axis, with_geometry
+from lightning_factorlens.capture.known_weights import KnownWeights, has_weight
+from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer
 
 _CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
 _TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
@@ -36,8 +34,6 @@ _SIGNATURES: dict[Callable[..., Any], tuple[str, ...]] = {
     F.conv_transpose2d: _TRANSPOSED,
     F.conv_transpose3d: _TRANSPOSED,
 }
-#: Relative difference up to which a weight that is computed at each access counts as the one that was listed.
-_SAME = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,11 +66,7 @@ class LinearCallTracer:
         self.problems: dict[str, str] = {}
         self.running: list[LinearLayer] = []
         self._layers = found.layers
-        self._hooked = {layer.name for layer in found.layers if _is_hooked(layer)}
-        self._by_weight = {id(layer.module.weight): layer for layer in found.layers if _applies_parameter(layer)}
-        self._projections = {layer.name: layer for layer in found.projections}
-        self._attentions = {id(_in_projection(layer)): layer for layer in found.projections}
-        self._names = {id(parameter): unwrapped_path(name) for name, parameter in model.named_parameters()}
+        self._weights = KnownWeights(model, found)
         self._described: dict[str, tuple[dict[str, Any], LinearLayer]] = {}
         self._checked: set[str] = set()
         self._ran: set[str] = set()
@@ -85,7 +77,7 @@ class LinearCallTracer:
         """Inside, calls are reported; no hook outlives the context, and no output is replaced."""
         handles = []
         try:
-            for layer in filter(self._needs_hooks, self._layers):
+            for layer in filter(self._weights.needs_hooks, self._layers):
                 handles.append(layer.module.register_forward_pre_hook(self._pre_hook(layer)))
                 handles.append(layer.module.register_forward_hook(self._post_hook(layer)))
             with _FunctionCalls(self):
@@ -94,11 +86,6 @@ class LinearCallTracer:
             self.running.clear()
             for handle in handles:
                 handle.remove()
-
-    def _needs_hooks(self, layer: LinearLayer) -> bool:
-        """Whether its calls are not certain to be recognised by the parameter that they receive."""
-        is_plain = layer_class(layer.module).__module__.startswith("torch.nn.modules")
-        return not (is_plain and id(layer.module.weight) in self._by_weight)
 
     def reason(self, layer: LinearLayer) -> str:
         """Why a layer has no calls."""
@@ -120,7 +107,12 @@ class LinearCallTracer:
         def hook(_module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             """Reports the output of a module that is read as a whole."""
             self.running.pop()
-            if layer.name in self._hooked and not self._is_inside_hooked() and isinstance(output, Tensor) and args:
+            if (
+                layer.name in self._weights.hooked
+                and not self._is_inside_hooked()
+                and isinstance(output, Tensor)
+                and args
+            ):
                 self._report(layer, args[0], output)
 
         return hook
@@ -133,99 +125,59 @@ class LinearCallTracer:
             return
         inputs = given.pop("input")
         # Most layers are called in the same way in every pass: the description of the last call is then used again.
-        last, described = self._described.get(layer.name, (None, layer))
-        if last is None or last.keys() != given.keys() or not all(_is_same(last[name], given[name]) for name in given):
+        last, described = self._described.get(layer.name, ({}, layer))
+        if not are_equal(last, given):
             described = with_geometry(layer, given)
             self._described[layer.name] = (given, described)
         self._report(described, inputs, output)
 
     def attention_call(self, given: dict[str, Any], output: Any) -> None:
         """Reports the projections of a call of ``F.multi_head_attention_forward``."""
-        out = self._by_weight.get(id(given["out_proj_weight"]))
+        out = self._weights.layer(given["out_proj_weight"])
         if out is not None:
             self._report(replace(out, bias=given["out_proj_bias"]), None, output[0], transpose=True)
         weights = [given["in_proj_weight"]] * 3
         if given["use_separate_proj_weight"]:
             weights = [given["q_proj_weight"], given["k_proj_weight"], given["v_proj_weight"]]
         for letter, argument, weight in zip("qkv", ("query", "key", "value"), weights):
-            found = self._attentions.get(id(weight))
-            if found is not None:
-                layer = self._projections[f"{found.name[:-1]}{letter}"]
+            layer = self._weights.projection(weight, letter)
+            if layer is not None:
                 self._report(layer, given[argument], None, transpose=True)
 
     def note_use(self, args: tuple[Any, ...]) -> None:
         """Notes weights, and views of weights, that another function receives."""
         for argument in args:
             if isinstance(argument, Tensor):
-                layer = self._by_weight.get(id(argument)) or self._by_weight.get(id(tensor_base(argument)))
+                layer = self._weights.viewed(argument)
                 if layer is not None:
                     self._used.add(layer.name)
 
     def _is_inside_hooked(self) -> bool:
-        return bool(self._hooked) and any(layer.name in self._hooked for layer in self.running)
+        return any(layer.name in self._weights.hooked for layer in self.running)
 
     def _layer_of(self, weight: Tensor, given: dict[str, Any]) -> LinearLayer | None:
         """The layer that a weight belongs to; None for one of another model, or inside of a hooked module."""
         if self._is_inside_hooked():
             return None
-        if id(weight) in self._by_weight:
-            return self._by_weight[id(weight)]
-        if id(weight) in self._names:
-            return self._unlisted(weight, given)
-        if not self.running:
-            return None
+        known = self._weights.layer(weight) or self._weights.unlisted(weight, given)
+        if known is not None or not self.running:
+            return known
         layer = self.running[-1]
         if layer.name not in self._checked:
             self._checked.add(layer.name)
-            expected = layer.weight.weight
-            if weight.shape != expected.shape or not _is_close(weight, expected):
+            if not has_weight(layer, weight):
                 self.problems[layer.name] = "its forward pass applies another tensor than its weight"
         return None if layer.name in self.problems else layer
 
-    def _unlisted(self, weight: Tensor, given: dict[str, Any]) -> LinearLayer:
-        """A layer for a parameter that no layer has, and that a function is called with."""
-        name = self._names[id(weight)].removesuffix(".weight")
-        groups = int(given.get("groups", 1))
-        described = WeightLayer(name, "functional", weight.detach(), groups, "output_padding" in given)
-        return LinearLayer(name, "", nn.Identity(), described)
-
-    def _report(
-        self, layer: LinearLayer, inputs: Tensor | None, outputs: Tensor | None, transpose: bool = False
-    ) -> None:
-        values = []
-        for tensor in (inputs, outputs):
-            values.append(None if tensor is None else _with_batch_axis(tensor, layer, transpose))
-        call = LinearCall(layer, values[0], values[1])
+    def _report(self, layer: LinearLayer, inputs: Any, outputs: Any, transpose: bool = False) -> None:
+        received = with_batch_axis(inputs, layer, transpose)
+        call = LinearCall(layer, received, with_batch_axis(outputs, layer, transpose))
         device = layer.weight.weight.device.type
         if not torch.is_autocast_enabled(device):
             self.on_call(call)
             return
         with torch.autocast(device, enabled=False):
             self.on_call(call)
-
-
-def with_geometry(layer: LinearLayer, given: dict[str, Any]) -> LinearLayer:
-    """The layer as a function is called: with the stride, padding, dilation, groups and bias that it is given.
-
-    Args:
-        layer: The layer.
-        given: Arguments of ``F.linear`` or of a convolution, by name.
-    """
-    bias = given.get("bias")
-    layer = replace(layer, bias=None if bias is None else bias.detach())
-    n_axes = given["weight"].ndim - 2
-    if not n_axes:
-        return layer
-    dilation = _per_axis(given.get("dilation", 1), n_axes)
-    weight = replace(
-        layer.weight,
-        stride=_per_axis(given.get("stride", 1), n_axes),
-        dilation=dilation,
-        groups=int(given.get("groups", 1)),
-    )
-    padding = resolve_padding(given.get("padding", 0), tuple(given["weight"].shape[2:]), dilation)
-    output_padding = _per_axis(given.get("output_padding", 0), n_axes) if weight.transposed else ()
-    return replace(layer, weight=weight, padding=padding, padding_mode="zeros", output_padding=output_padding)
 
 
 class _FunctionCalls(TorchFunctionMode):
@@ -249,59 +201,3 @@ class _FunctionCalls(TorchFunctionMode):
         elif getattr(func, "__name__", "") != "__get__":  # reading an attribute is no use
             self.tracer.note_use(args)
         return output
-
-
-def _applies_parameter(layer: LinearLayer) -> bool:
-    """Whether the layer's weight is the module's parameter itself."""
-    if parametrize.is_parametrized(layer.module, "weight"):
-        return False
-    parameter = getattr(layer.module, "weight", None)
-    if not isinstance(parameter, Tensor) or parameter.layout != torch.strided:
-        return False
-    weight = layer.weight.weight
-    return parameter.data_ptr() == weight.data_ptr() and parameter.stride() == weight.stride()
-
-
-def _is_hooked(layer: LinearLayer) -> bool:
-    """Whether a layer is read by a hook on its module, because it applies a weight that no function receives."""
-    return not _applies_parameter(layer) and not parametrize.is_parametrized(layer.module, "weight")
-
-
-def _is_same(first: Any, second: Any) -> bool:
-    """Whether two arguments are the same tensor, or equal numbers or words."""
-    if isinstance(first, Tensor) or isinstance(second, Tensor):
-        return first is second
-    return bool(first == second)
-
-
-def _in_projection(layer: LinearLayer) -> Tensor | None:
-    """The parameter of an attention that holds a projection."""
-    attention: Any = layer.module
-    if attention.in_proj_weight is not None:
-        found: Tensor = attention.in_proj_weight
-        return found
-    separate: Tensor = getattr(attention, f"{layer.name[-1]}_proj_weight")
-    return separate
-
-
-def _is_close(weight: Tensor, expected: Tensor) -> bool:
-    difference = (weight.detach().float() - expected.float()).abs().max()
-    return bool(difference <= _SAME * expected.float().abs().max())
-
-
-def _with_batch_axis(tensor: Tensor, layer: LinearLayer, transpose: bool) -> Tensor:
-    """A tensor without its graph, with the samples as the first axis; ``transpose`` where they are the second one."""
-    tensor = tensor.detach()
-    if tensor.is_quantized:
-        tensor = tensor.dequantize()
-    n_axes = 2 + len(layer.weight.stride) if layer.weight.stride else 2
-    if tensor.ndim < n_axes:
-        return tensor.unsqueeze(0)
-    return tensor.transpose(0, 1) if transpose and tensor.ndim > 2 else tensor
-
-
-def _per_axis(value: Any, n_axes: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * n_axes
-    values = tuple(int(entry) for entry in value)
-    return values * n_axes if len(values) == 1 else values

@@ -10,11 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
-from lightning_factorlens.capture.adapters import may_adapt
+from lightning_factorlens.capture.layer_bias import layer_bias, projection_bias
 from lightning_factorlens.capture.module_names import layer_class, named_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.weights import WeightLayer, weight_layers
-from lightning_factorlens.isolation.isolation import isolate_model
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +107,7 @@ def find_linear_layers(model: nn.Module) -> FoundLayers:
         if module is None or reason:
             skipped[weight.name] = reason
         elif isinstance(module, nn.MultiheadAttention):
-            projections.append(LinearLayer(weight.name, path, module, weight, _projection_bias(module, weight)))
+            projections.append(LinearLayer(weight.name, path, module, weight, projection_bias(module, weight)))
         else:
             layers.append(_linear_layer(weight, path, module))
     listed = {layer.name for layer in layers} | set(skipped)
@@ -156,7 +155,7 @@ def _linear_layer(weight: WeightLayer, path: str, module: nn.Module) -> LinearLa
     base: Any = module
     while isinstance(getattr(base, "base_layer", None), nn.Module):
         base = base.base_layer
-    bias = _bias(module, base, weight)
+    bias = layer_bias(module, base, weight)
     if not weight.stride:
         return LinearLayer(weight.name, path, module, weight, bias)
     return LinearLayer(
@@ -169,29 +168,6 @@ def _linear_layer(weight: WeightLayer, path: str, module: nn.Module) -> LinearLa
         padding_mode=base.padding_mode,
         output_padding=tuple(base.output_padding) if weight.transposed else (),
     )
-
-
-def _projection_bias(attention: nn.MultiheadAttention, weight: WeightLayer) -> Tensor | None:
-    if attention.in_proj_bias is None:
-        return None
-    return attention.in_proj_bias.detach().chunk(3)["qkv".index(weight.name[-1])]
-
-
-def _bias(module: nn.Module, base: Any, weight: WeightLayer) -> Tensor | None:
-    if may_adapt(module) and not weight.stride:
-        bias = _output_of_zero(module, weight)  # an adapter may change the bias as well
-    else:
-        found = getattr(base, "bias", None)
-        bias = found() if callable(found) else found
-    return bias.detach() if isinstance(bias, Tensor) else None
-
-
-def _output_of_zero(module: nn.Module, weight: WeightLayer) -> Tensor | None:
-    """What a wrapper around a linear layer gives for an input of zeros."""
-    zero = weight.weight.new_zeros(1, weight.weight.shape[1])
-    with isolate_model(module), torch.autocast(zero.device.type, enabled=False):
-        output: Tensor = module(zero)
-    return output[0] if output.any() else None
 
 
 def resolve_padding(
