@@ -26,6 +26,7 @@ from lightning_factorlens.concept_methods import ConceptMethods
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.hierarchy_methods import HierarchyMethods
+from lightning_factorlens.layer_methods import LayerMethods
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import ModelRunner
@@ -42,7 +43,7 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 @dataclass(repr=False)
-class FactorLens(ConceptMethods, HierarchyMethods):
+class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods):
     """Observes a model through unlabelled samples.
 
     Example:

@@ -41,9 +41,11 @@ MAY_IMPORT = {
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
     "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
+    "layer_methods": {"lens_methods", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "concept_methods",
         "hierarchy_methods",
+        "layer_methods",
         "measurement_pass",
         "model_runner",
         "measurements",
