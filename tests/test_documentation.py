@@ -167,6 +167,7 @@ TOPICS = (
     "solver",
     "spectra",
     "stopping",
+    "visualization",
 )
 
 

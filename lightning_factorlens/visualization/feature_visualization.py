@@ -47,6 +47,7 @@ def visualize(
 
     The model is in evaluation mode meanwhile and is left bit for bit as found; the global random states are not used.
     A forward pass ends at the last layer that is read. In every step each picture passes once through the model.
+    Images must not influence one another, as they do in a batch norm without running statistics.
 
     Args:
         model: Any module whose input are images.
