@@ -158,6 +158,7 @@ def test_the_screenshots_name_the_figures_of_the_default_measurements():
 
 TOPICS = (
     "concepts",
+    "hierarchy",
     "model_families",
     "overhead",
     "papers",

@@ -57,9 +57,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
 images beside. "Faithful" and "natural": share of the live vectors whose picture is above every real image, of the
 natural ones at a total variation of at most {NATURAL_VARIATION} × the real images'. Cosine of the layer's mean
 output for the faithful picture with that for its nine exemplars, and with all images. Untrained: the faithful share of
-the network before training, of {FEW} vectors a layer: a share of 1 is no sign of learning. The natural preset has {FEW} vectors of
-each layer of the ResNet, everything else all. The first layer's mean signal is linear in the image, and the faithful
-pictures reach {min(first):.5f} of its maximum in closed form.
+the network before training, of {FEW} vectors a layer: a share of 1 is no sign of learning. The natural preset has
+{FEW} vectors of each layer of the ResNet, everything else all. The first layer's mean signal is linear in the
+image, and the faithful pictures reach {min(first):.5f} of its maximum in closed form.
 
 {joined}
 """

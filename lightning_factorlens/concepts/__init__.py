@@ -2,6 +2,7 @@
 
 from lightning_factorlens.concepts.clarity import agreement, clarity
 from lightning_factorlens.concepts.comparison import ConceptComparison, compare_concepts
+from lightning_factorlens.concepts.concept_direction import concept_direction
 from lightning_factorlens.concepts.latent_image import colour_image, latent_image
 from lightning_factorlens.concepts.layer_panels import energy_shares, layer_panels
 from lightning_factorlens.concepts.matching import ConceptMatches, match_concepts
@@ -31,6 +32,7 @@ __all__ = [
     "colour_image",
     "compare_concepts",
     "concept_changes",
+    "concept_direction",
     "concept_page",
     "dominant_concepts",
     "energy_shares",

@@ -7,16 +7,8 @@ from lightning_factorlens.visualization.feature_visualization import visualize
 from lightning_factorlens.visualization.leading_vectors import leading_vectors
 from lightning_factorlens.visualization.node_health import node_health
 from lightning_factorlens.visualization.node_importance import node_importance
-from lightning_factorlens.visualization.objectives import (
-    Channel,
-    Direction,
-    Logit,
-    Neuron,
-    Objective,
-    SingularVector,
-    Term,
-    WeightedSum,
-)
+from lightning_factorlens.visualization.objective_base import Objective, Term, WeightedSum
+from lightning_factorlens.visualization.objectives import Channel, Direction, Logit, Neuron, SingularVector
 from lightning_factorlens.visualization.optimizers import Adam, NormalizedAscent, Optimizer
 from lightning_factorlens.visualization.parametrizations import Fourier, MagnitudeConstrained, Parametrization, Pixels
 from lightning_factorlens.visualization.settings import Settings, preset

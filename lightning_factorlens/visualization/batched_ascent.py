@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
-from lightning_factorlens.visualization.ascent import Problem, ascend
+from lightning_factorlens.visualization.ascent import ascend
 from lightning_factorlens.visualization.image_model import ImageModel, layers_of
 from lightning_factorlens.visualization.layer_reader import LayerReader
 from lightning_factorlens.visualization.memory import bytes_per_image
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
+from lightning_factorlens.visualization.problem import Problem
 from lightning_factorlens.visualization.scores import Scores
 from lightning_factorlens.visualization.settings import Settings, preset
 

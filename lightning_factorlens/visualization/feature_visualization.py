@@ -20,7 +20,7 @@ from lightning_factorlens.visualization.image_forward import ImageForward
 from lightning_factorlens.visualization.image_model import ImageModel, layer_outputs, layers_of
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 from lightning_factorlens.visualization.layer_reader import LayerReader
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
 from lightning_factorlens.visualization.record import make_record
 from lightning_factorlens.visualization.settings import PRESETS, Settings
 
@@ -47,6 +47,7 @@ def visualize(
 
     The model is in evaluation mode meanwhile and is left bit for bit as found; the global random states are not used.
     A forward pass ends at the last layer that is read. In every step each picture passes once through the model.
+    Images must not influence one another, as they do in a batch norm without running statistics.
 
     Args:
         model: Any module whose input are images.

@@ -15,7 +15,7 @@ from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.visualization.image_forward import ImageForward
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 from lightning_factorlens.visualization.layer_reader import LayerReader
-from lightning_factorlens.visualization.objectives import Objective
+from lightning_factorlens.visualization.objective_base import Objective
 from lightning_factorlens.visualization.readings import LayerOutput
 from lightning_factorlens.visualization.scores import Scores, channels_first
 

@@ -23,9 +23,11 @@ def network():
 def test_pictures_are_those_of_the_lens_at_every_nth_observation():
     model, images = network(), torch.rand(24, 1, 8, 8)
     lens = FactorLens(model, LensOptions(ranks=(1, 2)), [UnitPictures(("0", "4"), count=2, every=2)])
-    before = pickle.dumps(model.state_dict())
+    before, random_state = pickle.dumps(model.state_dict()), torch.get_rng_state()
     observations = [lens.observe(images, epoch=epoch) for epoch in range(3)]
     assert pickle.dumps(model.state_dict()) == before
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert all(parameter.requires_grad for parameter in model.parameters())
     assert [observation.get("unit_pictures") is not None for observation in observations] == [True, False, True]
     record = observations[2]["unit_pictures"]
     assert record.found.names == ("0 vector 0", "4 vector 0", "0 vector 1", "4 vector 1")

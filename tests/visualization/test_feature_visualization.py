@@ -67,6 +67,7 @@ def test_a_score_is_what_the_model_computes_from_the_picture():
     vector, concept = SingularVector("7", 0), torch.randn(4)
     objectives = [Channel("3", 2), Neuron("3", 1, (0, 2)), Channel("0", 1, "max"), vector, Logit(3)]
     objectives += [Direction("1", concept), 2 * Channel("7", 0) - vector]
+    probe = images
     found = visualize(model, images, objectives, FEW)
     with torch.no_grad():
         outputs = []
@@ -81,6 +82,7 @@ def test_a_score_is_what_the_model_computes_from_the_picture():
         concept @ outputs[1][5].mean((1, 2)), 2 * outputs[7][6, 0] - signals[6],
     ]  # fmt: skip
     assert torch.allclose(found.scores, torch.stack(expected), atol=1e-5)
+    assert torch.equal(found.exemplar_pictures(3), probe[found.exemplars[3]])
     assert found.names[6] == "2 * 7 channel 0 - 7 vector 0"
 
 
@@ -261,6 +263,7 @@ def test_what_cannot_be_drawn_is_refused_by_name(model, images, objective, messa
         visualize(model(), images, [objective])
 
 
+@pytest.mark.filterwarnings("ignore:quantized")
 def test_a_layer_without_gradients_is_refused():
     class Detached(nn.Sequential):
         def forward(self, x):
