@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -122,14 +123,17 @@ def check_type(name: str, value: Any, allowed: type, advice: str) -> None:
         raise ValueError(f"{name}: must be of type {allowed.__name__}, found {type(value).__name__}; {advice}.")
 
 
-def check_positions(name: str, values: Iterable[Any], size: int, things: str) -> None:
+def check_positions(name: str, values: Iterable[Any], size: int, things: str) -> list[int]:
     """Checks that every value is the position of one of some things, counted from 0.
 
     Args:
         name: Name of the argument, for the message.
-        values: What was passed.
+        values: What was passed; whole numbers of NumPy and PyTorch are such as well.
         size: Number of things.
         things: What they are.
+
+    Returns:
+        The positions.
 
     Raises:
         ValueError: No values, or one that is something else.
@@ -139,11 +143,23 @@ def check_positions(name: str, values: Iterable[Any], size: int, things: str) ->
         Traceback (most recent call last):
         ValueError: units: there are 4 units of 'conv1', found 9; give whole numbers from 0 to 3.
     """
-    found = list(values)
+    allowed = f"give whole numbers from 0 to {size - 1}"
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{name}: must be a list, found {values!r:.200}; {allowed}.")
+    found = [_whole(value) for value in values]
     if not found:
-        raise ValueError(f"{name}: found none; give whole numbers from 0 to {size - 1}.")
+        raise ValueError(f"{name}: found none; {allowed}.")
+    positions = []
     for value in found:
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < size:
-            raise ValueError(
-                f"{name}: there are {size} {things}, found {value!r}; give whole numbers from 0 to {size - 1}."
-            )
+            raise ValueError(f"{name}: there are {size} {things}, found {value!r}; {allowed}.")
+        positions.append(value)
+    return positions
+
+
+def _whole(value: Any) -> Any:
+    """A whole number of NumPy or PyTorch as an int; anything else as it is."""
+    try:
+        return value if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return value

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
+from lightning_factorlens._validation import check_type
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import Hierarchy, exemplary_images, hierarchy, significance
@@ -100,6 +101,7 @@ class HierarchyMethods(LensMethods):
             >>> lens.hierarchy(torch.rand(32, 1, 8, 8), "1").sizes.depth > 0
             True
         """
+        _check_layer_name(layer)
         samples = self._runner().wrap(probe)
         signals = self.signals(samples, layer)
         significant = significance(self._layer_of(signals, layer), q, scope, sides)
@@ -118,6 +120,7 @@ class HierarchyMethods(LensMethods):
         Raises:
             ValueError: As `signals` and `exemplary_images` raise it.
         """
+        _check_layer_name(layer)
         signals = self.signals(probe, layer, extrema=by == "extremum")
         return exemplary_images(self._layer_of(signals, layer), count, by)
 
@@ -143,3 +146,7 @@ class HierarchyMethods(LensMethods):
                 "outputs='classes' to FactorLens; else give one class for each sample."
             )
         return predictions.cpu()
+
+
+def _check_layer_name(layer: str) -> None:
+    check_type("layer", layer, str, "pass the name of one layer")

@@ -40,6 +40,12 @@ def test_errors_name_the_argument():
     probe = make_probe(20)
     with pytest.raises(ValueError, match=r"^layers: .*'wrong'.*'conv', 'hidden', 'head'"):
         lens.signals(probe, "wrong")
+    with pytest.raises(ValueError, match=r"^probe: found no samples"):
+        lens.signals(probe[:0])
+    for wrong in (None, 3, ["conv"]):
+        for call in (lens.hierarchy, lens.exemplars, lens.panels):
+            with pytest.raises(ValueError, match="^layer: must be of type str"):
+                call(probe, wrong)
     with pytest.raises(ValueError, match=r"^classes: the model's output is not read as class scores"):
         FactorLens(make_net(), outputs="embedding").hierarchy(probe, "head")
     with pytest.raises(ValueError, match="^classes: must have one class for each of the 20 images"):

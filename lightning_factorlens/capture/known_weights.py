@@ -30,7 +30,10 @@ class KnownWeights:
         self._by_weight = {id(layer.module.weight): layer for layer in found.layers if _applies_parameter(layer)}
         self._projections = {layer.name: layer for layer in found.projections}
         self._attentions = {id(_in_projection(layer)): layer for layer in found.projections}
-        self._names = {id(parameter): unwrapped_path(name) for name, parameter in model.named_parameters()}
+        self._names = {}
+        for name, parameter in model.named_parameters():
+            if not nn.parameter.is_lazy(parameter) and not parameter.is_meta:  # those have no values of their own
+                self._names[id(parameter)] = unwrapped_path(name)
 
     def layer(self, weight: Any) -> LinearLayer | None:
         """The layer whose parameter a weight is."""

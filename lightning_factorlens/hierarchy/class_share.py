@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int, check_type
-from lightning_factorlens.hierarchy.incidence import class_labels, permute_labels
+from lightning_factorlens.hierarchy.incidence import class_labels, permute_labels, seeded_generator
 from lightning_factorlens.hierarchy.significance import check_finite
 from lightning_factorlens.results import ClassShare, Signals
 
@@ -55,7 +55,7 @@ def class_share(
     if not total.sum():
         nothing = torch.full_like(total, math.nan)
         return ClassShare(signals.layer, math.nan, nothing, expected, total.new_zeros(0), math.nan)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     permuted = total.new_zeros(permutations)
     for index in range(permutations):
         shuffled = permute_labels(labels, generator)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_type, is_number
+from lightning_factorlens._validation import check_positions, check_type, is_number
 from lightning_factorlens.hierarchy.incidence import ClassLabels, class_labels, significant_counts
 from lightning_factorlens.hierarchy.intervals import wilson_interval
 from lightning_factorlens.hierarchy.order import chain_levels, group_nodes, hasse_edges, larger_sets, members
@@ -85,11 +85,9 @@ def image_hierarchy(significance: Significance, images: Sequence[int]) -> Hierar
     """
     check_type("significance", significance, Significance, "pass what hierarchy.significance returns")
     n_images = len(significance.significant)
-    chosen = list(images)
-    if not chosen or len(set(chosen)) < len(chosen) or not all(0 <= image < n_images for image in chosen):
-        raise ValueError(
-            f"images: must be different positions from 0 to {n_images - 1}, at least one, found {chosen!r:.200}."
-        )
+    chosen = check_positions("images", images, n_images, "images")
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"images: must be different ones, found {chosen!r:.200}.")
     positions = torch.full((n_images,), -1)
     positions[torch.tensor(chosen)] = torch.arange(len(chosen))
     labels = ClassLabels(tuple(map(str, chosen)), positions)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 import torch
 from torch import Tensor
+
+from lightning_factorlens._validation import check_int
 
 #: Cells that are counted at once.
 CHUNK = 2**24
@@ -53,6 +55,8 @@ def class_labels(
         >>> found.names, found.labels.tolist(), found.counts.tolist()
         (('cat', 'dog'), [1, 0, 1], [1, 2])
     """
+    if isinstance(classes, (str, Mapping)) or not isinstance(classes, Iterable):
+        raise ValueError(f"classes: must be a list or tensor with one class for each image, found {classes!r:.200}.")
     given = list(classes.tolist() if isinstance(classes, Tensor) else classes)
     if len(given) != n_images:
         raise ValueError(
@@ -60,12 +64,17 @@ def class_labels(
             "the images that the signals belong to."
         )
     for position, found in enumerate(given):
-        if isinstance(found, bool) or not isinstance(found, (Integral, str)):
-            raise ValueError(f"classes: must be whole numbers or words, found {found!r}.")
+        is_class = isinstance(found, str) or (isinstance(found, Integral) and found >= -1)
+        if isinstance(found, bool) or not is_class:
+            raise ValueError(
+                f"classes: must be whole numbers from 0 or words, and -1 for an image without a class, found "
+                f"{found!r:.100}; convert the classes first, as by classes.long() or onehot.argmax(1)."
+            )
         given[position] = found if isinstance(found, str) else int(found)  # numpy's numbers as well
     present = {found for found in given if found != -1}
     if not present:
         raise ValueError("classes: no image has a class; pass at least one that is not -1.")
+    _check_names(names)
     ordered = sorted(present, key=lambda found: (isinstance(found, str), found))
     positions = {found: position for position, found in enumerate(ordered)}
     labels = torch.tensor([positions.get(found, -1) for found in given])
@@ -114,6 +123,19 @@ def class_shares(significant: Tensor, labels: Tensor, n_classes: int) -> Tensor:
     return significant_counts(significant, labels, n_classes).double() / sizes[:, None]
 
 
+def seeded_generator(seed: int) -> torch.Generator:
+    """A generator of random numbers that is independent of the global one.
+
+    Args:
+        seed: A whole number from 0.
+
+    Raises:
+        ValueError: Something else.
+    """
+    check_int("seed", seed, 0)
+    return torch.Generator().manual_seed(seed)
+
+
 def permute_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
     """The labels in a random order; images without a class keep having none.
 
@@ -129,6 +151,13 @@ def permute_labels(labels: Tensor, generator: torch.Generator) -> Tensor:
     permuted = labels.clone()
     permuted[labeled] = labels[labeled[torch.randperm(len(labeled), generator=generator)]]
     return permuted
+
+
+def _check_names(names: Sequence[str] | None) -> None:
+    if names is None:
+        return
+    if isinstance(names, str) or not isinstance(names, Sequence) or len(set(map(str, names))) < len(names):
+        raise ValueError(f"names: must be a list of different names, one for each class, found {names!r:.200}.")
 
 
 def _name(found: int | str, names: Sequence[str] | None) -> str:

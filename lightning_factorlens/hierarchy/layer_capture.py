@@ -9,13 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_positions, check_type
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.linear_calls import LinearCallTracer
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, find_linear_layers
 from lightning_factorlens.capture.tracing import trace_calls
+from lightning_factorlens.hierarchy.layer_names import NOT_RECEIVED, layer_names
 from lightning_factorlens.hierarchy.layer_vectors import LayerVectors, VectorCache
 from lightning_factorlens.hierarchy.receptive_fields import receptive_fields
 from lightning_factorlens.hierarchy.sample_recorder import SampleRecorder
@@ -81,25 +82,22 @@ def capture_layer(
     samples = Probe.wrap(probe)
     with isolate_model(model):
         found = find_linear_layers(model)
-        _check_layer(found, layer)
+        _check_layer(model, found, layer)
         recorders = []
-        for image in images:
-            check_int("image", image, 0)
-            if image >= len(samples):
-                raise ValueError(f"image: the probe has {len(samples)} samples, found position {image}; count from 0.")
+        positions = check_positions("images", images, len(samples), "images in the probe")
+        for image in positions:
             recorders.append(_record(model, _one_sample(samples, image), found, layer, forward))
         first = recorders[0].layer
         assert first is not None
         vectors = (cache or VectorCache()).vectors(first)
         if not len(vectors.s):
             raise ValueError(f"layer: {layer!r} has no singular value that is finite and not zero.")
-        return _join(recorders, vectors, samples.inputs[list(images)].detach().cpu())
+        return _join(recorders, vectors, samples.inputs[positions].detach().cpu())
 
 
-def _check_layer(found: FoundLayers, layer: str) -> None:
-    known = [candidate.name for candidate in (*found.layers, *found.projections)]
-    if layer in found.skipped:
-        raise ValueError(f"layer: {layer!r} has no signals: {found.skipped[layer]}.")
+def _check_layer(model: nn.Module, found: FoundLayers, layer: str) -> None:
+    check_type("layer", layer, str, "pass the name of one layer")
+    known = layer_names(model, found)
     if layer not in known:
         raise ValueError(f"layer: found {layer!r}; the linear layers are {', '.join(map(repr, known)) or 'none'}.")
 
@@ -134,8 +132,11 @@ def _record(
         data = tree_map(clone, batch.data)
         forward(data) if forward is not None else model(data)
     if recorder.layer is None:
-        (listed,) = [candidate for candidate in (*found.layers, *found.projections) if candidate.name == name]
-        raise ValueError(f"layer: {name!r} has no signals: {tracer.reason(listed)}.")
+        reason = found.skipped.get(name, NOT_RECEIVED)
+        for listed in (*found.layers, *found.projections):
+            if listed.name == name:
+                reason = tracer.reason(listed)
+        raise ValueError(f"layer: {name!r} has no signals: {reason}.")
     if recorder.failure():
         raise ValueError(f"layer: {name!r} cannot be shown position by position: {recorder.failure()}.")
     return recorder

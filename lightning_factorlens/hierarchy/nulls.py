@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.hierarchy.incidence import class_shares, permute_labels
+from lightning_factorlens.hierarchy.incidence import class_shares, permute_labels, seeded_generator
 from lightning_factorlens.hierarchy.order import hierarchy_sizes
 from lightning_factorlens.results import HierarchySizes, NullSizes
 
@@ -30,7 +30,7 @@ def permuted_sizes(significant: Tensor, labels: Tensor, p: float, n: int, seed: 
     check_int("n", n, 1)
     n_classes = int(labels.max()) + 1
     observed, _ = sizes_and_sets(significant, labels, n_classes, p)
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     sizes = []
     for _ in range(n):
         shuffled = permute_labels(labels, generator)

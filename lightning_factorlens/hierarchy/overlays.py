@@ -5,12 +5,13 @@ Fong, Mordvintsev, Vedaldi and Olah (2021), "Interactive similarity overlays"; P
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from lightning_factorlens._validation import check_positions
 from lightning_factorlens.hierarchy.layer_capture import CapturedLayer, capture_layer
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.sample_recorder import channel_column
@@ -55,7 +56,7 @@ def similarity_overlay(
         >>> overlay.maps.shape, round(float(overlay.maps[0, 1, 1]), 5)
         (torch.Size([2, 3, 3]), 1.0)
     """
-    images = [int(anchor), *[int(image) for image in others]]
+    images = [anchor, *others]
     captured = capture_layer(model, probe, layer, images, forward, cache)
     values = captured.outputs.cpu().double()
     if captured.layer.bias is not None:
@@ -67,7 +68,13 @@ def similarity_overlay(
         reference = values[0][every_channel]
     units = _unit(values)
     cosines = torch.einsum("nd...,d->n...", units, _unit(reference[None])[0])
-    return SimilarityOverlay(layer, torch.tensor(images), place, cosines.clamp(-1, 1).float().cpu(), captured.images)
+    return SimilarityOverlay(
+        layer,
+        torch.tensor([int(image) for image in images]),
+        place,
+        cosines.clamp(-1, 1).float().cpu(),
+        captured.images,
+    )
 
 
 def _unit(values: Tensor) -> Tensor:
@@ -85,10 +92,13 @@ def _place(captured: CapturedLayer, position: Sequence[int] | str) -> tuple[int,
         return tuple(int(index) for index in largest)
     if isinstance(position, str):
         raise ValueError(f"position: found {position!r}, allowed are 'largest', 'image', or a position on the grid.")
-    place = tuple(int(index) for index in position)
-    if len(place) != len(grid) or not all(0 <= index < size for index, size in zip(place, grid)):
+    given = list(position) if isinstance(position, Iterable) else [position]
+    if len(given) != len(grid):
         raise ValueError(
-            f"position: the grid of layer {captured.layer.name!r} is {grid}, found {place}; give one number for each "
-            "axis, counted from 0."
+            f"position: the grid of layer {captured.layer.name!r} is {grid}, found {position!r}; give one number for "
+            "each axis, counted from 0, 'largest' or 'image'."
         )
-    return place
+    place = []
+    for index, size in zip(given, grid):
+        place += check_positions("position", [index], size, f"positions on an axis of the grid {grid}")
+    return tuple(place)

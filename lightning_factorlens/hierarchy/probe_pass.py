@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import nn
@@ -49,26 +49,3 @@ def run_probe(
     while start < len(samples):
         start += run_pass(samples, run, start)
     return tracer
-
-
-def chosen_names(found: FoundLayers, layers: str | Sequence[str] | None) -> set[str] | None:
-    """The names of the layers that are asked for; None for all.
-
-    Args:
-        found: The layers of the model.
-        layers: A name or several; None for all.
-
-    Raises:
-        ValueError: A name that no layer has, or no name.
-    """
-    if layers is None:
-        return None
-    names = {layers} if isinstance(layers, str) else set(layers)
-    known = [layer.name for layer in (*found.layers, *found.projections)] + list(found.skipped)
-    unknown = sorted(names - set(known))
-    if unknown or not names:
-        raise ValueError(
-            f"layers: found {', '.join(map(repr, unknown)) or 'no name'}; the linear layers of this model are "
-            f"{', '.join(map(repr, known)) or 'none'}."
-        )
-    return names

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_positions
 from lightning_factorlens.hierarchy.layer_capture import capture_layer
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.results import ProjectionMaps
@@ -48,27 +48,14 @@ def projection_maps(
         >>> projection_maps(model, torch.rand(6, 1, 5, 5), "0", images=[3, 0], vectors=[0]).maps.shape
         torch.Size([2, 1, 3, 3])
     """
-    positions = _checked("images", images)
-    numbers = _checked("vectors", vectors)
-    captured = capture_layer(model, probe, layer, positions, forward, cache)
+    captured = capture_layer(model, probe, layer, images, forward, cache)
     s = captured.vectors.s
-    if max(numbers) >= len(s):
-        raise ValueError(f"vectors: layer {layer!r} has {len(s)} vectors, found number {max(numbers)}; count from 0.")
+    numbers = check_positions("vectors", vectors, len(s), f"vectors of layer {layer!r}")
     return ProjectionMaps(
         layer,
-        torch.tensor(positions),
+        torch.tensor([int(image) for image in images]),
         torch.tensor(numbers),
         s[numbers],
         captured.signals()[:, numbers].cpu(),
         captured.images,
     )
-
-
-def _checked(argument: str, values: Sequence[int]) -> list[int]:
-    """At least one whole number from 0."""
-    found = [int(value) for value in values]
-    if not found:
-        raise ValueError(f"{argument}: found none; give at least one number.")
-    for value in found:
-        check_int(argument, value, 0)
-    return found

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_int, check_type
 from lightning_factorlens.hierarchy.class_share import class_means
+from lightning_factorlens.hierarchy.incidence import seeded_generator
 from lightning_factorlens.results import SemanticStructure, Signals
 
 #: Largest number of groupings that are all compared.
@@ -57,6 +58,7 @@ def semantic_structure(
         (0.99, 6, 0.33)
     """
     check_type("signals", signals, Signals, "pass one of the layers of FactorLens.signals")
+    check_type("groups", groups, Mapping, "pass a dictionary with the group of each class")
     check_int("permutations", permutations, 1)
     means, names = class_means(signals, classes)
     group_names, indices = _group_indices(names, groups)
@@ -68,7 +70,7 @@ def semantic_structure(
     if is_exact:
         compared = torch.tensor(list(_groupings(sizes)))
     else:
-        generator = torch.Generator().manual_seed(seed)
+        generator = seeded_generator(seed)
         compared = torch.stack([indices[torch.randperm(len(names), generator=generator)] for _ in range(permutations)])
     reached = int((_correlations(mode, compared, len(group_names)) >= observed - TOLERANCE).sum())
     extra = 0 if is_exact else 1

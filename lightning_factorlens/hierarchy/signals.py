@@ -18,9 +18,10 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.linear_calls import LinearCall, LinearCallTracer
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, find_linear_layers
+from lightning_factorlens.hierarchy.layer_names import NOT_RECEIVED, chosen_names
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.pass_sums import LayerSums
-from lightning_factorlens.hierarchy.probe_pass import chosen_names, run_probe
+from lightning_factorlens.hierarchy.probe_pass import run_probe
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results import ProbeSignals, Signals
 
@@ -72,7 +73,7 @@ def layer_signals(
     samples = Probe.wrap(probe)
     with isolate_model(model), torch.no_grad():
         found = find_linear_layers(model)
-        names = chosen_names(found, layers)
+        names = chosen_names(model, found, layers)
         sums = _Sums(names, cache or VectorCache(), route, extrema, len(samples))
         tracer = run_probe(model, samples, found, sums.add, forward, sums.begin)
         return _collect(sums, tracer, found, names)
@@ -131,7 +132,9 @@ def _collect(sums: _Sums, tracer: LinearCallTracer, found: FoundLayers, names: s
             signals[layer.name] = layer_sums.signals(vectors)
         else:
             skipped[layer.name] = _no_vectors(layer_sums.layer)
-    return ProbeSignals(signals, skipped)
+    for name in sorted((names or set()) - set(signals) - set(skipped)):
+        skipped[name] = NOT_RECEIVED
+    return ProbeSignals(signals, {name: reason for name, reason in skipped.items() if name not in signals})
 
 
 def _in_order(sums: _Sums, found: FoundLayers) -> Iterator[LinearLayer]:

@@ -62,9 +62,9 @@ def significance(
 ) -> Significance:
     """Which singular vectors are significant for which images (Praggastis et al., 2022, section 5).
 
-    A node is significant for an image where the image's signal is strictly above the q-quantile of the signals: of the
-    largest signals a share of at most 1 − q is significant. The quantile is the lower of the two signals between which
-    it falls, which for "strictly above" makes no difference and is exact.
+    A node is significant for an image where the image's signal is strictly above the q-quantile of the signals: a share
+    1 − q of them is, but for ties and one signal. The quantile is the lower of the two signals between which it falls,
+    which for "strictly above" makes no difference and is exact.
 
     The sign of a singular vector is arbitrary. With both sides every vector has two nodes, (i, 1) with the signals and
     (i, −1) with their negatives, and the quantile is that of all of them: a change of sign changes nothing but the
@@ -133,7 +133,7 @@ def _sides(signals: Signals, statistic: str) -> tuple[Tensor, Tensor]:
     if signals.maxima is None or signals.minima is None:
         raise ValueError(
             "statistic: 'extreme' needs the maxima and minima over positions, which these signals do not have; compute "
-            "the signals with extremes, or pass statistic='mean'."
+            "the signals with extrema=True, or pass statistic='mean'."
         )
     return signals.maxima, -signals.minima
 

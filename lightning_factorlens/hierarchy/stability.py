@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_choice, check_int, is_number
-from lightning_factorlens.hierarchy.incidence import class_shares, permute_labels
+from lightning_factorlens.hierarchy.incidence import class_shares, permute_labels, seeded_generator
 from lightning_factorlens.hierarchy.nulls import sizes_and_sets, sizes_table
 from lightning_factorlens.hierarchy.order import group_nodes
 from lightning_factorlens.hierarchy.significance import Significance
@@ -36,7 +36,7 @@ def resample(
     check_choice("kind", kind, KINDS)
     if not is_number(level) or not 0 < level <= 1:
         raise ValueError(f"level: must be a number above 0 and at most 1, found {level!r}.")
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     sizes, survival, agreement = _resample_all(significance, labels, p, n, kind, generator)
     permuted = []
     for _ in range(permutations):
@@ -58,6 +58,8 @@ def seed_agreement(hierarchies: Sequence[HierarchyRecord], permutations: int = 2
         ValueError: Fewer than two hierarchies, other classes in some of them, or no permutation.
     """
     check_int("permutations", permutations, 1)
+    if not isinstance(hierarchies, Sequence) or not all(isinstance(each, HierarchyRecord) for each in hierarchies):
+        raise ValueError("hierarchies: must be a list of what hierarchy() returns, one for each network.")
     if len(hierarchies) < 2:
         raise ValueError(f"hierarchies: must be at least two, found {len(hierarchies)}; pass one for each seed.")
     names = hierarchies[0].class_names
@@ -70,7 +72,7 @@ def seed_agreement(hierarchies: Sequence[HierarchyRecord], permutations: int = 2
     families = [frozenset(frozenset(found.classes) for found in each.equivalence) for each in hierarchies]
     pairs = list(combinations(families, 2))
     observed = [_jaccard(first, second) for first, second in pairs]
-    generator = torch.Generator().manual_seed(seed)
+    generator = seeded_generator(seed)
     chance = []
     for _ in range(permutations):
         indices = []

@@ -52,6 +52,7 @@ def hierarchy_report(
             `class_share`.
     """
     check_type("found", found, Hierarchy, "pass what hierarchy.hierarchy returns")
+    _check_signals(found, signals, untrained)
     permuted = found.null(permutations, seed)
     stability = found.stability(resamples, seed)
     share = class_share(signals, found.labels, permutations, seed)
@@ -84,6 +85,21 @@ def hierarchy_report(
         tuple(statements),
         warning,
     )
+
+
+def _check_signals(found: Hierarchy, signals: Signals, untrained: Sequence[Signals]) -> None:
+    """Checks that all signals are those of the hierarchy's layer."""
+    advice = "pass one of the layers of FactorLens.signals"
+    check_type("signals", signals, Signals, advice)
+    if not isinstance(untrained, (list, tuple)):
+        raise ValueError(f"untrained: must be a list, one entry for each network, found {type(untrained).__name__}.")
+    for argument, given in [("signals", signals), *[("untrained", other) for other in untrained]]:
+        check_type(argument, given, Signals, advice)
+        if given.layer != found.layer:
+            raise ValueError(
+                f"{argument}: found those of layer {given.layer!r}; the hierarchy is that of {found.layer!r}, so pass "
+                "the signals of this layer."
+            )
 
 
 def _differences(sizes: Tensor, others: Sequence[Tensor]) -> list[str]:

@@ -16,8 +16,8 @@ from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import class_share, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
+from lightning_factorlens.hierarchy.layer_names import chosen_names
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
-from lightning_factorlens.hierarchy.probe_pass import chosen_names
 from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
@@ -91,7 +91,7 @@ class SemanticHierarchy(Measurement):
     def check_model(self, model: nn.Module) -> None:
         """Refuses names that no linear layer of the model has."""
         if self.layers is not None:
-            chosen_names(find_linear_layers(model), self.layers)
+            chosen_names(model, find_linear_layers(model), self.layers)
 
     def measure(self, context: Context) -> LayerHierarchies | None:
         """Measures the layers where that is due."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_type
+from lightning_factorlens._validation import check_positions, check_type
 from lightning_factorlens.plots._maps import is_images, tile_height
 from lightning_factorlens.plots.latent_images import to_rgb
 from lightning_factorlens.plots.style import INK, SMALL, add_title, figure_of
@@ -53,9 +54,14 @@ def exemplars_figure(exemplars: Exemplars, inputs: Tensor, vectors: Sequence[int
     if not is_images(inputs):
         return None
     r = len(exemplars.s)
-    chosen = list(range(r) if vectors is None else vectors)[:MAX_VECTORS]
-    if not chosen or not all(0 <= vector < r for vector in chosen):
-        raise ValueError(f"vectors: layer {exemplars.layer!r} has {r} vectors, found {chosen}; count from 0.")
+    given = range(r) if vectors is None else vectors
+    chosen = check_positions("vectors", given, r, f"vectors of layer {exemplars.layer!r}")[:MAX_VECTORS]
+    last = int(torch.maximum(exemplars.positive.max(), exemplars.negative.max()))
+    if last >= len(inputs):
+        raise ValueError(
+            f"inputs: found {len(inputs)} images, and image {last} is exemplary; pass the images that the signals "
+            "belong to."
+        )
     n_images = min(MAX_IMAGES, exemplars.positive.shape[1])
     across = 2 * n_images + GAP
     height = tile_height(to_rgb(inputs[0]))

@@ -52,8 +52,9 @@ class ClassShare(ShortRepr, Record):
         if not untrained:
             return f"{text}."
         found = ", ".join(f"{100 * value:.0f} %" for value in untrained)
-        more = "" if self.share > max(untrained) else ", no less than with these"
-        return f"{text}; with untrained weights {found}{more}."
+        reached = sum(not value < self.share for value in untrained)
+        more = f", as much or more in {reached} of {len(untrained)}" if reached else ""
+        return f"{text}; untrained weights give {found}{more}."
 
 
 @dataclass(frozen=True)

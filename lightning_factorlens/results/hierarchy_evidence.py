@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -116,10 +117,13 @@ class SeedAgreement(Record):
 
     @property
     def mean(self) -> float:
-        """The mean over pairs."""
-        return sum(self.jaccard) / len(self.jaccard)
+        """The mean over the pairs of which at least one has a set of classes; NaN if there is none."""
+        found = [value for value in self.jaccard if not math.isnan(value)]
+        return sum(found) / len(found) if found else math.nan
 
     def summary(self) -> str:
         """The mean agreement beside chance, in a sentence."""
+        if math.isnan(self.mean):
+            return "No network has a set of classes, so there is nothing to compare."
         text = f"The sets of classes agree between networks with a mean Jaccard index of {self.mean:.2f}"
         return f"{text} (permuted names of the classes {self.chance:.2f}, p = {self.p_value:.2g})."

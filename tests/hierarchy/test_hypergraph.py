@@ -73,8 +73,11 @@ def test_images_as_hyperedges_have_exact_memberships():
     assert found.undecided == 0
     with pytest.raises(ValueError, match="null: a hierarchy of images has no classes"):
         found.null()
-    with pytest.raises(ValueError, match="images: must be different positions from 0 to 179"):
+    with pytest.raises(ValueError, match="images: must be different ones"):
         image_hierarchy(made, [0, 0])
+    for wrong in (3, [1.5], [180], []):
+        with pytest.raises(ValueError, match="^images: .*give whole numbers from 0 to 179"):
+            image_hierarchy(made, wrong)
 
 
 def test_edge_cases_give_a_value():
@@ -109,10 +112,26 @@ def test_wrong_arguments_are_named():
         r"p: must be a number above 0 and at most 1, found 0": {"p": 0},
         "confidence: must be a number above 0": {"confidence": 1.0},
         "classes: must have one class for each of the 180 images, found 3": {"classes": [0, 1, 2]},
-        r"classes: must be whole numbers or words, found 1\.5": {"classes": [1.5] * 180},
+        r"classes: must be whole numbers from 0 or words, .* found 1\.5": {"classes": [1.5] * 180},
         "classes: no image has a class": {"classes": [-1] * 180},
         "names: must have a name for every class, found 2 for class 2": {"names": ["a", "b"]},
         "significance: must be of type Significance": {"significance": signals},
     }.items():
         with pytest.raises(ValueError, match=match):
             hierarchy(**({"significance": made, "classes": labels} | changes))
+
+
+@pytest.mark.parametrize(
+    "wrong", [3, "cat", {0: 1}, torch.eye(180).long(), torch.zeros(180), [-100] + [0] * 179, [None] * 180]
+)
+def test_classes_that_are_none_for_each_image_are_refused(wrong):
+    signals, _ = class_signals()
+    with pytest.raises(ValueError, match="^classes: must be"):
+        hierarchy(significance(signals), wrong)
+
+
+@pytest.mark.parametrize("wrong", [3, "abcdef", ["a", "b", "c", "d", "e", "a"]])
+def test_names_that_do_not_tell_classes_apart_are_refused(wrong):
+    signals, labels = class_signals()
+    with pytest.raises(ValueError, match="^names: must be a list of different names"):
+        hierarchy(significance(signals), labels, names=wrong)

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -47,11 +48,30 @@ def test_an_overlay_is_one_at_its_anchor_which_is_by_default_where_the_signal_is
 
 def test_positions_and_vectors_that_do_not_exist_are_refused():
     model = network()
-    with pytest.raises(ValueError, match=r"the grid of layer '0' is \(5, 4\)"):
+    with pytest.raises(ValueError, match=r"on an axis of the grid \(5, 4\)"):
         similarity_overlay(model, IMAGES, "0", 0, position=(5, 0))
     with pytest.raises(ValueError, match="'largest', 'image'"):
         similarity_overlay(model, IMAGES, "0", 0, position="centre")
-    with pytest.raises(ValueError, match="has 4 vectors, found number 9"):
+    with pytest.raises(ValueError, match="there are 4 vectors of layer '4', found 9"):
         projection_maps(model, IMAGES, "4", [0], [9])
     with pytest.raises(ValueError, match="vectors: found none"):
         projection_maps(model, IMAGES, "4", [0], [])
+    for wrong in (1.5, "a", None, True, -1, 99):
+        with pytest.raises(ValueError, match="^images: there are .* in the probe, found"):
+            projection_maps(model, IMAGES, "4", [wrong], [0])
+        with pytest.raises(ValueError, match="^vectors: there are 4"):
+            projection_maps(model, IMAGES, "4", [0], [wrong])
+        with pytest.raises(ValueError, match="^images: there are"):
+            similarity_overlay(model, IMAGES, "4", wrong)
+        with pytest.raises(ValueError, match=r"^position: "):
+            similarity_overlay(model, IMAGES, "0", 0, position=(wrong, 0))
+    with pytest.raises(ValueError, match="^images: must be a list, found 0"):
+        projection_maps(model, IMAGES, "4", 0, [0])
+    with pytest.raises(ValueError, match="^position: the grid .* found 1; "):
+        similarity_overlay(model, IMAGES, "0", 0, position=1)
+
+
+def test_positions_may_be_numbers_of_numpy_and_pytorch():
+    model = network()
+    expected = projection_maps(model, IMAGES, "0", [3, 1], [0]).maps
+    assert torch.equal(projection_maps(model, IMAGES, "0", torch.tensor([3, 1]), np.array([0])).maps, expected)

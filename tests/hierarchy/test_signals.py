@@ -10,7 +10,7 @@ from benchmarks.hierarchy.awkward_layers import AWKWARD_LAYERS
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.linear_layers import linear_layers
-from lightning_factorlens.hierarchy import layer_signals
+from lightning_factorlens.hierarchy import decomposition_panels, layer_signals
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
 from lightning_factorlens.hierarchy.receptive_fields import receptive_fields
 from lightning_factorlens.linalg.singular_vectors import singular_vectors
@@ -206,3 +206,40 @@ def test_unknown_layers_and_routes_are_refused():
         layer_signals(model, torch.rand(2, 3), layers=["fc"])
     with pytest.raises(ValueError, match="route"):
         layer_signals(model, torch.rand(2, 3), route="unfold")
+
+
+class Functional(nn.Module):
+    """A network whose weights are parameters that functions are called with."""
+
+    def __init__(self):
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 1, 3, 3))
+        self.matrix = nn.Parameter(torch.randn(3, 144))
+        self.spare = nn.Parameter(torch.randn(3, 3))
+
+    def forward(self, x):
+        return F.linear(F.conv2d(x, self.kernel).flatten(1), self.matrix)
+
+
+def test_parameters_that_functions_receive_are_found_by_their_names():
+    model = Functional()
+    probe = torch.rand(6, 1, 8, 8)
+    assert list(layer_signals(model, probe)) == ["kernel", "matrix"]
+    assert list(layer_signals(model, probe, "kernel")) == ["kernel"]
+    assert "receives it" in layer_signals(model, probe, ["kernel", "spare"]).skipped["spare"]
+    assert decomposition_panels(model, probe, "kernel").signals.shape == (4, 6, 6)
+    with pytest.raises(ValueError, match="^layer: 'spare' has no signals: .*receives it"):
+        decomposition_panels(model, probe, "spare")
+    with pytest.raises(ValueError, match="^layers: found 'wrong'; .*'kernel', 'matrix', 'spare'"):
+        layer_signals(model, probe, "wrong")
+    with pytest.raises(ValueError, match="^layers: must be the name"):
+        layer_signals(model, probe, 3)
+
+
+def test_weights_without_values_have_a_reason_in_place_of_signals():
+    lazy = nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
+    meta = nn.Sequential(nn.Linear(8, 3)).to("meta")
+    for model, device, name, reason in ((lazy, "cpu", "1", "no shape yet"), (meta, "meta", "0", "meta device")):
+        found = layer_signals(model, torch.rand(4, 8, device=device))
+        assert not found
+        assert reason in found.skipped[name]

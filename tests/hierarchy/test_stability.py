@@ -58,6 +58,8 @@ def test_networks_agree_as_far_as_their_sets_of_classes():
     assert other.p_value > 0.05
     with pytest.raises(ValueError, match="hierarchies: must be at least two, found 1"):
         seed_agreement([made()])
+    with pytest.raises(ValueError, match="hierarchies: must be a list of what"):
+        seed_agreement(made())
     with pytest.raises(ValueError, match="hierarchies: must have the same classes"):
         seed_agreement([made(), made(n_classes=5)])
 
@@ -69,6 +71,15 @@ def test_wrong_arguments_are_named():
         "kind: found 'jackknife'": {"kind": "jackknife"},
         "permutations: must be": {"permutations": -1},
         "level: must be a number above 0": {"level": 0},
+        "seed: must be a whole number": {"seed": 1.5},
     }.items():
         with pytest.raises(ValueError, match=match):
             found.stability(**changes)
+
+
+def test_networks_without_sets_of_classes_are_said_to_have_none():
+    signals, labels = class_signals()
+    empty = hierarchy(significance(signals, q=1.0), labels)
+    assert "nothing to compare" in seed_agreement([empty, empty]).summary()
+    full = hierarchy(significance(signals, q=0.6), labels, p=0.5)
+    assert seed_agreement([empty, empty, full]).mean == 0

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from made_signals import class_signals, make_signals
 
@@ -50,3 +51,15 @@ def test_an_empty_hierarchy_has_a_report():
     assert found.warning == "cannot be told from permuted labels or from untrained weights by its sizes"
     assert "0 of 0 classes of vectors survive" in found.summary()
     assert "do not vary" in found.summary()
+
+
+def test_signals_of_another_layer_are_refused():
+    signals, labels = class_signals()
+    other, _ = class_signals(layer="fc2")
+    found = hierarchy(significance(signals), labels)
+    with pytest.raises(ValueError, match="^signals: found those of layer 'fc2'; the hierarchy is that of 'fc1'"):
+        hierarchy_report(found, other)
+    with pytest.raises(ValueError, match="^untrained: found those of layer 'fc2'"):
+        hierarchy_report(found, signals, [other])
+    with pytest.raises(ValueError, match="^untrained: must be a list"):
+        hierarchy_report(found, signals, signals)

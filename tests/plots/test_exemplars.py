@@ -24,5 +24,7 @@ def test_the_images_of_both_sides_are_drawn_for_the_chosen_vectors():
         stretched = (image - image.min()) / (image.max() - image.min())
         assert np.allclose(pixels, stretched.permute(1, 2, 0).numpy(), atol=1e-6)
     assert exemplars_figure(exemplars, torch.rand(9, 6)) is None
-    with pytest.raises(ValueError, match="has 3 vectors"):
+    with pytest.raises(ValueError, match="there are 3 vectors"):
         exemplars_figure(exemplars, inputs, vectors=[3])
+    with pytest.raises(ValueError, match="^inputs: found 1 images"):
+        exemplars_figure(exemplars, inputs[:1])
