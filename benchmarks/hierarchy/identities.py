@@ -73,6 +73,9 @@ def _network_errors(name: str, size: int, quick: bool) -> tuple[dict[str, float]
     import torchvision
 
     model = getattr(torchvision.models, name)(weights=None).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():  # the head of a ViT starts at zero
+            nn.init.normal_(module.weight, std=0.02)
     image = torch.randn(1, 3, size, size)
     found = find_linear_layers(model)
     largest = dict.fromkeys(IDENTITIES, 0.0)
