@@ -47,7 +47,7 @@ ROUNDING = 1e-4
 MAX_OUTPUT_BYTES = 2**23
 FLOAT_BYTES = 4
 #: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
-MIN_THREAD_SAMPLES = 4
+MIN_THREAD_SAMPLES = 8
 
 #: See `ModelRunner.source`.
 CaptureSource = Callable[[CaptureFn, Probe, Sequence[LayerInfo]], Capture]
