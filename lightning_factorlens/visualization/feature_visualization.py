@@ -97,7 +97,16 @@ def visualize(
         real = image_model.answers_to_probe(wanted)
         scales = real.scores.abs().amax(0)
         repeated = [objective for objective in wanted for _ in range(pictures)]
-        order = Order(repeated, scales.where(scales > 0, 1.0).repeat_interleave(pictures), pictures, preset, seed)
+        best = real.scores.max(0)
+        order = Order(
+            repeated,
+            scales.where(scales > 0, 1.0).repeat_interleave(pictures),
+            best.values.repeat_interleave(pictures),
+            best.indices.repeat_interleave(pictures),
+            pictures,
+            preset,
+            seed,
+        )
         found, n_passed = optimize_pictures(image_model, order, _Counter(progress, image_model, order))
     name = preset if isinstance(preset, str) else "custom"
     return make_record(name, repeated, found, n_passed, real, image_model, exemplars, pictures)

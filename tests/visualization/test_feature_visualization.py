@@ -9,6 +9,7 @@ from torch import nn
 
 from lightning_factorlens import FactorLens
 from lightning_factorlens.visualization import (
+    Adam,
     Channel,
     Direction,
     Fourier,
@@ -139,6 +140,13 @@ def test_pictures_that_have_converged_leave_and_memory_bounds_the_batches(monkey
     assert sizes.count(1) > 100  # one picture at a time
     assert torch.allclose(small.scores, found.scores, rtol=1e-3)
     assert found.share_above == 1.0
+
+
+def test_a_picture_below_its_best_real_image_starts_again_from_that_image():
+    model, images = small_cnn().eval(), torch.rand(30, 1, 12, 12)
+    settings = Settings(steps=1, optimizer=Adam(1e-4))
+    found = visualize(model, images, leading_vectors(model, "7"), settings)
+    assert torch.allclose(found.scores, found.best_scores, rtol=1e-3)
 
 
 def test_several_pictures_of_one_objective_differ_more_with_diversity():
