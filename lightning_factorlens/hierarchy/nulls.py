@@ -37,7 +37,7 @@ def permuted_sizes(significant: Tensor, labels: Tensor, p: float, n: int, seed: 
         sizes.append(sizes_and_sets(significant, shuffled, n_classes, p)[0])
     permuted = sizes_table(sizes)
     reached = (permuted >= sizes_table([observed])).sum(0)
-    nodes, vector_classes, depth = ((1 + reached) / (1 + n)).tolist()
+    nodes, vector_classes, depth = ((1 + count) / (1 + n) for count in reached.tolist())  # a tensor rounds to float32
     return NullSizes(observed, permuted, (nodes, vector_classes, depth))
 
 
