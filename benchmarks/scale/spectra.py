@@ -55,7 +55,6 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         Figure("spectra_speed_w1", ratios["W1"], 15),
         Figure("spectra_speed_unchanged", ratios["W1, unchanged"], 200),
         # The training thread computes the spectra itself.
-        Figure("spectra_thread_blocked_of_weightwatcher", 1 / ratios["W1"], 0.02, at_most=True),
         Figure("spectra_largest_alpha_difference", largest, 1e-3, at_most=True),
         Figure("spectra_matrices_compared", n_compared, 100),
     ]
