@@ -3,36 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 from torch import Tensor
 
 from lightning_factorlens._validation import check_type
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.concepts.predictions import predicted_classes
-from lightning_factorlens.hierarchy import (
-    Hierarchy,
-    decomposition_panels,
-    exemplary_images,
-    hierarchy,
-    projection_maps,
-    significance,
-    similarity_overlay,
-)
+from lightning_factorlens.hierarchy import Hierarchy, exemplary_images, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
 from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.lens_methods import LensMethods
-from lightning_factorlens.results import (
-    Exemplars,
-    LayerDecomposition,
-    ProbeSignals,
-    ProjectionMaps,
-    Signals,
-    SimilarityOverlay,
-)
-
-T = TypeVar("T")
+from lightning_factorlens.results import Exemplars, ProbeSignals, Signals
 
 
 class HierarchyMethods(LensMethods):
@@ -71,7 +53,7 @@ class HierarchyMethods(LensMethods):
         def measure(samples: Probe, forward: Callable[[Any], Any]) -> ProbeSignals:
             return layer_signals(self.model, samples, layers, forward=forward, extrema=extrema)
 
-        return join_signals(runner.map_samples(self._samples(probe), measure))
+        return join_signals(runner.map_samples(runner.wrap(probe), measure))
 
     def hierarchy(
         self,
@@ -120,23 +102,11 @@ class HierarchyMethods(LensMethods):
             True
         """
         _check_layer_name(layer)
-        samples = self._samples(probe)
+        samples = self._runner().wrap(probe)
         signals = self.signals(samples, layer)
         significant = significance(self._layer_of(signals, layer), q, scope, sides)
         labels = self._predictions(samples) if classes is None else classes
         return hierarchy(significant, labels, p, names=names)
-
-    def panels(self, probe: Any, layer: str, image: int = 0) -> LayerDecomposition:
-        """Every step of a layer's computation for one sample in the basis of its singular vectors.
-
-        See `decomposition_panels`, which has the arguments and errors, and `plots.decomposition_figure`.
-
-        Args:
-            probe: See `observe`.
-            layer: Name of the layer.
-            image: Position of the sample in the probe.
-        """
-        return self._of_one_layer(probe, partial(decomposition_panels, self.model, layer=layer, image=image))
 
     def exemplars(self, probe: Any, layer: str, count: int = 9, by: Literal["mean", "extremum"] = "mean") -> Exemplars:
         """The samples with the largest and the smallest signal of every singular vector of a layer.
@@ -153,63 +123,6 @@ class HierarchyMethods(LensMethods):
         _check_layer_name(layer)
         signals = self.signals(probe, layer, extrema=by == "extremum")
         return exemplary_images(self._layer_of(signals, layer), count, by)
-
-    def projections(self, probe: Any, layer: str, images: Sequence[int], vectors: Sequence[int]) -> ProjectionMaps:
-        """Where some samples excite some singular vectors of a layer: heat maps whose means are the signals.
-
-        See `projection_maps`, which has the arguments and errors, and `plots.projection_figure`.
-
-        Args:
-            probe: See `observe`.
-            layer: Name of the layer.
-            images: Positions of the samples in the probe.
-            vectors: Numbers of the singular vectors, from 0.
-        """
-        maps = partial(projection_maps, self.model, layer=layer, images=images, vectors=vectors)
-        return self._of_one_layer(probe, maps)
-
-    def overlay(
-        self,
-        probe: Any,
-        layer: str,
-        anchor: int,
-        others: Sequence[int] = (),
-        position: Sequence[int] | Literal["largest", "image"] = "largest",
-    ) -> SimilarityOverlay:
-        """Which positions of some samples are to a layer like one position of an anchor.
-
-        See `similarity_overlay`, which has the arguments and errors, and `plots.overlay_figure`.
-
-        Args:
-            probe: See `observe`.
-            layer: Name of the layer.
-            anchor: Position of the anchor's sample in the probe.
-            others: Positions of the samples that are compared with it.
-            position: Where in its sample the anchor is.
-        """
-        overlay = partial(similarity_overlay, self.model, layer=layer, anchor=anchor, others=others, position=position)
-        return self._of_one_layer(probe, overlay)
-
-    def _samples(self, probe: Any) -> Probe:
-        """The probe of all processes.
-
-        Raises:
-            ValueError: It is empty.
-        """
-        samples = self._runner().wrap(probe)
-        if not len(samples):
-            raise ValueError("probe: found no samples; pass at least one.")
-        return samples
-
-    def _of_one_layer(self, probe: Any, function: Callable[..., T]) -> T:
-        """The result of a function that takes a probe and what calls the model."""
-        self._check_one_process("panels, heat maps and overlays")
-        runner = self._runner()
-
-        def measure(samples: Probe, forward: Callable[[Any], Any]) -> T:
-            return function(samples, forward=forward)
-
-        return runner.map_samples(self._samples(probe), measure)[0]
 
     def _layer_of(self, signals: ProbeSignals, layer: str) -> Signals:
         """The signals of one layer.

@@ -29,6 +29,7 @@ from lightning_factorlens.concept_methods import ConceptMethods
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.hierarchy_methods import HierarchyMethods
+from lightning_factorlens.layer_methods import LayerMethods
 from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
 from lightning_factorlens.model_runner import CaptureSource, ModelRunner
@@ -47,7 +48,7 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 @dataclass(repr=False, init=False)
-class FactorLens(ConceptMethods, HierarchyMethods, VisualizationMethods):
+class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMethods):
     """Observes a model through unlabelled samples.
 
     Example:

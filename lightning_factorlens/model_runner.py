@@ -47,7 +47,7 @@ ROUNDING = 1e-4
 MAX_OUTPUT_BYTES = 2**23
 FLOAT_BYTES = 4
 #: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
-MIN_THREAD_SAMPLES = 4
+MIN_THREAD_SAMPLES = 8
 
 #: See `ModelRunner.source`.
 CaptureSource = Callable[[CaptureFn, Probe, Sequence[LayerInfo]], Capture]
@@ -145,9 +145,15 @@ class ModelRunner:
         return -self.process_group.all_reduce_min([-largest_change(*outputs)])[0]
 
     def wrap(self, probe: Any) -> Probe:
-        """The samples as a probe on the model's device; where the model lies on several, on the probe's own."""
+        """The samples as a probe on the model's device; where the model lies on several, on the probe's own.
+
+        Raises:
+            ValueError: There are none.
+        """
         pick = getattr(self.forward_fn, "inputs", None)
         wrapped = probe_of(probe, self.probe_size, self.options.seed, pick, keep_data=self.forward_fn is not None)
+        if not len(wrapped):
+            raise ValueError("probe: found no samples; pass at least one.")
         devices = {parameter.device for parameter in self.model.parameters()}
         if len(devices) == 1:
             return wrapped.to(devices.pop())

@@ -46,11 +46,13 @@ MAY_IMPORT = {
     "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
     "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
+    "layer_methods": {"lens_methods", "hierarchy", "batches"} | FLOOR,
     "lens": {
         "background",
         "concept_methods",
         "hierarchy_methods",
         "visualization_methods",
+        "layer_methods",
         "measurement_pass",
         "pending_observation",
         "model_runner",

@@ -156,7 +156,19 @@ def test_the_screenshots_name_the_figures_of_the_default_measurements():
     assert tuple(numbered_figures(default_measurements())) == load_script("screenshots").FIGURES
 
 
-TOPICS = ("concepts", "model_families", "overhead", "papers", "safety", "scale", "solver", "spectra", "stopping")
+TOPICS = (
+    "concepts",
+    "hierarchy",
+    "model_families",
+    "overhead",
+    "papers",
+    "safety",
+    "scale",
+    "solver",
+    "spectra",
+    "stopping",
+    "visualization",
+)
 
 
 @pytest.mark.parametrize("topic", TOPICS)

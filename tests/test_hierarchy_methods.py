@@ -6,7 +6,6 @@ from small_lens import make_net, make_probe
 from torch import nn
 
 from lightning_factorlens import FactorLens
-from lightning_factorlens.hierarchy import decomposition_panels, similarity_overlay
 
 
 def test_signals_are_the_layers_outputs_in_the_basis_of_the_singular_vectors():
@@ -16,6 +15,9 @@ def test_signals_are_the_layers_outputs_in_the_basis_of_the_singular_vectors():
     signals = FactorLens(net).signals(probe, ["conv", "head"])
     assert list(signals) == ["conv", "head"]
     output = net.conv(probe).flatten(2).mean(2) - net.conv.bias
+    assert torch.equal(
+        FactorLens(net).exemplars(probe, "head", count=2).positive[:, 0], signals["head"].values.argmax(0)
+    )
     assert torch.allclose(signals["conv"].values.norm(dim=1), output.norm(dim=1), rtol=1e-5)
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.state_dict().items())
 
@@ -31,20 +33,6 @@ def test_classes_name_the_hyperedges_and_have_no_influence_on_the_signals():
     words = lens.hierarchy(probe, "hidden", ["x", "y"] * 30, q=0.7, p=0.5)
     assert words.class_names == ("x", "y")
     assert torch.equal(words.significance.significant, given.significance.significant)
-
-
-def test_one_layer_is_shown_as_by_the_functions_also_through_a_forward_fn():
-    net = make_net()
-    probe = make_probe(12)
-    lens = FactorLens(net, forward_fn=lambda model, batch: model(2 * batch))
-    panels = lens.panels(probe, "conv", image=3)
-    assert torch.equal(panels.fields, decomposition_panels(net, 2 * probe, "conv", 3).fields)
-    exemplars = lens.exemplars(probe, "conv", count=2, by="extremum")
-    assert torch.equal(exemplars.positive[:, 0], lens.signals(probe, "conv", extrema=True)["conv"].maxima.argmax(0))
-    maps = lens.projections(probe, "conv", images=[4], vectors=[0, 2]).maps
-    assert torch.allclose(maps.mean((2, 3))[0], lens.signals(probe)["conv"].values[4, [0, 2]], atol=1e-6)
-    overlay = lens.overlay(probe, "conv", 1, others=[2], position=(0, 0))
-    assert torch.equal(overlay.maps, similarity_overlay(net, 2 * probe, "conv", 1, [2], (0, 0)).maps)
 
 
 def test_errors_name_the_argument():

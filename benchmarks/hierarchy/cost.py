@@ -41,7 +41,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
     rows = []
     payload: dict[str, Any] = {}
     for stem in ("cifar", "imagenet"):
-        found = _measure(stem, n_images, repetitions=3 if quick or stem == "cifar" else 9)
+        found = _measure(stem, n_images, repetitions=2 if stem == "cifar" else 7)
         payload[stem] = found
         seconds = found["seconds"]
         cells = [f"{seconds[name] / seconds['isolated']:.2f}" for name in ("forward", "output", "field")]

@@ -21,7 +21,7 @@ from lightning_factorlens.results import LayerDecomposition
 #: Networks of torchvision, and the size of the image.
 NETWORKS = {"resnet18": 64, "vgg16": 32, "mobilenet_v2": 64, "vit_b_16": 224}
 #: Weights of more entries are not decomposed with ``--quick``.
-LARGE = 1 << 24
+LARGE = 1 << 23
 #: Columns and vectors of a large W that are compared.
 COLUMNS = 64
 IDENTITIES = ("Ψ", "VᵀΨ", "SVᵀΨ", "U SVᵀΨ = Y", "ReLU(Y + B)", "Uᵀ A", "U S Vᵀ = W", "orthonormal")
@@ -57,6 +57,9 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         "follows the layer. The last two columns say that U, S and V are a singular value decomposition.\n\n"
         + markdown_table(("layers", *IDENTITIES), cells)
     )
+    names = [f"{name} of {network}" for network, layers in zip(NETWORKS, left_out) for name in layers]
+    if names:
+        text += f"\n\nLeft out with `--quick`: {', '.join(names)}."
     figures = [
         Figure("hierarchy_identity_error_awkward_layers", awkward, 1e-5, at_most=True),
         Figure("hierarchy_identity_error_networks", networks, 1e-5, at_most=True),
@@ -70,6 +73,9 @@ def _network_errors(name: str, size: int, quick: bool) -> tuple[dict[str, float]
     import torchvision
 
     model = getattr(torchvision.models, name)(weights=None).eval()
+    for module in model.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():  # the head of a ViT starts at zero
+            nn.init.normal_(module.weight, std=0.02)
     image = torch.randn(1, 3, size, size)
     found = find_linear_layers(model)
     largest = dict.fromkeys(IDENTITIES, 0.0)

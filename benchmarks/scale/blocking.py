@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import statistics
-import sys
 import threading
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import torchvision
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
-from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
 from benchmarks.part import Measured, timed
 from benchmarks.reporting import Figure, markdown_table
+from benchmarks.scale.demo import PROBE_SIZE, fit_demo
 from benchmarks.spectra.comparison import silence
 from lightning_factorlens import FactorLens, FactorLensCallback, TensorBoardOptions
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.measurements import WeightSpectra
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "examples"))
-
-from digits import IMAGES, PASSES, PROBE_SIZE, digits, network
-from shared import Classifier
 
 REPETITIONS = 5
 EPOCHS = 42
@@ -169,23 +161,3 @@ def seconds_added_by_figures(epochs: int, background: bool) -> float:
 def demo_seconds(epochs: int, callbacks: list[Callback]) -> float:
     """Processor seconds of all threads for some epochs of the demo."""
     return timed(lambda: fit_demo(epochs, callbacks))[0]
-
-
-def fit_demo(epochs: int, callbacks: list[Callback]) -> None:
-    """Trains the demo's network."""
-    torch.manual_seed(0)
-    x, y = digits()
-    data = TensorDataset(x[:IMAGES], y[:IMAGES])
-    loader = DataLoader(data, batch_size=128, sampler=RandomSampler(data, num_samples=PASSES * IMAGES))
-    unlabelled = TensorDataset(x[IMAGES : IMAGES + PROBE_SIZE], y[IMAGES : IMAGES + PROBE_SIZE])
-    with TemporaryDirectory() as folder, silence():
-        trainer = Trainer(
-            max_epochs=epochs,
-            accelerator="cpu",
-            logger=TensorBoardLogger(folder),
-            callbacks=callbacks,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        model = Classifier(network(), lambda parameters: torch.optim.Adam(parameters, lr=1e-3))
-        trainer.fit(model, loader, DataLoader(unlabelled, batch_size=PROBE_SIZE))

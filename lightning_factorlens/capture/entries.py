@@ -15,6 +15,7 @@ class EntryFinder:
         model: The model; its forward passes inside the context are followed.
 
     Example:
+        >>> import torch
         >>> class Module(nn.Module):
         ...     def __init__(self):
         ...         super().__init__()

@@ -18,22 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from lightning_factorlens.capture.call_geometry import are_equal, with_batch_axis, with_geometry
+from lightning_factorlens.capture.call_geometry import SIGNATURES, are_equal, with_batch_axis, with_geometry
 from lightning_factorlens.capture.known_weights import KnownWeights, has_weight
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer
-
-_CONVOLUTION = ("input", "weight", "bias", "stride", "padding", "dilation", "groups")
-_TRANSPOSED = ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation")
-#: Function → names of its arguments.
-_SIGNATURES: dict[Callable[..., Any], tuple[str, ...]] = {
-    F.linear: ("input", "weight", "bias"),
-    F.conv1d: _CONVOLUTION,
-    F.conv2d: _CONVOLUTION,
-    F.conv3d: _CONVOLUTION,
-    F.conv_transpose1d: _TRANSPOSED,
-    F.conv_transpose2d: _TRANSPOSED,
-    F.conv_transpose3d: _TRANSPOSED,
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +168,7 @@ class LinearCallTracer:
 
 
 class _FunctionCalls(TorchFunctionMode):
-    """Reports the calls of `_SIGNATURES` and of the attention's function."""
+    """Reports the calls of `SIGNATURES` and of the attention's function."""
 
     def __init__(self, tracer: LinearCallTracer) -> None:
         super().__init__()
@@ -192,8 +179,8 @@ class _FunctionCalls(TorchFunctionMode):
     ) -> Any:
         options = kwargs or {}
         output = func(*args, **options)
-        if func in _SIGNATURES:
-            self.tracer.function_call(_SIGNATURES[func], args, options, output)
+        if func in SIGNATURES:
+            self.tracer.function_call(SIGNATURES[func], args, options, output)
         elif func is F.multi_head_attention_forward:
             bound = inspect.signature(func).bind(*args, **options)
             bound.apply_defaults()

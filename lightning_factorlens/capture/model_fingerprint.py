@@ -8,9 +8,12 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
-#: Words of 32 bits that are multiplied at once: on a CPU they stay in its cache.
-CPU_WORDS = 2**16
-DEVICE_WORDS = 2**22
+#: Words of 32 bits that are multiplied by the same numbers.
+ROW = 4096
+WORD_BYTES = 4
+#: Rows that are multiplied at once: on a CPU they stay in its cache.
+CPU_ROWS = 32
+DEVICE_ROWS = 1024
 #: Types of attributes that a forward pass may depend on.
 PLAIN_TYPES = (bool, int, float, str)
 
@@ -19,9 +22,9 @@ def model_fingerprint(model: nn.Module) -> Hashable:
     """A hash of everything that a forward pass of a model in evaluation mode reads from it.
 
     Every 32-bit word of parameters and buffers is multiplied by a random odd number of 64 bits, and the products are
-    added up modulo 2⁶⁴ (Lemire and Kaser, 2014, "Strongly universal string hashing is fast"). A change of one word
-    always changes the sum, and a change of several is missed with a probability of at most 2⁻³². No value leaves its
-    device but the sums.
+    added up row by row modulo 2⁶⁴ (Lemire and Kaser, 2014, "Strongly universal string hashing is fast"). A change of
+    one word always changes a sum, and a change of several is missed with a probability of at most 2⁻³². No value
+    leaves its device but the sums.
 
     Args:
         model: A model whose parameters and buffers are dense.
@@ -47,33 +50,38 @@ def model_fingerprint(model: nn.Module) -> Hashable:
             if not is_plain:
                 raise ValueError(f"model: {name!r} is not dense, so that its values cannot be added up.")
             sums.setdefault(tensor.device, []).extend(_sums(tensor))
-        numbers = [tuple(torch.stack(found).tolist()) for found in sums.values()]
+        numbers = [torch.cat(found).cpu().numpy().tobytes() for found in sums.values()]
     return (*numbers, *_plain_attributes(model))
 
 
 def _sums(tensor: Tensor) -> list[Tensor]:
-    """The sums over parts of a tensor."""
+    """The sums over the rows into which the bits of a tensor are divided, and over the rest, which is shorter."""
     content = tensor.detach().contiguous().flatten().view(torch.uint8)
-    n_words = len(content) // 4
-    size = CPU_WORDS if tensor.device.type == "cpu" else DEVICE_WORDS
-    multipliers = _multipliers(size, tensor.device)
-    parts: list[Tensor] = []
-    if content.data_ptr() % 4 == 0:
-        parts += content[: 4 * n_words].view(torch.int32).split(size)
-        content = content[4 * n_words :]
-    parts += content.split(size)
+    multipliers = _multipliers(tensor.device)
     found = []
-    for part in parts:
+    if content.data_ptr() % WORD_BYTES == 0:
+        n_bytes = len(content) // WORD_BYTES * WORD_BYTES
+        words = content[:n_bytes].view(torch.int32)
+        n_words = len(words) // ROW * ROW
+        is_host = tensor.device.type == "cpu"
+        for rows in words[:n_words].view(-1, ROW).split(CPU_ROWS if is_host else DEVICE_ROWS):
+            wide = rows.to(torch.int64)
+            # There is no product of whole numbers with a vector on accelerators; on a CPU it is twice as fast.
+            found.append(torch.mv(wide, multipliers) if is_host else (wide * multipliers).sum(1))
+        rest = [words[n_words:], content[n_bytes:]]
+    else:
+        rest = list(content.split(ROW))
+    for part in rest:
         if len(part):
-            found.append((part * multipliers[: len(part)]).sum())
+            found.append((part * multipliers[: len(part)]).sum()[None])
     return found
 
 
 @lru_cache(maxsize=8)
-def _multipliers(size: int, device: torch.device) -> Tensor:
+def _multipliers(device: torch.device) -> Tensor:
     """Random odd numbers of 64 bits; the global random states are not used."""
     generator = torch.Generator("cpu").manual_seed(0)
-    drawn = torch.randint(-(2**63), 2**63 - 1, (size,), generator=generator, device="cpu")
+    drawn = torch.randint(-(2**63), 2**63 - 1, (ROW,), generator=generator, device="cpu")
     return (drawn | 1).to(device)
 
 

@@ -84,8 +84,8 @@ class LayerVectors:
         Returns:
             Shape (n, r, positions), in the precision of ``fields``.
         """
-        s = self.all.s[self.is_kept].to(fields.device)
-        return (self.of_fields(fields.double()) / s[:, None]).to(fields.dtype)
+        s = self.all.s[self.is_kept]
+        return (self.of_fields(fields.to(s)) / s[:, None]).to(fields)
 
 
 def _apply(maps: Tensor, values: Tensor) -> Tensor:
@@ -128,6 +128,8 @@ class VectorCache:
         """The singular vectors of a layer, computed anew if its weight has changed."""
         weight = layer.weight
         matrix = unfold_weight(weight.weight, groups=weight.groups, transposed=weight.transposed)
+        if matrix.device.type == "mps":  # which has no float64
+            matrix = matrix.cpu()
         found = self._entries.get(layer.name)
         if found is None or not _is_equal(found.all.matrix, matrix):
             computed = singular_vectors(matrix)

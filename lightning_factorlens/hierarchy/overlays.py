@@ -58,7 +58,7 @@ def similarity_overlay(
     """
     images = [anchor, *others]
     captured = capture_layer(model, probe, layer, images, forward, cache)
-    values = captured.outputs.double()
+    values = captured.outputs.cpu().double()
     if captured.layer.bias is not None:
         values = values + channel_column(captured.layer.bias, values)
     place = _place(captured, position)

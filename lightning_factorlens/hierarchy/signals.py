@@ -123,11 +123,7 @@ def _collect(sums: _Sums, tracer: LinearCallTracer, found: FoundLayers, names: s
         if names is not None and layer.name not in names:
             continue
         layer_sums = sums.layers.get(layer.name)
-        reason = tracer.problems.get(layer.name, "")
-        if layer_sums is None:
-            reason = tracer.reason(layer)
-        elif not reason:
-            reason = layer_sums.problem()
+        reason = tracer.reason(layer) if layer_sums is None else layer_sums.problem()
         if layer_sums is None or reason:
             skipped[layer.name] = reason
             continue

@@ -22,66 +22,14 @@ from lightning_factorlens.hierarchy.signals import layer_signals
 from lightning_factorlens.measurements.base import FigureSpec, Measurement
 from lightning_factorlens.measurements.cadence import is_due, keep_count
 from lightning_factorlens.measurements.context import Context
+from lightning_factorlens.measurements.hierarchy_scalars import HIERARCHY_SCALARS, NAME
 from lightning_factorlens.measurements.missing_outputs import absence_note
-from lightning_factorlens.measurements.scalar import Detail, Scalar
+from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.plots.hierarchy_course import hierarchy_course_figure
 from lightning_factorlens.results import LayerHierarchies, LayerHierarchy, ProbeSignals, Signals
 
-#: Name of the measurement and of its record.
-NAME = "semantic_hierarchy"
-CHART = "signals: share of variance between predicted classes"
-CHANCE = "The same with permuted classes: the 95 % quantile of 20 permutations."
 #: Permutations of the classes behind the nulls.
 PERMUTATIONS = 20
-#: Quantity, help and unit of the scalars of every layer.
-PER_LAYER = (
-    ("class_share", "Share of the variance of a layer's signals that lies between the predicted classes.", ""),
-    ("null_class_share", CHANCE, ""),
-    ("significant_nodes", "Sides of singular vectors that are significant for at least one class.", "nodes"),
-    ("null_significant_nodes", CHANCE, "nodes"),
-    ("vector_classes", "Classes of them: those that are significant for the same classes of images.", "classes"),
-    ("null_vector_classes", CHANCE, "classes"),
-    ("hierarchy_depth", "Classes of vectors in the longest chain.", "classes"),
-    ("null_hierarchy_depth", CHANCE, "classes"),
-    ("undecided_memberships", "Pairs of a class and a node for which the images do not suffice.", "pairs"),
-)
-#: The scalars of the whole network.
-OF_THE_NETWORK = (
-    Scalar(
-        "mean_class_share",
-        "{prefix}_hierarchy/class_share",
-        "Share of the variance of a layer's signals that lies between the predicted classes; mean over the layers.",
-        reading="It grows while the layers learn to tell classes apart. Compare it with its value before training.",
-        chart=CHART,
-        monitored=True,
-        starts_later=True,
-        of_class_scores=True,
-    ),
-    Scalar(
-        "mean_null_class_share",
-        "{prefix}_hierarchy/null_class_share",
-        "The same with permuted classes: what chance gives, the 95 % quantile of 20 permutations.",
-        chart=CHART,
-        of_class_scores=True,
-    ),
-    Scalar(
-        "predicted_classes",
-        "{prefix}_hierarchy/predicted_classes",
-        "Number of classes that are predicted for at least one sample.",
-        unit="classes",
-        detail="layers",
-        of_class_scores=True,
-    ),
-)
-
-
-def _layer_scalars() -> tuple[Scalar, ...]:
-    declared = []
-    for quantity, text, unit in PER_LAYER:
-        detail: Detail = "layers" if quantity == "class_share" else "all"
-        tag = f"{{prefix}}_hierarchy/{{scope}}/{quantity}"
-        declared.append(Scalar(quantity, tag, text, unit=unit, detail=detail, of_class_scores=True))
-    return tuple(declared)
 
 
 @dataclass(frozen=True)
@@ -90,8 +38,8 @@ class SemanticHierarchy(Measurement):
 
     The classes are the model's own predictions. The signals need a forward pass of the probe of their own, and every
     layer the eigenvectors of its weight's smaller Gram matrix; see `FactorLens.signals` and `FactorLens.hierarchy`,
-    which give the same numbers. Untrained networks have about as many nodes and classes of vectors as trained ones:
-    these numbers alone are no sign of learning, the between-class share is.
+    which give the same numbers. Untrained networks have nodes and classes of vectors, too, in early layers as
+    many: these numbers alone are no sign of learning, the between-class share is.
 
     Praggastis et al. (2022), "The SVD of convolutional weights: a CNN interpretability framework", section 5.
 
@@ -119,7 +67,7 @@ class SemanticHierarchy(Measurement):
 
     name: ClassVar[str] = NAME
     needs: ClassVar[frozenset[str]] = frozenset({"forward", "class_scores"})
-    scalars: ClassVar[tuple[Scalar, ...]] = (*OF_THE_NETWORK, *_layer_scalars())
+    scalars: ClassVar[tuple[Scalar, ...]] = HIERARCHY_SCALARS
     figures: ClassVar[tuple[FigureSpec, ...]] = (
         FigureSpec(
             "signals_of_singular_vectors",

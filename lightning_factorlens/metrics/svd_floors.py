@@ -15,8 +15,11 @@ TOLERANCE = 5e-8
 #: Leading singular vectors whose products are computed in float64. They belong to the mean of non-negative data, and
 #: products with them are sums of terms of one sign, whose rounding errors in float32 do not cancel.
 _WIDE_VECTORS = 4
-#: Features that are multiplied, and where necessary converted to float64, at once.
-_CHUNK = 1024
+#: Features that are multiplied, and where necessary converted to float64, at once: what two products read of them in
+#: turn stays in the cache.
+_CHUNK = 256
+#: Values whose squares are added up at once, which stay in the cache.
+_CONVERTED = 1 << 15
 
 
 class PartProducts:
@@ -84,9 +87,13 @@ def block_energies(problem: CoupledProblem) -> Tensor:
         >>> round(float(block_energies(CoupledProblem([Block("a", "activation", torch.ones(4, 3), (3,))]))), 9)
         1.0
     """
+    prototype = problem.prototype
+    memory = prototype.new_empty(_CONVERTED, dtype=torch.float64)
     energies = torch.zeros(len(problem.blocks), dtype=torch.float64)
-    for b, samples, _ in _pieces(problem, torch.ones(1, len(energies)), torch.float64):
-        energies[b] += float(problem.omega[b] ** 2 * samples.square().sum())
+    for b, block in enumerate(problem.blocks):
+        for part in block.samples.reshape(-1).split(_CONVERTED):
+            converted = memory[: len(part)].copy_(part)
+            energies[b] += float(problem.omega[b] ** 2 * torch.dot(converted, converted))
     return problem.partition.all_reduce_sum(energies)
 
 

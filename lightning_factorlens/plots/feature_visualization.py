@@ -66,7 +66,7 @@ def feature_visualization_figure(
         y = index * stride + CAPTION / tile
         _draw_caption(ax, found, index, y - 0.03, tile)
         draw_tile(ax, to_colours(found.pictures[index]), 0, y, 1.0, f"picture/{index}", height=ratio)
-        shown = zip(found.exemplars[index].tolist(), found.exemplar_pictures[index])
+        shown = zip(found.exemplars[index].tolist(), found.exemplar_pictures(index))
         for place, (position, picture) in enumerate(list(shown)[:MAX_EXEMPLARS]):
             gid = f"exemplar/{index}/{position}"
             draw_tile(ax, to_colours(picture), 1 + GAP + place, y, 1.0, gid, height=ratio)

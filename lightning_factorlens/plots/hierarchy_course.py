@@ -42,8 +42,8 @@ CHARTS = (
     ("vector_classes", "Classes of singular vectors", "number"),
 )
 #: How to read the second chart.
-CAUTION = "Untrained networks have as many nodes and classes of vectors: these"
-CAUTION_END = "numbers alone are no sign of learning, the share above is."
+CAUTION = "Untrained networks have classes of vectors, too, often as many:"
+CAUTION_END = "their number alone is no sign of learning, the share above is."
 
 
 def hierarchy_course_figure(history: Sequence[Observation]) -> Figure | None:

@@ -31,7 +31,8 @@ class FeatureVisualization(ShortRepr):
         history: The score in every step, shape (steps, T); NaN after the picture has converged.
         best_scores: The largest score of a real image, shape (T,).
         exemplars: Positions in the probe of the real images of the largest scores, the largest first, shape (T, n).
-        exemplar_pictures: These images, shape (T, n, C, H, W), from 0 to 1.
+        exemplar_images: All of these images, each once, shape (M, C, H, W), from 0 to 1.
+        exemplar_index: Their positions in ``exemplar_images``, shape (T, n).
         is_live: Whether the scores of the real images differ at all, shape (T,).
         exemplar_cosine: Mean cosine of the layer's mean output for the picture with that for each of the exemplars,
             shape (T,). The layer is that of the objective's first term.
@@ -49,7 +50,8 @@ class FeatureVisualization(ShortRepr):
     history: Tensor
     best_scores: Tensor
     exemplars: Tensor
-    exemplar_pictures: Tensor
+    exemplar_images: Tensor
+    exemplar_index: Tensor
     is_live: Tensor
     exemplar_cosine: Tensor
     probe_cosine: Tensor
@@ -58,6 +60,10 @@ class FeatureVisualization(ShortRepr):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def exemplar_pictures(self, index: int) -> Tensor:
+        """The exemplars beside one picture, from 0 to 1, the one of the largest score first, shape (n, C, H, W)."""
+        return self.exemplar_images[self.exemplar_index[index]]
 
     @property
     def inputs(self) -> Tensor:

@@ -47,9 +47,9 @@ def float32_spectrum(layer: WeightLayer, mode: Mode) -> LayerSpectrum | None:
 
     Returns:
         A record in which α is within 1e-3 up to α = 20 and within 1e-4 of itself above, the KS distance within 1e-4 and
-        all other numbers within 1e-4 of themselves; counts are those of float64. An eigenvalue is off by about 1e-6 of
-        the largest one. None where this cannot be said, also for NaN, and where float64 takes no longer: for short or
-        almost square matrices, float64 weights, and weights that are not on the CPU.
+        all other numbers within 1e-4 of themselves; counts are those of float64. An eigenvalue is off by a few 1e-6 of
+        the largest one at most. None where this cannot be said, also for NaN, and where float64 takes no longer: for
+        short or almost square matrices, float64 weights, and weights that are not on the CPU.
 
     Example:
         >>> noise = torch.randn(256, 512, generator=torch.Generator().manual_seed(0))

@@ -45,6 +45,8 @@ class Order:
     Attributes:
         objectives: One for each picture; those of one objective are neighbours.
         scales: Unit of the score of each, shape (pictures,).
+        best_scores: Largest score of a real image, shape (pictures,).
+        best_images: Position of that image in the probe, shape (pictures,).
         n_alike: Number of pictures of each objective.
         preset: Name of the preset, or settings.
         seed: Of all random values.
@@ -52,6 +54,8 @@ class Order:
 
     objectives: Sequence[Objective]
     scales: Tensor
+    best_scores: Tensor
+    best_images: Tensor
     n_alike: int
     preset: str | Settings
     seed: int
@@ -94,11 +98,35 @@ def optimize_pictures(
 def _optimize_group(
     image_model: ImageModel, reader: LayerReader, order: Order, indices: Sequence[int], on_step: Callable[[int], None]
 ) -> list[OptimizedPicture]:
-    """Optimises the pictures that read the same layers, batch by batch."""
+    """Optimises the pictures that read the same layers; those below their best real image start again from it."""
     settings = order.settings(image_model, order.objectives[indices[0]])
     generator = torch.Generator().manual_seed(order.seed)
-    statistics = image_model.statistics
-    starts = settings.parametrization.start(len(indices), statistics, generator)
+    starts = settings.parametrization.start(len(indices), image_model.statistics, generator)
+    found = _optimize_batches(image_model, reader, order, settings, indices, starts, generator, on_step)
+    low = [row for row, index in enumerate(indices) if found[row].score < float(order.best_scores[index])]
+    inputs = image_model.probe.inputs
+    images = order.best_images[[indices[row] for row in low]].to(inputs.device)
+    real = image_model.statistics.pictures(inputs[images]).to(starts.device)
+    again = settings.parametrization.describe(real)
+    if low and again is not None and order.n_alike == 1:
+        chosen = [indices[row] for row in low]
+        second = _optimize_batches(image_model, reader, order, settings, chosen, again, generator, lambda _: None)
+        for row, picture in zip(low, second):
+            found[row] = max(found[row], picture, key=lambda one: one.score)
+    return found
+
+
+def _optimize_batches(
+    image_model: ImageModel,
+    reader: LayerReader,
+    order: Order,
+    settings: Settings,
+    indices: Sequence[int],
+    starts: Tensor,
+    generator: torch.Generator,
+    on_step: Callable[[int], None],
+) -> list[OptimizedPicture]:
+    """Optimises pictures from given parameters, batch by batch."""
     size = _batch_size(image_model, reader, settings, order.n_alike)
     found: list[OptimizedPicture] = []
     while len(found) < len(indices):

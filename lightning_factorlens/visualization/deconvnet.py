@@ -17,8 +17,9 @@ from lightning_factorlens.capture.tracing import TracedCall, trace_calls
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_projections import UnitProjections
 from lightning_factorlens.visualization.deconvnet_rules import Unpool, install_rules
-from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, read_calls, select_samples
-from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
+from lightning_factorlens.visualization.probe_pass import Forward, bind_forward, check_layer, select_samples
+from lightning_factorlens.visualization.unit_images import images_of_units
+from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 Start = Literal["strongest", "map"]
 
@@ -82,7 +83,7 @@ def deconvnet(
     is_shared = images is not None and torch.as_tensor(images).ndim == 1
     projector = _Projector(model, layer, unpool, start, forward)
     with isolate_model(model, gradients=True):
-        positions = _positions(model, samples, layer, units, images, count, forward)
+        positions = images_of_units(model, samples, layer, units, images, count, forward)
         for pairs in _passes(positions, is_shared):
             rows = positions.flatten()[pairs[0]]
             projector.project(select_samples(samples, rows.tolist()), pairs, _units_of(pairs, units, positions))
@@ -194,52 +195,3 @@ def _keep_strongest(signal: Tensor) -> Tensor:
     flat = signal.flatten(1) if signal.ndim > 1 else signal[:, None]
     largest, position = flat.max(1, keepdim=True)
     return torch.zeros_like(flat).scatter(1, position, largest).view_as(signal)
-
-
-def _positions(
-    model: nn.Module,
-    samples: Probe,
-    layer: str,
-    units: Sequence[int],
-    images: Sequence[int] | Tensor | None,
-    count: int,
-    forward: Forward,
-) -> Tensor:
-    """The images of every unit, shape (units, n).
-
-    Raises:
-        ValueError: An unknown image; where none are given, an unknown layer or unit.
-    """
-    if images is None:
-        strongest = _strongest_values(model, samples, layer, forward)
-        check_positions("units", units, strongest.shape[1], f"units of {layer!r}")
-        order = strongest[:, list(units)].argsort(dim=0, descending=True, stable=True)
-        return order[:count].T.contiguous()
-    if not len(units):
-        raise ValueError("units: found none; give the channels of the layer that are to be projected.")
-    chosen = torch.as_tensor(images).cpu()
-    check_positions("images", chosen.flatten().tolist(), len(samples), "images of the probe")
-    if chosen.ndim == 1:
-        return chosen.expand(len(units), -1)
-    if chosen.ndim != 2 or len(chosen) != len(units):
-        raise ValueError(
-            f"images: must have the shape (n,), or (units, n) with {len(units)} rows, found {tuple(chosen.shape)}."
-        )
-    return chosen
-
-
-def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward) -> Tensor:
-    """The largest value of every unit in every image, shape (N, units)."""
-    names: dict[str, None] = {}
-    axis = UnitAxis()
-
-    def read(call: TracedCall) -> Tensor | None:
-        names.setdefault(call.name)
-        axis.note(call)
-        if call.name != layer:
-            return None
-        return strongest_values(axis.maps(call, call.output)).float().cpu()
-
-    passes = read_calls(model, samples, read, forward)
-    check_layer(layer, list(names))
-    return torch.cat([found[layer] for found in passes])

@@ -47,6 +47,7 @@ def visualize(
 
     The model is in evaluation mode meanwhile and is left bit for bit as found; the global random states are not used.
     A forward pass ends at the last layer that is read. In every step each picture passes once through the model.
+    Images must not influence one another, as they do in a batch norm without running statistics.
 
     Args:
         model: Any module whose input are images.
@@ -96,7 +97,16 @@ def visualize(
         real = image_model.answers_to_probe(wanted)
         scales = real.scores.abs().amax(0)
         repeated = [objective for objective in wanted for _ in range(pictures)]
-        order = Order(repeated, scales.where(scales > 0, 1.0).repeat_interleave(pictures), pictures, preset, seed)
+        best = real.scores.max(0)
+        order = Order(
+            repeated,
+            scales.where(scales > 0, 1.0).repeat_interleave(pictures),
+            best.values.repeat_interleave(pictures),
+            best.indices.repeat_interleave(pictures),
+            pictures,
+            preset,
+            seed,
+        )
         found, n_passed = optimize_pictures(image_model, order, _Counter(progress, image_model, order))
     name = preset if isinstance(preset, str) else "custom"
     return make_record(name, repeated, found, n_passed, real, image_model, exemplars, pictures)

@@ -38,6 +38,10 @@ class Parametrization(ABC):
         """The nearest parameters that are allowed, after a step."""
         return parameters
 
+    def describe(self, pictures: Tensor) -> Tensor | None:
+        """The parameters of given pictures; None where there are none."""
+        return None
+
 
 @dataclass(frozen=True)
 class Pixels(Parametrization):
@@ -65,6 +69,10 @@ class Pixels(Parametrization):
     def project(self, parameters: Tensor) -> Tensor:
         """See `Parametrization.project`."""
         return parameters.clamp(0, 1)
+
+    def describe(self, pictures: Tensor) -> Tensor | None:
+        """See `Parametrization.describe`."""
+        return self.project(pictures)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,8 @@ def make_record(
     scores = real.scores.cpu().repeat_interleave(n_alike, 1)
     best = scores.topk(min(n_exemplars, len(scores)), 0)
     exemplars = best.indices.T
+    positions, exemplar_index = exemplars.unique(return_inverse=True)
+    inputs = image_model.probe.inputs
     pictures = torch.stack([picture.pixels for picture in found])
     cosines = [
         _cosines(picture.answer, real.means[layers_of([objective])[0]].cpu(), exemplars[index])
@@ -59,7 +61,8 @@ def make_record(
         history=_joined_histories([picture.history for picture in found]),
         best_scores=best.values[0],
         exemplars=exemplars,
-        exemplar_pictures=statistics.pictures(image_model.probe.inputs[exemplars.to(image_model.probe.inputs.device)]),
+        exemplar_images=statistics.pictures(inputs[positions.to(inputs.device)]),
+        exemplar_index=exemplar_index,
         is_live=scores.amax(0) > scores.amin(0),
         exemplar_cosine=torch.tensor([near for near, _ in cosines]),
         probe_cosine=torch.tensor([far for _, far in cosines]),

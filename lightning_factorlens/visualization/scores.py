@@ -172,13 +172,13 @@ class Scores:
     def own(self, layer: str, output: Tensor, total: Tensor) -> Tensor:
         """Adds what one layer gives to the score of each image; see `TermGroup.own_scores`."""
         for group in self.groups.get(layer, ()):
-            total = total.index_add(0, group.targets, group.own_scores(output).to(total.device))
+            total = total.index_add(0, group.targets.to(total.device), group.own_scores(output).to(total.device))
         return total
 
     def all(self, layer: str, output: Tensor, total: Tensor) -> Tensor:
         """Adds what one layer gives to the scores (n, objectives) of n images."""
         for group in self.groups.get(layer, ()):
-            total = total.index_add(1, group.targets, group.all_scores(output).to(total.device))
+            total = total.index_add(1, group.targets.to(total.device), group.all_scores(output).to(total.device))
         return total
 
 

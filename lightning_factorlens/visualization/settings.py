@@ -84,7 +84,8 @@ class Settings:
 def preset(name: str, size: tuple[int, int], has_positions: bool) -> Settings:
     """The settings of a preset.
 
-    ``"faithful"``: pixels in the box from 0 to 1 without random transformations, which reaches the largest signal.
+    ``"faithful"``: pixels in the box from 0 to 1 without random transformations, which reaches the largest signal. A
+    picture that ends below its best real image starts once more, from that image.
     ``"natural"``: Fourier coefficients of decorrelated colours under random shifts, with a limit of the total
     variation; the signal is smaller. Shifts cost a linear layer more signal than a convolution, so there they are
     smaller.

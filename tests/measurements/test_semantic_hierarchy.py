@@ -112,6 +112,7 @@ def observe_in_a_group(group):
     return observation[NAME], signals["3"].values
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     record, values = observe_in_a_group(SingleProcess())
     for found, found_values in run_in_processes(observe_in_a_group, 2, tmp_path):

@@ -221,7 +221,7 @@ def test_every_figure_of_pictures_can_be_read(kind):
     found = FeatureVisualization(
         tuple(name.format(k) for k in range(n)), "faithful", torch.rand(n, *shape), torch.zeros(shape[0]),
         torch.ones(shape[0]), 1e5 * torch.randn(n), torch.rand(64, n), 1e-5 * torch.randn(n),
-        torch.arange(9).expand(n, 9), torch.rand(n, 9, *shape), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
+        torch.arange(9).expand(n, 9), torch.rand(9, *shape), torch.arange(9).expand(n, 9), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
         torch.rand(n), 64,
     )  # fmt: skip
     assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))

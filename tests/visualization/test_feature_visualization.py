@@ -9,6 +9,7 @@ from torch import nn
 
 from lightning_factorlens import FactorLens
 from lightning_factorlens.visualization import (
+    Adam,
     Channel,
     Direction,
     Fourier,
@@ -67,6 +68,7 @@ def test_a_score_is_what_the_model_computes_from_the_picture():
     vector, concept = SingularVector("7", 0), torch.randn(4)
     objectives = [Channel("3", 2), Neuron("3", 1, (0, 2)), Channel("0", 1, "max"), vector, Logit(3)]
     objectives += [Direction("1", concept), 2 * Channel("7", 0) - vector]
+    probe = images
     found = visualize(model, images, objectives, FEW)
     with torch.no_grad():
         outputs = []
@@ -81,6 +83,7 @@ def test_a_score_is_what_the_model_computes_from_the_picture():
         concept @ outputs[1][5].mean((1, 2)), 2 * outputs[7][6, 0] - signals[6],
     ]  # fmt: skip
     assert torch.allclose(found.scores, torch.stack(expected), atol=1e-5)
+    assert torch.equal(found.exemplar_pictures(3), probe[found.exemplars[3]])
     assert found.names[6] == "2 * 7 channel 0 - 7 vector 0"
 
 
@@ -137,6 +140,13 @@ def test_pictures_that_have_converged_leave_and_memory_bounds_the_batches(monkey
     assert sizes.count(1) > 100  # one picture at a time
     assert torch.allclose(small.scores, found.scores, rtol=1e-3)
     assert found.share_above == 1.0
+
+
+def test_a_picture_below_its_best_real_image_starts_again_from_that_image():
+    model, images = small_cnn().eval(), torch.rand(30, 1, 12, 12)
+    settings = Settings(steps=1, optimizer=Adam(1e-4))
+    found = visualize(model, images, leading_vectors(model, "7"), settings)
+    assert torch.allclose(found.scores, found.best_scores, rtol=1e-3)
 
 
 def test_several_pictures_of_one_objective_differ_more_with_diversity():

@@ -1,0 +1,76 @@
+"""The images in which units are strongest, or those that the caller has chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lightning_factorlens._validation import check_positions
+from lightning_factorlens.batches.probe import Probe
+from lightning_factorlens.capture.tracing import TracedCall
+from lightning_factorlens.visualization.probe_pass import Forward, check_layer, read_calls
+from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
+
+
+def images_of_units(
+    model: nn.Module,
+    samples: Probe,
+    layer: str,
+    units: Sequence[int],
+    images: Sequence[int] | Tensor | None,
+    count: int,
+    forward: Forward,
+) -> Tensor:
+    """The images of every unit.
+
+    Args:
+        model: The model, inside `isolate_model`.
+        samples: The probe.
+        layer: Name of a call of the forward pass.
+        units: Channels of the layer.
+        images: Positions in the probe, shape (n,) for all units or (units, n); None for the images in which each unit
+            is strongest.
+        count: Number of images where none are given.
+        forward: Calls the model.
+
+    Returns:
+        Positions in the probe, shape (units, n).
+
+    Raises:
+        ValueError: An unknown image; where none are given, an unknown layer or unit.
+    """
+    if images is None:
+        strongest = _strongest_values(model, samples, layer, forward)
+        check_positions("units", units, strongest.shape[1], f"units of {layer!r}")
+        order = strongest[:, list(units)].argsort(dim=0, descending=True, stable=True)
+        return order[:count].T.contiguous()
+    if not len(units):
+        raise ValueError("units: found none; give the channels of the layer that are to be projected.")
+    chosen = torch.as_tensor(images).cpu()
+    check_positions("images", chosen.flatten().tolist(), len(samples), "images of the probe")
+    if chosen.ndim == 1:
+        return chosen.expand(len(units), -1)
+    if chosen.ndim != 2 or len(chosen) != len(units):
+        raise ValueError(
+            f"images: must have the shape (n,), or (units, n) with {len(units)} rows, found {tuple(chosen.shape)}."
+        )
+    return chosen
+
+
+def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward) -> Tensor:
+    """The largest value of every unit in every image, shape (N, units)."""
+    names: dict[str, None] = {}
+    axis = UnitAxis()
+
+    def read(call: TracedCall) -> Tensor | None:
+        names.setdefault(call.name)
+        axis.note(call)
+        if call.name != layer:
+            return None
+        return strongest_values(axis.maps(call, call.output)).float().cpu()
+
+    passes = read_calls(model, samples, read, forward)
+    check_layer(layer, list(names))
+    return torch.cat([found[layer] for found in passes])
