@@ -321,8 +321,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         return replace(self)
 
     def reset(self) -> None:
-        """Drops the warm start: the next observation is like the first, for a probe of other samples."""
-        self.state.warm_start = WarmStart()
+        """Drops the warm start, for a probe of other samples; measurements with a cadence keep it."""
+        self.state.warm_start = self.state.warm_start.for_other_samples()
 
     def _check_model(self) -> None:
         """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
