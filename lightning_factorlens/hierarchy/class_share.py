@@ -74,7 +74,8 @@ def labeled_values(signals: Signals, classes: Tensor | Sequence[int | str]) -> t
         classes: As for `class_share`.
 
     Returns:
-        Signals, float64, shape (n, r); the class of each image, shape (n,); the names.
+        Signals, float64, shape (n, r), zero for a vector whose signals do not vary; the class of each image, shape
+        (n,); the names.
 
     Raises:
         ValueError: As for `class_share`.
@@ -82,7 +83,9 @@ def labeled_values(signals: Signals, classes: Tensor | Sequence[int | str]) -> t
     check_finite(signals.layer, signals.values)
     labels = class_labels(classes, len(signals.values))
     rows = (labels.labels >= 0).nonzero()[:, 0]
-    return signals.values[rows].double(), labels.labels[rows], labels.names
+    values = signals.values[rows].double()
+    is_constant = (values == values[0]).all(0)  # whose mean would differ from it by rounding, and so seem to vary
+    return values.masked_fill(is_constant, 0.0), labels.labels[rows], labels.names
 
 
 def class_means(signals: Signals, classes: Tensor | Sequence[int | str]) -> tuple[Tensor, tuple[str, ...]]:

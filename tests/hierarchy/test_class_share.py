@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from made_signals import class_signals, flipped, make_signals
 from scipy.stats import f_oneway
 
-from lightning_factorlens.hierarchy import class_share
+from lightning_factorlens.hierarchy import class_share, semantic_structure
 
 
 def test_the_share_is_that_of_an_analysis_of_variance():
@@ -43,6 +44,10 @@ def test_edge_cases_give_a_value():
     assert class_share(signals, torch.zeros_like(labels), 3).share < 1e-20
     constant = class_share(make_signals(torch.ones(6, 2)), [0, 0, 0, 1, 1, 1])
     assert math.isnan(constant.share) and math.isnan(constant.p_value)
+    third = replace(make_signals(torch.ones(41, 2)), values=torch.full((41, 2), 1 / 3, dtype=torch.float64))
+    assert math.isnan(class_share(third, [0, 1] * 20 + [0]).share)
+    groups = {0: "a", 1: "a", 2: "b"}
+    assert math.isnan(semantic_structure(third, [0, 1, 2] * 13 + [0, 1], groups).correlation)
     some = class_share(signals, labels.where(labels < 3, -1), 3)
     alone = class_share(make_signals(signals.values[labels < 3]), labels[labels < 3], 3)
     assert some.share == alone.share
