@@ -53,7 +53,7 @@ class HierarchyMethods(LensMethods):
         def measure(samples: Probe, forward: Callable[[Any], Any]) -> ProbeSignals:
             return layer_signals(self.model, samples, layers, forward=forward, extrema=extrema)
 
-        return join_signals(runner.map_samples(runner.wrap(probe), measure))
+        return join_signals(runner.map_samples(self._samples(probe), measure))
 
     def hierarchy(
         self,
@@ -102,7 +102,7 @@ class HierarchyMethods(LensMethods):
             True
         """
         _check_layer_name(layer)
-        samples = self._runner().wrap(probe)
+        samples = self._samples(probe)
         signals = self.signals(samples, layer)
         significant = significance(self._layer_of(signals, layer), q, scope, sides)
         labels = self._predictions(samples) if classes is None else classes

@@ -73,4 +73,4 @@ class LayerMethods(LensMethods):
         def measure(samples: Probe, forward: Callable[[Any], Any]) -> T:
             return function(samples, forward=forward)
 
-        return runner.map_samples(runner.wrap(probe), measure)[0]
+        return runner.map_samples(self._samples(probe), measure)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from torch import nn
 
@@ -31,6 +32,17 @@ class LensMethods(ABC):
     @abstractmethod
     def _fits_layers(self, samples: Probe) -> bool:
         """Whether the layers are those of samples of this shape."""
+
+    def _samples(self, probe: Any) -> Probe:
+        """The probe of all processes.
+
+        Raises:
+            ValueError: It is empty.
+        """
+        samples = self._runner().wrap(probe)
+        if not len(samples):
+            raise ValueError("probe: found no samples; pass at least one.")
+        return samples
 
     def _check_one_process(self, what: str) -> None:
         """Refuses a model or a lens that is divided between several processes.

@@ -14,6 +14,9 @@ from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
 
+#: Entry of the state of a measurement with a cadence: how many observations ago it was made.
+N_SINCE = "n_since"
+
 
 @dataclass(frozen=True)
 class WarmStart:
@@ -43,6 +46,14 @@ class WarmStart:
         """This warm start with the states of some measurements alone."""
         states = {name: state for name, state in self.states.items() if name in names}
         return WarmStart(self.F, states)
+
+    def for_other_samples(self) -> WarmStart:
+        """What does not depend on the samples: how many observations ago measurements were made."""
+        states = {}
+        for name, state in self.states.items():
+            if isinstance(state, Mapping) and N_SINCE in state:
+                states[name] = {N_SINCE: state[N_SINCE]}
+        return WarmStart(states=states)
 
     def cpu(self) -> WarmStart:
         """A copy on the CPU, as checkpoints hold it."""
@@ -148,7 +159,7 @@ class RunState:
         is_same = self.probe_fingerprint in ("", found)
         self.probe_fingerprint = found
         if not is_same:
-            self.warm_start = WarmStart()
+            self.warm_start = self.warm_start.for_other_samples()
         return is_same
 
     def state_dict(self) -> dict[str, Any]:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "config": {"factorization", "capture"} | FLOOR,
     "background": set(),
     "fork_gate": set(),
-    "measurements": {"background", "plots", "config", "stopping"} | ANALYSES,
+    "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
     "pending_observation": {"measurements", "results"},
     "budget": {"results"},
     "run_state": {"budget", "batches", "capture", "results"},

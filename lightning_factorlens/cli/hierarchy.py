@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from lightning_factorlens.cli.arguments import (
@@ -17,7 +18,7 @@ from lightning_factorlens.cli.arguments import (
     save_figure,
 )
 from lightning_factorlens.cli.command import Command
-from lightning_factorlens.cli.model_source import load_model
+from lightning_factorlens.cli.model_source import build_untrained
 from lightning_factorlens.hierarchy import hierarchy_report
 from lightning_factorlens.results import HierarchyReport, Signals
 
@@ -54,16 +55,22 @@ def _report(words: Any) -> HierarchyReport:
     lens = make_lens(words, make_model(words))
     samples = lens.draw(make_samples(words))
     found = lens.hierarchy(samples, words.layer, q=words.q, p=words.p)
-    untrained = []
-    if words.checkpoint is not None:
-        untrained = [_untrained_signals(words, samples) for _ in range(N_UNTRAINED)]
+    untrained = _untrained_signals(words, samples) if words.checkpoint is not None else []
     return hierarchy_report(found, lens.signals(samples, words.layer)[words.layer], untrained, seed=words.seed)
 
 
-def _untrained_signals(words: Any, samples: Any) -> Signals:
-    """The signals of the layer in a network of the same class with new initial weights."""
-    lens = make_lens(words, load_model(words.model, words.model_args, None))
-    return lens.signals(samples, words.layer)[words.layer]
+def _untrained_signals(words: Any, samples: Any) -> list[Signals]:
+    """The signals of the layer in networks of the same class with new initial weights; none if it starts from zero."""
+    untrained = []
+    for index in range(N_UNTRAINED):
+        model = build_untrained(words.model, words.model_args, words.checkpoint, words.seed + index)
+        signals = make_lens(words, model).signals(samples, words.layer)
+        if words.layer not in signals:
+            reason = signals.skipped[words.layer]
+            print(f"factorlens: no comparison with untrained weights, since {reason} before training.", file=sys.stderr)
+            return []
+        untrained.append(signals[words.layer])
+    return untrained
 
 
 COMMAND = Command(

@@ -39,6 +39,26 @@ def load_model(path: str, arguments: Mapping[str, Any], checkpoint: str | None) 
     return model.eval()
 
 
+def build_untrained(path: str, arguments: Mapping[str, Any], checkpoint: str, seed: int) -> nn.Module:
+    """Builds the model of a checkpoint with new initial weights.
+
+    Args:
+        path: See `load_model`.
+        arguments: See `load_model`.
+        checkpoint: The file; only the hyperparameters that it has saved are used.
+        seed: Seed of the initial weights.
+
+    Returns:
+        The model, on the CPU, in evaluation mode.
+
+    Raises:
+        CommandError: As `load_model`.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _build(path, arguments, read_checkpoint(checkpoint).get("hyper_parameters")).eval()
+
+
 def read_checkpoint(checkpoint: str) -> Mapping[str, Any]:
     """The contents of a checkpoint, of which no code is run.
 

@@ -8,7 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_choice, check_int
+from lightning_factorlens._validation import check_int
+from lightning_factorlens.hierarchy.sides import both_sides
 from lightning_factorlens.results import Exemplars, Signals
 
 
@@ -37,7 +38,6 @@ def exemplary_images(
         ([[1, 3]], [[2, 0]])
     """
     check_int("count", count, 1)
-    check_choice("by", by, ("mean", "extremum"))
     parts = [signals] if isinstance(signals, Signals) else signals
     first: Signals | None = None
     largest, smallest = _Largest(count), _Largest(count)
@@ -48,24 +48,12 @@ def exemplary_images(
                 f"signals: found parts of the layers {first.layer!r} and {part.layer!r}, or with other weights; pass "
                 "the parts of one layer and one state of the model."
             )
-        positive, negative = _sides(part, by)
+        positive, negative = both_sides(part, by, "by")
         largest.add(positive)
-        smallest.add(-negative)
+        smallest.add(negative)
     if first is None:
         raise ValueError("signals: found no part; pass at least one.")
     return Exemplars(first.layer, first.s, largest.indices.T, smallest.indices.T, largest.values.T, -smallest.values.T)
-
-
-def _sides(signals: Signals, by: str) -> tuple[Tensor, Tensor]:
-    """What the positive and the negative side are sorted by, each of shape (N, r)."""
-    if by == "mean":
-        return signals.values, signals.values
-    if signals.maxima is None or signals.minima is None:
-        raise ValueError(
-            f"by: the signals of layer {signals.layer!r} have no extrema; pass extrema=True to layer_signals, or "
-            "by='mean'."
-        )
-    return signals.maxima, signals.minima
 
 
 class _Largest:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_choice, check_type, is_number
+from lightning_factorlens.hierarchy.sides import both_sides
 from lightning_factorlens.results import Signals
 from lightning_factorlens.results._short_repr import ShortRepr
 
@@ -25,7 +26,7 @@ class Significance(ShortRepr):
         q: The quantile.
         scope: ``"layer"`` or ``"vector"``, see `significance`.
         sides: ``"both"`` or ``"one"``.
-        statistic: ``"mean"`` or ``"extreme"``.
+        statistic: ``"mean"`` or ``"extremum"``.
         n_vectors: Number of singular vectors r.
         n_undetermined: Number of them that share their singular value with others, so that they can be rotated.
         nodes: Singular vector and side (1 or −1) of each node: two for each vector with both sides, one otherwise.
@@ -77,7 +78,7 @@ def significance(
         scope: ``"layer"``: one threshold from all images and vectors of the layer, as in the paper, which most vectors
             never reach; ``"vector"``: one for each vector.
         sides: ``"both"`` or ``"one"``.
-        statistic: ``"mean"``: the mean of the signals over the positions, as in the paper; ``"extreme"``: the maximum
+        statistic: ``"mean"``: the mean of the signals over the positions, as in the paper; ``"extremum"``: the maximum
             for the side 1, and the negative of the minimum for the side −1.
 
     Returns:
@@ -100,15 +101,14 @@ def significance(
         raise ValueError(f"q: must be a number from 0 to 1, found {q!r}.")
     check_choice("scope", scope, SCOPES)
     check_choice("sides", sides, SIDES)
-    check_choice("statistic", statistic, ("mean", "extreme"))
-    plus, minus = _sides(signals, statistic)
+    plus, minus = both_sides(signals, statistic, "statistic")
     check_finite(signals.layer, plus, minus)
     n_vectors = plus.shape[1]
     if sides == "one":
         nodes = [(vector, 1) for vector in range(n_vectors)]
         of_nodes = plus
     else:
-        nodes, of_nodes = _both_sides(plus, minus)
+        nodes, of_nodes = _nodes_of_sides(plus, minus)
     threshold, significant = _above_quantile(of_nodes, q, scope, n_vectors)
     undetermined = int((~signals.is_determined).sum())
     return Significance(
@@ -124,18 +124,6 @@ def significance(
         threshold,
         significant,
     )
-
-
-def _sides(signals: Signals, statistic: str) -> tuple[Tensor, Tensor]:
-    """The signals of the sides 1 and −1 of all vectors, shape (N, r)."""
-    if statistic == "mean":
-        return signals.values, -signals.values
-    if signals.maxima is None or signals.minima is None:
-        raise ValueError(
-            "statistic: 'extreme' needs the maxima and minima over positions, which these signals do not have; compute "
-            "the signals with extrema=True, or pass statistic='mean'."
-        )
-    return signals.maxima, -signals.minima
 
 
 def check_finite(layer: str, *signals: Tensor) -> None:
@@ -159,7 +147,7 @@ def check_finite(layer: str, *signals: Tensor) -> None:
     )
 
 
-def _both_sides(plus: Tensor, minus: Tensor) -> tuple[list[tuple[int, int]], Tensor]:
+def _nodes_of_sides(plus: Tensor, minus: Tensor) -> tuple[list[tuple[int, int]], Tensor]:
     """Two nodes for each vector, in an order that does not depend on the vector's sign, and their signals."""
     n_images, n_vectors = plus.shape
     difference = plus - minus

@@ -25,6 +25,7 @@ from lightning_factorlens.measurements.context import Context
 from lightning_factorlens.measurements.missing_outputs import absence_note
 from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ConceptRecord, Concepts
+from lightning_factorlens.run_state import N_SINCE
 
 CHART = "concepts: clarity, agreement and stability"
 
@@ -114,9 +115,7 @@ class ConceptQuality(Measurement):
 
     def _keep(self, context: Context, F: Tensor | None, n_since: int) -> None:
         """Keeps F for the next fit, and how many observations ago it was found; the latter also for another probe."""
-        context.cache[NAME] = n_since
-        if F is not None:
-            context.keep_state({"F": F, "n_since": n_since})
+        context.keep_state({N_SINCE: n_since} if F is None else {"F": F, N_SINCE: n_since})
 
     def _find(self, context: Context, F: Tensor | None) -> Concepts | None:
         """The concepts; None where every layer is zero."""
@@ -153,12 +152,10 @@ class ConceptQuality(Measurement):
 def _previous(context: Context) -> tuple[Tensor | None, int | None]:
     """F of the last record, and how many full observations ago that was; None and None where there was none.
 
-    With another probe there is no state any more, and after a resume no cache. Process 0 decides, since the cache may
-    differ after an observation that has failed.
+    With another probe the state has the number alone. Process 0 decides.
     """
-    state = context.state
-    n_since = context.cache.get(NAME) if state is None else state["n_since"]
-    return None if state is None else state["F"], context.process_group.broadcast_object(lambda: n_since)
+    state = context.state or {}
+    return state.get("F"), context.process_group.broadcast_object(lambda: state.get(N_SINCE))
 
 
 def _record(context: Context, concepts: Concepts, F: Tensor | None) -> ConceptRecord:

@@ -26,7 +26,8 @@ OF_THE_NETWORK = (
         "mean_class_share",
         "{prefix}_hierarchy/class_share",
         "Share of the variance of a layer's signals that lies between the predicted classes; mean over the layers.",
-        reading="It grows while the layers learn to tell classes apart. Compare it with its value before training.",
+        reading="It grows while the layers learn to tell classes apart, but is near 0 while few classes are predicted; "
+        "untrained weights with the same classes have shares above 0, too (see class_share).",
         chart=CHART,
         monitored=True,
         starts_later=True,

@@ -39,7 +39,8 @@ class SemanticHierarchy(Measurement):
     The classes are the model's own predictions. The signals need a forward pass of the probe of their own, and every
     layer the eigenvectors of its weight's smaller Gram matrix; see `FactorLens.signals` and `FactorLens.hierarchy`,
     which give the same numbers. Untrained networks have nodes and classes of vectors, too, in early layers as
-    many: these numbers alone are no sign of learning, the between-class share is.
+    many: these numbers alone are no sign of learning. The between-class share is near 0 while few classes are
+    predicted, so that its rise alone is none either: compare networks by the same classes, with `class_share`.
 
     Praggastis et al. (2022), "The SVD of convolutional weights: a CNN interpretability framework", section 5.
 

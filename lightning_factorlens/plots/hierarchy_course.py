@@ -41,9 +41,9 @@ CHARTS = (
     ("class_share", "How much of the signals tells classes apart", "share of variance"),
     ("vector_classes", "Classes of singular vectors", "number"),
 )
-#: How to read the second chart.
-CAUTION = "Untrained networks have classes of vectors, too, often as many:"
-CAUTION_END = "their number alone is no sign of learning, the share above is."
+#: How to read the charts.
+CAUTION = "Untrained networks often have as many classes of vectors. The share"
+CAUTION_END = "is near 0 where few classes are predicted: a rise may be only that."
 
 
 def hierarchy_course_figure(history: Sequence[Observation]) -> Figure | None:

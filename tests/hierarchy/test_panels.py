@@ -67,7 +67,7 @@ def test_what_cannot_be_shown_is_refused_with_its_reason():
         decomposition_panels(model, torch.rand(2, 3), "unused", forward=model["used"])
     with pytest.raises(ValueError, match="the linear layers are 'used'"):
         decomposition_panels(model, torch.rand(2, 3), "fc", forward=model["used"])
-    with pytest.raises(ValueError, match="the probe has 2 samples"):
+    with pytest.raises(ValueError, match="there are 2 images in the probe"):
         decomposition_panels(model, torch.rand(2, 3), "used", image=2, forward=model["used"])
     attention = nn.MultiheadAttention(4, 2, batch_first=True)
     with pytest.raises(ValueError, match="inside of nn.MultiheadAttention"):

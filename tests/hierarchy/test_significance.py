@@ -14,7 +14,7 @@ def with_extremes(signals):
 
 
 @pytest.mark.parametrize("scope", ["layer", "vector"])
-@pytest.mark.parametrize("statistic", ["mean", "extreme"])
+@pytest.mark.parametrize("statistic", ["mean", "extremum"])
 def test_nothing_but_the_nodes_names_depends_on_the_vectors_signs(scope, statistic):
     signals, labels = class_signals()
     signals = with_extremes(signals)
@@ -83,7 +83,7 @@ def test_wrong_arguments_and_signals_are_named():
         r"q: must be a number from 0 to 1, found 1\.5": {"q": 1.5},
         "scope: found 'all'": {"scope": "all"},
         "sides: found 'two'": {"sides": "two"},
-        "statistic: 'extreme' needs the maxima": {"statistic": "extreme"},
+        "statistic: 'extremum' needs the maxima": {"statistic": "extremum"},
         "signals: must be of type Signals": {"signals": signals.values},
         "layer 'conv3' has NaN or infinite signals for 2 of 180 images, the first is image 5": {"signals": broken},
     }.items():

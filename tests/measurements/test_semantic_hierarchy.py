@@ -64,6 +64,19 @@ def test_hierarchies_are_measured_at_every_nth_observation_also_after_a_resume(t
     assert [len(axes.get_lines()) for axes in figure.axes] == [3, 3]  # the layer, its null, and the null's legend
 
 
+def test_other_samples_leave_the_cadence_as_it_is_also_after_a_resume():
+    small = lens_with(SemanticHierarchy(every=2, layers=("head",)))
+    made = []
+    for epoch in range(5):
+        probe = torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(epoch))
+        small.state.update_probe(probe)
+        made.append(NAME in small.observe(probe, epoch=epoch, step=epoch))
+        resumed = lens_with(SemanticHierarchy(every=2, layers=("head",)), net=small.model)
+        resumed.state = RunState(OverheadBudget()).from_state_dict(small.state.state_dict())
+        small = resumed
+    assert made == [True, False, True, False, True]
+
+
 def test_what_cannot_be_measured_is_noted():
     net = make_net()
     with torch.no_grad():
