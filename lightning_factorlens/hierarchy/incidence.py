@@ -64,7 +64,7 @@ def class_labels(
             "the images that the signals belong to."
         )
     for position, found in enumerate(given):
-        is_class = isinstance(found, str) or (isinstance(found, Integral) and found >= -1)
+        is_class = isinstance(found, str) or (isinstance(found, Integral) and int(found) >= -1)
         if isinstance(found, bool) or not is_class:
             raise ValueError(
                 f"classes: must be whole numbers from 0 or words, and -1 for an image without a class, found "
