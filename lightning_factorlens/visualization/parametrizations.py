@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_factorlens._validation import check_non_negative
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 
 
@@ -53,6 +54,9 @@ class Pixels(Parametrization):
 
     noise: float = 0.3
 
+    def __post_init__(self) -> None:
+        check_non_negative("noise", self.noise)
+
     def start(self, n: int, statistics: ImageStatistics, generator: torch.Generator) -> Tensor:
         """See `Parametrization.start`."""
         noise = torch.randn((n, *statistics.shape), generator=generator) * self.noise
@@ -81,6 +85,10 @@ class Fourier(Parametrization):
 
     noise: float = 0.1
     decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_non_negative("noise", self.noise)
+        check_non_negative("decay", self.decay)
 
     def start(self, n: int, statistics: ImageStatistics, generator: torch.Generator) -> Tensor:
         """See `Parametrization.start`."""
