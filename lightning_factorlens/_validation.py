@@ -101,6 +101,25 @@ def check_non_negative(name: str, value: Any) -> None:
         raise ValueError(f"{name}: must be a number ≥ 0, found {value!r}.")
 
 
+def check_positive(name: str, value: Any) -> None:
+    """Checks that a value is a finite number above 0.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+
+    Raises:
+        ValueError: The value is something else.
+
+    Example:
+        >>> check_positive("learning_rate", -0.1)
+        Traceback (most recent call last):
+        ValueError: learning_rate: must be a number > 0, found -0.1.
+    """
+    if not is_number(value) or not 0 < value < math.inf:
+        raise ValueError(f"{name}: must be a number > 0, found {value!r}.")
+
+
 def check_type(name: str, value: Any, allowed: type, advice: str) -> None:
     """Checks that a value is what another function of the package returns.
 

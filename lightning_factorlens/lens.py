@@ -21,6 +21,7 @@ from lightning_factorlens.capture.out_of_memory import run_pass
 from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
+from lightning_factorlens.capture.parameter_values import check_parameter_values
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
@@ -326,15 +327,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
 
     def _check_model(self) -> None:
         """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
-        without_values = []
-        for name, parameter in self.model.named_parameters():
-            if parameter.is_meta or nn.parameter.is_lazy(parameter):
-                without_values.append(name)
-        if without_values:
-            raise ValueError(
-                f"model: {len(without_values)} parameters have no values yet (meta device or lazy), first "
-                f"{without_values[0]!r}; run one batch through the model, or materialise it, before it is observed."
-            )
+        check_parameter_values(self.model)
         problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
         if problem:
             raise ValueError(f"model: {problem}")

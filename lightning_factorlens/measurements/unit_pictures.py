@@ -107,6 +107,9 @@ class UnitPictures(Measurement):
         if not is_due(context, self.every):
             return None
         problem = _problem(context)
+        objectives = [] if problem else self._objectives(context)
+        if not problem and not objectives:
+            problem = f"the weights of {', '.join(map(repr, self.layers))} are zero or not finite."
         if problem:
             context.note(absence_note(NAME, problem))
             return None
@@ -118,7 +121,7 @@ class UnitPictures(Measurement):
             found = visualize(
                 context.model,
                 context.probe,
-                self._objectives(context),
+                objectives,
                 self.preset,
                 seed=context.options.seed,
                 forward_fn=lambda _model, data: call(data),

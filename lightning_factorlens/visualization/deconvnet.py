@@ -79,6 +79,9 @@ def deconvnet(
     check_choice("start", start, ("strongest", "map"))
     check_int("count", count, 1)
     samples = Probe.wrap(probe)
+    if not isinstance(samples.inputs, Tensor) or not samples.inputs.is_floating_point():
+        found = samples.inputs.dtype if isinstance(samples.inputs, Tensor) else type(samples.inputs).__name__
+        raise ValueError(f"probe: must be one tensor of floating-point images, found {found}; convert them.")
     forward = bind_forward(model, forward_fn)
     is_shared = images is not None and torch.as_tensor(images).ndim == 1
     projector = _Projector(model, layer, unpool, start, forward)

@@ -49,8 +49,8 @@ def feature_maps(
         torch.Size([2, 2, 6, 6])
     """
     samples = Probe.wrap(probe)
-    chosen = list(range(len(samples)) if images is None else images)
-    check_positions("images", chosen, len(samples), "images of the probe")
+    chosen: Sequence[int] = range(len(samples)) if images is None else images
+    chosen = check_positions("images", chosen, len(samples), "images of the probe")
     names: dict[str, None] = {}
     axis = UnitAxis()
 
@@ -70,4 +70,4 @@ def feature_maps(
     check_layer(layer, list(names))
     parts = [found[layer] for found in passes]
     maps = torch.cat(parts).transpose(0, 1).contiguous()
-    return FeatureMaps(layer, tuple(units), torch.tensor(chosen), samples.inputs.detach().cpu()[chosen], maps)
+    return FeatureMaps(layer, tuple(map(int, units)), torch.tensor(chosen), samples.inputs.detach().cpu()[chosen], maps)

@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_choice, check_int
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.linear_layers import linear_layers
+from lightning_factorlens.capture.parameter_values import check_parameter_values
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.feature_visualization import FeatureVisualization
@@ -81,6 +83,7 @@ def visualize(
         >>> tuple(found.pictures.shape), found.share_above
         ((4, 1, 8, 8), 1.0)
     """
+    check_parameter_values(model)
     wanted = _check(model, objectives, preset)
     check_int("pictures", pictures, 1)
     check_int("exemplars", exemplars, 1)
@@ -95,6 +98,7 @@ def visualize(
             outputs = layer_outputs(reader, statistics.inputs(statistics.mean_pictures(2)), linear)
         image_model = ImageModel(model, forward, samples, statistics, outputs, output_part)
         real = image_model.answers_to_probe(wanted)
+        _check_finite(real.scores, wanted)
         scales = real.scores.abs().amax(0)
         repeated = [objective for objective in wanted for _ in range(pictures)]
         best = real.scores.max(0)
@@ -133,7 +137,10 @@ def _check(model: nn.Module, objectives: Objective | Sequence[Objective], preset
         if not isinstance(objective, Objective) or not objective.terms():
             raise ValueError(f"objectives: must be objectives such as Channel('conv1', 0), found {objective!r}.")
     if not wanted:
-        raise ValueError("objectives: found none; give at least one, such as Channel('conv1', 0).")
+        raise ValueError(
+            "objectives: found none; give at least one, such as Channel('conv1', 0). leading_vectors finds none in a "
+            "layer whose weight is zero or not finite."
+        )
     if not isinstance(preset, Settings):
         check_choice("preset", preset, PRESETS)
     sharded = sharded_parameters(model)
@@ -143,6 +150,16 @@ def _check(model: nn.Module, objectives: Objective | Sequence[Objective], preset
             f"first {sharded[0]!r}; load a checkpoint into a whole model."
         )
     return wanted
+
+
+def _check_finite(scores: Tensor, objectives: Sequence[Objective]) -> None:
+    """Refuses objectives that are NaN or infinite for a real image, shape (N, objectives)."""
+    for objective, is_finite in zip(objectives, torch.isfinite(scores).all(0).tolist()):
+        if not is_finite:
+            raise ValueError(
+                f"objectives: {str(objective)!r} is NaN or infinite for an image of the probe; check the model's "
+                "weights, or choose a layer before the first one that gives such values."
+            )
 
 
 def _on_device(probe: Probe, model: nn.Module) -> Probe:

@@ -14,7 +14,14 @@ from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.node_health import NodeHealthResult
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
-from lightning_factorlens.visualization.probe_pass import bind_forward, check_layer, is_activation, read_calls
+from lightning_factorlens.visualization.probe_pass import (
+    bind_forward,
+    check_finite,
+    check_layer,
+    check_layers,
+    is_activation,
+    read_calls,
+)
 from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 #: Share of the images in which a unit must be active not to be dead or rare.
@@ -67,7 +74,7 @@ def node_health(
         layer are undecided.
 
     Raises:
-        ValueError: An unknown layer, no layer, or a wrong share.
+        ValueError: An unknown layer, no layer, a wrong share, or outputs that are NaN.
 
     Example:
         >>> import torch
@@ -78,6 +85,7 @@ def node_health(
         ('active', 'active', 'dead', 'active')
     """
     check_shares(rate, level)
+    layers = check_layers(layers)
     samples = Probe.wrap(probe)
     forward = bind_forward(model, forward_fn)
     names: dict[str, None] = {}
@@ -88,7 +96,7 @@ def node_health(
         names.setdefault(call.name)
         axis.note(call)
         is_wanted = is_activation(call) if layers is None else call.name in layers
-        return count_units(axis.maps(call, call.output)) if is_wanted else None
+        return count_units(check_finite(call.name, axis.maps(call, call.output))) if is_wanted else None
 
     with isolate_model(model):
         passes = read_calls(model, samples, read, forward)

@@ -18,7 +18,9 @@ from lightning_factorlens.results.node_importance import LayerImportance, NodeIm
 from lightning_factorlens.visualization.probe_pass import (
     Forward,
     bind_forward,
+    check_finite,
     check_layer,
+    check_layers,
     is_activation,
     read_calls,
     read_layers,
@@ -63,7 +65,7 @@ def node_importance(
         The layers in the order of the forward pass.
 
     Raises:
-        ValueError: An unknown layer.
+        ValueError: An unknown layer, no layer, or outputs that are NaN.
 
     Example:
         >>> _ = torch.manual_seed(0)
@@ -72,6 +74,7 @@ def node_importance(
         >>> list(found.layers), found["0"].top_images(2).shape, found.layer_norms().shape
         (['0', '3'], torch.Size([4, 2]), torch.Size([10, 2]))
     """
+    layers = check_layers(layers)
     samples = Probe.wrap(probe)
     forward = bind_forward(model, forward_fn)
     sources: dict[int, _Source] = {}
@@ -90,7 +93,7 @@ def node_importance(
             """The z of a layer that is wanted, and the activation of a call that is needed."""
             z, activation = None, None
             if name in followers:
-                z = _norms(output, _source(calls[name])).cpu()
+                z = _norms(check_finite(name, output), _source(calls[name])).cpu()
             if name in axes:
                 activation = strongest_values(output.movedim(axes[name], 1)).float().cpu()
             return z, activation
@@ -135,7 +138,8 @@ def _norms(output: Tensor, source: _Source) -> Tensor:
         maps = maps - source.bias.to(maps.dtype).view(-1, *[1] * (maps.ndim - 2))
     if maps.ndim == 2:
         return maps.abs().float()
-    return torch.linalg.vector_norm(maps, dim=tuple(range(2, maps.ndim)), dtype=torch.float32)
+    dtype = torch.promote_types(maps.dtype, torch.float32)  # the sum of squares leaves the range of half precision
+    return torch.linalg.vector_norm(maps, dim=tuple(range(2, maps.ndim)), dtype=dtype).float()
 
 
 def _join(parts: Sequence[Tensor | None]) -> Tensor:

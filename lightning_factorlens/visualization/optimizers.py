@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lightning_factorlens._validation import check_positive, is_number
+
 #: What an optimizer keeps from step to step; every tensor has one row for each picture.
 State = tuple[Tensor, ...]
 
@@ -53,6 +55,14 @@ class Adam(Optimizer):
     beta2: float = 0.999
     eps: float = 1e-10
 
+    def __post_init__(self) -> None:
+        check_positive("learning_rate", self.learning_rate)
+        check_positive("eps", self.eps)
+        for name in ("beta1", "beta2"):
+            beta = getattr(self, name)
+            if not is_number(beta) or not 0 <= beta < 1:
+                raise ValueError(f"{name}: must be a number from 0 to below 1, found {beta!r}.")
+
     def start(self, parameters: Tensor) -> State:
         """See `Optimizer.start`."""
         return torch.zeros_like(parameters), torch.zeros_like(parameters)
@@ -78,6 +88,9 @@ class NormalizedAscent(Optimizer):
     """
 
     learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        check_positive("learning_rate", self.learning_rate)
 
     def start(self, parameters: Tensor) -> State:
         """See `Optimizer.start`."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_factorlens._validation import check_non_negative
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 
 
@@ -57,6 +58,9 @@ class Pixels(Parametrization):
 
     noise: float = 0.3
 
+    def __post_init__(self) -> None:
+        check_non_negative("noise", self.noise)
+
     def start(self, n: int, statistics: ImageStatistics, generator: torch.Generator) -> Tensor:
         """See `Parametrization.start`."""
         noise = torch.randn((n, *statistics.shape), generator=generator) * self.noise
@@ -89,6 +93,10 @@ class Fourier(Parametrization):
 
     noise: float = 0.1
     decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_non_negative("noise", self.noise)
+        check_non_negative("decay", self.decay)
 
     def start(self, n: int, statistics: ImageStatistics, generator: torch.Generator) -> Tensor:
         """See `Parametrization.start`."""

@@ -15,6 +15,7 @@ from lightning_factorlens.batches.tree import clone, tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.out_of_memory import run_pass
+from lightning_factorlens.capture.parameter_values import check_parameter_values
 from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS, TracedCall, trace_calls
 from lightning_factorlens.visualization.layer_reader import LayerReader
 
@@ -29,7 +30,11 @@ def bind_forward(model: nn.Module, forward_fn: ForwardFn | None) -> Forward:
     Args:
         model: The model.
         forward_fn: ``(model, batch) → output``; None calls the model on the batch.
+
+    Raises:
+        ValueError: The model has parameters without values.
     """
+    check_parameter_values(model)
 
     def forward(data: Any) -> Any:
         """One call."""
@@ -126,6 +131,48 @@ def check_layer(layer: str, found: list[str]) -> None:
     """
     if layer not in found:
         raise ValueError(f"layer: no call is named {layer!r}; the forward pass has {', '.join(map(repr, found))}.")
+
+
+def check_layers(layers: Collection[str] | None) -> list[str] | None:
+    """Checks the names of the layers that a caller wants.
+
+    Args:
+        layers: The names; None for the default of the caller.
+
+    Returns:
+        The names.
+
+    Raises:
+        ValueError: No name, or something else than a list of names.
+
+    Example:
+        >>> check_layers("conv1")
+        Traceback (most recent call last):
+        ValueError: layers: must be a list with at least one name of a layer, or None, found 'conv1'.
+    """
+    if layers is None:
+        return None
+    names = [] if isinstance(layers, str) or not isinstance(layers, Collection) else list(layers)
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"layers: must be a list with at least one name of a layer, or None, found {layers!r:.200}.")
+    return names
+
+
+def check_finite(layer: str, maps: Tensor) -> Tensor:
+    """The outputs of a layer, in which no value may be NaN: it would count as inactive, or as the strongest one.
+
+    Args:
+        layer: Name of the layer.
+        maps: Its outputs, any shape.
+
+    Raises:
+        ValueError: A value is NaN.
+    """
+    if bool(maps.isnan().any()):
+        raise ValueError(
+            f"layer: the outputs of {layer!r} have NaN; remove such values from the probe, or check the weights."
+        )
+    return maps
 
 
 def select_samples(samples: Probe, rows: Sequence[int]) -> Batch:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from lightning_factorlens._validation import check_choice, check_int, check_non_negative
+from lightning_factorlens._validation import check_choice, check_int, check_non_negative, check_type
 from lightning_factorlens.visualization.optimizers import Adam, Optimizer
 from lightning_factorlens.visualization.parametrizations import Fourier, Parametrization, Pixels
 from lightning_factorlens.visualization.transforms import Jitter, Transform
@@ -63,6 +63,13 @@ class Settings:
         check_int("memory_budget", self.memory_budget, 1, or_none="the default of the device")
         for name in ("tolerance", "cooldown", "variation_weight", "diversity"):
             check_non_negative(name, getattr(self, name))
+        if self.variation_limit is not None:
+            check_non_negative("variation_limit", self.variation_limit)
+        check_type("parametrization", self.parametrization, Parametrization, "pass Pixels(), Fourier() or the like")
+        check_type("optimizer", self.optimizer, Optimizer, "pass Adam() or the like")
+        check_type("transforms", self.transforms, tuple, "pass a tuple such as (Jitter(2),)")
+        for transform in self.transforms:
+            check_type("transforms", transform, Transform, "pass a tuple such as (Jitter(2),)")
 
     def budget(self, device: torch.device) -> int:
         """Bytes that the tensors of a forward pass with gradients may take."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_non_negative, check_positive
 
 
 class Transform(ABC):
@@ -65,8 +65,10 @@ class Scale(Transform):
     largest: float = 1.1
 
     def __post_init__(self) -> None:
-        if not 0 < self.smallest <= self.largest:
-            raise ValueError(f"Scale: the factors must be positive and ordered, found {self.smallest}, {self.largest}.")
+        check_positive("smallest", self.smallest)
+        check_positive("largest", self.largest)
+        if self.smallest > self.largest:
+            raise ValueError(f"largest: must be at least smallest, {self.smallest}, found {self.largest}.")
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """See `Transform.__call__`."""
@@ -85,6 +87,9 @@ class Rotate(Transform):
     """
 
     degrees: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_non_negative("degrees", self.degrees)
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """See `Transform.__call__`."""
@@ -109,6 +114,7 @@ class Pad(Transform):
 
     def __post_init__(self) -> None:
         check_int("pixels", self.pixels, 0)
+        check_non_negative("value", self.value)
 
     def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
         """See `Transform.__call__`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_positions
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.tracing import TracedCall
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, check_finite, check_layer, read_calls
 from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
 
 
@@ -46,8 +46,8 @@ def images_of_units(
         check_positions("units", units, strongest.shape[1], f"units of {layer!r}")
         order = strongest[:, list(units)].argsort(dim=0, descending=True, stable=True)
         return order[:count].T.contiguous()
-    if not len(units):
-        raise ValueError("units: found none; give the channels of the layer that are to be projected.")
+    if not isinstance(units, Collection) or not len(units):
+        raise ValueError(f"units: must be a list with at least one channel of the layer, found {units!r:.200}.")
     chosen = torch.as_tensor(images).cpu()
     check_positions("images", chosen.flatten().tolist(), len(samples), "images of the probe")
     if chosen.ndim == 1:
@@ -69,7 +69,7 @@ def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: For
         axis.note(call)
         if call.name != layer:
             return None
-        return strongest_values(axis.maps(call, call.output)).float().cpu()
+        return strongest_values(check_finite(layer, axis.maps(call, call.output))).float().cpu()
 
     passes = read_calls(model, samples, read, forward)
     check_layer(layer, list(names))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_positions
+from lightning_factorlens.capture.parameter_values import check_parameter_values
 from lightning_factorlens.capture.weights import WeightLayer, weight_layers
 from lightning_factorlens.results.unit_pictures import WeightPictures
 
@@ -43,13 +44,15 @@ def weight_pictures(
     if layer not in found:
         raise ValueError(f"layer: no weights are named {layer!r}; there are {', '.join(map(repr, found))}.")
     weights = found[layer]
-    if nn.parameter.is_lazy(weights.weight) or weights.is_stack:
+    if weights.is_stack:
         raise ValueError(f"layer: the weights of {layer!r} are no filters of single units; choose another layer.")
+    check_parameter_values(model)
+    if shape is not None and weights.stride:
+        raise ValueError(f"shape: {layer!r} is a convolution, whose filters have a shape of their own; leave it out.")
     rows = _units_first(weights).detach().float().cpu()
     pictures = _filters(rows) if weights.stride else _dense(rows, shape)
-    chosen = range(len(rows)) if units is None else units
-    check_positions("units", chosen, len(rows), f"units of {layer!r}")
-    return WeightPictures(layer, tuple(chosen), pictures[list(chosen)])
+    chosen = check_positions("units", range(len(rows)) if units is None else units, len(rows), f"units of {layer!r}")
+    return WeightPictures(layer, tuple(chosen), pictures[chosen])
 
 
 def _units_first(weights: WeightLayer) -> Tensor:
@@ -76,7 +79,7 @@ def _dense(rows: Tensor, shape: Sequence[int] | None) -> Tensor:
         pictures = torch.full((len(rows), height * width), torch.nan)
         pictures[:, :n_weights] = rows
         return pictures.view(len(rows), 1, height, width)
-    if len(shape) not in (2, 3) or math.prod(shape) != n_weights:
+    if len(shape) not in (2, 3) or math.prod(shape) != n_weights or min(shape) < 1:
         raise ValueError(
             f"shape: must be (C, H, W) or (H, W) of {n_weights} inputs, found {tuple(shape)}; give the shape of the "
             "maps before they are flattened."

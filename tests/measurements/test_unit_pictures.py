@@ -51,6 +51,18 @@ def test_inputs_that_are_no_images_get_a_note():
     assert "no images" in "\n".join(observation.notes)
 
 
+def test_a_layer_that_starts_at_zero_has_no_pictures_until_training_changes_it():
+    model = network()
+    nn.init.zeros_(model[4].weight)
+    lens = FactorLens(model, LensOptions(ranks=(1, 2)), [UnitPictures(("4",), count=2)])
+    images = torch.rand(24, 1, 8, 8)
+    first = lens.observe(images)
+    assert first.get("unit_pictures") is None
+    assert "the weights of '4' are zero or not finite" in "\n".join(first.notes)
+    nn.init.eye_(model[4].weight)
+    assert lens.observe(images)["unit_pictures"].found.names == ("4 vector 0", "4 vector 1")
+
+
 @pytest.mark.parametrize("wrong", [{"layers": "0"}, {"layers": ()}, {"layers": ("0",), "preset": "nice"}])
 def test_wrong_options_are_refused(wrong):
     with pytest.raises(ValueError, match=r"layers: must be|preset: found"):

@@ -157,10 +157,14 @@ def test_a_product_of_two_parts_that_depend_on_the_image_is_refused():
         ({"images": [9]}, "images: there are 5 images of the probe, found 9"),
         ({"images": [[0, 1], [1, 2]]}, r"images: must have the shape \(n,\), or \(units, n\) with 1 rows"),
         ({"unpool": "max"}, "unpool: found 'max', allowed are 'switches', 'regions'"),
+        ({"images": [0], "units": 3}, "units: must be a list with at least one channel of the layer, found 3"),
+        ({"probe": torch.zeros(5, 1, 6, 6, dtype=torch.uint8)}, "probe: must be one tensor of floating-point images"),
+        ({"probe": torch.full((5, 1, 6, 6), torch.nan)}, "layer: the outputs of '1' have NaN"),
+        ({"model": nn.Conv2d(1, 4, 3, device="meta")}, "model: 2 parameters have no values yet"),
         ({"images": [0], "units": [7]}, "units: there are 4 units of '1', found 7"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
     with pytest.raises(ValueError, match=message):
-        deconvnet(model, torch.rand(5, 1, 6, 6), **{"layer": "1", "units": [0], **arguments})
+        deconvnet(**{"model": model, "probe": torch.rand(5, 1, 6, 6), "layer": "1", "units": [0], **arguments})

@@ -245,6 +245,12 @@ def test_transformations_and_other_parametrisations_raise_the_score(parametrizat
     assert done[-1] == (40, 40)
 
 
+def broken_cnn():
+    model = small_cnn()
+    model[0].weight.data[1] = torch.nan
+    return model
+
+
 def sequence_model():
     return nn.Sequential(nn.Linear(6, 4))
 
@@ -264,6 +270,8 @@ def sequence_model():
         (small_cnn, torch.rand(9, 1, 12, 12), Direction("3", torch.ones(3)), "6 finite numbers"),
         (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 0, "sum"), "allowed are 'mean', 'max'"),
         (small_cnn, torch.rand(9, 1, 12, 12), "0", "must be objectives"),
+        (lambda: small_cnn().to("meta"), torch.rand(9, 1, 12, 12), Channel("0", 0), "parameters have no values yet"),
+        (broken_cnn, torch.rand(9, 1, 12, 12), Channel("0", 1), "'0 channel 1' is NaN or infinite for an image"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused_by_name(model, images, objective, message):

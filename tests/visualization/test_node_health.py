@@ -81,6 +81,8 @@ def test_a_model_is_tested_in_one_pass_over_its_activation_functions():
         ({"rate": 0}, "rate: must be a number above 0 and below 1, found 0"),
         ({"level": None}, "level: must be a number above 0 and below 1, found None"),
         ({"layers": ["x"]}, "layer: no call is named 'x'"),
+        ({"layers": "1"}, "layers: must be a list with at least one name of a layer, or None, found '1'"),
+        ({"layers": []}, r"layers: must be a list with at least one name of a layer, or None, found \[\]"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments, message):
@@ -88,6 +90,13 @@ def test_wrong_arguments_are_refused(arguments, message):
         node_health(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.rand(4, 3), **arguments)
     with pytest.raises(ValueError, match="layers: the model has no activation function"):
         node_health(nn.Linear(3, 2), torch.rand(4, 3))
+
+
+def test_units_whose_outputs_are_nan_are_not_called_dead():
+    images = torch.rand(400, 3)
+    images[7] = torch.nan
+    with pytest.raises(ValueError, match="layer: the outputs of '1' have NaN; remove such values"):
+        node_health(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), images)
 
 
 @pytest.mark.parametrize(

@@ -63,5 +63,19 @@ def test_z_top_images_norms_and_activations_are_those_of_brute_force():
 def test_an_unknown_layer_is_refused():
     with pytest.raises(ValueError, match="layer: no call is named '1'; the forward pass has '0'"):
         node_importance(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.rand(4, 3), ["1"])
+    with pytest.raises(ValueError, match="layers: must be a list with at least one name"):
+        node_importance(nn.Sequential(nn.Linear(3, 2), nn.ReLU()), torch.rand(4, 3), "0")
+    with pytest.raises(ValueError, match="the outputs of '0' have NaN"):
+        node_importance(nn.Sequential(nn.Linear(3, 2)), torch.full((4, 3), torch.nan))
     with pytest.raises(KeyError, match="no layer '1'; the layers are '0'"):
         node_importance(nn.Sequential(nn.Linear(3, 2)), torch.rand(4, 3))["1"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_models_of_any_precision_have_z(dtype):
+    model = nn.Conv2d(1, 4, 3).to(dtype)
+    images = torch.rand(5, 1, 6, 6, dtype=dtype)
+    z = node_importance(model, images)[""].z
+    expected = F.conv2d(images.double(), model.weight.double()).flatten(2).norm(dim=2)
+    torch.testing.assert_close(z.double(), expected, rtol=0.02, atol=0.01)
+    assert z.dtype == torch.float32

@@ -1,8 +1,23 @@
 """Random transformations, and the pictures that parameters describe."""
 
+import math
+import re
+
+import pytest
 import torch
 
-from lightning_factorlens.visualization import Fourier, Jitter, MagnitudeConstrained, Rotate, Scale
+from lightning_factorlens.visualization import (
+    Adam,
+    Fourier,
+    Jitter,
+    MagnitudeConstrained,
+    NormalizedAscent,
+    Pad,
+    Pixels,
+    Rotate,
+    Scale,
+    Settings,
+)
 from lightning_factorlens.visualization.image_statistics import ImageStatistics
 from lightning_factorlens.visualization.transforms import transform
 
@@ -54,3 +69,26 @@ def test_colours_and_magnitudes_are_those_of_the_probe():
     )
     inner = (slice(None), slice(None), slice(1, 5), slice(1, 4))  # elsewhere real pictures couple the phases
     assert torch.allclose(spectrum.abs()[inner], statistics.magnitude.expand_as(phases)[inner], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Rotate(math.nan), "degrees: must be a number ≥ 0, found nan"),
+        (lambda: Scale(0, 1), "smallest: must be a number > 0, found 0"),
+        (lambda: Scale(1.1, 0.9), "largest: must be at least smallest, 1.1, found 0.9"),
+        (lambda: Pad(1, -1.0), "value: must be a number ≥ 0"),
+        (lambda: Fourier(decay=-1), "decay: must be a number ≥ 0"),
+        (lambda: Pixels(noise=None), "noise: must be a number ≥ 0"),
+        (lambda: Adam(-0.1), "learning_rate: must be a number > 0, found -0.1"),
+        (lambda: Adam(beta1=1), "beta1: must be a number from 0 to below 1, found 1"),
+        (lambda: NormalizedAscent(math.nan), "learning_rate: must be a number > 0"),
+        (lambda: Settings(transforms=Jitter(1)), "transforms: must be of type tuple, found Jitter"),
+        (lambda: Settings(transforms=(2,)), "transforms: must be of type Transform, found int"),
+        (lambda: Settings(Adam()), "parametrization: must be of type Parametrization, found Adam"),
+        (lambda: Settings(variation_limit="low"), "variation_limit: must be a number ≥ 0"),
+    ],
+)
+def test_wrong_options_are_refused_where_they_are_given(make, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make()

@@ -51,6 +51,8 @@ def test_maps_of_chosen_images_and_units_are_the_layers_own():
         (lambda: weight_pictures(MODEL, "9"), "layer: no weights are named '9'; there are '0', '1'"),
         (lambda: weight_pictures(MODEL, "4", [5]), "units: there are 5 units of '4', found 5"),
         (lambda: weight_pictures(MODEL, "4", shape=(5, 5)), r"shape: must be \(C, H, W\) or \(H, W\) of 12 inputs"),
+        (lambda: weight_pictures(MODEL, "4", shape=(1, -3, -4)), r"shape: must be \(C, H, W\)"),
+        (lambda: weight_pictures(MODEL, "0", shape=(3, 3)), "shape: '0' is a convolution"),
         (lambda: feature_maps(MODEL[4], torch.rand(3, 12), "", [9]), "units: there are 5 units of '', found 9"),
         (lambda: feature_maps(MODEL[4], torch.rand(3, 12), "", [0], [3]), "images: there are 3 images of the probe"),
     ],
