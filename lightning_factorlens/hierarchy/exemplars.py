@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_int, check_type
 from lightning_factorlens.hierarchy.sides import both_sides
 from lightning_factorlens.results import Exemplars, Signals
 
@@ -38,10 +38,14 @@ def exemplary_images(
         ([[1, 3]], [[2, 0]])
     """
     check_int("count", count, 1)
+    advice = "pass one of the layers of FactorLens.signals, or an iterator of parts of it"
+    if not isinstance(signals, Iterable):
+        check_type("signals", signals, Signals, advice)
     parts = [signals] if isinstance(signals, Signals) else signals
     first: Signals | None = None
     largest, smallest = _Largest(count), _Largest(count)
     for part in parts:
+        check_type("signals", part, Signals, advice)
         first = first or part
         if part.layer != first.layer or not torch.equal(part.s, first.s):
             raise ValueError(

@@ -44,6 +44,9 @@ def test_nan_comes_last_and_parts_must_belong_together():
     assert found.negative[0].tolist() == [2, 1, 0]
     with pytest.raises(ValueError, match="extrema=True"):
         exemplary_images(signals_of(torch.zeros(3, 1)), by="extremum")
+    for wrong in (3, [3], {"fc": signals_of(torch.zeros(3, 1))}):
+        with pytest.raises(ValueError, match="^signals: must be of type Signals, found "):
+            exemplary_images(wrong)
     with pytest.raises(ValueError, match="no part"):
         exemplary_images([])
     with pytest.raises(ValueError, match="one state of the model"):
