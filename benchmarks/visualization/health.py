@@ -99,7 +99,7 @@ def measure(data_dir: Path, quick: bool) -> Measured:
         f"images, rate {RATE:g}, level {LEVEL:g}; found of planted. The others are the units that were not planted; "
         "new are those that the network without planted units is not found to have. Dead by its weights: filter and "
         "bias are zero. A piece of an image: the filter is a normalised piece of one training image, which is what "
-        "memorisation would look like: the tests are not made for it, and say so.\n\n"
+        f"memorisation would look like. {_pieces(values)}\n\n"
     )
     section = f"{text}{markdown_table(header, sections)}\n\n{_untrained(data_dir, seeds)}"
     return Measured(section, {"values": values}, figures)
@@ -189,6 +189,17 @@ def _input_of(model: nn.Module, layer: str, images: Tensor) -> Tensor:
     model(images)
     handle.remove()
     return inputs[0]
+
+
+def _pieces(values: dict[str, dict[str, list[float]]]) -> str:
+    """How many of the units with a piece of an image are flagged, in words."""
+    kind = "piece of an image"
+    n_planted = sum(sum(counts[f"{kind} planted"]) for counts in values.values())
+    n_flagged = sum(sum(counts[kind]) for counts in values.values())
+    return (
+        f"The tests are not made for it, and flag {n_flagged:.0f} of {n_planted:.0f} such units: those that happen to "
+        "be rarely active or active in single pixels."
+    )
 
 
 def _cells(spread: Spread) -> list[str]:

@@ -17,7 +17,7 @@ from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.results import ScopedScalar
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.node_health import LEVEL, check_shares
-from lightning_factorlens.visualization.probe_pass import check_finite, read_calls
+from lightning_factorlens.visualization.probe_pass import check_no_nan, read_calls
 from lightning_factorlens.visualization.unit_maps import UnitAxis
 
 NAME = "node_health"
@@ -110,7 +110,7 @@ def _count(context: Context, layers: list[str]) -> dict[str, HealthCounts]:
             axis.note(traced)
             if traced.name not in layers or traced.output.ndim < 2:
                 return None
-            return count_units(check_finite(traced.name, axis.maps(traced, traced.output)))
+            return count_units(check_no_nan(traced.name, axis.maps(traced, traced.output)))
 
         return read_calls(context.model, samples, read, call)
 

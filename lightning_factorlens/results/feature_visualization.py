@@ -103,7 +103,8 @@ class FeatureVisualization(ShortRepr):
             rows.append((*row, str(int(self.steps[index]))))
         lines = align_table(header, rows, right=range(1, len(header)))
         share = f"{self.share_above:.2f}" if bool(self.is_live.any()) else "-"
-        lines.append(f"share of the live objectives above every real image {share}; an untrained network's is as high")
+        lines.append(f"share of the live objectives above every real image {share}; this is no sign of learning, since")
+        lines.append("untrained networks reach 1.00 as well")
         return "\n".join(lines)
 
 

@@ -71,10 +71,11 @@ def decide(name: str, counts: HealthCounts, rate: float | None, level: float) ->
 
     A unit is dead or rare if a binomial test rejects that it is active in a share of ``rate`` of the images: dead if it
     was active in none. It is active in single pixels if a sign test rejects that its activity is spread over more than
-    two effective pixels in half of the images in which it is active. Both are corrected for the number of units by
-    Benjamini and Hochberg (1995), so that at most a share of ``level`` of the units that are flagged is flagged by
-    chance, on average. With fewer than ln(units / level) / rate images the smallest possible p-value of a dead unit
-    is above level / units: all are undecided. So is a unit that is active in too few images for the sign test.
+    two effective pixels in half of the images in which it is active. Each test is corrected for the number of units by
+    Benjamini and Hochberg (1995): of the units that it flags at most a share of ``level`` is flagged by chance, on
+    average, where units are independent or positively dependent. At ln(units / level) / rate images the p-value of a
+    dead unit is at most level / units, since (1 - rate)ᴺ ≤ exp(-rate · N); with fewer all units are undecided. So is a
+    unit that is active in too few images for the sign test.
 
     Args:
         name: Name of the layer.

@@ -117,7 +117,8 @@ def layer_outputs(reader: LayerReader, images: Tensor, linear: Mapping[str, Line
     found: dict[str, LayerOutput] = {}
 
     def read(layer: str, output: Tensor) -> None:
-        found[layer] = LayerOutput(layer, reader.module(layer), tuple(output.shape), output.device, linear.get(layer))
+        shape, own = tuple(output.shape), linear.get(reader.path(layer))
+        found[layer] = LayerOutput(layer, reader.module(layer), shape, output.device, own)
 
     reader.run(images, read)
     return found

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from lightning_factorlens._validation import is_number
 
 #: A colour direction of less than this share of the largest variance is not divided by.
 SMALLEST_SHARE = 1e-6
@@ -127,9 +130,10 @@ def _check_images(images: Tensor) -> None:
 def _range(images: Tensor, value_range: tuple[float, float] | None) -> tuple[Tensor, Tensor]:
     low, high = images.amin((0, 2, 3)), images.amax((0, 2, 3))
     if value_range is not None:
+        is_pair = isinstance(value_range, Sequence) and len(value_range) == 2 and all(map(is_number, value_range))
+        if not is_pair or not value_range[0] < value_range[1]:
+            raise ValueError(f"value_range: must be two increasing numbers, found {value_range!r:.200}.")
         first, last = value_range
-        if not first < last:
-            raise ValueError(f"value_range: must be two increasing numbers, found {value_range!r}.")
         return torch.full_like(low, first), torch.full_like(high, last)
     if bool((low >= 0).all()) and bool((high <= 1).all()):
         return torch.zeros_like(low), torch.ones_like(high)

@@ -49,9 +49,9 @@ class LayerReader:
         self._layers = set(layers)
         self._output_part = output_part
         self.modules = {uncompiled_path(path).rstrip("."): module for path, module in named_layers(model)}
-        self._is_traced = any(_is_function(name) for name in self._layers)
         for name in self._layers - {OUTPUT}:
-            _check_layer(name, self.modules)
+            self._check_layer(name)
+        self._is_traced = any(_is_function(name) for name in self._layers)
         self._handles: list[RemovableHandle] = []
         self._counts: Counter[str] = Counter()
         self._missing: set[str] = set()
@@ -61,7 +61,7 @@ class LayerReader:
 
     def __enter__(self) -> Self:
         if not self._is_traced:
-            for path in {_path_of(name) for name in self._layers - {OUTPUT}}:
+            for path in {self.path(name) for name in self._layers - {OUTPUT}}:
                 self._handles.append(self.modules[path].register_forward_hook(self._hook(path)))
         return self
 
@@ -72,7 +72,12 @@ class LayerReader:
 
     def module(self, name: str) -> nn.Module | None:
         """The module of a layer; None for the model's output and for a function."""
-        return self.modules.get(_path_of(name))
+        return self.modules.get(self.path(name))
+
+    def path(self, name: str) -> str:
+        """The path of the module whose call has a name: of ``"conv-2"``, ``"conv"``, unless a module has that name."""
+        path, _, count = name.rpartition("-")
+        return path if count.isdigit() and path and name not in self.modules else name
 
     def run(self, images: Tensor, read: Callable[[str, Tensor], None]) -> None:
         """One forward pass.
@@ -131,6 +136,22 @@ class LayerReader:
     def _on_call(self, call: TracedCall) -> None:
         self._note(call.name, call.output)
 
+    def _check_layer(self, name: str) -> None:
+        if not isinstance(name, str):
+            raise ValueError(f"layer: must be the name of a layer, found {name!r:.200}.")
+        if _is_function(name):
+            return
+        module = self.module(name)
+        if module is None:
+            raise ValueError(
+                f"layer: the model has no module {name!r}; give a name of its named_modules(), or of an activation "
+                "function such as 'block.F.relu'."
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"layer: {name!r} is a scripted module, whose output cannot be read; visualise the eager model."
+            )
+
     def _output_tensor(self, output: Any, n_images: int) -> Tensor:
         parts = find_parts(output, n_images)
         if self._output_part in parts:
@@ -141,25 +162,8 @@ class LayerReader:
         raise ValueError("Logit: the model's output has no floating-point tensor of shape (images, entries, …).")
 
 
-def _path_of(name: str) -> str:
-    path, _, count = name.rpartition("-")
-    return path if count.isdigit() and path else name
-
-
 def _is_function(name: str) -> bool:
     return ".F." in f".{name}"
-
-
-def _check_layer(name: str, modules: dict[str, nn.Module]) -> None:
-    if _is_function(name):
-        return
-    module = modules.get(_path_of(name))
-    if module is None:
-        raise ValueError(f"layer: the model has no module {name!r}; see the names of its named_modules().")
-    if isinstance(module, torch.jit.ScriptModule):
-        raise ValueError(
-            f"layer: {name!r} is a scripted module, whose output cannot be read; visualise the eager model."
-        )
 
 
 def _read_nothing(_name: str, _output: Tensor) -> None:

@@ -16,9 +16,9 @@ from lightning_factorlens.results.node_health import NodeHealthResult
 from lightning_factorlens.visualization.health_tests import HealthCounts, count_units, decide
 from lightning_factorlens.visualization.probe_pass import (
     bind_forward,
-    check_finite,
     check_layer,
     check_layers,
+    check_no_nan,
     is_activation,
     read_calls,
 )
@@ -96,7 +96,7 @@ def node_health(
         names.setdefault(call.name)
         axis.note(call)
         is_wanted = is_activation(call) if layers is None else call.name in layers
-        return count_units(check_finite(call.name, axis.maps(call, call.output))) if is_wanted else None
+        return count_units(check_no_nan(call.name, axis.maps(call, call.output))) if is_wanted else None
 
     with isolate_model(model):
         passes = read_calls(model, samples, read, forward)

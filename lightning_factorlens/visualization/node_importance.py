@@ -18,9 +18,9 @@ from lightning_factorlens.results.node_importance import LayerImportance, NodeIm
 from lightning_factorlens.visualization.probe_pass import (
     Forward,
     bind_forward,
-    check_finite,
     check_layer,
     check_layers,
+    check_no_nan,
     is_activation,
     read_calls,
     read_layers,
@@ -93,7 +93,7 @@ def node_importance(
             """The z of a layer that is wanted, and the activation of a call that is needed."""
             z, activation = None, None
             if name in followers:
-                z = _norms(check_finite(name, output), _source(calls[name])).cpu()
+                z = check_no_nan(name, _norms(output, _source(calls[name])).cpu())
             if name in axes:
                 activation = strongest_values(output.movedim(axes[name], 1)).float().cpu()
             return z, activation

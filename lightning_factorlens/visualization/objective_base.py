@@ -24,10 +24,12 @@ class Objective(ABC):
         """The weight of every term, and the term."""
 
     def __add__(self, other: Objective) -> WeightedSum:
+        if not isinstance(other, Objective):
+            raise TypeError(f"other: to an objective another one can be added, found {other!r:.200}.")
         return WeightedSum((*self.terms(), *other.terms()))
 
     def __sub__(self, other: Objective) -> WeightedSum:
-        return self + (-other)
+        return self + other * -1.0
 
     def __mul__(self, weight: float) -> WeightedSum:
         if not is_number(weight):

@@ -119,7 +119,7 @@ class Direction(Term):
         """See `Term.reading`."""
         check_choice("signal", self.signal, SIGNALS)
         found = replace(output, axis=self.axis)
-        vector = self.vector.detach().float().to(output.device)
+        vector = torch.as_tensor(self.vector).detach().float().to(output.device)
         if vector.shape != (found.n_channels,) or not bool(torch.isfinite(vector).all()):
             raise ValueError(
                 f"vector: must hold {found.n_channels} finite numbers, one for each channel of {self.layer!r}, found "

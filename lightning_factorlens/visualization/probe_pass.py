@@ -158,21 +158,24 @@ def check_layers(layers: Collection[str] | None) -> list[str] | None:
     return names
 
 
-def check_finite(layer: str, maps: Tensor) -> Tensor:
-    """The outputs of a layer, in which no value may be NaN: it would count as inactive, or as the strongest one.
+def check_no_nan(layer: str, values: Tensor) -> Tensor:
+    """The values, none of which may be NaN: a unit would count as inactive, or an image as its strongest.
 
     Args:
         layer: Name of the layer.
-        maps: Its outputs, any shape.
+        values: Its outputs, or what was made of them, any shape.
+
+    Returns:
+        The same tensor.
 
     Raises:
         ValueError: A value is NaN.
     """
-    if bool(maps.isnan().any()):
+    if bool(values.isnan().any()):
         raise ValueError(
             f"layer: the outputs of {layer!r} have NaN; remove such values from the probe, or check the weights."
         )
-    return maps
+    return values
 
 
 def select_samples(samples: Probe, rows: Sequence[int]) -> Batch:

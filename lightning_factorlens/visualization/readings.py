@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,8 +62,11 @@ class LayerOutput:
         """Axis of the channels: the last one of linear layers, layer norms and tokens, otherwise axis 1."""
         n_axes = len(self.shape)
         if self.axis is not None:
-            if self.axis % n_axes == 0:
-                raise ValueError(f"axis: found {self.axis}, which holds the images; {self.name!r} has {n_axes} axes.")
+            if self.axis not in range(-n_axes, n_axes) or self.axis % n_axes == 0:
+                raise ValueError(
+                    f"axis: found {self.axis!r}, the output of {self.name!r} has the axes 1 to {n_axes - 1} besides "
+                    "that of the images."
+                )
             return self.axis % n_axes
         if self.linear is not None:
             return self.linear.channel_axis % n_axes
@@ -87,14 +91,16 @@ class LayerOutput:
     def flat_position(self, position: tuple[int, ...] | None) -> int:
         """A position, counted over all axes of positions; the middle for None."""
         sizes = [size for axis, size in enumerate(self.shape) if axis not in (0, self.channel_axis)]
-        at = tuple(size // 2 for size in sizes) if position is None else tuple(position)
-        if len(at) != len(sizes) or not all(0 <= index < size for index, size in zip(at, sizes)):
+        at = [size // 2 for size in sizes] if position is None else position
+        is_known = isinstance(at, Sequence) and len(at) == len(sizes)
+        if not is_known or not all(index in range(size) for index, size in zip(at, sizes)):
             raise ValueError(
-                f"position: found {position}, the positions of {self.name!r} have the shape {tuple(sizes)}."
+                f"position: found {position}, the positions of {self.name!r} have the shape {tuple(sizes)}; give one "
+                "whole number for each axis."
             )
         flat = 0
         for index, size in zip(at, sizes):
-            flat = flat * size + index
+            flat = flat * size + int(index)
         return flat
 
     @cached_property

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_positions
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.tracing import TracedCall
-from lightning_factorlens.visualization.probe_pass import Forward, check_finite, check_layer, read_calls
+from lightning_factorlens.visualization.probe_pass import Forward, check_layer, check_no_nan, read_calls
 from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
 
 
@@ -69,7 +69,7 @@ def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: For
         axis.note(call)
         if call.name != layer:
             return None
-        return strongest_values(check_finite(layer, axis.maps(call, call.output))).float().cpu()
+        return check_no_nan(layer, strongest_values(axis.maps(call, call.output)).float().cpu())
 
     passes = read_calls(model, samples, read, forward)
     check_layer(layer, list(names))

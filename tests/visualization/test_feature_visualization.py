@@ -269,6 +269,10 @@ def sequence_model():
         (small_cnn, torch.rand(9, 1, 12, 12), SingularVector("7", 5), "singular vectors 0 to 4"),
         (small_cnn, torch.rand(9, 1, 12, 12), Direction("3", torch.ones(3)), "6 finite numbers"),
         (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 0, "sum"), "allowed are 'mean', 'max'"),
+        (small_cnn, torch.rand(9, 1, 12, 12), Neuron("0", 0, 3), r"position: found 3, .* the shape \(10, 10\)"),
+        (small_cnn, torch.rand(9, 1, 12, 12), Neuron("0", 0, (1.5, 2)), r"position: found \(1.5, 2\)"),
+        (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 0, axis=5), "axis: found 5, .* has the axes 1 to 3"),
+        (small_cnn, torch.rand(9, 1, 12, 12), Channel(None, 0), "layer: must be the name of a layer, found None"),
         (small_cnn, torch.rand(9, 1, 12, 12), "0", "must be objectives"),
         (lambda: small_cnn().to("meta"), torch.rand(9, 1, 12, 12), Channel("0", 0), "parameters have no values yet"),
         (broken_cnn, torch.rand(9, 1, 12, 12), Channel("0", 1), "'0 channel 1' is NaN or infinite for an image"),
@@ -277,6 +281,34 @@ def sequence_model():
 def test_what_cannot_be_drawn_is_refused_by_name(model, images, objective, message):
     with pytest.raises(ValueError, match=message):
         visualize(model(), images, [objective])
+
+
+def test_later_calls_of_a_layer_and_names_with_a_hyphen_are_found():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.add_module("mix-1", nn.Linear(4, 4))
+
+        def forward(self, x):
+            mix = self.get_submodule("mix-1")
+            return mix(mix(x.movedim(1, 3)).relu()).flatten(1)
+
+    torch.manual_seed(0)
+    model, images = Twice(), torch.rand(9, 4, 6, 5)
+    objectives = [SingularVector("mix-1", 0), SingularVector("mix-1-2", 0), Channel("mix-1-2", 3)]
+    found = visualize(model, images, objectives, Settings(steps=4))
+    picture = found.pictures[2][None].movedim(1, 3)
+    layer = model.get_submodule("mix-1")
+    expected = layer(layer(picture).relu())[..., 3].mean().detach()
+    assert float(found.scores[2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_values_that_are_no_objectives_or_ranges_are_named():
+    with pytest.raises(TypeError, match="other: to an objective another one can be added, found 3"):
+        Channel("0", 0) + 3
+    for value_range in (3, ("a", "b"), (1.0, 0.0)):
+        with pytest.raises(ValueError, match="value_range: must be two increasing numbers"):
+            visualize(small_cnn(), torch.rand(4, 1, 12, 12), Channel("0", 0), value_range=value_range)
 
 
 @pytest.mark.filterwarnings("ignore:quantized")
