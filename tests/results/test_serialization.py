@@ -24,6 +24,7 @@ from lightning_factorlens.results import (
     ScopedScalar,
     SeedAgreement,
     SemanticStructure,
+    UnitPicturesRecord,
     Value,
 )
 from lightning_factorlens.results.serialization import RECORD_TYPES, from_json, to_json
@@ -121,6 +122,7 @@ HIERARCHY_RECORDS = {
     NullSizes,
     SeedAgreement,
     SemanticStructure,
+    UnitPicturesRecord,
 }
 
 
@@ -132,6 +134,6 @@ def test_every_record_has_a_decoder(observe):
         assert type(back[name]) is type(record), name
         for field in record.__dataclass_fields__:
             assert type(getattr(back[name], field)) is type(getattr(record, field)), (name, field)
-    elsewhere = {ConceptRecord, *HIERARCHY_RECORDS}  # in tests of their own
+    elsewhere = {ConceptRecord, UnitPicturesRecord, *HIERARCHY_RECORDS}  # in tests of their own
     assert {type(record) for record in o.records.values()} | elsewhere == set(RECORD_TYPES.values())
     assert flatten(replace(back, records={})) == flatten(replace(o, records={}, inputs=None, factorization=None))
