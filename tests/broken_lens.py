@@ -124,6 +124,9 @@ class Sabotage(Callback):
         if EPOCHS not in self.epochs:  # else it is also broken in `on_fit_end`
             self.active.close()
 
+    def teardown(self, trainer, pl_module, stage):
+        self.active.close()
+
 
 def train(folder, *callbacks, ckpt_path=None, **options):
     """Trains to the end, and returns the state at the end."""

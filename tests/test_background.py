@@ -56,7 +56,7 @@ def test_the_thread_uses_one_thread_of_torch_and_changes_no_other():
 
 def test_threads_take_turns_faster_only_while_there_is_work(worker):
     before = sys.getswitchinterval()
-    assert worker.submit(sys.getswitchinterval).result() == pytest.approx(SWITCH_INTERVAL)
+    assert worker.submit(sys.getswitchinterval).result() == pytest.approx(SWITCH_INTERVAL, rel=0.1)  # whole µs
     worker.close()
     assert sys.getswitchinterval() == before
 
