@@ -43,7 +43,9 @@ def deconvnet_figure(projections: UnitProjections) -> Figure | None:
     for index, unit in enumerate(projections.units[:MAX_UNITS]):
         places = range(min(projections.images.shape[1], MAX_IMAGES))
         images = [to_rgb(projections.inputs[index, place]) for place in places]
-        rows.append(UnitRow(images, [f"image/{unit}/{place}" for place in places], f"unit {unit}"))
+        is_inactive = bool((projections.maps[index] <= 0).all())
+        caption = f"unit {unit}, active in none of its images" if is_inactive else f"unit {unit}"
+        rows.append(UnitRow(images, [f"image/{unit}/{place}" for place in places], caption))
         if has_maps:
             maps = [projections.maps[index, place].clamp_min(0).numpy() for place in places]
             rows.append(UnitRow(maps, [f"map/{unit}/{place}" for place in places]))

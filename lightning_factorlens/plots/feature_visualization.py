@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from lightning_factorlens.plots.style import INK, SIDE_MARGIN, SMALL, WIDTH, add_title, figure_of
-from lightning_factorlens.plots.tiles import draw_tile, tile_axes, tile_inches
+from lightning_factorlens.plots.style import GREY, INK, SIDE_MARGIN, SMALL, WIDTH, add_title, figure_of
+from lightning_factorlens.plots.tiles import SEAM, draw_tile, tile_axes, tile_inches
 from lightning_factorlens.plots.type_width import layer_label, text_width, wrap_text
 from lightning_factorlens.results import FeatureVisualization
 
@@ -65,11 +65,11 @@ def feature_visualization_figure(
     for index in range(n_shown):
         y = index * stride + CAPTION / tile
         _draw_caption(ax, found, index, y - 0.03, tile)
-        draw_tile(ax, to_colours(found.pictures[index]), 0, y, 1.0, f"picture/{index}", height=ratio)
+        _draw_framed(ax, found.pictures[index], 0, y, f"picture/{index}", ratio)
         shown = zip(found.exemplars[index].tolist(), found.exemplar_pictures(index))
         for place, (position, picture) in enumerate(list(shown)[:MAX_EXEMPLARS]):
             gid = f"exemplar/{index}/{position}"
-            draw_tile(ax, to_colours(picture), 1 + GAP + place, y, 1.0, gid, height=ratio)
+            _draw_framed(ax, picture, 1 + GAP + place, y, gid, ratio)
     return figure_of(ax)
 
 
@@ -91,6 +91,14 @@ def to_colours(picture: Tensor) -> np.ndarray:
     if pixels.shape[2] != 3:
         pixels = pixels.mean(axis=2, keepdims=True).repeat(3, axis=2)
     return pixels
+
+
+def _draw_framed(ax: Axes, picture: Tensor, x: float, y: float, gid: str, height: float) -> None:
+    """A picture in a thin frame, without which a white one would be seen as a missing one."""
+    from matplotlib.patches import Rectangle
+
+    draw_tile(ax, to_colours(picture), x, y, 1.0, gid, height=height)
+    ax.add_patch(Rectangle((x, y), 1 - SEAM, (1 - SEAM) * height, fc="none", ec=GREY, lw=0.5, gid=f"frame/{gid}"))
 
 
 def _explanation(found: FeatureVisualization, n_shown: int, untrained: FeatureVisualization | None) -> str:

@@ -50,6 +50,8 @@ def unit_spread(
         torch.Size([1, 8])
     """
     check_choice("by", by, ("filters", "responses"))
+    if isinstance(trained, nn.Module) or isinstance(untrained, nn.Module):
+        raise ValueError("trained, untrained: found one network; give a list of at least two, since units are matched.")
     if len(trained) < 2 or len(untrained) < 2:
         raise ValueError(
             f"trained, untrained: found {len(trained)} and {len(untrained)} networks; give at least two of each, since "
@@ -79,7 +81,10 @@ def _rows(model: nn.Module, probe: Any, by: Compared) -> dict[str, Tensor]:
             rows[name] = (layer.activation - layer.activation.mean(0)).T
     else:
         for linear in linear_layers(model):
-            rows[linear.name] = weight_pictures(model, linear.name).pictures.flatten(1).nan_to_num()
+            pictures = weight_pictures(model, linear.name).pictures
+            if bool(linear.weight.weight.isnan().any()):
+                raise ValueError(f"trained, untrained: the weight of {linear.name!r} has NaN; leave that network out.")
+            rows[linear.name] = pictures.flatten(1).nan_to_num()
     return rows
 
 

@@ -224,7 +224,10 @@ def test_every_figure_of_pictures_can_be_read(kind):
         torch.arange(9).expand(n, 9), torch.rand(9, *shape), torch.arange(9).expand(n, 9), torch.arange(n) != 0, torch.rand(n), -torch.rand(n),
         torch.rand(n), 64,
     )  # fmt: skip
-    assert not defects(plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found))
+    figure = plots.feature_visualization_figure(found, "Pictures, epoch 1000", untrained=found)
+    assert not defects(figure)
+    frames = figure.findobj(lambda artist: str(artist.get_gid()).startswith("frame/picture/"))
+    assert len(frames) == min(n, 8)  # a white picture is seen on the white page
 
 
 INPUTS = {

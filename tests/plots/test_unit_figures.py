@@ -5,6 +5,7 @@ import warnings
 import pytest
 import torch
 from figure_layout import defects
+from matplotlib.text import Text
 
 from lightning_factorlens import plots
 from lightning_factorlens.results import (
@@ -96,3 +97,8 @@ def test_the_figures_show_the_records():
         "a", (0,), torch.zeros(1, 1), torch.rand(1, 1, 7), torch.rand(1, 1), torch.rand(1, 1, 7), "", ""
     )
     assert plots.deconvnet_figure(vectors) is None
+    images = torch.rand(2, 1, 1, 4, 4)
+    maps = torch.stack([-torch.ones(1, 3, 3), torch.ones(1, 3, 3)])
+    inactive = UnitProjections("a", (4, 5), torch.zeros(2, 1), images, maps, images, "switches", "map")
+    texts = [text.get_text() for text in plots.deconvnet_figure(inactive).findobj(Text)]
+    assert "unit 4, active in none of its images" in texts and "unit 5" in texts

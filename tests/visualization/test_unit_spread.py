@@ -42,6 +42,8 @@ def test_units_in_another_order_are_found_and_random_ones_are_what_the_untrained
 
 def test_wrong_arguments_are_refused():
     models = [network(0), network(1)]
+    diverged = network(2)
+    diverged[0].weight.data[0] = torch.nan
     for call, message in (
         (lambda: unit_spread(models[:1], models), "found 1 and 2 networks; give at least two of each"),
         (lambda: unit_spread(models, models, by="responses"), "probe: found None"),
@@ -50,6 +52,8 @@ def test_wrong_arguments_are_refused():
             "no layer of equal name and size in common",
         ),
         (lambda: unit_spread(models, models, by="z"), "by: found 'z'"),
+        (lambda: unit_spread(models[0], models), "found one network; give a list of at least two"),
+        (lambda: unit_spread([models[0], diverged], models), "the weight of '0' has NaN; leave that network out"),
     ):
         with pytest.raises(ValueError, match=message):
             call()
