@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from lightning_factorlens._validation import check_choice, check_int
+from lightning_factorlens._validation import check_choice
 from lightning_factorlens.visualization.objective_base import Term
 from lightning_factorlens.visualization.readings import OUTPUT, LayerOutput, Reading
 
@@ -89,7 +89,6 @@ class SingularVector(Term):
     def reading(self, output: LayerOutput) -> Reading:
         """See `Term.reading`."""
         check_choice("signal", self.signal, SIGNALS)
-        check_int("index", self.index, 0)
         direction, offset = output.singular_vector(self.index)
         return Reading(direction, self.signal, output.channel_axis, offset)
 

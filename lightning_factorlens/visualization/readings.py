@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._validation import check_int
+from lightning_factorlens._validation import check_positions
 from lightning_factorlens.capture.linear_layers import LinearLayer
 from lightning_factorlens.linalg.singular_vectors import SingularVectors, singular_vectors
 from lightning_factorlens.linalg.unfolding import unfold_weight
@@ -81,11 +81,9 @@ class LayerOutput:
 
     def unit(self, index: int) -> Tensor:
         """The direction of one channel, shape (channels,)."""
-        check_int("index", index, 0)
-        if index >= self.n_channels:
-            raise ValueError(f"index: found {index}, {self.name!r} has the channels 0 to {self.n_channels - 1}.")
+        (channel,) = check_positions("index", [index], self.n_channels, f"channels of {self.name!r}")
         direction = torch.zeros(self.n_channels, device=self.device)
-        direction[index] = 1.0
+        direction[channel] = 1.0
         return direction
 
     def flat_position(self, position: tuple[int, ...] | None) -> int:
@@ -116,14 +114,10 @@ class LayerOutput:
 
     def singular_vector(self, index: int) -> tuple[Tensor, float]:
         """The left singular vector in the layer's channels, shape (channels,), and its product with the bias."""
-        check_int("index", index, 0)
         vectors = self.vectors
         n_groups, n_rows, n_vectors = vectors.U.shape
-        if index >= n_groups * n_vectors:
-            raise ValueError(
-                f"index: found {index}, {self.name!r} has the singular vectors 0 to {n_groups * n_vectors - 1}."
-            )
-        group, place = divmod(index, n_vectors)
+        (number,) = check_positions("index", [index], n_groups * n_vectors, f"singular vectors of {self.name!r}")
+        group, place = divmod(number, n_vectors)
         if place >= int(vectors.rank[group]):
             raise ValueError(
                 f"index: the singular value {index} of {self.name!r} counts as zero or is not finite, so that its "

@@ -263,10 +263,10 @@ def sequence_model():
         (small_cnn, torch.full((9, 1, 12, 12), torch.nan), Channel("0", 0), "NaN"),
         (small_cnn, torch.rand(9, 1, 12, 12), Channel("conv", 0), "no module 'conv'"),
         (small_cnn, torch.rand(9, 1, 12, 12), Channel("0-2", 0), "'0-2' was not called"),
-        (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 4), "channels 0 to 3"),
+        (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 4), "index: there are 4 channels of '0', found 4"),
         (small_cnn, torch.rand(9, 1, 12, 12), Neuron("0", 0, (1,)), r"the shape \(10, 10\)"),
         (small_cnn, torch.rand(9, 1, 12, 12), SingularVector("1", 0), "'1' has no singular vectors"),
-        (small_cnn, torch.rand(9, 1, 12, 12), SingularVector("7", 5), "singular vectors 0 to 4"),
+        (small_cnn, torch.rand(9, 1, 12, 12), SingularVector("7", 5), "there are 5 singular vectors of '7', found 5"),
         (small_cnn, torch.rand(9, 1, 12, 12), Direction("3", torch.ones(3)), "6 finite numbers"),
         (small_cnn, torch.rand(9, 1, 12, 12), Channel("0", 0, "sum"), "allowed are 'mean', 'max'"),
         (small_cnn, torch.rand(9, 1, 12, 12), Neuron("0", 0, 3), r"position: found 3, .* the shape \(10, 10\)"),
@@ -301,6 +301,12 @@ def test_later_calls_of_a_layer_and_names_with_a_hyphen_are_found():
     layer = model.get_submodule("mix-1")
     expected = layer(layer(picture).relu())[..., 3].mean().detach()
     assert float(found.scores[2]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_numbers_of_units_may_come_from_tensors_and_arrays():
+    objectives = [Channel("0", 2), Channel("0", torch.tensor(2)), SingularVector("0", torch.arange(3).numpy()[1])]
+    found = visualize(small_cnn(), torch.rand(4, 1, 12, 12), objectives, Settings(steps=2))
+    assert found.names == ("0 channel 2", "0 channel 2", "0 vector 1")
 
 
 def test_values_that_are_no_objectives_or_ranges_are_named():
