@@ -217,8 +217,8 @@ class Context:
 
         The training goes on meanwhile, and so changes the model's parameters: ``work`` may read copies alone. It must
         not use global random states, nor import modules for the first time: in a worker of a ``DataLoader`` that is
-        forked meanwhile such an import would never end. ``finish`` is called on the training's thread; it may call `note`, but not
-        `keep_state`.
+        forked meanwhile such an import would never end. ``finish`` is called on the training's thread; it may call
+        `note`, but not `keep_state`.
 
         Args:
             work: The part that takes time.

@@ -204,9 +204,10 @@ def test_figures_are_finished_after_an_interrupt_of_the_wait_for_them(monkeypatc
 
     writer = FigureWriter({}, "lens", budget, worker)
     writer.start(lambda: {"own": np.zeros((1, 1, 4), np.uint8)}, [Logger()], 7)
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(Task, "wait", Mock(side_effect=KeyboardInterrupt))
-        writer.finish()
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish()
     writer.finish()
     worker.close()
     assert shown == [("lens_figures/own", 7)]
