@@ -261,6 +261,11 @@ def without_function_modes() -> AbstractContextManager[None]:
     return torch._C.DisableTorchFunction()
 
 
+def has_dispatch_mode() -> bool:
+    """Whether a ``TorchDispatchMode``, such as a counter of operations, sees the operations of this thread."""
+    return torch._C._len_torch_dispatch_stack() > 0
+
+
 def own_parameters(module: nn.Module) -> dict[str, nn.Parameter | None]:
     """The parameters that a module itself has registered, by name: its own dictionary."""
     return module._parameters

@@ -54,6 +54,11 @@ class PendingObservation:
         """Whether no deferred record is missing."""
         return not self._deferred
 
+    def wait(self) -> None:
+        """Waits for the other thread; after an interrupt meanwhile, such as Ctrl-C, the observation is as before."""
+        for found in self._deferred.values():
+            self.waited += found.task.wait()
+
     def complete(self) -> Observation:
         """Waits for the deferred measurements.
 

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "_validation": set(),
     "_private_api": set(),
     "distributed": set(),
-    "linalg": FLOOR,
+    "linalg": {"fork_gate"} | FLOOR,
     "isolation": {"_private_api"},
     "batches": set(),
     "sampling": {"isolation", "batches", "_private_api"},

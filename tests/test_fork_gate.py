@@ -1,11 +1,14 @@
 """Forks and units of background work."""
 
+import builtins
 import os
 import threading
 
 import pytest
+import torch
 
 from lightning_factorlens.fork_gate import fork_gate
+from lightning_factorlens.spectra import layer_spectra
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -50,3 +53,20 @@ def test_a_thread_may_fork_within_its_own_unit_and_units_begin_again():
     thread.join(10)
     assert done == [1]
     fork_gate._working.clear()
+
+
+def test_what_computing_spectra_imports_is_imported_in_units(monkeypatch):
+    original = builtins.__import__
+    imports = []
+
+    def watch(name, *args, **kwargs):
+        imports.append((name, threading.get_ident() in fork_gate._working))
+        return original(name, *args, **kwargs)
+
+    model = torch.nn.Linear(600, 300)
+    layer_spectra(model)  # torch and numpy import parts of themselves at the first call
+    monkeypatch.setattr(builtins, "__import__", watch)
+    layer_spectra(model)
+    monkeypatch.undo()
+    of_scipy = [is_unit for name, is_unit in imports if name.startswith("scipy")]
+    assert of_scipy and all(of_scipy)

@@ -115,8 +115,12 @@ class UnfinishedObservation:
 
     def _complete(self) -> None:
         """Adds the deferred records to the observation, and writes it."""
-        pending, self._pending = self._pending, None
+        pending = self._pending
         assert pending is not None
+        pending.wait()
+        self._pending = (
+            None  # not earlier: an interrupt while it waits must leave the observation to the end of the run
+        )
         state = self._results.state
         observation = pending.complete()
         added = state.budget.add_background(pending.seconds, pending.waited)

@@ -405,6 +405,15 @@ class FactorLensCallback(Callback):
 
     # ---- state
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes for a copy: first waits for what is computed beside the training, as a copy has no part in it.
+
+        Raises:
+            Exception: A measurement or a sink has failed, with ``on_error="raise"``.
+        """
+        self._unfinished.finish()
+        return self.__dict__
+
     @property
     def state_key(self) -> str:
         """The key of the state in a checkpoint, distinct for distinct prefixes."""

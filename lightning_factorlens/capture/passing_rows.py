@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import without_function_modes
+from lightning_factorlens._private_api import has_dispatch_mode, without_function_modes
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.activations import Capture, find_class_scores
 from lightning_factorlens.capture.layer_buffers import ScatteredBuffer, make_blocks, make_buffers
@@ -208,9 +208,9 @@ class PassingRows:
 
 
 def _is_recorded() -> bool:
-    """Whether operations are recorded, to be repeated elsewhere, instead of only being done."""
+    """Whether operations are recorded or counted, instead of only being done: none of the lens's own must be."""
     is_captured = torch.cuda.is_available() and torch.cuda.is_current_stream_capturing()
-    return torch.jit.is_tracing() or torch.compiler.is_compiling() or is_captured
+    return torch.jit.is_tracing() or torch.compiler.is_compiling() or is_captured or has_dispatch_mode()
 
 
 def _autocast(device: str) -> Hashable:

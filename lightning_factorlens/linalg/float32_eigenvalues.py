@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_factorlens.fork_gate import fork_gate
 from lightning_factorlens.linalg.svd import gram_eigvalsh
 
 #: With fewer rows float64 takes about as little time.
@@ -76,8 +77,7 @@ def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
         >>> [round(value, 4) for value in values.tolist()], error < 1e-4
         ([1.0, 4.0, 9.0], True)
     """
-    from scipy.linalg import blas  # loading scipy.linalg takes a quarter of a second
-
+    blas, _ = _blas_and_lapack()
     X = matrix.detach().float().numpy()
     # BLAS reads columns. The product is that of the shorter side; only its upper triangle is computed.
     is_tall = X.shape[0] > X.shape[1]
@@ -98,6 +98,16 @@ def float32_eigenvalues(matrix: Tensor) -> ApproximateEigenvalues | None:
     if not _has_moments(values, float(norms.sum()), squares):
         return None
     return ApproximateEigenvalues(torch.from_numpy(values), product_error + reduction_error)
+
+
+def _blas_and_lapack() -> tuple[Any, Any]:
+    """Modules of scipy, loaded when they are needed, which takes a quarter of a second.
+
+    That is often on the thread beside the training. A process that was forked meanwhile could never import scipy.
+    """
+    with fork_gate.unit():
+        from scipy.linalg import blas, lapack
+    return blas, lapack
 
 
 def _product_error(X: Array, gram: Array, norms: Double) -> float:
@@ -131,8 +141,7 @@ def _product_error(X: Array, gram: Array, norms: Double) -> float:
 
 def _tridiagonal_eigenvalues(gram: Array) -> Double:
     """Eigenvalues of a symmetric matrix, ascending, given its upper triangle, which is overwritten."""
-    from scipy.linalg import lapack
-
+    _, lapack = _blas_and_lapack()
     # The default workspace of scipy is too small for LAPACK's blocked algorithm.
     workspace = 32 * len(gram)
     _, diagonal, beside, _, failed = lapack.ssytrd(gram, lower=0, lwork=workspace, overwrite_a=1)

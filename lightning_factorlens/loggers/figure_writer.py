@@ -67,10 +67,11 @@ class FigureWriter:
         Raises:
             Exception: Drawing or writing has failed.
         """
-        task, self._task = self._task, None
+        task = self._task
         if task is None:
             return
         waited = task.wait()
+        self._task = None  # not earlier: an interrupt while it waits must leave the figures to the end of the run
         self._budget.add_background_figures(task.seconds, waited)
         images = task.result()
         failure, self._failure = self._failure, None

@@ -216,8 +216,9 @@ class Context:
         """Has a part of a measurement computed beside the training, where the lens has a thread for it.
 
         The training goes on meanwhile, and so changes the model's parameters: ``work`` may read copies alone. It must
-        not use global random states. ``finish`` is called on the training's thread; it may call `note`, but not
-        `keep_state`.
+        not use global random states, nor import modules for the first time: in a worker of a ``DataLoader`` that is
+        forked meanwhile such an import would never end. ``finish`` is called on the training's thread; it may call
+        `note`, but not `keep_state`.
 
         Args:
             work: The part that takes time.

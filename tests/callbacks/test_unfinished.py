@@ -1,14 +1,21 @@
 """Spectra and figures beside the training: the same numbers, and nothing lost."""
 
+import copy
 import threading
 import warnings
+from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from broken_lens import EPOCHS, lens, points, train
 from lightning.pytorch.callbacks import Callback, EarlyStopping
 from matplotlib.figure import Figure
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
+from lightning_factorlens.background import BackgroundWorker, Task
+from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.loggers.figure_writer import FigureWriter
+from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.measurements import FigureSpec, Measurement, WeightSpectra, default_measurements
 
 ALPHA = "factorlens_spectra/mean_alpha"
@@ -158,3 +165,70 @@ def test_the_cost_of_an_observation_contains_what_writing_it_took(tmp_path):
     assert with_figures > without_figures > 0
     budget = callback._results.state.budget
     assert budget.total_seconds >= sum(cost["total"] for cost in costs)
+
+
+def test_an_interrupt_while_training_waits_for_the_thread_loses_nothing(tmp_path, monkeypatch):
+    callback = lens(outputs="classes", measurements=[WeightSpectra()], max_overhead=None)
+    gate = Gate(callback)
+    wait = Task.wait
+
+    def interrupted(task):
+        monkeypatch.setattr(Task, "wait", wait)
+        gate.event.set()
+        raise KeyboardInterrupt
+
+    class Interrupt(Callback):
+        def on_train_epoch_start(self, trainer, pl_module):
+            if trainer.current_epoch == 1:
+                gate.block()
+            if trainer.current_epoch == 2:
+                monkeypatch.setattr(Task, "wait", interrupted)
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(tmp_path, Interrupt(), callback)
+    assert len(callback.history) == len({step for tag, step in points(tmp_path) if tag == ALPHA}) == 3
+
+
+def test_figures_are_finished_after_an_interrupt_of_the_wait_for_them(monkeypatch):
+    worker = BackgroundWorker()
+    budget = OverheadBudget()
+    budget.start()
+    shown = []
+
+    class Logger(MediaLogger):
+        def log_image(self, tag, pixels, step):
+            shown.append((tag, step))
+
+        def log_text(self, tag, text, step):
+            pass
+
+    writer = FigureWriter({}, "lens", budget, worker)
+    writer.start(lambda: {"own": np.zeros((1, 1, 4), np.uint8)}, [Logger()], 7)
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "wait", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            writer.finish()
+    writer.finish()
+    worker.close()
+    assert shown == [("lens_figures/own", 7)]
+
+
+def test_the_callback_can_be_copied_while_the_thread_works():
+    callback = lens(outputs="classes")
+    gate = Gate(callback)
+    copies = []
+
+    class Copy(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            gate.event.set()
+            if callback._unfinished.lacks_records:
+                copies.append(copy.deepcopy(callback))
+
+        def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+            if trainer.current_epoch == 1:
+                gate.event.clear()
+                gate.block()
+
+    train(None, Copy(), callback)
+    assert copies
+    assert all("weight_spectra" in copied.observation for copied in copies)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from training import Net, lens, train
 
 from lightning_factorlens.capture import passing_rows, reading_problems
@@ -62,6 +63,32 @@ def test_training_and_numbers_are_bit_for_bit_the_same_with_fewer_passes(tmp_pat
     assert numbers == expected and torch.equal(weights, other)
     assert callback.state.budget.phases["validation"] > 0
     assert not nn.modules.module._global_forward_hooks
+
+
+class CountOperations(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.n = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.n += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_counter_of_operations_in_the_validation_counts_none_of_the_lens(tmp_path, passes):
+    counts = []
+    for reuse in (False, None):
+        counter = CountOperations()
+
+        class Counted(ModuleNet):
+            def validation_step(self, batch, batch_idx, counter=counter):
+                with counter:
+                    super().validation_step(batch, batch_idx)
+
+        run(tmp_path, reuse=reuse, module=Counted)
+        counts.append(counter.n)
+    assert counts[0] == counts[1] > 0
+    assert len(passes) == 10
 
 
 class Swapped(Callback):
