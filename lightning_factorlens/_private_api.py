@@ -7,7 +7,7 @@ installed versions. Nothing here imports lightning or tensorboard: their objects
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.managers import BaseProxy
 from typing import Any
@@ -240,6 +240,17 @@ def global_forward_hooks() -> list[Callable[..., Any]]:
     """The hooks that run before or after the forward of every module."""
     hooks = torch.nn.modules.module
     return [*hooks._global_forward_hooks.values(), *hooks._global_forward_pre_hooks.values()]
+
+
+def remove_global_hooks(handles: Iterable[Any]) -> None:
+    """Removes hooks of all modules.
+
+    ``RemovableHandle.remove`` leaves the mark of a hook with keywords behind, for which `torch.compile` warns of global
+    hooks for the rest of the process.
+    """
+    for handle in handles:
+        handle.remove()
+        torch.nn.modules.module._global_forward_hooks_with_kwargs.pop(handle.id, None)
 
 
 def is_compiled(module: nn.Module) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
+from lightning_factorlens._private_api import remove_global_hooks
+
 
 class EntryFinder:
     """Finds submodules that receive the model's inputs and return its output, such as the ``net`` of a module.
@@ -48,8 +50,7 @@ class EntryFinder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
+        remove_global_hooks(self._handles)
 
     def _before(self, module: nn.Module, args: Any) -> None:
         if module is self._model:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import has_dispatch_mode, without_function_modes
+from lightning_factorlens._private_api import has_dispatch_mode, remove_global_hooks, without_function_modes
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.activations import Capture, find_class_scores
 from lightning_factorlens.capture.layer_buffers import ScatteredBuffer, make_blocks, make_buffers
@@ -89,8 +89,7 @@ class PassingRows:
 
     def stop(self) -> None:
         """Removes the hooks."""
-        for handle in self._handles:
-            handle.remove()
+        remove_global_hooks(self._handles)
         self._handles = []
         self._forget_call()
 

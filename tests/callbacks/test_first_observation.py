@@ -162,7 +162,7 @@ def test_a_logger_that_fails_and_recovers_misses_only_those_points(alone, tmp_pa
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(CSVLogger, "log_metrics", record)
-        end, warning = observed_with_one_warning(lens(), Outage(), logger=loggers)
+        end, warning = observed_with_one_warning(lens(background=False), Outage(), logger=loggers)
     assert "No space left" in warning
     assert end == alone
     assert [step for name, step in written if name == "a"] == [0, 1, 3, 5]

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lightning_factorlens.capture import capture_activations, isolate_model, select_layers, trace_layers
+from lightning_factorlens.capture.entries import EntryFinder
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.passing_rows import PassingRows
 
@@ -38,8 +39,7 @@ def passing():
     rows.start()
     yield model, images, table, rows
     rows.stop()
-    assert not nn.modules.module._global_forward_hooks
-    assert not nn.modules.module._global_forward_pre_hooks
+    assert not nn.modules.module._has_any_global_hook()  # `torch.compile` would warn for the rest of the process
 
 
 @torch.inference_mode()
@@ -68,6 +68,14 @@ def test_a_model_that_is_copied_or_pickled_meanwhile_has_no_hooks(passing):
     model = passing[0]
     for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
         assert not any(module._forward_hooks or module._forward_pre_hooks for module in other.modules())
+
+
+def test_finding_the_ways_to_call_a_model_leaves_no_hook():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
+    with EntryFinder(model) as finder:
+        model(torch.rand(2, 2, 2))
+    assert finder.entries == []
+    assert not nn.modules.module._has_any_global_hook()
 
 
 def change_weights(model, images):
