@@ -54,6 +54,13 @@ def add_lens(parser: Any) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
 
 
+def add_lens_arguments(parser: Any) -> None:
+    """Adds all that a lens and its samples need."""
+    add_model(parser)
+    add_data(parser)
+    add_lens(parser)
+
+
 def add_json(parser: Any) -> None:
     """Adds the choice between tables and JSON."""
     json_help = "prints JSON instead of text and tables"
@@ -101,6 +108,15 @@ def save_figure(figure: Figure | None, path: str, problem: str) -> None:
         figure.savefig(path, facecolor="white")
     except (OSError, ValueError) as error:
         raise CommandError(f"--output: {path!r} cannot be written: {error}") from error
+
+
+def lens_of(words: Any) -> FactorLens:
+    """The lens of `add_lens_arguments`.
+
+    Raises:
+        CommandError: A wrong model, checkpoint or option.
+    """
+    return make_lens(words, make_model(words))
 
 
 def print_json(content: Any) -> None:

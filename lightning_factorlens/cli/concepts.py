@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lightning_factorlens.cli.arguments import (
-    add_data,
     add_json,
-    add_lens,
-    add_model,
-    make_lens,
-    make_model,
+    add_lens_arguments,
+    lens_of,
     make_samples,
     print_json,
     run_lens,
@@ -24,9 +21,7 @@ from lightning_factorlens.results import ConceptCard
 
 def _add_arguments(parser: Any) -> None:
     """Declares the arguments."""
-    add_model(parser)
-    add_data(parser)
-    add_lens(parser)
+    add_lens_arguments(parser)
     parser.add_argument("--rank", type=int, default=10, help="number of concepts")
     add_json(parser)
     parser.add_argument("--output", type=str, default=None, help="picture (.png, .svg, .pdf) of the concepts")
@@ -34,7 +29,7 @@ def _add_arguments(parser: Any) -> None:
 
 def _run(words: Any) -> None:
     """Runs the command."""
-    lens = make_lens(words, make_model(words))
+    lens = lens_of(words)
     concepts = run_lens(lens.concepts, make_samples(words), rank=words.rank)
     page = concept_page(concepts)
     if words.output is not None:

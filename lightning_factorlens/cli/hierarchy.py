@@ -6,12 +6,10 @@ import sys
 from typing import Any
 
 from lightning_factorlens.cli.arguments import (
-    add_data,
     add_json,
-    add_lens,
-    add_model,
+    add_lens_arguments,
+    lens_of,
     make_lens,
-    make_model,
     make_samples,
     print_json,
     run_lens,
@@ -28,9 +26,7 @@ N_UNTRAINED = 3
 
 def _add_arguments(parser: Any) -> None:
     """Declares the arguments."""
-    add_model(parser)
-    add_data(parser)
-    add_lens(parser)
+    add_lens_arguments(parser)
     parser.add_argument("--layer", type=str, required=True, help="name of a convolution or linear layer")
     parser.add_argument("--q", type=float, default=0.9, help="quantile above which a signal is significant")
     parser.add_argument("--p", type=float, default=0.75, help="share of a class's samples that makes a vector its own")
@@ -52,7 +48,7 @@ def _run(words: Any) -> None:
 
 
 def _report(words: Any) -> HierarchyReport:
-    lens = make_lens(words, make_model(words))
+    lens = lens_of(words)
     samples = lens.draw(make_samples(words))
     found = lens.hierarchy(samples, words.layer, q=words.q, p=words.p)
     untrained = _untrained_signals(words, samples) if words.checkpoint is not None else []

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from lightning_factorlens.cli.arguments import (
-    add_data,
-    add_json,
-    add_lens,
-    add_model,
-    make_lens,
-    make_model,
-    make_samples,
-    run_lens,
-)
+from lightning_factorlens.cli.arguments import add_json, add_lens_arguments, lens_of, make_samples, run_lens
 from lightning_factorlens.cli.command import Command
 from lightning_factorlens.results.serialization import to_json
 
 
 def _add_arguments(parser: Any) -> None:
     """Declares the arguments."""
-    add_model(parser)
-    add_data(parser)
-    add_lens(parser)
+    add_lens_arguments(parser)
     parser.add_argument("--epoch", type=int, default=0, help="epoch that the observation is labelled with")
     add_json(parser)
     parser.add_argument("--output", type=str, default=None, help="file .jsonl that the observation is written to")
@@ -34,7 +23,7 @@ def _run(words: Any) -> None:
     Raises:
         CommandError: Wrong arguments, or a model and samples that do not fit.
     """
-    lens = make_lens(words, make_model(words))
+    lens = lens_of(words)
     observation = run_lens(lens.observe, make_samples(words), epoch=words.epoch)
     if words.output is not None:
         from lightning_factorlens.loggers.json_lines import write_jsonl

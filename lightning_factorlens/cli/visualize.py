@@ -5,12 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from lightning_factorlens.cli.arguments import (
-    add_data,
     add_json,
-    add_lens,
-    add_model,
-    make_lens,
-    make_model,
+    add_lens_arguments,
+    lens_of,
     make_samples,
     print_json,
     run_lens,
@@ -23,9 +20,7 @@ from lightning_factorlens.visualization import leading_vectors
 
 def _add_arguments(parser: Any) -> None:
     """Declares the arguments."""
-    add_model(parser)
-    add_data(parser)
-    add_lens(parser)
+    add_lens_arguments(parser)
     parser.add_argument("--layer", type=str, required=True, help="name of a convolution or linear layer")
     parser.add_argument("--count", type=int, default=8, help="number of leading singular vectors")
     parser.add_argument("--preset", type=str, default="faithful", help="faithful (largest signal) or natural")
@@ -46,10 +41,8 @@ def _run(words: Any) -> None:
 
 
 def _visualize(words: Any) -> FeatureVisualization:
-    model = make_model(words)
-    return make_lens(words, model).visualize(
-        make_samples(words), leading_vectors(model, words.layer, words.count), words.preset
-    )
+    lens = lens_of(words)
+    return lens.visualize(make_samples(words), leading_vectors(lens.model, words.layer, words.count), words.preset)
 
 
 COMMAND = Command(

@@ -42,8 +42,18 @@ def messages(caught):
     return [str(w.message) for w in caught if "FactorLens" in str(w.message)]
 
 
-@pytest.mark.parametrize("when", WHEN)
-@pytest.mark.parametrize("fault", FAULTS)
+#: Faults, one of each kind, that are tried at every time; all others are always there.
+AT_EVERY_TIME = ("hook raises", "layer gives NaN", "solver diverges", "disk is full", "probe cannot be drawn")
+
+
+def fault_cases():
+    for fault in FAULTS:
+        for when in WHEN:
+            is_slow = when != "always" and fault not in AT_EVERY_TIME
+            yield pytest.param(fault, when, marks=pytest.mark.slow if is_slow else ())
+
+
+@pytest.mark.parametrize(("fault", "when"), fault_cases())
 def test_training_ends_as_it_would_have_with_one_warning(fault, when, alone, healthy, tmp_path):
     breaks, options = FAULTS[fault]
     probe = {"probe": FragileDataset()} if fault == "probe cannot be drawn" else {}

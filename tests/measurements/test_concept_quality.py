@@ -133,6 +133,7 @@ def observe_in_a_group(group):
     return numbers, shares, lens.state.warm_start.states["concept_quality"]["F"]
 
 
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     numbers, shares, F = observe_in_a_group(SingleProcess())
     first, second = run_in_processes(observe_in_a_group, 2, tmp_path)

@@ -109,6 +109,7 @@ def in_processes(group):
         return lens.observe(rand(300, 1, 8, 8)).value("perturbation_consistency")
 
 
+@pytest.mark.slow
 def test_several_processes_give_the_value_of_one(tmp_path):
     expected = lens_of("images, labels").observe(rand(300, 1, 8, 8)).value("perturbation_consistency")
     for value in run_in_processes(in_processes, 2, tmp_path):

@@ -121,6 +121,7 @@ def test_a_training_that_an_exception_ends_is_recorded(name, n_steps, tmp_path):
     assert record["checkpoint"]["global_step"] == n_steps
 
 
+@pytest.mark.slow
 def test_a_training_that_does_not_end_as_it_is_meant_to_is_impossible(tmp_path):
     situation = Situation("run", "ends well", lambda _: Training(module=Classifier(), ends_with=ValueError))
     row = compare(situation, tmp_path / "run")
