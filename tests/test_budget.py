@@ -254,6 +254,7 @@ class MonitorsNothing(Callback):
         self.n_signal_only.append(float(trainer.callback_metrics["factorlens_cost/signal_only"]))
 
 
+@pytest.mark.slow
 def test_in_a_trainer_full_observations_keep_to_the_limit_and_a_message_says_so(tmp_path, caplog):
     recorded = MonitorsNothing()
     with caplog.at_level(logging.INFO, logger="lightning.pytorch.utilities.rank_zero"):

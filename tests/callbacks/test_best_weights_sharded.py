@@ -12,6 +12,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["sharded_run"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "as_one_file",
     [pytest.param(True, id="one file", marks=pytest.mark.slow), pytest.param(False, id="one file a process")],

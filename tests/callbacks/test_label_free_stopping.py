@@ -330,6 +330,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_two_processes_stop_together_and_scale_the_same_rates(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(DDP)

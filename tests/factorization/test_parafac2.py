@@ -284,6 +284,7 @@ def fit_sharded(group, noise):
     return parafac2(own, 4, partition=partition)
 
 
+@pytest.mark.slow
 def test_processes_with_some_features_each_find_the_same_factors(tmp_path):
     blocks, _ = planted_slices(noise=0.1)
     expected = parafac2(blocks, 4)

@@ -37,6 +37,7 @@ def test_an_exponential_is_rejected():
         assert goodness_of_fit(x, refit(x), draws=50, refit=refit).p_value <= 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "alpha", [2.0, pytest.param(5.0, marks=pytest.mark.slow), pytest.param(8.0, marks=pytest.mark.slow)]
 )
