@@ -115,6 +115,7 @@ print(json.dumps({f: t.selected_names(t.table(t.TORCHVISION[f][0](), t.TORCHVISI
 """
 
 
+@pytest.mark.slow
 def test_names_are_the_same_in_another_process_and_with_other_weights():
     families = ["resnet18", "densenet121", "mobilenet_v3_small"]
     command = [sys.executable, "-c", SCRIPT, __file__.rpartition("/")[0], *families]

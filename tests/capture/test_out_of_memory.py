@@ -70,6 +70,7 @@ def test_a_whole_observation_goes_on_with_smaller_passes():
     assert "consistency" in observation and observation["reconstruction_error"]["total"].ranks == (1, 2)
 
 
+@pytest.mark.slow
 def test_captures_with_gradients_are_halved_too():
     model, images = Limited(4), torch.rand(10, 3, 8, 8)
     with isolate_model(model, gradients=True):

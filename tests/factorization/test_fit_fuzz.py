@@ -87,6 +87,7 @@ def check(problem):
 FUZZ = {"deadline": None, "suppress_health_check": list(HealthCheck), "derandomize": True}
 
 
+@pytest.mark.slow
 @settings(max_examples=150, **FUZZ)
 @given(problems())
 def test_random_problems_give_finite_factors_and_errors_below_the_norm(problem):

@@ -35,6 +35,7 @@ def check(outcome, kills):
     assert outcome.same_weights
 
 
+@pytest.mark.slow
 @resumes
 def test_a_run_killed_in_a_measurement_and_in_the_middle_of_an_epoch_logs_the_same(tmp_path):
     check(compare(STEPS, tmp_path, [(3, MEASUREMENT), (8, "on_before_optimizer_step")]), 2)

@@ -45,6 +45,7 @@ def shaky():
     return jitter([planted(300, 40, seed=s) for s in range(4)])
 
 
+@pytest.mark.slow
 def test_a_solver_run_from_problem_to_report(problem, best, shaky):
     found = cold(problem, best, seeds=2, quick=True, only=[""], prototype=None)
     solvers = found["solvers"]
