@@ -54,7 +54,7 @@ class VisualizationMethods(LensMethods):
             value_range: Smallest and largest value of a pixel that the model may receive; those of the probe unless
                 given.
             exemplars: Number of real images that are kept beside each picture.
-            seed: Of the random values; that of the options unless given.
+            seed: Seed of the random values; that of the options unless given.
             progress: Receives how many steps of single pictures are done, and how many there are at most.
 
         Returns:

@@ -153,6 +153,7 @@ def _groupings(sizes: Sequence[int]) -> Iterator[list[int]]:
     last = len(sizes) - 1
 
     def fill(group: int, free: tuple[int, ...], placed: list[int]) -> Iterator[list[int]]:
+        """The groupings in which the positions that are free belong to this group and the later ones."""
         chosen_sets = combinations(free, sizes[group]) if group < last else [free]
         for chosen in chosen_sets:
             filled = list(placed)

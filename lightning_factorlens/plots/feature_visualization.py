@@ -39,7 +39,8 @@ def feature_visualization_figure(
     Args:
         found: From `FactorLens.visualize`.
         title: The title.
-        untrained: The same of the untrained network, whose share is then written beside.
+        untrained: The pictures of the untrained network; the share of its pictures above every real image is then
+            written beside.
 
     Returns:
         The figure, or None without pictures. Images have the ids ``picture/<index>`` and

@@ -20,7 +20,7 @@ class ClassShare(ShortRepr, Record):
         layer: Name of the layer.
         share: Sum of squares between classes over the total sum of squares, over all vectors; from 0 to 1. NaN where
             the signals do not vary.
-        by_vector: The same for each vector, shape (r,), float64.
+        by_vector: The between-class share of each vector alone, shape (r,), float64.
         expected: The mean over all permutations of the labels, (classes − 1) / (images − 1).
         permuted: The shares with permuted labels, shape (permutations,), float64; empty where the signals do not vary.
         p_value: Probability that a permutation gives as much.

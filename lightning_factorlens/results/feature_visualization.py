@@ -36,7 +36,7 @@ class FeatureVisualization(ShortRepr):
         is_live: Whether the scores of the real images differ at all, shape (T,).
         exemplar_cosine: Mean cosine of the layer's mean output for the picture with that for each of the exemplars,
             shape (T,). The layer is that of the objective's first term.
-        probe_cosine: The same with all real images, shape (T,).
+        probe_cosine: Mean cosine of the layer's mean output for the picture with that for each real image, shape (T,).
         variation: Total variation of each picture, relative to the mean of the real images, shape (T,).
         n_passed: Images that have passed through the model while pictures were optimised, a transformed picture as one.
     """

@@ -18,7 +18,8 @@ class LayerSpread(ShortRepr):
     Attributes:
         cosine: Cosine of every unit with its partner, for every pair of runs, shape (pairs, units), float64; 0 for a
             unit without a partner.
-        untrained: The same of the untrained networks, whose units have nothing in common but their distribution.
+        untrained: Cosine of every unit with its partner, for every pair of untrained networks, whose units have nothing
+            in common but their distribution.
     """
 
     cosine: Tensor

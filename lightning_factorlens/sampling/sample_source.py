@@ -20,8 +20,8 @@ def probe_of(
     """Makes a probe of samples.
 
     Args:
-        samples: Of a dataset or a loader, ``size`` samples are drawn. All of anything else are taken: a tensor, a NumPy
-            array (in float64 it gets torch's default dtype), a batch of any structure, or a probe, which is returned
+        samples: A dataset or a loader, of which ``size`` samples are drawn. Or a tensor, a NumPy array (in float64 it
+            gets torch's default dtype), a batch of any structure, of which all samples are taken; a probe is returned
             itself.
         size: Largest number of samples that are drawn.
         seed: Seed of the draw.

@@ -57,13 +57,13 @@ def find_tails(
     """The tails from which `fit_power_law` chooses, for arguments of the same names.
 
     Args:
-        eigenvalues: See `fit_power_law`, also for the others.
-        threshold: See there.
-        relative: See there.
-        min_tail: See there.
-        min_eigenvalues: See there.
+        eigenvalues: See `fit_power_law`.
+        threshold: See `fit_power_law`.
+        relative: See `fit_power_law`.
+        min_tail: See `fit_power_law`.
+        min_eigenvalues: See `fit_power_law`.
         every_tie: Whether each of several equal values is a candidate.
-        small_sample: See there.
+        small_sample: See `fit_power_law`.
 
     Returns:
         The tails, or a fit with the reason why there are none.

@@ -35,7 +35,7 @@ def ascend(
     Args:
         problem: What they are optimised for.
         parameters: Their initial parameters, shape (n, …).
-        generator: Of the random transformations.
+        generator: Draws the random transformations.
         on_step: Receives the number of steps of single pictures that are done or spared since the last call.
 
     Raises:

@@ -49,7 +49,7 @@ class Order:
         best_images: Position of that image in the probe, shape (pictures,).
         n_alike: Number of pictures of each objective.
         preset: Name of the preset, or settings.
-        seed: Of all random values.
+        seed: Seed of all random values.
     """
 
     objectives: Sequence[Objective]

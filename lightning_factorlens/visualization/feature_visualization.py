@@ -61,7 +61,7 @@ def visualize(
         value_range: Smallest and largest value of a pixel that the model may receive. None: from 0 to 1 where all
             images of the probe are, else from the smallest to the largest value of each channel.
         exemplars: Number of real images that are kept beside each picture.
-        seed: Of the initial values and the random transformations.
+        seed: Seed of the initial values and the random transformations.
         forward_fn: ``(model, batch) → output`` for models that need more of a batch than the images.
         forward_context: Makes the context in which the model is called, e.g. an autocast.
         output_part: Path of the part of the output that `Logit` reads; the first one unless given.

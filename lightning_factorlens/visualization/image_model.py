@@ -50,7 +50,7 @@ class ImageModel:
         model: The model.
         forward: Calls it on images.
         probe: Real images.
-        statistics: Of the probe.
+        statistics: Range, colours and spectrum of the probe's images.
         outputs: What a forward pass has shown of every layer.
         output_part: Path of the part of the model's output that is read; None for the first one.
     """

@@ -22,8 +22,8 @@ class Parametrization(ABC):
 
         Args:
             n: Number of pictures.
-            statistics: Of the probe.
-            generator: Of the random values, on the CPU.
+            statistics: Range, colours and spectrum of the probe's images.
+            generator: Draws the random values, on the CPU.
         """
 
     @abstractmethod
@@ -32,7 +32,7 @@ class Parametrization(ABC):
 
         Args:
             parameters: Shape (n, …).
-            statistics: Of the probe.
+            statistics: Range, colours and spectrum of the probe's images.
         """
 
     def project(self, parameters: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ def inward_clamp(values: Tensor) -> Tensor:
         values: Any shape. A score that is maximised is computed from the result.
 
     Returns:
-        The same shape.
+        The limited values, in the shape of ``values``.
 
     Example:
         >>> pixels = torch.tensor([1.5, 1.5, 0.5], requires_grad=True)

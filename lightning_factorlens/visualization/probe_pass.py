@@ -166,7 +166,7 @@ def check_no_nan(layer: str, values: Tensor) -> Tensor:
         values: Its outputs, or what was made of them, any shape.
 
     Returns:
-        The same tensor.
+        ``values`` itself.
 
     Raises:
         ValueError: A value is NaN.

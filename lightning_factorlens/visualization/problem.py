@@ -23,7 +23,7 @@ class Problem:
         scores: Picture i has objective i.
         scales: What a score is divided by, shape (n,).
         settings: The options.
-        statistics: Of the probe.
+        statistics: Range, colours and spectrum of the probe's images.
         n_alike: Number of neighbouring pictures that have the same objective.
         diversity_layer: The layer in which these are to differ, and the axis of its channels.
     """
@@ -46,7 +46,7 @@ class Problem:
         Args:
             pictures: Shape (n, C, H, W), from 0 to 1.
             seen: The pictures after their random transformations.
-            scores: Of these pictures.
+            scores: The objectives of these pictures.
 
         Returns:
             Scores and penalties, shape (n,).

@@ -22,7 +22,7 @@ class Transform(ABC):
 
         Args:
             pictures: Shape (n, C, H, W).
-            generator: Of the random values, on the CPU.
+            generator: Draws the random values, on the CPU.
 
         Returns:
             Shape (n, C, H', W').
@@ -127,10 +127,10 @@ def transform(pictures: Tensor, transforms: Sequence[Transform], generator: torc
     Args:
         pictures: Shape (n, C, H, W).
         transforms: The transformations.
-        generator: Of the random values, on the CPU.
+        generator: Draws the random values, on the CPU.
 
     Returns:
-        The same shape.
+        The transformed pictures, in the shape of ``pictures``.
 
     Example:
         >>> pictures = torch.rand(3, 1, 8, 6)
