@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.by_layer import ByLayer
 
 #: What a unit can be found to be. The first three are findings.
 VERDICTS = ("dead", "rare", "single pixel", "active", "undecided")
@@ -67,7 +68,7 @@ class LayerHealth(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NodeHealthResult(ShortRepr):
+class NodeHealthResult(ByLayer[LayerHealth], ShortRepr):
     """The units of all layers that were tested; from `node_health`.
 
     Attributes:
@@ -75,11 +76,6 @@ class NodeHealthResult(ShortRepr):
     """
 
     layers: Mapping[str, LayerHealth]
-
-    def __getitem__(self, name: str) -> LayerHealth:
-        if name not in self.layers:
-            raise KeyError(f"no layer {name!r}; the layers are {', '.join(map(repr, self.layers))}")
-        return self.layers[name]
 
     def table(self, untrained: NodeHealthResult | None = None) -> str:
         """The layers, one row each: how many units have each verdict.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.by_layer import ByLayer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +62,7 @@ class LayerImportance(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NodeImportance(ShortRepr):
+class NodeImportance(ByLayer[LayerImportance], ShortRepr):
     """The importance of the units of every convolution and linear layer; from `node_importance`.
 
     Attributes:
@@ -69,11 +70,6 @@ class NodeImportance(ShortRepr):
     """
 
     layers: Mapping[str, LayerImportance]
-
-    def __getitem__(self, name: str) -> LayerImportance:
-        if name not in self.layers:
-            raise KeyError(f"no layer {name!r}; the layers are {', '.join(map(repr, self.layers))}")
-        return self.layers[name]
 
     def layer_norms(self) -> Tensor:
         """The norm of every layer for every image, shape (N, layers), float64."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.by_layer import ByLayer
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -32,7 +33,7 @@ class LayerSpread(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitSpread(ShortRepr):
+class UnitSpread(ByLayer[LayerSpread], ShortRepr):
     """The units of all layers; from `unit_spread`.
 
     Attributes:
@@ -42,11 +43,6 @@ class UnitSpread(ShortRepr):
 
     by: str
     layers: Mapping[str, LayerSpread]
-
-    def __getitem__(self, name: str) -> LayerSpread:
-        if name not in self.layers:
-            raise KeyError(f"no layer {name!r}; the layers are {', '.join(map(repr, self.layers))}")
-        return self.layers[name]
 
     def table(self) -> str:
         """The layers, one row each: mean cosine of matched units, and that of the untrained networks.
