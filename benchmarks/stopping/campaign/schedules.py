@@ -22,8 +22,8 @@ def rate_factor(task: Task, step: int, steps_per_epoch: int) -> float:
 
     ``"step"`` falls to a tenth after every epoch of ``task.drops``; ``"cosine"`` falls to 0; ``"warmup_cosine"`` rises
     linearly during a tenth of the run before; ``"restarts"`` repeats a cosine for every length of ``task.cycles``
-    (Loshchilov and Hutter 2017, "SGDR"); ``"onecycle"`` rises from 1/25 during 30 % of the run and falls to 1e-4, both as
-    a cosine (Smith and Topin 2018, "Super-convergence", in PyTorch's form).
+    (Loshchilov and Hutter 2017, "SGDR"); ``"onecycle"`` rises from 1/25 during 30 % of the run and falls to 1e-4, both
+    as a cosine (Smith and Topin 2018, "Super-convergence", in PyTorch's form).
 
     Args:
         task: Names the schedule.

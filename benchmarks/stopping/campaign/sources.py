@@ -202,6 +202,6 @@ def markov(folder: Path, task: Task) -> Source:
 
 
 SOURCES = {
-    **{name: images for name in ("mnist", "cifar10")},
+    **dict.fromkeys(("mnist", "cifar10"), images),
     **{f.__name__: f for f in (pairs, clutter, digits, cancer, rows, mixture, teacher, waves, markov)},
 }
