@@ -10,11 +10,11 @@ ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 #: SGD with the weight decay and the augmentation that are usual for images.
 USUAL: dict[str, Any] = {**SGD, "augment": True, "weight_decay": 5e-4}
 ROWS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
-    ("plateau", "cifar10-resnet8-1000-augment-sgd-plateau", 190, {**USUAL, **LONG, "healthy": True}),
+    ("plateau", "cifar10-resnet8-1500-augment-sgd-plateau", 190, {**USUAL, **LONG, "healthy": True}),
     ("plateau", "mnist-cnn16-800-sgd-plateau", 190, {**SGD, **LONG, "rate": 0.02}),
     ("restarts", "cifar10-cnn24-1500-restarts-doubling", 70, {"schedule": "restarts", "cycles": (10, 20, 40)}),
     ("annealed noise", "cifar10-cnn16-1000-noise20-cosine", 50, {"noise": 0.2, "schedule": "cosine"}),
-    ("plateau", "cifar10-cnn16-800-augment-sgd-plateau", 190, {**USUAL, **LONG, "rate": 0.02, "healthy": True}),
+    ("plateau", "cifar10-cnn16-800-augment-sgd-plateau", 190, {**USUAL, **LONG, "rate": 0.02}),
     ("plateau", "cifar10-cnn8-1000-plateau", 190, {**LONG}),
     ("one-cycle", "mnist-cnn16-1000-noise30-onecycle", 45, {"noise": 0.3, "schedule": "onecycle", "rate": 5e-3}),
     ("transfer", "cifar10-resnet8-500-transfer-sgd-cosine", 45,
@@ -24,8 +24,8 @@ ROWS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("AdamW", "cifar10-resnet18-1000-adamw-cosine", 40, {**ADAMW, "schedule": "cosine"}),
     ("smoothing", "cifar10-cnn24-1000-noise20-smoothing", 45, {"noise": 0.2, "smoothing": 0.1}),
     ("plateau", "mnist-mlp-1000-augment-sgd-plateau", 200, {**USUAL, **LONG, "rate": 0.02, "healthy": True}),
-    ("plateau", "cifar10-cnn24-1000-augment-dropout-plateau", 190,
-     {**LONG, "augment": True, "dropout": 0.3, "healthy": True}),
+    ("plateau", "cifar10-cnn24-1500-augment-dropout-adamw-plateau", 190,
+     {**ADAMW, **LONG, "augment": True, "dropout": 0.5, "healthy": True}),
     ("vit", "cifar10-vit-1000-augment-adamw-warmup-cosine", 60,
      {**ADAMW, "augment": True, "schedule": "warmup_cosine", "healthy": True}),
     ("mix-up", "cifar10-cnn16-1000-mixup", 60, {"mixup": 1.0}),

@@ -9,7 +9,8 @@ PLATEAU: dict[str, Any] = {"schedule": "step", "drops": (150,)}
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 ROWS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
     ("plateau", "mnist-cnn8-500-plateau", 180, {**SGD, **PLATEAU, "rate": 0.01, "batch": 32}),
-    ("plateau", "cifar10-cnn16-1000-augment-plateau", 180, {**PLATEAU, "augment": True, "healthy": True}),
+    ("plateau", "cifar10-cnn16-2000-augment-dropout-adamw-plateau", 180,
+     {**ADAMW, **PLATEAU, "augment": True, "dropout": 0.5, "healthy": True}),
     ("annealed noise", "mnist-resnet8-1000-noise40-sgd-cosine", 50, {**SGD, "noise": 0.4, "schedule": "cosine"}),
     ("restarts", "cifar10-cnn16-1000-sgd-restarts", 80,
      {**SGD, "rate": 0.02, "schedule": "restarts", "cycles": (20, 20, 20, 20)}),
