@@ -31,11 +31,11 @@ from benchmarks.stopping.campaign.calibration_error import (
 from benchmarks.stopping.campaign.observed_runs import ObservedRun, campaign_runs, first_study, samples
 from benchmarks.stopping.campaign.probability_fit import Sample, fit, left_out
 from benchmarks.stopping.campaign.thresholds import threshold_table
-from lightning_factorlens.stopping.probability_features import FALL, FEATURES, RISE, SHARE, SINCE
+from lightning_factorlens.stopping.probability_features import FALL, RISE, SHARE, SINCE
 from lightning_factorlens.stopping.probability_model import MODEL_FILE, PLANNED, TARGETS, UNPLANNED, fitted_model
 
 #: The features of the model, where the planned number of epochs is known and where it is not.
-MODELS = {PLANNED: FEATURES, UNPLANNED: (SINCE, RISE, FALL)}
+MODELS = {PLANNED: (RISE, SHARE, FALL), UNPLANNED: (SINCE, RISE, FALL)}
 #: The control that sees the schedule and the clock, but not the signal.
 CLOCK = (SHARE, FALL)
 GOAL = 0.1

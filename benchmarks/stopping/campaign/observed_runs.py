@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stopping.campaign.predictions import Predictions
 from benchmarks.stopping.campaign.probability_fit import Sample
+from benchmarks.stopping.campaign.raw import RawRun, load
+from benchmarks.stopping.campaign.signals import consistency as product_signal
 from benchmarks.stopping.candidates import DEFAULT
 from benchmarks.stopping.make_records import read
 from benchmarks.stopping.replay import RECORDS
@@ -115,6 +118,28 @@ def campaign_runs(folder: Path, part: str) -> list[ObservedRun]:
 
     Args:
         folder: Folder of the raw files.
-        part: ``"development"`` or ``"confirmation"``.
+        part: ``"development"`` or ``"confirmation"``; files of the other part are an error.
+
+    Raises:
+        ValueError: A file belongs to the other part.
     """
-    return []
+    runs = []
+    for path in sorted(folder.glob("*.npz")):
+        raw = load(path)
+        if raw.task.part != part:
+            raise ValueError(f"--raw: {path} is a run of the {raw.task.part} part, expected {part}.")
+        runs.append(_from_raw(raw))
+    return runs
+
+
+def _from_raw(raw: RawRun) -> ObservedRun:
+    return ObservedRun(
+        name=raw.name,
+        task=raw.task.name,
+        part=raw.task.part,
+        healthy=raw.task.healthy,
+        signal=product_signal(Predictions(raw)).tolist(),
+        rates=raw.learning_rate.tolist(),
+        loss=raw.hidden_test_loss.tolist(),
+        accuracy=raw.hidden_test_accuracy.tolist(),
+    )
