@@ -14,6 +14,7 @@ from benchmarks.stopping.campaign.quality import quality, table
 from benchmarks.stopping.campaign.raw import ARRAYS, load
 from benchmarks.stopping.campaign.record import record, work
 from benchmarks.stopping.campaign.run import Run
+from benchmarks.stopping.campaign.saved_weights import hidden_scores, saved_weights
 from benchmarks.stopping.campaign.tasks import TASKS, run_name
 from lightning_factorlens.metrics.consistency import alternating_shift
 
@@ -41,7 +42,9 @@ def test_a_raw_file_is_read_as_it_was_described(whole):
     assert {
         len(getattr(run, f.name)) for f in fields(run) if f.name.startswith("hidden_") and "labels" not in f.name
     } == {3}
-    assert np.load(whole[1]).shape[0] == 3
+    weights = saved_weights(whole[1].parent, TINY, 300)
+    losses = [loss for loss, _ in hidden_scores(whole[0].parent, TINY, 300, weights)]
+    assert losses == pytest.approx(run.hidden_test_loss)
     assert {len(series) for series in baseline_series(run).values()} == {3}
     assert quality(run).train_accuracy == run.train_accuracy[-1]
     assert run.name in table([run])
