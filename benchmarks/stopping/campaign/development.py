@@ -8,10 +8,12 @@ SGD: dict[str, Any] = {"optimizer": "sgd", "rate": 0.05}
 PLATEAU: dict[str, Any] = {"schedule": "step", "drops": (150,)}
 ADAMW: dict[str, Any] = {"optimizer": "adamw", "weight_decay": 0.05}
 ROWS: tuple[tuple[str, str, int, dict[str, Any]], ...] = (
-    ("plateau", "mnist-cnn8-500-plateau", 180, {**SGD, **PLATEAU, "batch": 32}),
-    ("plateau", "cifar10-cnn16-1000-augment-plateau", 180, {**PLATEAU, "augment": True, "healthy": True}),
+    ("plateau", "mnist-cnn8-500-plateau", 180, {**SGD, **PLATEAU, "rate": 0.01, "batch": 32}),
+    ("plateau", "cifar10-cnn16-2000-augment-dropout-adamw-plateau", 180,
+     {**ADAMW, **PLATEAU, "augment": True, "dropout": 0.5, "healthy": True}),
     ("annealed noise", "mnist-resnet8-1000-noise40-sgd-cosine", 50, {**SGD, "noise": 0.4, "schedule": "cosine"}),
-    ("restarts", "cifar10-cnn16-1000-sgd-restarts", 80, {**SGD, "schedule": "restarts", "cycles": (20, 20, 20, 20)}),
+    ("restarts", "cifar10-cnn16-1000-sgd-restarts", 80,
+     {**SGD, "rate": 0.02, "schedule": "restarts", "cycles": (20, 20, 20, 20)}),
     ("one-cycle", "mnist-cnn8-1000-noise40-onecycle", 50, {"noise": 0.4, "schedule": "onecycle", "rate": 5e-3}),
     ("transfer", "cifar10-cnn16-500-transfer", 50, {"pretrained": "classes", "batch": 32}),
     ("smoothing", "cifar10-cnn16-1000-smoothing", 60, {"smoothing": 0.1}),

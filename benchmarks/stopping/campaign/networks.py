@@ -18,6 +18,15 @@ TOKENS = 12
 Shape = tuple[int, ...]
 
 
+def cnn(shape: Shape, dropout: float, width: int) -> Classifier:
+    """The first study's small CNN, also for images that are not square."""
+    model = first_study.small_cnn(shape, dropout, width)  # type: ignore[arg-type]
+    positions = (shape[1] // 8) * (shape[2] // 8)
+    assert isinstance(model.body, nn.Sequential)
+    model.body[-2] = nn.Linear(4 * width * positions, 64)
+    return model
+
+
 def mlp(shape: Shape, dropout: float) -> Classifier:
     """Two hidden layers of 128 and 64 for the flattened sample."""
     width = int(torch.tensor(shape).prod())
@@ -68,7 +77,7 @@ def tokens(shape: Shape, dropout: float) -> Classifier:
     return Classifier(TokenEncoder(shape[0], 32, dropout), 32, dropout)
 
 
-def fcn(shape: Shape, dropout: float) -> nn.Module:
+def fcn(shape: Shape, dropout: float) -> Classifier:
     """Four convolutions at full resolution, the two in the middle dilated; the head has one output for each pixel."""
     layers: list[nn.Module] = []
     channels = shape[0]
@@ -80,9 +89,12 @@ def fcn(shape: Shape, dropout: float) -> nn.Module:
     return model
 
 
-NETS: dict[str, Callable[[Shape, float], nn.Module]] = {
+NETS: dict[str, Callable[[Shape, float], Classifier]] = {
     **first_study.NETS,  # type: ignore[dict-item]
-    "cnn48": lambda shape, dropout: first_study.small_cnn(shape, dropout, 48),  # type: ignore[arg-type]
+    "cnn8": lambda shape, dropout: cnn(shape, dropout, 8),
+    "cnn16": lambda shape, dropout: cnn(shape, dropout, 16),
+    "cnn24": lambda shape, dropout: cnn(shape, dropout, 24),
+    "cnn48": lambda shape, dropout: cnn(shape, dropout, 48),
     "wide-resnet8": lambda shape, dropout: first_study.resnet(shape, dropout, 24, 1, (1, 2, 4)),  # type: ignore[arg-type]
     "mlp": mlp,
     "conv1d": conv1d,
@@ -92,7 +104,7 @@ NETS: dict[str, Callable[[Shape, float], nn.Module]] = {
 }
 
 
-def build(name: str, shape: Shape, classes: int, dropout: float, seed: int) -> nn.Module:
+def build(name: str, shape: Shape, classes: int, dropout: float, seed: int) -> Classifier:
     """A network with weights drawn by ``seed``, in the memory format that is fastest on a CPU.
 
     Args:
