@@ -21,6 +21,15 @@ def flat(model: nn.Module) -> Tensor:
     return torch.cat([value.reshape(-1) for value in floating_state(model)])
 
 
+@torch.no_grad()
+def load_flat(model: nn.Module, vector: Tensor) -> None:
+    """Gives a model the weights and statistics of a vector from `flat`."""
+    targets = floating_state(model)
+    pieces = vector.split([target.numel() for target in targets])
+    for target, piece in zip(targets, pieces):
+        target.copy_(piece.view_as(target))
+
+
 class Averages:
     """Two averages of the weights and statistics of a model.
 
@@ -54,9 +63,5 @@ class Averages:
         """Models with the averaged weights, in eval mode, by name."""
         self.epochs.append(flat(model))
         later = self.epochs[len(self.epochs) // 2 :]
-        mean = torch.stack(later).mean(0)
-        targets = floating_state(self._swa)
-        pieces = mean.split([target.numel() for target in targets])
-        for target, piece in zip(targets, pieces):
-            target.copy_(piece.view_as(target))
+        load_flat(self._swa, torch.stack(later).mean(0))
         return {"ema": self._ema, "swa": self._swa}

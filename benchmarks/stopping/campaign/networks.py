@@ -77,7 +77,7 @@ def tokens(shape: Shape, dropout: float) -> Classifier:
     return Classifier(TokenEncoder(shape[0], 32, dropout), 32, dropout)
 
 
-def fcn(shape: Shape, dropout: float) -> nn.Module:
+def fcn(shape: Shape, dropout: float) -> Classifier:
     """Four convolutions at full resolution, the two in the middle dilated; the head has one output for each pixel."""
     layers: list[nn.Module] = []
     channels = shape[0]
@@ -89,7 +89,7 @@ def fcn(shape: Shape, dropout: float) -> nn.Module:
     return model
 
 
-NETS: dict[str, Callable[[Shape, float], nn.Module]] = {
+NETS: dict[str, Callable[[Shape, float], Classifier]] = {
     **first_study.NETS,  # type: ignore[dict-item]
     "cnn8": lambda shape, dropout: cnn(shape, dropout, 8),
     "cnn16": lambda shape, dropout: cnn(shape, dropout, 16),
@@ -104,7 +104,7 @@ NETS: dict[str, Callable[[Shape, float], nn.Module]] = {
 }
 
 
-def build(name: str, shape: Shape, classes: int, dropout: float, seed: int) -> nn.Module:
+def build(name: str, shape: Shape, classes: int, dropout: float, seed: int) -> Classifier:
     """A network with weights drawn by ``seed``, in the memory format that is fastest on a CPU.
 
     Args:

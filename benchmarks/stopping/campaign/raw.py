@@ -126,7 +126,10 @@ ARRAYS = tuple(field.name for field in fields(RawRun) if field.name not in DESCR
 
 def task_from(values: dict[str, Any]) -> Task:
     """A task from its fields as JSON gives them, with lists instead of tuples."""
-    return Task(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    fields_of_task: dict[str, Any] = {}
+    for name, value in values.items():
+        fields_of_task[name] = tuple(value) if isinstance(value, list) else value
+    return Task(**fields_of_task)
 
 
 def load(path: Path | str) -> RawRun:

@@ -45,8 +45,8 @@ def arrays_of(run: Run) -> dict[str, np.ndarray]:
         "val_noisy": parts.val_noisy,
         "hidden_test_labels": parts.test_y,
     }
-    for name, values in labels.items():
-        found[name] = values.numpy().astype(np.uint8)
+    for name, of_samples in labels.items():
+        found[name] = of_samples.numpy().astype(np.uint8)
     empty = np.zeros(0, dtype=np.uint8)
     return {name: found.get(name, empty) for name in ARRAYS}
 

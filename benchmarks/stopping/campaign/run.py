@@ -73,7 +73,7 @@ class Run:
     def __init__(self, task: Task, seed: int, folder: Path, cache: Path) -> None:
         self.task = task
         self.parts = load(folder, task, seed)
-        self.model: Any = build(task.net, tuple(self.parts.train_x.shape[1:]), self.parts.classes, task.dropout, seed)
+        self.model = build(task.net, tuple(self.parts.train_x.shape[1:]), self.parts.classes, task.dropout, seed)
         if task.pretrained:
             self.model.body.load_state_dict(pretrained_body(folder, cache, task))
         torch.manual_seed(seed)  # dropout draws the same numbers whether or not the weights were pretrained just now
