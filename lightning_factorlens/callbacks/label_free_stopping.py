@@ -146,7 +146,7 @@ class LabelFreeStopping(StoppingResults):
         if stage != "fit":
             return
         if self._weights is not None:
-            check_no_averaging(trainer)
+            check_no_averaging(trainer, self.restore_best)
             self._weights.close()
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
         self._lens_callback = find_lens_callback(trainer, self.monitor)
