@@ -91,6 +91,6 @@ def check_no_averaging(trainer: Trainer, restore_best: bool | str) -> None:
         if any(base.__name__ in AVERAGING_CALLBACKS for base in type(callback).__mro__):
             name = type(callback).__name__
             raise MisconfigurationException(
-                f"LabelFreeStopping(restore_best={restore_best!r}) and {name} both give the module other weights when `fit` ends: "
-                f"the average would be replaced. Remove {name}, or pass restore_best=False."
+                f"LabelFreeStopping(restore_best={restore_best!r}) and {name} both give the module other weights when "
+                f"`fit` ends: the average would be replaced. Remove {name}, or pass restore_best=False."
             )

@@ -11,7 +11,7 @@ same averages is the control: an average needs no labels, whoever decides to sto
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -19,20 +19,22 @@ from statistics import mean
 import numpy as np
 
 from benchmarks.reporting import markdown_table
-from benchmarks.stopping.campaign.observed_runs import product_signal
 from benchmarks.stopping.campaign.polynomial_average import polynomial_scores
 from benchmarks.stopping.campaign.predictions import Predictions
 from benchmarks.stopping.campaign.raw import RawRun, load
+from benchmarks.stopping.campaign.rules import scheduled
+from benchmarks.stopping.campaign.signals import accuracy_signal, loss_signal
 from benchmarks.stopping.replay import CAP, LEAST
 from benchmarks.stopping.statistics import bootstrap_weights, mean_and_interval
-from lightning_factorlens.stopping import Patience, Rule, default_rule, epoch_infos, replay
+from lightning_factorlens.stopping import Patience, Rule, epoch_infos, replay
 
-#: Rule, name, and whether it reads the labels of a validation split.
-STOPS: Mapping[str, tuple[Rule, bool]] = {
-    "default": (default_rule(), False),
-    "default, target accuracy": (default_rule("accuracy"), False),
-    "clean split, patience 5": (Patience(5), True),
-    "clean split, patience 10": (Patience(10), True),
+Series = Callable[[RawRun], np.ndarray]
+#: The name of a stop, its rule, and the series that it reads; the last two need the labels of a validation split.
+STOPS: Mapping[str, tuple[Rule, Series]] = {
+    "default": (scheduled(), lambda run: loss_signal(Predictions(run))),
+    "default, target accuracy": (scheduled(), lambda run: accuracy_signal(Predictions(run))),
+    "clean split, patience 5": (Patience(5), lambda run: run.val_clean_loss),
+    "clean split, patience 10": (Patience(10), lambda run: run.val_clean_loss),
 }
 POLYNOMIAL = "polynomial at the stop"
 HANDED_OVER = (
@@ -68,9 +70,8 @@ def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -
         data: Folder of the data sets; needed for averages that were not recorded.
         weights: Folder of the saved weights; None for the recorded averages alone.
     """
-    rule, reads_labels = STOPS[stop]
-    series = run.val_clean_loss if reads_labels else product_signal(Predictions(run))
-    decisions = replay(rule, series.tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
+    rule, series = STOPS[stop]
+    decisions = replay(rule, series(run).tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
     last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
     kept = decisions[last - 1].best_epoch or last
     recorded = {
