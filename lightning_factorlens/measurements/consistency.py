@@ -75,7 +75,6 @@ class Consistency(Measurement):
             better="lower",
             chart="stop signals",
             monitored=True,
-            starts_later=True,
         ),
         Scalar(
             "accuracy_signal",
@@ -85,7 +84,6 @@ class Consistency(Measurement):
             better="lower",
             chart="stop signals",
             monitored=True,
-            starts_later=True,
         ),
         Scalar(
             "memorization_gap",
@@ -95,7 +93,6 @@ class Consistency(Measurement):
             reading="It grows while the network fits its training data better than it knows new inputs.",
             unit="nats",
             chart="memorisation gap, nats",
-            starts_later=True,
         ),
     )
     figures: ClassVar[tuple[FigureSpec, ...]] = (DASHBOARD, HISTORY)
@@ -125,11 +122,18 @@ class Consistency(Measurement):
         value = consistency(outputs, shifted, labels, is_probability)
         if not math.isfinite(value):
             context.note(no_value(self.name, {"outputs": outputs, "outputs for shifted images": shifted}))
-        found = {"consistency": value}
-        if context.is_trained and ensemble.average is not None:  # without an untrained network's predictions
-            has_begun = self._has_begun(context, outputs, is_probability)
-            context.keep_state({"average": ensemble.average, "has_begun": has_begun})
-            found.update(self._signals(context, outputs, shifted, labels, has_begun))
+        found = {"consistency": value, "loss_signal": math.nan, "accuracy_signal": math.nan}
+        found["memorization_gap"] = math.nan
+        if not context.is_trained or ensemble.average is None:
+            return found  # an untrained network's predictions enter neither the ensemble nor a signal
+        has_begun = self._has_begun(context, outputs, is_probability)
+        context.keep_state({"average": ensemble.average, "has_begun": has_begun})
+        training_loss = context.training_loss
+        if training_loss is not None:
+            found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
+        if has_begun:
+            found["loss_signal"] = loss_signal(outputs, shifted, labels, training_loss, is_probability)
+            found["accuracy_signal"] = accuracy_signal(found["loss_signal"], outputs, labels)
         return found
 
     def _has_begun(self, context: Context, outputs: Tensor, is_probability: bool | None) -> bool:
@@ -137,20 +141,6 @@ class Consistency(Measurement):
         if context.state is not None and context.state.get("has_begun", False):
             return True
         return distinction(outputs, is_probability) >= LEAST_DISTINCTION
-
-    def _signals(
-        self, context: Context, outputs: Tensor, shifted: Tensor, labels: Tensor, has_begun: bool
-    ) -> dict[str, float]:
-        """The stop signals, NaN before they begin, and the memorisation gap."""
-        is_probability = context.output_decision.is_probability
-        training_loss = context.training_loss
-        found = {"loss_signal": math.nan, "accuracy_signal": math.nan}
-        if has_begun:
-            found["loss_signal"] = loss_signal(outputs, shifted, labels, training_loss, is_probability)
-            found["accuracy_signal"] = accuracy_signal(found["loss_signal"], outputs, labels)
-        if training_loss is not None:
-            found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
-        return found
 
     def _shifted_outputs(self, context: Context) -> Tensor | None:
         """None where a shift has no meaning, or where the outputs for shifted images are not (N, K) numbers."""
