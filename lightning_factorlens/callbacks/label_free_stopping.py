@@ -23,7 +23,7 @@ from lightning_factorlens.callbacks._stopping_arguments import (
 from lightning_factorlens.callbacks._stopping_results import StoppingResults
 from lightning_factorlens.callbacks._stopping_rule import stopping_rule
 from lightning_factorlens.callbacks._stopping_scalars import log_scalars, values_for_loggers
-from lightning_factorlens.stopping import DEFAULT_MONITOR, Rule
+from lightning_factorlens.stopping import Rule, default_monitor
 
 
 class LabelFreeStopping(StoppingResults):
@@ -45,17 +45,18 @@ class LabelFreeStopping(StoppingResults):
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
     - ``factorlens/stop_probability`` is the estimated probability that the best epoch of the planned training lies
       behind (`BestEpochBehind`). It is absent for a rule of your own without ``min_probability``, and for a ``monitor``
-      other than consistency, for which it has not been calibrated.
+      other than that of the target, for which it has not been calibrated.
 
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
-            begins with the prefix of the `FactorLensCallback`.
+            begins with the prefix of the `FactorLensCallback`. None for the signal of the target:
+            ``"factorlens/loss_signal"`` or ``"factorlens/accuracy_signal"``.
         rule: A rule of `lightning_factorlens.stopping`; None for `default_rule(target)`.
         min_probability: The rule decides to stop when the estimated probability that the best epoch lies behind reaches
             this value, above 0 and below 1. None leaves that decision to the rule's patience. Which epoch is kept is
             the rule's choice in either case.
         target: ``"loss"`` for the epoch with the lowest test loss, ``"accuracy"`` for that with the highest test
-            accuracy. It selects the default rule and what the probability refers to.
+            accuracy. It selects the default monitor and what the probability refers to.
         mode: ``"advise"`` reports once when the rule would stop, and changes nothing. ``"stop"`` stops the training
             with ``Trainer.should_stop``, but not before ``min_epochs`` and ``min_steps``. ``"lr"`` multiplies the
             learning rates by ``factor`` instead, after which the rule starts anew.
@@ -102,7 +103,7 @@ class LabelFreeStopping(StoppingResults):
     def __init__(
         self,
         *,
-        monitor: str = DEFAULT_MONITOR,
+        monitor: str | None = None,
         rule: Rule | None = None,
         min_probability: float | None = None,
         target: str = "loss",
@@ -114,6 +115,8 @@ class LabelFreeStopping(StoppingResults):
         verbose: bool = True,
         restore_best: bool | str = False,
     ) -> None:
+        if monitor is None:
+            monitor = default_monitor(target)
         check_rule(monitor, rule)
         check_action(mode, factor, min_lr)
         check_int("cooldown", cooldown, 0)

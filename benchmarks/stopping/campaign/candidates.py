@@ -10,15 +10,7 @@ from benchmarks.stopping.campaign.rules import (
     weighted,
 )
 from benchmarks.stopping.replay import Candidate, Signal
-from lightning_factorlens.stopping import (
-    AfterAnnealing,
-    AfterWarmup,
-    GeneralizationLoss,
-    Patience,
-    Rule,
-    Smoothed,
-    Smoothing,
-)
+from lightning_factorlens.stopping import AfterWarmup, Patience, Rule, Smoothed, Smoothing, annealing_rule
 
 DEFAULT = "**default**, loss"
 ACCURACY = "**default**, accuracy"
@@ -27,12 +19,6 @@ OLD = "default of 0.1"
 GAP_CONTROL = "control: a clock in place of the gap"
 ACCURACY_CONTROL = "control: accuracy, a clock in place of the disagreement"
 DIVERGENCE_CONTROL = "control: consistency + 1 / epoch"
-
-
-def old_default() -> Rule:
-    """The default rule of version 0.1."""
-    waiting = GeneralizationLoss(0.1, 5)
-    return Smoothed(AfterWarmup(AfterAnnealing(Patience(10), while_waiting=waiting), 5), Smoothing(weight=0.5))
 
 
 def ours(name: str, terms: dict[str, float], rule: Rule | None = None) -> Candidate:
@@ -64,7 +50,7 @@ def ideas() -> list[Candidate]:
     """What was tried besides, with the settings that were best on the development runs."""
     gap = {"consistency": 1.0, "imbalance": 1.0, "memorization_gap": 1.0, "begun": 1.0}
     return [
-        Candidate(OLD, "probe", old_default(), Signal(("consistency",)), ours=True),
+        Candidate(OLD, "probe", annealing_rule(), Signal(("consistency",)), ours=True),
         ours("consistency, blind to the schedule", {"consistency": 1.0}, blind()),
         ours("consistency, plateaus waited for", {"consistency": 1.0}),
         ours("consistency + 2 divergence, blind", {"consistency": 1.0, "divergence": 2.0}, blind()),

@@ -1,8 +1,8 @@
 """Every epoch compared with the best one so far on the same, present labels: an idea that was not chosen.
 
 The labels of `signals.consistency` become better while a run goes on, so that the values of two epochs are not of the
-same labels. Here the predictions of the best epoch so far are remembered (N × K numbers), both are judged by the present
-labels, and the differences are added up to a series whose lowest value so far is always that of the best epoch.
+same labels. Here the predictions of the best epoch so far are remembered (N × K numbers), both are judged by the
+present labels, and the differences are added up to a series whose lowest value so far is that of the best epoch.
 """
 
 from __future__ import annotations

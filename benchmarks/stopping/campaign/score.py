@@ -2,7 +2,8 @@
 
     python -m benchmarks.stopping.campaign.score [--part development|confirmation|all] [--records DIR]
 
-Prints the tables, writes them into the topic's README and ``results/``, and ends with the figures. Confirmation records
+Prints the tables, writes them into the topic's README and ``results/``, the most important rows of the confirmation
+also into the project's README and `docs/stopping.md`, and ends with the figures. Confirmation records
 were scored once, after the commit that froze the rules (`PROTOCOL.md`).
 """
 
@@ -16,6 +17,7 @@ from benchmarks.stopping.campaign import candidates, tables
 from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.tasks import CONFIRMATION, DEVELOPMENT
 from benchmarks.stopping.make_records import read
+from benchmarks.stopping.published_table import write_tables
 from benchmarks.stopping.report import Scores
 
 PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
@@ -74,7 +76,15 @@ def report(part: str, folder: Path) -> list[Figure]:
     figures = tables.figures(found, found[candidates.DEFAULT], control, f"second_{part}")
     write_section("stopping", f"second_{part}", text(part, found))
     write_json("stopping", f"second_{part}", found.payload(), figures)
+    if part == "confirmation":
+        write_tables(found)
     return figures
+
+
+def report_committed() -> None:
+    """Scores both parts on the committed records and prints the figures."""
+    figures = [figure for part in PARTS for figure in report(part, RECORDS)]
+    print_figures(figures)
 
 
 def main() -> None:

@@ -132,7 +132,7 @@ def after_distinction(predictions: Predictions, values: Array) -> Array:
 
 
 def agreement_loss(predictions: Predictions, plain_share: float = PLAIN_SHARE) -> Array:
-    """Loss against the steady labels, of which the plain probe counts ``plain_share`` and the perturbed one the rest."""
+    """Loss against the steady labels: ``plain_share`` of it on the plain probe, the rest on the perturbed one."""
     labels = predictions.average(MOMENTUM).argmax(-1)
     perturbed = label_loss(predictions.log_perturbed, labels)
     return plain_share * label_loss(predictions.log_p, labels) + (1 - plain_share) * perturbed
