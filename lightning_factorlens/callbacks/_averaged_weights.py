@@ -13,7 +13,6 @@ from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._weight_average import WeightAverage
 from lightning_factorlens.callbacks._weights_store import is_whole
 
-
 #: Number of epochs after the best one that belong to the average.
 EPOCHS_AFTER = 5
 

@@ -37,7 +37,6 @@ from lightning_factorlens.stopping.probability_features import FALL, RISE, SHARE
 from lightning_factorlens.stopping.probability_model import (
     MODEL_FILE,
     PLANNED,
-    SIGNALS,
     TARGETS,
     UNPLANNED,
     fitted_model,
