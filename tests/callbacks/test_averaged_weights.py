@@ -69,8 +69,8 @@ def alike(found, expected):
 
 @pytest.mark.parametrize(
     ("best", "mode", "last"),
-    [((2,), "stop", 4), ((2,), "advise", 7), ((1, 2), "lr", 8), ((2, 5), "advise", 8)],
-    ids=["stopped", "five-after-the-best", "rates-lowered", "a-later-best"],
+    [((2,), "stop", 4), ((1, 2), "advise", 7), ((2, 5), "advise", 8)],
+    ids=["stopped", "five-after-the-best", "a-later-best"],
 )
 def test_the_module_ends_with_the_average_up_to_five_epochs_after_the_best(tmp_path, best, mode, last):
     copies = Copies()

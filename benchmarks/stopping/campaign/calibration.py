@@ -21,13 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.reporting import Figure, markdown_table, print_figures
-from benchmarks.stopping.campaign.calibration_error import (
-    Bin,
-    brier_score,
-    calibration_curve,
-    calibration_error,
-    ranking,
-)
+from benchmarks.stopping.campaign.calibration_tables import curve_table, paired_line, summary
 from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.observed_runs import ObservedRun, campaign_runs, first_study, samples
 from benchmarks.stopping.campaign.probability_fit import Sample, fit, left_out
@@ -49,24 +43,6 @@ CLOCK = (SHARE, FALL)
 GOAL = 0.1
 
 
-def summary(stated: np.ndarray, found: Sequence[Sample]) -> dict[str, Any]:
-    """The calibration curve of some statements, its error, and two scores of how much they tell.
-
-    Args:
-        stated: Their probabilities.
-        found: The measurements.
-    """
-    is_true = np.array([float(sample.is_behind) for sample in found])
-    weights = np.array([sample.weight for sample in found])
-    curve = calibration_curve(stated, is_true, weights)
-    return {
-        "calibration_error": calibration_error(curve),
-        "brier_score": brier_score(stated, is_true, weights),
-        "area_under_roc": ranking(stated, is_true, weights),
-        "curve": curve,
-    }
-
-
 def stated_probabilities(found: Sequence[Sample], target: str, kind: str) -> np.ndarray:
     """What the package's model says of every measurement.
 
@@ -76,6 +52,12 @@ def stated_probabilities(found: Sequence[Sample], target: str, kind: str) -> np.
         kind: `PLANNED` or `UNPLANNED`.
     """
     model = fitted_model(target, kind == PLANNED)
+    return np.array([model.probability(sample.features) for sample in found])
+
+
+def _stated_by_control(found: Sequence[Sample], target: str) -> np.ndarray:
+    """What the clock says of every measurement, fitted on the runs on which the package's model was fitted."""
+    model = fit(samples(first_study() + campaign_runs("development"), target), CLOCK)
     return np.array([model.probability(sample.features) for sample in found])
 
 
@@ -109,15 +91,6 @@ def write_model(runs: Sequence[ObservedRun]) -> None:
     MODEL_FILE.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def curve_table(curve: Sequence[Bin]) -> str:
-    """A calibration curve in Markdown."""
-    rows = []
-    for each in curve:
-        stated = f"{each.low:.0%} to {each.low + 0.1:.0%}"
-        rows.append((stated, f"{each.share:.0%}", f"{each.stated:.0%}", f"{each.observed:.0%}"))
-    return markdown_table(("stated", "of the epochs", "mean stated", "observed"), rows)
-
-
 def report(runs: Sequence[ObservedRun], is_confirmation: bool) -> dict[str, Any]:
     """Prints the tables of both targets, and returns all numbers.
 
@@ -128,18 +101,23 @@ def report(runs: Sequence[ObservedRun], is_confirmation: bool) -> dict[str, Any]
     results: dict[str, Any] = {}
     rows = []
     for target in TARGETS:
+        by_kind: dict[str, np.ndarray] = {}
         for kind, names in {**MODELS, "clock alone": CLOCK}.items():
             found = samples(runs, target, kind != UNPLANNED)
-            if is_confirmation and kind in MODELS:
+            if not is_confirmation:
+                stated = left_out(found, names)
+            elif kind in MODELS:
                 stated = stated_probabilities(found, target, kind)
             else:
-                stated = left_out(found, names)
+                stated = _stated_by_control(found, target)
+            by_kind[kind] = stated
             result = summary(stated, found)
             results[f"{target}, {kind}"] = {**result, "curve": [asdict(each) for each in result["curve"]]}
             numbers = (result["calibration_error"], result["brier_score"], result["area_under_roc"])
             rows.append((target, kind, *(f"{number:.3f}" for number in numbers)))
             if kind == PLANNED:
                 print(f"\nCalibration, target {target}:\n\n{curve_table(result['curve'])}")
+        print("\n" + paired_line(target, by_kind[PLANNED], by_kind["clock alone"], found))
     print("\n" + markdown_table(("target", "model", "calibration error", "Brier score", "area under ROC"), rows))
     return results
 

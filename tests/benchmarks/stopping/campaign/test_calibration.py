@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.stopping.campaign.calibration import stated_probabilities, summary
+from benchmarks.stopping.campaign.calibration import stated_probabilities
 from benchmarks.stopping.campaign.calibration_error import calibration_curve, calibration_error, ranking
+from benchmarks.stopping.campaign.calibration_tables import summary
 from benchmarks.stopping.campaign.observed_runs import campaign_runs, samples
 from benchmarks.stopping.campaign.probability_fit import Sample, fit
 from lightning_factorlens.stopping.probability_model import MODEL_FILE, PLANNED
