@@ -3,7 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench screenshots tags readme lint clean
+# Python 3.10 of `make test-floor`, whose environment lies in .venv-floor.
+PYTHON_FLOOR ?= python3.10
+FLOOR := .venv-floor
+
+.PHONY: demo test test-slow test-floor bench screenshots tags readme lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -13,6 +17,9 @@ test: $(VENV)/.test lint
 
 test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
+
+test-floor: $(FLOOR)/.test
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest $(SMOKE)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.solver --quick
@@ -47,9 +54,14 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
 	touch $@
 
+$(FLOOR)/.test: pyproject.toml .ci/floor.txt
+	test -x $(FLOOR)/bin/python || $(PYTHON_FLOOR) -m venv $(FLOOR)
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[examples,cli,frames]" pytest hypothesis -c .ci/floor.txt
+	touch $@
+
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs lightning_logs build *.egg-info
+	rm -rf $(VENV) $(FLOOR) runs lightning_logs build *.egg-info

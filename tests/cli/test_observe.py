@@ -30,7 +30,9 @@ def run(tmp_path):
     np.savez(tmp_path / "images.npz", images=images.numpy())
     module = training.Net()
     torch.save({"state_dict": module.state_dict()}, tmp_path / "start.ckpt")
-    lens = training.lens(probe=images, probe_size=len(images), ranks=RANKS, sinks=[JSONLinesSink(tmp_path / "run.jsonl")])
+    lens = training.lens(
+        probe=images, probe_size=len(images), ranks=RANKS, sinks=[JSONLinesSink(tmp_path / "run.jsonl")]
+    )
     last = ModelCheckpoint(dirpath=tmp_path, filename="last")
     training.train(tmp_path, lens, last, epochs=2, module=module, enable_checkpointing=True)
     return tmp_path, read_jsonl(tmp_path / "run.jsonl")
