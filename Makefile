@@ -6,6 +6,10 @@ BIN := $(VENV)/bin
 # Python 3.10 of `make test-floor`, whose environment lies in .venv-floor.
 PYTHON_FLOOR ?= python3.10
 FLOOR := .venv-floor
+SMOKE := tests/test_lens.py tests/test_private_api.py tests/callbacks/test_factorlens_callback.py \
+  tests/callbacks/test_label_free_stopping.py tests/callbacks/test_restore_best.py tests/callbacks/test_lightning_cli.py \
+  tests/callbacks/test_stateful_models.py tests/callbacks/test_unchanged_training.py tests/capture tests/cli tests/isolation \
+  tests/loggers tests/measurements tests/spectra tests/stopping
 
 .PHONY: demo test test-slow test-floor bench screenshots tags readme lint clean
 
@@ -19,7 +23,7 @@ test-slow: $(VENV)/.test
 	$(BIN)/python -m pytest -m slow
 
 test-floor: $(FLOOR)/.test
-	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest $(SMOKE)
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 --dist loadfile $(SMOKE)
 
 bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.solver --quick
@@ -56,7 +60,7 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 
 $(FLOOR)/.test: pyproject.toml .ci/floor.txt
 	test -x $(FLOOR)/bin/python || $(PYTHON_FLOOR) -m venv $(FLOOR)
-	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[examples,cli,frames]" pytest hypothesis -c .ci/floor.txt
+	$(FLOOR)/bin/python -m pip install --quiet --disable-pip-version-check -e ".[examples,cli,frames]" pytest pytest-xdist hypothesis -c .ci/floor.txt
 	touch $@
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
