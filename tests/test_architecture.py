@@ -69,7 +69,9 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
+    "report": {"lens", "loggers", "plots", "measurements", "config", "results", "_validation"},
     "cli": {
+        "report",
         "lens",
         "loggers",
         "plots",
@@ -88,9 +90,10 @@ MAY_IMPORT = {
 HEAVY = {
     "lightning": {"callbacks"},
     "torchmetrics": {"metrics"},
-    "matplotlib": {"plots", "loggers", "measurements", "cli"},
+    "matplotlib": {"plots", "loggers", "measurements", "cli", "report"},
     "tensorboard": {"loggers"},
     "pandas": {"loggers", "spectra"},
+    "jinja2": {"report"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 
