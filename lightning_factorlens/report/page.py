@@ -11,6 +11,7 @@ from lightning_factorlens.report.errors import ReportError
 from lightning_factorlens.report.parts import Part
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.report.section import Section
+from lightning_factorlens.report.sections.comparison import COMPARISON
 from lightning_factorlens.report.subject import Subject
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +37,10 @@ def fill(subjects: Sequence[Subject], sections: Sequence[Section] = SECTIONS) ->
         subjects: What the report is about.
         sections: The sections.
     """
-    return [FilledSection(section, section.build(subjects)) for section in sections]
+    filled = [FilledSection(section, section.build(subjects)) for section in sections]
+    if len(subjects) == 1:
+        return [each for each in filled if each.section is not COMPARISON]
+    return filled
 
 
 def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] = SECTIONS) -> str:
@@ -54,9 +58,7 @@ def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] 
         from jinja2 import Environment, FileSystemLoader
     except ImportError as error:
         raise ReportError("a report needs jinja2: pip install 'lightning-factorlens[report]'.") from error
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests["kind"] = lambda part, name: type(part).__name__ == name
     template = environment.get_template("report.html")
     return template.render(title=title, subjects=subjects, filled=fill(subjects, sections))
