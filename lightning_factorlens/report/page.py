@@ -54,9 +54,7 @@ def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] 
         from jinja2 import Environment, FileSystemLoader
     except ImportError as error:
         raise ReportError("a report needs jinja2: pip install 'lightning-factorlens[report]'.") from error
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests["kind"] = lambda part, name: type(part).__name__ == name
     template = environment.get_template("report.html")
     return template.render(title=title, subjects=subjects, filled=fill(subjects, sections))
