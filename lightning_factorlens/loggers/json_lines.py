@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
-from lightning_factorlens.loggers.picture_lines import PictureLines, with_pictures
+from lightning_factorlens.loggers.picture_lines import PictureLines, read_pictures, with_pictures
 from lightning_factorlens.measurements import Measurement, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.serialization import from_json, to_json
@@ -55,13 +55,14 @@ def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = 
         ValueError: A line is not an observation; the error names the line.
     """
     types = record_types(measurements)
+    pictures = read_pictures(path)
     observations = []
     for number, line in enumerate(_finished_lines(Path(path).read_text(encoding="utf-8")), start=1):
         try:
-            observations.append(from_json(line, types))
+            observations.append(with_pictures(from_json(line, types), pictures))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
-    return with_pictures(observations, path)
+    return observations
 
 
 class JSONLinesSink:
@@ -71,7 +72,7 @@ class JSONLinesSink:
     and of later ones. So a new run replaces the file, and a resumed run continues behind its checkpoint.
 
     The last pictures that measurements have made, such as those of concepts, are written to a file beside it, for
-    ``curves.jsonl`` to ``curves.pictures.jsonl``: about a megabyte. `read_jsonl` and ``factorlens report`` read it too.
+    ``curves.jsonl`` to ``curves.pictures``: about a megabyte. `read_jsonl` and ``factorlens report`` read it too.
 
     Args:
         path: The file; its folder is created.

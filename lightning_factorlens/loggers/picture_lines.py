@@ -65,32 +65,44 @@ def pictures_path(path: str | PathLike[str]) -> Path:
 
     Example:
         >>> pictures_path("run/curves.jsonl").name
-        'curves.pictures.jsonl'
+        'curves.pictures'
     """
-    return Path(path).with_suffix(".pictures.jsonl")
+    return Path(path).with_suffix(".pictures")
 
 
-def with_pictures(observations: Sequence[Observation], path: str | PathLike[str]) -> list[Observation]:
-    """The observations of a file with the pictures beside it; those of observations that the file lacks are ignored.
+def read_pictures(path: str | PathLike[str]) -> list[Observation]:
+    """Reads the pictures beside a file of JSON lines.
 
     Args:
-        observations: The observations of the file.
         path: The file of JSON lines.
 
+    Returns:
+        Observations that have the records with pictures alone; none where there is no such file.
+
     Raises:
-        ValueError: The file of pictures is not one.
+        ValueError: The file of pictures is not one; the error names the line.
     """
     file = pictures_path(path)
-    completed = list(observations)
     if not file.exists():
-        return completed
+        return []
+    observations = []
     for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
         try:
-            found = from_json(line)
+            observations.append(from_json(line))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{file}, line {number}: no pictures: {error}") from error
-        for place, observation in enumerate(completed):
-            if (observation.epoch, observation.step) == (found.epoch, found.step):
-                for name, record in found.records.items():
-                    completed[place] = completed[place].with_record(name, record)
-    return completed
+    return observations
+
+
+def with_pictures(observation: Observation, pictures: Sequence[Observation]) -> Observation:
+    """An observation with those of its records that have pictures.
+
+    Args:
+        observation: The observation.
+        pictures: From `read_pictures`.
+    """
+    for found in pictures:
+        if (found.epoch, found.step) == (observation.epoch, observation.step):
+            for name, record in found.records.items():
+                observation = observation.with_record(name, record)
+    return observation

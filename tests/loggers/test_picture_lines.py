@@ -47,15 +47,15 @@ def test_a_resumed_run_keeps_the_pictures_of_before_and_a_new_one_does_not(obser
     JSONLinesSink(tmp_path / "run.jsonl").write(second)
     assert read_jsonl(tmp_path / "run.jsonl")[0]["unit_pictures"].found is not None
     JSONLinesSink(tmp_path / "run.jsonl", pictures=False).write(first)
-    assert not (tmp_path / "run.pictures.jsonl").exists()
+    assert not (tmp_path / "run.pictures").exists()
     write_jsonl(observations, tmp_path / "run.jsonl")
-    assert (tmp_path / "run.pictures.jsonl").exists()
+    assert (tmp_path / "run.pictures").exists()
     write_jsonl([o.without_tensors() for o in observations], tmp_path / "run.jsonl")
-    assert not (tmp_path / "run.pictures.jsonl").exists()
+    assert not (tmp_path / "run.pictures").exists()
 
 
 def test_a_damaged_file_of_pictures_is_named(observations, tmp_path):
     JSONLinesSink(tmp_path / "run.jsonl").write(observations[1])
-    (tmp_path / "run.pictures.jsonl").write_text("{}\n")
-    with pytest.raises(ValueError, match=r"run.pictures.jsonl, line 1: no pictures"):
+    (tmp_path / "run.pictures").write_text("{}\n")
+    with pytest.raises(ValueError, match=r"run.pictures, line 1: no pictures"):
         read_jsonl(tmp_path / "run.jsonl")
