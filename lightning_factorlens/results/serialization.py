@@ -2,8 +2,8 @@
 
 Numbers are restored bit for bit; NaN and the infinities, which JSON has no numbers for, are written as the strings
 ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. The probe's inputs, the factors and the cosine matrices are left out, and
-eigenvalues are kept. `pictures_to_json` keeps what `to_json` leaves out of records: pictures and diagrams. A record of the user's own class is restored as that class if it is passed to `from_json`,
-otherwise as `Scalars` with its numbers.
+eigenvalues are kept. `pictures_to_json` keeps what `to_json` leaves out of records: pictures and diagrams. A record of
+the user's own class is restored as that class if it is passed to `from_json`, otherwise as `Scalars` with its numbers.
 """
 
 from __future__ import annotations
