@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -54,15 +54,34 @@ def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = 
         OSError: The file cannot be read.
         ValueError: A line is not an observation; the error names the line.
     """
+    return list(iterate_jsonl(path, measurements))
+
+
+def iterate_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = ()) -> Iterator[Observation]:
+    """Reads the observations of a file one by one, for long runs of large networks, whose files have gigabytes.
+
+    Args:
+        path: See `read_jsonl`.
+        measurements: See `read_jsonl`.
+
+    Yields:
+        The observations, in the order of the lines.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is not an observation; the error names the line.
+    """
     types = record_types(measurements)
     pictures = read_pictures(path)
-    observations = []
-    for number, line in enumerate(_finished_lines(Path(path).read_text(encoding="utf-8")), start=1):
-        try:
-            observations.append(with_pictures(from_json(line, types), pictures))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
-    return observations
+    with Path(path).open(encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                observation = from_json(line, types)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
+            yield with_pictures(observation, pictures)
 
 
 class JSONLinesSink:

@@ -11,6 +11,7 @@ from lightning_factorlens.report.errors import ReportError
 from lightning_factorlens.report.parts import Part
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.report.section import Section
+from lightning_factorlens.report.sections.comparison import COMPARISON
 from lightning_factorlens.report.subject import Subject
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -36,7 +37,10 @@ def fill(subjects: Sequence[Subject], sections: Sequence[Section] = SECTIONS) ->
         subjects: What the report is about.
         sections: The sections.
     """
-    return [FilledSection(section, section.build(subjects)) for section in sections]
+    filled = [FilledSection(section, section.build(subjects)) for section in sections]
+    if len(subjects) == 1:
+        return [each for each in filled if each.section is not COMPARISON]
+    return filled
 
 
 def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] = SECTIONS) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lightning_factorlens.results import Observation, Record
+from lightning_factorlens.results.findings import StopAdvice
 
 
 @dataclass(frozen=True)
@@ -17,12 +18,14 @@ class Subject:
         history: Its observations, oldest first, at least one. That of a checkpoint, which was made for the report, has
             its tensors; those of a recorded run do not.
         notes: What a reader must know about the record itself, such as lines that could not be read.
+        advice: What the run's `LabelFreeStopping` has decided; None where that is not known.
     """
 
     name: str
     source: str
     history: tuple[Observation, ...]
     notes: tuple[str, ...] = ()
+    advice: StopAdvice | None = None
 
     @property
     def is_run(self) -> bool:
