@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,11 +64,22 @@ def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] 
     return page
 
 
-def _environment() -> Environment:
+def check_jinja() -> None:
+    """Checks that the page can be made, before anything takes time.
+
+    Raises:
+        ReportError: jinja2 is not installed.
+    """
     try:
-        from jinja2 import Environment, FileSystemLoader
+        import jinja2  # noqa: F401
     except ImportError as error:
         raise ReportError("a report needs jinja2: pip install 'lightning-factorlens[report]'.") from error
+
+
+def _environment() -> Environment:
+    check_jinja()
+    from jinja2 import Environment, FileSystemLoader
+
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests["kind"] = lambda part, name: type(part).__name__ == name
     return environment

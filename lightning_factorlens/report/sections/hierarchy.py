@@ -97,7 +97,9 @@ def _diagram(hierarchy: HierarchyRecord | HierarchyReport) -> Group:
     figure = hasse_figure(hierarchy)
     if figure is not None:
         alt = f"Hasse diagram of layer {record.layer} with {record.depth} levels; the table below has all its boxes."
-        caption = "General groups above, special ones below: a line leads to a group whose classes are among those above."
+        caption = (
+            "General groups above, special ones below: a line leads to a group whose classes are among those above."
+        )
         parts.append(figure_picture(figure, alt, caption))
         parts.append(Group("The diagram as a table", [_boxes(record)], is_folded=True))
     return Group(f"Layer {record.layer}", parts)
