@@ -90,7 +90,9 @@ def _details(card: ConceptCard) -> list[Part]:
         for channel, share in zip(panel.channels, panel.channel_shares):
             if share > 0:
                 channels.append(f"{channel} ({percent(share)})")
-        rows.append((panel.layer, percent(panel.share) if panel.share == panel.share else "–", ", ".join(channels) or "none"))
+        rows.append(
+            (panel.layer, percent(panel.share) if panel.share == panel.share else "–", ", ".join(channels) or "none")
+        )
     if rows:
         header = ("layer", "its share of the layer", "strongest channels, with their share of the concept")
         parts.append(Table(f"Where in the network concept {card.number} is", header, rows))

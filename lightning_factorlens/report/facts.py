@@ -21,7 +21,8 @@ def facts(subject: Subject) -> list[Text]:
     Args:
         subject: A run or a checkpoint.
     """
-    found = [_rank_fact(subject), _alpha_fact(subject), _health_fact(subject), _finite_fact(subject)]
+    found = [_rank_fact(subject), _alpha_fact(subject), _weight_fact(subject), _health_fact(subject)]
+    found.append(_finite_fact(subject))
     return [fact for fact in found if fact is not None]
 
 
@@ -33,10 +34,10 @@ def _rank_fact(subject: Subject) -> Text | None:
     for required in record.ranks:
         if math.isfinite(required.rank):
             sign = "more than " if required.is_lower_bound else ""
-            parts.append(f"{sign}{required.rank:.3g} for an error of {100 * required.tau:.4g} %")
+            parts.append(f"{sign}{required.rank:.3g} components for an error of {100 * required.tau:.4g} %")
     if not parts:
         return None
-    return Text(f"The network's picture of the probe takes {', '.join(parts)}.", "Components.")
+    return Text(f"The network's picture of the probe takes {' and '.join(parts)}.", "Ranks.")
 
 
 def _alpha_fact(subject: Subject) -> Text | None:
@@ -56,11 +57,23 @@ def _alpha_fact(subject: Subject) -> Text | None:
     return Text(text, "Weights.")
 
 
+def _weight_fact(subject: Subject) -> Text | None:
+    """Which weights hold NaN or infinite values."""
+    record = subject.latest_record("weight_spectra")
+    if not isinstance(record, LayerSpectra):
+        return None
+    broken = [spectrum.layer for spectrum in record.layers if not spectrum.has_finite_weight]
+    if not broken:
+        return None
+    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Weights.")
+
+
 def _health_fact(subject: Subject) -> Text | None:
     record = subject.latest_record("node_health")
     if not isinstance(record, ScopedScalar) or "total" not in record.by_scope:
         return None
-    return Text(f"{record['total']:.1%} are dead, rarely active or active in single pixels.", "Units.")
+    text = f"{record['total']:.1%} are dead, rarely active or active in single pixels, by tests over the probe."
+    return Text(text, "Units.")
 
 
 def _finite_fact(subject: Subject) -> Text | None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lightning_factorlens import __version__
 from lightning_factorlens.report.errors import ReportError
 from lightning_factorlens.report.parts import Part
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.report.section import Section
 from lightning_factorlens.report.sections.comparison import COMPARISON
 from lightning_factorlens.report.subject import Subject
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -54,23 +58,28 @@ def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] 
     Raises:
         ReportError: jinja2 is not installed.
     """
+    environment = _environment()
+    template = environment.get_template("report.html")
+    page: str = template.render(title=title, subjects=subjects, filled=fill(subjects, sections), version=__version__)
+    return page
+
+
+def check_jinja() -> None:
+    """Checks that the page can be made, before anything takes time.
+
+    Raises:
+        ReportError: jinja2 is not installed.
+    """
     try:
-        from jinja2 import Environment, FileSystemLoader
+        import jinja2  # noqa: F401
     except ImportError as error:
         raise ReportError("a report needs jinja2: pip install 'lightning-factorlens[report]'.") from error
+
+
+def _environment() -> Environment:
+    check_jinja()
+    from jinja2 import Environment, FileSystemLoader
+
     environment = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.tests["kind"] = lambda part, name: type(part).__name__ == name
-    template = environment.get_template("report.html")
-    return template.render(title=title, subjects=subjects, filled=fill(subjects, sections))
-
-
-def write_page(text: str, path: str | PathLike[str]) -> None:
-    """Writes a page; its folder is created.
-
-    Args:
-        text: From `render`.
-        path: The file.
-    """
-    file = Path(path)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(text, encoding="utf-8")
+    return environment

@@ -9,11 +9,14 @@ from typing import Any
 
 from lightning_factorlens.loggers.json_lines import iterate_jsonl
 from lightning_factorlens.report.errors import ReportError
+from lightning_factorlens.report.naming import distinguishing_names
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import History, Observation
 from lightning_factorlens.results.findings import StopAdvice
 
 SUFFIX = ".jsonl"
+#: Pictures of a record, which lie beside it.
+PICTURES_SUFFIX = ".pictures.jsonl"
 #: Records of a folder beyond which nothing is compared: a page of dozens of runs has no line that can be followed.
 MAX_RUNS = 6
 #: How a run gets a record; stands at the end of errors.
@@ -30,7 +33,7 @@ def read_runs(path: str | PathLike[str]) -> list[Subject]:
         path: A file of `JSONLinesSink` or `write_jsonl`, or a folder with such files in it or below it.
 
     Returns:
-        One subject a file; those of a folder are named by their paths in it.
+        One subject a file, named by its folder, or by that part of its path in which it differs from the others.
 
     Raises:
         ReportError: There is no such file or folder, or it holds no observation, or more runs than can be compared.
@@ -40,11 +43,11 @@ def read_runs(path: str | PathLike[str]) -> list[Subject]:
         return _read_folder(place)
     if not place.is_file():
         raise ReportError(f"there is no file or folder {str(path)!r}.")
-    return [_read_file(place, place.stem)]
+    return [_read_file(place, distinguishing_names([place.resolve()])[0])]
 
 
 def _read_folder(folder: Path) -> list[Subject]:
-    files = sorted(folder.rglob(f"*{SUFFIX}"))
+    files = [file for file in sorted(folder.rglob(f"*{SUFFIX}")) if not file.name.endswith(PICTURES_SUFFIX)]
     if not files:
         raise ReportError(f"{str(folder)!r} holds no JSON lines (*{SUFFIX}){_found_instead(folder)}; {HOW_TO_RECORD}.")
     if len(files) > MAX_RUNS:
@@ -54,8 +57,7 @@ def _read_folder(folder: Path) -> list[Subject]:
         )
     subjects = []
     problems = []
-    for file in files:
-        name = folder.resolve().name if len(files) == 1 else file.relative_to(folder).with_suffix("").as_posix()
+    for file, name in zip(files, distinguishing_names([file.resolve() for file in files])):
         try:
             subjects.append(_read_file(file, name))
         except ReportError as problem:

@@ -34,6 +34,14 @@ class Subject:
         """Whether there are observations of several epochs."""
         return len(self.history) > 1
 
+    @property
+    def described(self) -> str:
+        """Its source and its observations, in words."""
+        n = len(self.history)
+        first, last = self.history[0].epoch, self.history[-1].epoch
+        span = f"{n} observations, epochs {first} to {last}" if n > 1 else "1 observation"
+        return f"{self.source}, {span}" if self.source else span
+
     def latest(self, record: str) -> Observation | None:
         """The last observation that has a record.
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from lightning_factorlens.loggers.best_values import latest_values
 from lightning_factorlens.loggers.run_summary import lower_bound_sign
+from lightning_factorlens.loggers.tags import PREFIX
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.plots.comparison import (
     alpha_comparison_figure,
@@ -20,7 +21,6 @@ from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results._text import format_number
 from lightning_factorlens.results.leading_scalar import best_observation
 
-PREFIX = "factorlens"
 MISSING = "–"
 #: What the charts show, for a reader who does not see them, by the functions that draw them.
 ALT = {
@@ -65,7 +65,7 @@ def _values(subjects: Sequence[Subject]) -> Table:
     rows: dict[str, list[str]] = {}
     for place, subject in enumerate(subjects):
         last = subject.history[-1]
-        for tag, (entry, source) in latest_values(subject.history, last, default_measurements(), PREFIX).items():
+        for tag, (entry, source) in latest_values(subject.history, last, default_measurements()).items():
             if entry.measurement != "cost":
                 row = rows.setdefault(tag.removeprefix(PREFIX).lstrip("_/"), [MISSING] * len(subjects))
                 row[place] = lower_bound_sign(source, entry) + format_number(entry.value.value)
@@ -73,7 +73,7 @@ def _values(subjects: Sequence[Subject]) -> Table:
 
 
 def _table(caption: str, subjects: Sequence[Subject], rows: dict[str, list[str]]) -> Table:
-    header = ("", *(subject.name for subject in subjects))
+    header = ("question or number", *(subject.name for subject in subjects))
     return Table(caption, header, [(title, *cells) for title, cells in rows.items()])
 
 

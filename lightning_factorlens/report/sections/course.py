@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from lightning_factorlens.loggers.best_values import latest_values
 from lightning_factorlens.loggers.run_summary import summary_rows
+from lightning_factorlens.loggers.tags import PREFIX
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.plots import dashboard_figure, history_figure
 from lightning_factorlens.report.glossary import glossary
@@ -14,17 +16,22 @@ from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.sections.verdict import advice_of
 from lightning_factorlens.report.subject import Subject
 
-PREFIX = "factorlens"
-
 
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     parts = for_each(subjects, _parts)
     if parts:
-        quantities = set()
-        for subject in subjects:
-            quantities |= {value.quantity for value in subject.history[-1].values()}
-        parts.append(glossary(quantities))
+        parts.append(glossary(_quantities(subjects)))
     return parts
+
+
+def _quantities(subjects: Sequence[Subject]) -> set[str]:
+    """The quantities of the tables."""
+    found = set()
+    for subject in subjects:
+        last = subject.history[-1]
+        for entry, _ in latest_values(subject.history, last, default_measurements()).values():
+            found.add(entry.value.quantity)
+    return found
 
 
 def _parts(subject: Subject) -> list[Part]:
@@ -54,12 +61,12 @@ def _figures(subject: Subject) -> list[Part]:
 
 
 def _table(subject: Subject) -> Table:
-    columns, rows = summary_rows(subject.history, default_measurements(), PREFIX)
+    columns, rows = summary_rows(subject.history, default_measurements())
     if not subject.is_run:
         columns.pop("best", None)
         columns.pop("first", None)
         rows = {tag: row[-1:] for tag, row in rows.items()}
-    header = ["", *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items())]
+    header = ["number", *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items())]
     cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
     caption = "First, best and last observation" if subject.is_run else "Values"
     return Table(f"{caption}; a number after > is a lower bound", header, cells)
