@@ -69,7 +69,7 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
-    "report": {"lens", "loggers", "plots", "measurements", "config", "results", "_validation"},
+    "report": {"lens", "loggers", "plots", "measurements", "config", "hierarchy", "capture", "results", "_validation"},
     "cli": {
         "report",
         "lens",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,21 @@ from lightning_factorlens.cli.arguments import (
 )
 from lightning_factorlens.cli.command import Command
 from lightning_factorlens.cli.errors import CommandError
-from lightning_factorlens.cli.model_source import load_model, read_checkpoint
+from lightning_factorlens.cli.hierarchy import N_UNTRAINED
+from lightning_factorlens.cli.model_source import build_untrained, load_model, read_checkpoint
 from lightning_factorlens.report import ReportError, Subject, read_runs, write_report
 from lightning_factorlens.report.checkpoint import checkpoint_subject, position_of
 from lightning_factorlens.report.naming import distinguishing_names, with_distinct_names
 from lightning_factorlens.report.page import check_jinja
 from lightning_factorlens.report.reading import history_of_checkpoint
 from lightning_factorlens.report.summary import report_summary
+from lightning_factorlens.report.views import (
+    PictureRequest,
+    view_measurements,
+    with_unit_pictures,
+    with_untrained_hierarchy,
+)
+from lightning_factorlens.results import Observation
 
 #: Suffixes of files that are read as JSON lines; other files are checkpoints.
 TEXT_SUFFIXES = (".jsonl", ".json", ".ndjson", ".txt", "")
@@ -40,6 +49,13 @@ def _add_arguments(parser: Any) -> None:
     add_data(parser, is_required=False)
     add_lens(parser)
     parser.add_argument("--rank", type=int, default=10, help="number of concepts of a checkpoint")
+    parser.add_argument("--pictures", type=int, default=4, help="pictures of units of each layer; 0 for none")
+    layers_help = "layers that have pictures of units; without any, three by depth"
+    parser.add_argument("--picture_layers", type=list[str], default=None, help=layers_help)
+    seconds_help = "time that the pictures may take; where it does not suffice there are fewer"
+    parser.add_argument("--picture_seconds", type=float, default=60.0, help=seconds_help)
+    names_help = "words for the classes of the model's output, e.g. [cat,dog]"
+    parser.add_argument("--class_names", type=list[str], default=[], help=names_help)
     add_json(parser)
 
 
@@ -97,13 +113,26 @@ def _checkpoint(words: Any, path: str) -> Subject:
     if words.model is None or words.data is None:
         missing, given = ("--data", "--model") if words.data is None else ("--model", "--data")
         raise CommandError(f"{missing}: a checkpoint is observed with --model and --data, found {given} alone.")
-    return checkpoint_subject(run, _observe(words, path, saved), name, path)
+    subject = checkpoint_subject(run, _observe(words, path, saved), name, path)
+    return replace(subject, class_names=tuple(words.class_names))
 
 
-def _observe(words: Any, path: str, saved: Mapping[str, Any]) -> Any:
+def _observe(words: Any, path: str, saved: Mapping[str, Any]) -> Observation:
+    """One observation with all that a report shows."""
     epoch, step = position_of(saved)
     lens = make_lens(words, load_model(words.model, words.model_args, path))
-    return run_lens(lens.observe, make_samples(words), epoch=epoch, step=step)
+    lens.measurements = view_measurements(words.rank)
+    samples = run_lens(lens.draw, make_samples(words))
+    observation: Observation = run_lens(lens.observe, samples, epoch=epoch, step=step)
+    layers = None if words.picture_layers is None else tuple(words.picture_layers)
+    request = run_lens(PictureRequest, words.pictures, layers, words.picture_seconds)
+    observation = run_lens(with_unit_pictures, observation, lens, samples, request)
+    untrained = []
+    for index in range(N_UNTRAINED):
+        model = build_untrained(words.model, words.model_args, path, words.seed + index)
+        untrained.append(make_lens(words, model))
+    found: Observation = run_lens(with_untrained_hierarchy, observation, lens, samples, untrained)
+    return found
 
 
 def _print_findings(summary: list[dict[str, Any]]) -> None:

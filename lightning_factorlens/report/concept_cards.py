@@ -5,80 +5,71 @@ from __future__ import annotations
 import math
 
 from lightning_factorlens.plots.latent_images import to_rgb
+from lightning_factorlens.report.class_words import percent, two_digits
 from lightning_factorlens.report.parts import Gallery, Group, Part, Table, Text
 from lightning_factorlens.report.tiles import Tile, grid, tile_picture
-from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictures
-from lightning_factorlens.results._text import format_number
+from lightning_factorlens.results import ConceptCard, ConceptPictures
 
 #: Top images and nearest images that are shown, and how many of them stand in a row.
 N_IMAGES = 16
 ACROSS = 8
 #: Width of a tile, and of the two single pictures, in CSS pixels.
-TILE = 42
-SINGLE = 87
+TILE = 54
+SINGLE = 111
 
 
-def card_group(page: ConceptPage, card: ConceptCard) -> Group:
+def card_group(card: ConceptCard) -> Group:
     """One concept under a heading of its own.
 
     Args:
-        page: The page that it belongs to.
         card: The concept.
     """
-    parts: list[Part] = []
+    parts: list[Part] = [Text(_numbers(card))]
     if card.pictures is not None:
-        parts.append(_gallery(page, card, card.pictures))
+        parts.append(_gallery(card, card.pictures))
     else:
         listed = ", ".join(str(int(position)) for position in card.top_images)
         parts.append(Text(f"The inputs are no images. Positions of the samples that belong most to it: {listed}."))
-    parts += [Text(_numbers(card)), Group("Neighbours and layers", _details(card), is_folded=True)]
-    return Group(_title(page, card), parts)
+    details = Group(f"Neighbours and layers of concept {card.number}", _details(card), is_folded=True)
+    title = concept_name(card)
+    return Group(title[0].upper() + title[1:], [*parts, details])
 
 
-def concept_name(page: ConceptPage, card: ConceptCard) -> str:
+def concept_name(card: ConceptCard) -> str:
     """The number of a concept, and the class that it is named by.
 
     Args:
-        page: The page that it belongs to.
         card: The concept.
     """
-    if card.name is None:
-        return f"concept {card.number}"
-    word = f"class {card.name}" if isinstance(card.name, int) else str(card.name)
-    return f"concept {card.number}, {word}"
-
-
-def _title(page: ConceptPage, card: ConceptCard) -> str:
-    name = concept_name(page, card)
-    return name[0].upper() + name[1:]
+    return f"concept {card.number}" if card.name is None else f"concept {card.number}: {card.name}"
 
 
 def _numbers(card: ConceptCard) -> str:
     parts = []
     if card.name is not None and not math.isnan(card.score):
-        parts.append(f"{card.score:.0%} of its weight lies on images of this class")
+        parts.append(f"{percent(card.score)} of its weight lies on images that are predicted as {card.name}")
     for word, value in (("clarity", card.clarity), ("agreement", card.agreement), ("stability", card.stability)):
         if not math.isnan(value):
-            parts.append(f"{word} {format_number(value)}")
+            parts.append(f"{word} {two_digits(value)}")
     if card.is_stable is False:
         parts.append("not found again by the other fit")
     text = "; ".join(parts) or "nothing is left of this concept"
     return text[0].upper() + text[1:] + "."
 
 
-def _gallery(page: ConceptPage, card: ConceptCard, pictures: ConceptPictures) -> Gallery:
-    name = concept_name(page, card)
+def _gallery(card: ConceptCard, pictures: ConceptPictures) -> Gallery:
+    name = concept_name(card)
     latent = tile_picture(
         [Tile(pictures.colour.double().numpy(), 0, 0)],
         SINGLE,
         f"The pixels of {name}: the part of an image that grows with it.",
-        "its pixels",
+        "its pattern of pixels",
     )
     masked = tile_picture(
         [Tile(to_rgb(pictures.masked), 0, 0)],
         SINGLE,
         f"The image that belongs most to {name}; the half of its pixels that the concept uses least is black.",
-        "in its first image",
+        "the half of its first image that it uses",
     )
     tiles = grid([to_rgb(image) for image in pictures.top[:N_IMAGES]], ACROSS)
     alt = f"The {len(tiles)} images that belong most to {name}, the first one most."
@@ -98,11 +89,13 @@ def _details(card: ConceptCard) -> list[Part]:
         channels = []
         for channel, share in zip(panel.channels, panel.channel_shares):
             if share > 0:
-                channels.append(f"{channel} ({share:.0%})")
-        rows.append((panel.layer, format_number(panel.share), ", ".join(channels) or "none"))
+                channels.append(f"{channel} ({percent(share)})")
+        rows.append(
+            (panel.layer, percent(panel.share) if panel.share == panel.share else "–", ", ".join(channels) or "none")
+        )
     if rows:
-        header = ("layer", "share of the layer's energy", "strongest channels, with their share of the concept")
-        parts.append(Table("Where in the network it is", header, rows))
+        header = ("layer", "its share of the layer", "strongest channels, with their share of the concept")
+        parts.append(Table(f"Where in the network concept {card.number} is", header, rows))
     return parts
 
 

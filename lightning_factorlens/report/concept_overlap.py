@@ -37,8 +37,8 @@ def common_images(name: str, page: ConceptPage | None, other_name: str, other: C
         best = max(counts, key=lambda number: counts[number], default=0)
         count = counts.get(best, 0)
         n_in_both += count
-        partner = concept_name(other, other[best]) if count else "none"
-        rows.append((concept_name(page, card), partner, f"{count} of {len(own)}"))
+        partner = concept_name(other[best]) if count else "none"
+        rows.append((concept_name(card), partner, f"{count} of {len(own)}"))
     if not n_in_both:
         return []
     meaning = Text("Each concept of the first beside the one of the second that has most of the same top images.")

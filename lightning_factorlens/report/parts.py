@@ -45,6 +45,7 @@ class Picture:
         width: Its width in CSS pixels where there is room.
         height: Its height in CSS pixels at that width.
         is_pixelated: Whether its pixels are shown as squares, as for enlarged small images.
+        is_wide: Whether it scrolls sideways instead of shrinking where there is no room, as for diagrams of small type.
     """
 
     source: str
@@ -53,6 +54,7 @@ class Picture:
     width: int = 0
     height: int = 0
     is_pixelated: bool = False
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ class Subject:
             its tensors; those of a recorded run do not.
         notes: What a reader must know about the record itself, such as lines that could not be read.
         advice: What the run's `LabelFreeStopping` has decided; None where that is not known.
+        class_names: Words for the classes 0, 1, … of the model's output; empty for the numbers.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Subject:
     history: tuple[Observation, ...]
     notes: tuple[str, ...] = ()
     advice: StopAdvice | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def is_run(self) -> bool:

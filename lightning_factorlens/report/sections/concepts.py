@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from lightning_factorlens.measurements import ConceptQuality
+from lightning_factorlens.report.class_words import named_page, two_digits
 from lightning_factorlens.report.concept_cards import card_group, concept_name
 from lightning_factorlens.report.concept_overlap import common_images
 from lightning_factorlens.report.figures_of import figure_of_measurement
@@ -13,7 +14,6 @@ from lightning_factorlens.report.parts import Group, Part, Table, Text
 from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import ConceptPage, ConceptRecord, Observation
-from lightning_factorlens.results._text import format_number
 
 RECORD = "concept_quality"
 #: Concepts that are shown without a click.
@@ -38,10 +38,8 @@ def _parts(subject: Subject) -> list[Part]:
         return []
     record: ConceptRecord = history[-1][RECORD]
     parts: list[Part] = [Text(_sentence(history, record))]
-    if record.page is None:
-        parts += [Text(NO_IMAGES), _numbers_alone(record)]
-    else:
-        parts += _cards(record.page)
+    page = _page(subject)
+    parts += [Text(NO_IMAGES), _numbers_alone(record)] if page is None else _cards(page)
     figure = figure_of_measurement(ConceptQuality(), "concept_timeline", history)
     if figure is not None:
         parts.append(Group("What became of the concepts over the run", [figure]))
@@ -50,12 +48,14 @@ def _parts(subject: Subject) -> list[Part]:
 
 def _page(subject: Subject) -> ConceptPage | None:
     record = subject.latest_record(RECORD)
-    return record.page if isinstance(record, ConceptRecord) else None
+    if not isinstance(record, ConceptRecord) or record.page is None:
+        return None
+    return named_page(record.page, subject.class_names)
 
 
 def _cards(page: ConceptPage) -> list[Part]:
-    groups: list[Part] = [card_group(page, card) for card in page.cards[:N_SHOWN]]
-    hidden = [card_group(page, card) for card in page.cards[N_SHOWN:]]
+    groups: list[Part] = [card_group(card) for card in page.cards[:N_SHOWN]]
+    hidden = [card_group(card) for card in page.cards[N_SHOWN:]]
     if hidden:
         groups.append(Group(f"The other {len(hidden)} concepts, which are less clear", hidden, is_folded=True))
     return [*groups, Group("All concepts in numbers", [_numbers(page)], is_folded=True)]
@@ -67,10 +67,10 @@ def _sentence(history: Sequence[Observation], record: ConceptRecord) -> str:
     alive = sum(record.alive)
     text = f"{alive} concepts at epoch {last.epoch}" if record.alive else f"Concepts at epoch {last.epoch}"
     if _is_number(record.clarity):
-        text += f", of mean clarity {format_number(record.clarity)}"
+        text += f", of mean clarity {two_digits(record.clarity)}"
     first = next(observation for observation in history if RECORD in observation)
     if first is not last and _is_number(first[RECORD].clarity):
-        text += f"; it was {format_number(first[RECORD].clarity)} at epoch {first.epoch}"
+        text += f"; it was {two_digits(first[RECORD].clarity)} at epoch {first.epoch}"
     text += "."
     if record.changes is not None:
         same = sum(record.changes.continues)
@@ -85,8 +85,8 @@ def _is_number(value: float | None) -> bool:
 def _numbers(page: ConceptPage) -> Table:
     rows = []
     for card in page.cards:
-        cells = [concept_name(page, card), format_number(card.score), format_number(card.clarity)]
-        rows.append((*cells, format_number(card.agreement), format_number(card.stability)))
+        numbers = (card.score, card.clarity, card.agreement, card.stability)
+        rows.append((concept_name(card), *(two_digits(number) for number in numbers)))
     header = ("concept", "share of its class", "clarity", "agreement", "stability")
     return Table(f"Concepts of {page.n_images} images, the clearest first", header, rows)
 
@@ -98,7 +98,7 @@ def _numbers_alone(record: ConceptRecord) -> Table:
     for number in range(n_concepts):
         cells = [f"concept {number}"]
         for values in (record.clarities, record.agreements, cosines):
-            cells.append(format_number(values[number] if number < len(values) else None))
+            cells.append(two_digits(values[number] if number < len(values) else None))
         rows.append(cells)
     return Table("Concepts in numbers", ("concept", "clarity", "agreement", "stability"), rows)
 

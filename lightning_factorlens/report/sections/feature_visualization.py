@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 
 from lightning_factorlens.plots.feature_visualization import to_colours
+from lightning_factorlens.report.class_words import percent, two_digits
 from lightning_factorlens.report.parts import Gallery, Group, Part, Picture, Table, Text
 from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.report.tiles import Tile, grid, tile_picture
 from lightning_factorlens.results import FeatureVisualization, Observation, UnitPicturesRecord
-from lightning_factorlens.results._text import format_number
 
 RECORD = "unit_pictures"
 #: Real images beside a picture, in two rows, and the width of one in CSS pixels.
@@ -45,13 +45,13 @@ def _parts(subject: Subject) -> list[Part]:
 
 
 def _sentence(observation: Observation, record: UnitPicturesRecord) -> str:
-    text = f"Pictures of the leading directions of {len(record.layers)} layers at epoch {observation.epoch}"
+    text = f"Pictures for the leading singular vectors of {len(record.layers)} layers at epoch {observation.epoch}"
     found = record.found
     if found is None:
         return f"{text}."
     text += f", {len(found)} in all"
     if bool(found.is_live.any()):
-        text += f"; {found.share_above:.0%} of them excite their direction more than every real image does"
+        text += f"; {percent(found.share_above)} of them excite their vector more than every real image does"
     return f"{text}. To see more, give UnitPictures more layers or a larger count."
 
 
@@ -72,9 +72,9 @@ def _picture(found: FeatureVisualization, index: int, layer: str, vector: str) -
         f"Left, the picture made for {vector} of layer {layer}; right, the {len(exemplars)} real images that excite it "
         "most."
     )
-    score, best = format_number(float(found.scores[index])), format_number(float(found.best_scores[index]))
-    cosine = float(found.exemplar_cosine[index])
-    caption = f"{vector}: signal {score}, best real image {best}, likeness {format_number(cosine)}"
+    score, best = float(found.scores[index]), float(found.best_scores[index])
+    cosine = two_digits(float(found.exemplar_cosine[index]))
+    caption = f"{vector}: signal {score:.3g}, best real image {best:.3g}; likeness {cosine}"
     if not bool(found.is_live[index]):
         caption = f"{vector}: the same signal for all real images"
     return tile_picture(tiles, TILE, alt, caption)
@@ -86,10 +86,10 @@ def _numbers(history: Sequence[Observation], record: UnitPicturesRecord) -> Tabl
     header += [f"to its real images at epoch {history[0].epoch}"] if first is not None else []
     rows = []
     for layer, near, far in zip(record.layers, record.exemplar_cosines, record.probe_cosines):
-        cells = [layer, format_number(near), format_number(far)]
+        cells = [layer, two_digits(near), two_digits(far)]
         if first is not None:
             earlier = dict(zip(first.layers, first.exemplar_cosines)).get(layer, math.nan)
-            cells.append(format_number(earlier))
+            cells.append(two_digits(earlier))
         rows.append(cells)
     return Table("Mean cosine between what the layer gives for a picture and for real images", header, rows)
 
@@ -97,8 +97,8 @@ def _numbers(history: Sequence[Observation], record: UnitPicturesRecord) -> Tabl
 FEATURE_VISUALIZATION = Section(
     "Feature visualisation",
     "feature-visualisation",
-    "Each picture was made by gradient ascent so that one direction of a layer, a leading singular vector of its "
-    "weights, responds as strongly as possible. The real images that excite the same direction most stand beside it. "
+    "Each large picture was made by gradient ascent so that one of the leading singular vectors of a layer's weights "
+    "answers it as strongly as possible. The small images beside it are the real ones that excite the vector most. "
     "Likeness is the cosine between what the layer gives for the picture and for these images: near 1, the layer takes "
     "the picture for what they are. A signal above that of every real image is no sign of learning: untrained networks "
     "reach it as well.",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lightning_factorlens.measurements import SemanticHierarchy
 from lightning_factorlens.plots import hasse_figure
+from lightning_factorlens.report.class_words import named_hierarchy, percent, two_digits
 from lightning_factorlens.report.figures_of import figure_of_measurement
 from lightning_factorlens.report.parts import Group, Part, Table, Text
 from lightning_factorlens.report.pictures import figure_picture
@@ -43,7 +45,7 @@ def _parts(subject: Subject) -> list[Part]:
         parts += [Text(sentence) for sentence in _sentences(history[-1], record, before)]
         diagram = diagram or record.diagram
     if diagram is not None:
-        parts.append(_diagram(diagram))
+        parts.append(_diagram(named_hierarchy(diagram, subject.class_names)))
     if history:
         parts.append(Group("All layers in numbers", [_numbers(record, before)], is_folded=True))
     figure = figure_of_measurement(SemanticHierarchy(), "signals_of_singular_vectors", history) if history[1:] else None
@@ -67,18 +69,15 @@ def _sentences(observation: Observation, record: LayerHierarchies, before: Layer
     strongest = max(layers, key=lambda found: found.class_share)
     text = (
         f"At epoch {observation.epoch} the network predicts {record.predicted_classes} classes. In {len(above)} of "
-        f"{len(layers)} layers its directions tell these classes apart better than chance does, best in layer "
-        f"{strongest.layer}: {strongest.class_share:.0%} of the variance lies between the classes, by chance at most "
-        f"{strongest.null_class_share:.0%}"
+        f"{len(layers)} layers the singular vectors tell them apart better than chance. They do so best in layer "
+        f"{strongest.layer}, where {percent(strongest.class_share)} of the variance of the signals lies between the "
+        f"classes; chance gives at most {percent(strongest.null_class_share)}"
     )
     same = _layer(before, strongest.layer)
     if same is not None and math.isfinite(same.class_share):
-        text += f", before training {same.class_share:.0%}"
+        text += f", and before training it was {percent(same.class_share)}"
     more = [found for found in layers if found.vector_classes > found.null_vector_classes]
-    classes = (
-        f"Groups of directions that serve the same classes: in {len(more)} of {len(layers)} layers there are more than "
-        "chance gives."
-    )
+    classes = f"In {len(more)} of {len(layers)} layers there are more classes of vectors than chance gives."
     return [f"{text}.", classes]
 
 
@@ -92,17 +91,28 @@ def _layer(record: LayerHierarchies | None, name: str) -> LayerHierarchy | None:
 def _diagram(hierarchy: HierarchyRecord | HierarchyReport) -> Group:
     """The Hasse diagram with what can be said of it, and the same as a table."""
     record = hierarchy.hierarchy if isinstance(hierarchy, HierarchyReport) else hierarchy
-    statements = hierarchy.statements if isinstance(hierarchy, HierarchyReport) else (record.summary(),)
+    statements = hierarchy.statements if isinstance(hierarchy, HierarchyReport) else (_summary(record),)
     parts: list[Part] = [Text(statement) for statement in statements]
     figure = hasse_figure(hierarchy)
     if figure is not None:
         alt = f"Hasse diagram of layer {record.layer} with {record.depth} levels; the table below has all its boxes."
         caption = (
-            "General groups above, special ones below: a line leads to a group whose classes are among those above."
+            "General classes of vectors above, special ones below: a line leads from one to another that belongs to "
+            "some of the same classes of images only."
         )
-        parts.append(figure_picture(figure, alt, caption))
+        parts.append(replace(figure_picture(figure, alt, caption), is_wide=True))
         parts.append(Group("The diagram as a table", [_boxes(record)], is_folded=True))
-    return Group(f"Layer {record.layer}", parts)
+    return Group(f"The order in layer {record.layer}", parts)
+
+
+def _summary(record: HierarchyRecord) -> str:
+    sizes = record.sizes
+    return (
+        f"Here {sizes.nodes} nodes, the sides of {record.n_vectors} singular vectors, belong to at least one class. They "
+        f"form {sizes.vector_classes} classes of vectors in {sizes.depth} levels. Of the pairs of a node and a class, "
+        f"{record.memberships} belong together; for {record.undecided} the {sum(record.class_counts)} images do not "
+        "suffice to be sure."
+    )
 
 
 def _boxes(record: HierarchyRecord) -> Table:
@@ -114,20 +124,20 @@ def _boxes(record: HierarchyRecord) -> Table:
             listed += f" and {len(names) - MAX_NAMED} more"
         certainty = "yes" if found.is_decided else "no"
         rows.append((record.node_name(found.nodes[0]), str(len(found.nodes)), str(found.level), certainty, listed))
-    header = ("first direction", "directions", "level", "certain", "classes")
-    return Table(f"Groups of directions in layer {record.layer}", header, rows)
+    header = ("first node", "nodes", "level", "certain", "classes of images")
+    return Table(f"Classes of vectors in layer {record.layer}", header, rows)
 
 
 def _numbers(record: LayerHierarchies, before: LayerHierarchies | None) -> Table:
-    header = ["layer", "between classes", "by chance"]
+    header = ["layer", "share between classes", "by chance"]
     header += ["before training"] if before is not None else []
-    header += ["groups", "by chance", "levels", "by chance", "undecided"]
+    header += ["classes of vectors", "by chance", "levels", "by chance", "undecided pairs"]
     rows = []
     for found in record.layers:
-        cells = [found.layer, format_number(found.class_share), format_number(found.null_class_share)]
+        cells = [found.layer, two_digits(found.class_share), two_digits(found.null_class_share)]
         if before is not None:
             same = _layer(before, found.layer)
-            cells.append(format_number(None if same is None else same.class_share))
+            cells.append(two_digits(None if same is None else same.class_share))
         for value in (
             found.vector_classes,
             found.null_vector_classes,
@@ -138,8 +148,8 @@ def _numbers(record: LayerHierarchies, before: LayerHierarchies | None) -> Table
             cells.append(format_number(value))
         rows.append(cells)
     caption = (
-        "Share of the variance of the signals between the predicted classes, groups of directions and levels of their "
-        "order; by chance: what 95 % of permutations of the classes do not exceed"
+        "Share of the signals' variance that lies between the predicted classes, and the classes of vectors; by chance: "
+        "what 95 % of permutations of the images' classes do not exceed"
     )
     return Table(caption, header, rows)
 
@@ -147,10 +157,11 @@ def _numbers(record: LayerHierarchies, before: LayerHierarchies | None) -> Table
 HIERARCHY = Section(
     "Hierarchy",
     "hierarchy",
-    "Every layer turns its input along some directions, the singular vectors of its weights. A direction belongs to a "
-    "class where most images of the class excite it strongly; groups of directions that belong to the same classes "
-    "are ordered by inclusion, from those for many classes to those for one (Praggastis et al., 2022). The classes are "
-    "those that the network predicts. Untrained networks have such groups too: the sizes alone are no sign of learning.",
+    "A layer answers its input along the singular vectors of its weights. The strength of an answer is a signal, and the "
+    "two sides of a vector, positive and negative, are its nodes. A node belongs to a class where most images of the "
+    "class excite it strongly; nodes that belong to the same classes form a class of vectors, and these are ordered by "
+    "inclusion, from those for many classes to those for one (Praggastis et al., 2022). The classes are those that the "
+    "network itself predicts. Untrained networks have such an order too: its size alone is no sign of learning.",
     "Add the measurement SemanticHierarchy() to the lens, or report a checkpoint with --model and --data.",
     _build,
 )
