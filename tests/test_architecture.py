@@ -69,7 +69,9 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
+    "report": {"lens", "loggers", "plots", "measurements", "config", "hierarchy", "capture", "results", "_validation"},
     "cli": {
+        "report",
         "lens",
         "loggers",
         "plots",
@@ -91,9 +93,10 @@ MAY_IMPORT = {
 HEAVY = {
     "lightning": {"callbacks"},
     "torchmetrics": {"metrics"},
-    "matplotlib": {"plots", "loggers", "measurements", "cli", "results", "metrics"},
+    "matplotlib": {"plots", "loggers", "measurements", "cli", "results", "metrics", "report"},
     "tensorboard": {"loggers"},
     "pandas": {"loggers", "spectra"},
+    "jinja2": {"report"},
 }
 #: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it.
 UPWARD = {"results/plottable.py": {"plots"}}
