@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench screenshots tags readme lint clean
+.PHONY: demo test test-slow bench docs screenshots tags readme lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -18,6 +18,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.solver --quick
 	$(BIN)/python -m benchmarks.solver.memory
 	$(BIN)/python -m benchmarks.solver.feature_budget
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 screenshots: $(VENV)/.test
 	rm -rf runs/compare
@@ -49,6 +52,10 @@ $(VENV)/.test: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	touch $@
 
 clean:
