@@ -11,7 +11,7 @@ SMOKE := tests/test_lens.py tests/test_private_api.py tests/callbacks/test_facto
   tests/callbacks/test_stateful_models.py tests/callbacks/test_unchanged_training.py tests/capture tests/cli tests/isolation \
   tests/loggers tests/measurements tests/spectra tests/stopping
 
-.PHONY: demo test test-slow test-floor bench screenshots tags readme lint clean
+.PHONY: demo test test-slow test-floor bench docs screenshots tags readme lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -29,6 +29,9 @@ bench: $(VENV)/.bench
 	$(BIN)/python -m benchmarks.solver --quick
 	$(BIN)/python -m benchmarks.solver.memory
 	$(BIN)/python -m benchmarks.solver.feature_budget
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 screenshots: $(VENV)/.test
 	rm -rf runs/compare
@@ -65,6 +68,10 @@ $(FLOOR)/.test: pyproject.toml .ci/floor.txt
 
 $(VENV)/.bench: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[bench]"
+	touch $@
+
+$(VENV)/.docs: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[docs]"
 	touch $@
 
 clean:
