@@ -13,6 +13,7 @@ from lightning_factorlens.stopping.plateau import Plateau
 from lightning_factorlens.stopping.replay import epoch_infos, replay
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State
 from lightning_factorlens.stopping.schedule import AfterAnnealing, AfterWarmup, MinEpochs
+from lightning_factorlens.stopping.scheduled_patience import ScheduledPatience
 from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "Patience",
     "Plateau",
     "Rule",
+    "ScheduledPatience",
     "Smoothed",
     "Smoothing",
     "State",

@@ -22,6 +22,7 @@ from lightning_factorlens.stopping import (
     OnMetric,
     Patience,
     Plateau,
+    ScheduledPatience,
     Smoothing,
     default_rule,
     epoch_infos,
@@ -41,6 +42,7 @@ RULES = [
     AfterWarmup(Patience(2), 2),
     AfterAnnealing(Patience(2), patience=2),
     AfterAnnealing(AfterWarmup(AnyOf([Plateau(2), OnMetric(MannKendall(0.5), "other")]))),
+    ScheduledPatience(2),
     default_rule(),
 ]
 VALUES = st.one_of(st.floats(-5, 5, width=16), st.just(math.nan), st.just(math.inf))
