@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning_factorlens.loggers.frames import to_frame
     from lightning_factorlens.loggers.json_lines import JSONLinesSink, read_jsonl, write_jsonl
     from lightning_factorlens.measurements import default_measurements
+    from lightning_factorlens.report.writing import write_report
 
 __version__ = "0.1.0"
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "read_jsonl",
     "to_frame",
     "write_jsonl",
+    "write_report",
 ]
 
 _MODULES = {
@@ -49,6 +51,7 @@ _MODULES = {
     "read_jsonl": "loggers.json_lines",
     "write_jsonl": "loggers.json_lines",
     "to_frame": "loggers.frames",
+    "write_report": "report.writing",
 }
 
 

@@ -84,7 +84,7 @@ MAY_IMPORT = {
         "spectra",
     },
     "__main__": {"cli"},
-    "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
+    "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture", "report"},
 }
 #: Packages that only some may import.
 HEAVY = {
