@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_factorlens.plots.style import to_png
+from lightning_factorlens.plots.style import BLUE, BROWN, GREEN, GREY, INK, PURPLE, VERMILION, to_png
 from lightning_factorlens.report.parts import Picture
 
 if TYPE_CHECKING:
@@ -18,6 +19,18 @@ if TYPE_CHECKING:
 PIXELS_PER_INCH = 120
 #: A drawing of more bytes is stored as pixels: one of 200 layers over 1,000 epochs has megabytes of lines.
 MAX_DRAWING = 150_000
+#: The colours of the figures, and those that have the same contrast on a dark page: at least 4.5 for type.
+DARK_COLORS = {
+    INK: "#ececec",
+    GREY: "#b8b8b8",
+    BLUE: "#6fb7ea",
+    VERMILION: "#f0995c",
+    GREEN: "#5fc9a8",
+    PURPLE: "#d99ccb",
+    BROWN: "#d6ad6a",
+    "#ffffff": "#33363a",
+    "#000000": "#ffffff",
+}
 #: Pixels per inch of a figure that is stored as pixels.
 DPI = 160
 
@@ -59,8 +72,23 @@ def _drawing(figure: Figure) -> bytes:
 
     file = StringIO()
     with rc_context({"svg.fonttype": "path", "svg.hashsalt": "factorlens"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue().encode()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    text = file.getvalue()
+    if "<image" in text:  # the colours of pictures mean something
+        return text.encode()
+    return _with_dark_colours(text).encode()
+
+
+def _with_dark_colours(drawing: str) -> str:
+    """A drawing whose lines and type are light where the reader's page is dark."""
+    light = dark = ""
+    for color, replacement in DARK_COLORS.items():
+        name = f"--c{color[1:]}"
+        drawing = re.sub(f"{color}(?![0-9a-f])", f"var({name})", drawing, flags=re.IGNORECASE)
+        light += f"{name}: {color}; "
+        dark += f"{name}: {replacement}; "
+    style = f":root {{{light}}} @media (prefers-color-scheme: dark) {{ :root {{{dark}}} }}"
+    return drawing.replace("</style>", f" {style}</style>", 1)
 
 
 def _pixels(figure: Figure) -> bytes:
