@@ -86,7 +86,7 @@ MAY_IMPORT = {
     },
     "__main__": {"cli"},
     "_public_names": set(),
-    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping"}
+    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping", "report"}
     | MIDDLE
     | ANALYSES,
 }
