@@ -35,11 +35,13 @@ class StopAdvice:
         source: Name of the callback that applies the rule.
         best_epoch: The epoch whose weights the rule would keep; None before its first decision.
         stop_epoch: The epoch after which it first decided to stop; None where it never did.
+        probability: The latest estimated probability that the best epoch lies behind; None where there is none.
     """
 
     source: str
     best_epoch: int | None
     stop_epoch: int | None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,10 @@ def _advised_stop(question: str, series: LeadingSeries, advice: StopAdvice) -> F
     assert advice.best_epoch is not None
     end = "" if series.last is None else f", {series.epochs_before_end(advice.best_epoch)}"
     best = f"{advice.source} found epoch {advice.best_epoch} the best{end}"
+    certainty = ""
+    if advice.probability is not None:
+        certainty = f"; the best epoch lies behind with an estimated probability of {advice.probability:.0%}"
     if advice.stop_epoch is None:
-        return Finding(question, "not yet", f"{best}, and has not decided to stop")
-    reason = f"{best}, and decided to stop after epoch {advice.stop_epoch}"
+        return Finding(question, "not yet", f"{best}, and has not decided to stop{certainty}")
+    reason = f"{best}, and decided to stop after epoch {advice.stop_epoch}{certainty}"
     return Finding(question, f"epoch {advice.best_epoch}", reason)

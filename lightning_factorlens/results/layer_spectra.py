@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum
 
@@ -30,7 +31,7 @@ class SkippedWeights:
 
 
 @dataclass(frozen=True)
-class LayerSpectra(Record):
+class LayerSpectra(Record, Plottable):
     """One spectrum for each layer with a weight that is trained.
 
     Attributes:

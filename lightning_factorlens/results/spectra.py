@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from lightning_factorlens.results.plottable import Plottable
+
 
 @dataclass(frozen=True)
 class PowerLawFit:
@@ -60,7 +62,7 @@ class PowerLawFit:
 
 
 @dataclass(frozen=True)
-class LayerSpectrum:
+class LayerSpectrum(Plottable):
     """Spectrum of one layer's weight.
 
     Attributes:

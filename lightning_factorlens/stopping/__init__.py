@@ -10,9 +10,11 @@ from lightning_factorlens.stopping.generalization_loss import GeneralizationLoss
 from lightning_factorlens.stopping.mann_kendall import MannKendall
 from lightning_factorlens.stopping.patience import Patience
 from lightning_factorlens.stopping.plateau import Plateau
+from lightning_factorlens.stopping.probability import BestEpochBehind
 from lightning_factorlens.stopping.replay import epoch_infos, replay
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, Rule, State
 from lightning_factorlens.stopping.schedule import AfterAnnealing, AfterWarmup, MinEpochs
+from lightning_factorlens.stopping.scheduled_patience import ScheduledPatience
 from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "AfterWarmup",
     "AllOf",
     "AnyOf",
+    "BestEpochBehind",
     "Decision",
     "EpochInfo",
     "GeneralizationLoss",
@@ -31,6 +34,7 @@ __all__ = [
     "Patience",
     "Plateau",
     "Rule",
+    "ScheduledPatience",
     "Smoothed",
     "Smoothing",
     "State",

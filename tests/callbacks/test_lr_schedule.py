@@ -61,8 +61,8 @@ def test_the_lowest_future_rate_is_that_of_the_remaining_batches(tmp_path, inter
             rates[-1].append(trainer.optimizers[0].param_groups[0]["lr"])
 
         def on_train_epoch_end(self, trainer, pl_module):
-            ahead.append(stop._state.min_future_lr)
-            assert stop._state.lr == rates[-1][-1]
+            ahead.append(stop._course.state.min_future_lr)
+            assert stop._course.state.lr == rates[-1][-1]
 
     train(tmp_path, lens(every_n_epochs=99), stop, Batches(), epochs=5, module=module, **options)
     assert len(ahead) >= 5
@@ -79,8 +79,8 @@ def test_the_rates_of_a_plateau_scheduler_or_of_an_infinite_run_are_unknown(tmp_
     ):
         stop = LabelFreeStopping(rule=Patience(1))
         train(tmp_path / name, lens(), stop, module=module, **{"epochs": 2, **options})
-        assert stop._state.min_future_lr is None
-        assert stop._state.lr > 0
+        assert stop._course.state.min_future_lr is None
+        assert stop._course.state.lr > 0
 
 
 def test_a_scheduler_that_is_none_of_pytorchs_has_unknown_future_rates(tmp_path):
@@ -104,5 +104,5 @@ def test_a_scheduler_that_is_none_of_pytorchs_has_unknown_future_rates(tmp_path)
 
     stop = LabelFreeStopping(rule=Patience(1))
     train(tmp_path, lens(), stop, epochs=2, module=CustomScheduled(Halving))
-    assert stop._state.min_future_lr is None
-    assert stop._state.lr == pytest.approx(0.01)
+    assert stop._course.state.min_future_lr is None
+    assert stop._course.state.lr == pytest.approx(0.01)
