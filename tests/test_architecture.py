@@ -82,7 +82,10 @@ MAY_IMPORT = {
         "spectra",
     },
     "__main__": {"cli"},
-    "__init__": {"callbacks", "lens", "config", "loggers", "measurements", "capture"},
+    "_public_names": set(),
+    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping"}
+    | MIDDLE
+    | ANALYSES,
 }
 #: Packages that only some may import.
 HEAVY = {
@@ -145,6 +148,16 @@ def test_the_public_names_are_where_the_package_says():
         assert getattr(lightning_factorlens, name) is not None
     for module in lightning_factorlens._MODULES.values():
         assert module.split(".")[0] in MAY_IMPORT["__init__"], module
+
+
+def test_type_checkers_and_dir_know_the_public_names():
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    checked = {alias.asname: node.module for node in block.body for alias in node.names}
+    assert checked == {name: f"{NAME}.{module}" for name, module in lightning_factorlens._MODULES.items()}
+    listed = dir(lightning_factorlens)
+    assert {*lightning_factorlens.__all__, "plots", "stopping"} <= set(listed)
+    assert not any(exists(name) for name in lightning_factorlens._MODULES), "a module of that name would hide it"
 
 
 def test_every_order_has_no_circle():

@@ -1,5 +1,6 @@
 """The documentation shows only what runs, links only to what exists, and repeats nothing that the code declares."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import lightning_factorlens
 from lightning_factorlens import concepts, default_measurements
 from lightning_factorlens.loggers.figure_schedule import numbered_figures
 
@@ -97,6 +99,23 @@ def test_the_examples_that_the_documentation_names_exist():
 def test_the_page_of_functions_lists_all_of_concepts():
     page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
     assert [name for name in concepts.__all__ if f"`{name}`" not in page] == []
+
+
+#: What has no name at the top level: a package has the same name, `measurements` has classes of the same names, or it is
+#: an attribute of a package there, as ``lightning_factorlens.plots.hasse_figure``.
+BELOW_THE_TOP = re.compile(r"(hierarchy\.hierarchy|metrics\.torchmetrics\.\w+|plots\.\w+)$")
+
+
+def test_what_the_documentation_imports_has_a_name_at_the_top_level():
+    for parameter in code_blocks("python"):
+        for node in ast.walk(ast.parse(parameter.values[0])):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("lightning_factorlens."):
+                continue
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                if not BELOW_THE_TOP.search(f"{node.module}.{name}"):
+                    found = getattr(lightning_factorlens, name, None)
+                    assert found is getattr(module, name), f"add {name} of {node.module} to _public_names.py"
 
 
 def test_the_readme_is_short():
