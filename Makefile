@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-slow bench screenshots tags readme lint clean
+.PHONY: demo test test-slow bench screenshots tags readme notebooks gallery lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -30,6 +30,12 @@ tags: $(VENV)/.test
 readme: $(VENV)/.test
 	$(BIN)/python -m benchmarks.stopping.score --part all
 	$(BIN)/python docs/make_demo.py
+
+notebooks: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_notebooks.py
+
+gallery: $(VENV)/.test
+	$(BIN)/python -m docs.make_gallery
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
