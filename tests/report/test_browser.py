@@ -118,7 +118,9 @@ def test_axe_finds_nothing_serious(page, width, scheme):
     page.evaluate(OPEN_DETAILS)
     page.evaluate(source)
     violations = page.evaluate("axe.run()")["violations"]
-    serious = [(each["id"], each["nodes"][0]["html"]) for each in violations if each["impact"] in ("serious", "critical")]
+    serious = [
+        (each["id"], each["nodes"][0]["html"]) for each in violations if each["impact"] in ("serious", "critical")
+    ]
     assert serious == []
 
 
