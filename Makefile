@@ -11,7 +11,7 @@ SMOKE := tests/test_lens.py tests/test_private_api.py tests/callbacks/test_facto
   tests/callbacks/test_stateful_models.py tests/callbacks/test_unchanged_training.py tests/capture tests/cli tests/isolation \
   tests/loggers tests/measurements tests/spectra tests/stopping
 
-.PHONY: demo test test-slow test-floor bench docs screenshots tags readme lint clean
+.PHONY: demo test test-slow test-floor bench docs screenshots tags readme notebooks gallery lint clean
 
 demo: $(VENV)/.demo
 	$(BIN)/python examples/digits.py
@@ -44,6 +44,12 @@ tags: $(VENV)/.test
 readme: $(VENV)/.test
 	$(BIN)/python -m benchmarks.stopping.score --part all
 	$(BIN)/python docs/make_demo.py
+
+notebooks: $(VENV)/.test
+	OMP_NUM_THREADS=1 $(BIN)/python docs/make_notebooks.py
+
+gallery: $(VENV)/.test
+	$(BIN)/python -m docs.make_gallery
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

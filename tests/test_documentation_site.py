@@ -26,9 +26,12 @@ def site(tmp_path_factory):
     pytest.importorskip("mkdocstrings")
     pytest.importorskip("nbconvert")
     folder = tmp_path_factory.mktemp("site")
-    no_network = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9", "NO_MKDOCS_2_WARNING": "1"}
+    no_network = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+    settings = {"DOCS_SEARCH": "false", "NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, env={**os.environ, **no_network}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, **no_network, **settings}, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return folder
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lightning_factorlens.plots._legends import legend, legend_below
 from lightning_factorlens.plots.style import SIDE_MARGIN, SMALL, WIDTH, add_title, new_figure, style_axes, subsample
-from lightning_factorlens.plots.type_width import layer_label, wrap_text
+from lightning_factorlens.plots.type_width import layer_labels, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ def name_layers(ax: Axes, layers: Sequence[str]) -> None:
         layers: Names of the layers, from input to output.
     """
     positions = subsample(range(len(layers)), MAX_NAMES)
-    labels = [layer_label(layers[position], NAME_WIDTH - 0.1, SMALL - 1) for position in positions]
+    labels = layer_labels([layers[position] for position in positions], NAME_WIDTH - 0.1, SMALL - 1)
     ax.set_yticks(positions)
     ax.set_yticklabels(labels, fontsize=SMALL - 1, parse_math=False)
     ax.set_ylim(len(layers) - 0.4, -0.6)

@@ -40,11 +40,9 @@ def observation_figure(observation: Observation) -> Figure:
         The figure; a notebook shows it. A text replaces a part that the observation does not have. The bars have the id
         ``alpha``, the line at the mean of α ``mean``; for the lines on the left, see `rank_curve_figure`.
     """
-    from lightning_factorlens.plots._notebook_figure import NotebookFigure
-
     n_required = len(required_ranks.ranks) if (required_ranks := observation.get("required_rank")) else 0
     height = 4.5 + 0.22 * n_required
-    figure = new_figure(height, 2 * WIDTH, NotebookFigure, layout="constrained")
+    figure = new_figure(height, 2 * WIDTH, layout="constrained")
     left, right = figure.subplots(1, 2)
     draw_observation(observation, left, right)
     if total_curve(observation, "reconstruction_error") is not None:

@@ -59,18 +59,17 @@ LABEL = 12.0
 T = TypeVar("T")
 
 
-def new_figure(height: float, width: float = WIDTH, kind: type[Figure] | None = None, **options: Any) -> Figure:
-    """An empty figure on the common background.
+def new_figure(height: float, width: float = WIDTH, **options: Any) -> Figure:
+    """An empty figure on the common background, which a notebook shows where it is the last value of a cell.
 
     Args:
         height: In inches.
         width: In inches.
-        kind: Class of the figure where nothing else makes it, see `figure_maker`; None for matplotlib's own.
         **options: Further options of matplotlib's Figure.
     """
-    from matplotlib.figure import Figure
+    from lightning_factorlens.plots._notebook_figure import NotebookFigure
 
-    make: Callable[..., Figure] = figure_maker() or kind or Figure
+    make: Callable[..., Figure] = figure_maker() or NotebookFigure
     return make(figsize=(width, height), dpi=DPI, facecolor=CARD, **options)
 
 

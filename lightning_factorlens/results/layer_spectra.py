@@ -46,6 +46,13 @@ class LayerSpectra(Record, Plottable):
     skipped: tuple[SkippedWeights, ...] = ()
     condensed_layers: Mapping[str, LayerExponent] = field(default_factory=dict)
 
+    def __getitem__(self, layer: str) -> LayerSpectrum:
+        for spectrum in self.layers:
+            if spectrum.layer == layer:
+                return spectrum
+        names = ", ".join(repr(spectrum.layer) for spectrum in self.layers) or "none"
+        raise KeyError(f"no spectrum of a layer {layer!r}; there are those of {names}")
+
     def exponents(self) -> dict[str, LayerExponent]:
         """Power-law exponent by layer, also of a condensed record."""
         found = dict(self.condensed_layers)

@@ -61,7 +61,7 @@ class PowerLawFit:
     truncated_p: float = math.nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LayerSpectrum(Plottable):
     """Spectrum of one layer's weight.
 
@@ -104,6 +104,10 @@ class LayerSpectrum(Plottable):
     traps: int | None = None
     external: Mapping[str, float | int | str] = field(default_factory=dict)
     has_finite_weight: bool = True
+
+    def __repr__(self) -> str:
+        alpha = f"alpha={self.fit.alpha:.4g} ± {self.fit.sigma:.2g}"
+        return f"LayerSpectrum({self.layer!r}, mode={self.mode!r}, shape={self.shape}, {alpha})"
 
 
 @dataclass(frozen=True)
