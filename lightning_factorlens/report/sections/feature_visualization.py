@@ -53,8 +53,8 @@ def _sentence(observation: Observation, record: UnitPicturesRecord) -> str:
     if bool(found.is_live.any()):
         text += f"; {percent(found.share_above)} of them excite their vector more than every real image does"
     return (
-        f"{text}. More are made by UnitPictures(layers=(…), count=…) in a run, and by --pictures and --picture_layers of a "
-        "checkpoint."
+        f"{text}. More are made by UnitPictures(layers=(…), count=…) in a run, and by --pictures and --picture_layers "
+        "of a checkpoint."
     )
 
 

@@ -101,8 +101,8 @@ def _diagram(hierarchy: HierarchyRecord | HierarchyReport) -> Group:
     if figure is not None:
         alt = f"Hasse diagram of layer {record.layer} with {record.depth} levels; the table below has all its boxes."
         caption = (
-            "General classes of vectors stand above special ones; a line leads down to one that serves a part of the same "
-            "classes of images."
+            "General classes of vectors stand above special ones; a line leads down to one that serves a part of the "
+            "same classes of images."
         )
         parts.append(replace(figure_picture(figure, alt, caption), is_wide=True))
         parts.append(Group("The diagram as a table", [_boxes(record)], is_folded=True))
