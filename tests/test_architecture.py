@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
     "pending_observation": {"measurements", "results"},
     "budget": {"results"},
-    "run_state": {"budget", "batches", "capture", "results"},
+    "run_state": {"budget", "batches", "capture", "results", "training_loss"},
+    "training_loss": {"distributed"},
     "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
     "measurement_pass": {"pending_observation", "model_runner", "measurements", "run_state"} | MIDDLE,
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
@@ -85,7 +86,7 @@ MAY_IMPORT = {
     },
     "__main__": {"cli"},
     "_public_names": set(),
-    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping"}
+    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping", "report"}
     | MIDDLE
     | ANALYSES,
 }

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 
 from lightning_factorlens.callbacks._attempts import Attempts
+from lightning_factorlens.callbacks._averaged_weights import AveragedWeights
 from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._stopping_course import StoppingCourse
@@ -28,10 +29,10 @@ class StoppingResults(EarlyStopping):
         rule: The rule.
         tag_name: Part of the logged tags.
         verbose: Whether it reports in words.
-        restore_best: Whether the weights of the rule's best epoch are kept.
+        restore_best: Whether the weights of the rule's best epoch are kept, or ``"average"``.
     """
 
-    def __init__(self, monitor: str, rule: Rule, tag_name: str, verbose: bool, restore_best: bool) -> None:
+    def __init__(self, monitor: str, rule: Rule, tag_name: str, verbose: bool, restore_best: bool | str) -> None:
         super().__init__(monitor, check_on_train_epoch_end=True, verbose=verbose)
         self.rule = rule
         self.tag_name = tag_name
@@ -45,8 +46,13 @@ class StoppingResults(EarlyStopping):
     def _reset(self) -> None:
         """Returns to the state before the first measurement."""
         self._course.reset()
-        self._weights = BestWeights(f"{self.prefix}-{self.tag_name}-best") if self.restore_best else None
+        self._weights = self._new_weights()
         self._metrics_checked = False
+
+    def _new_weights(self) -> BestWeights | None:
+        if self.restore_best == "average":
+            return AveragedWeights(f"{self.prefix}-{self.tag_name}-average")
+        return BestWeights(f"{self.prefix}-{self.tag_name}-best") if self.restore_best else None
 
     @property
     def tags(self) -> tuple[str, ...]:

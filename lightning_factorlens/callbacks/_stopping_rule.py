@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_factorlens.stopping import DEFAULT_MONITOR, BestEpochBehind, Rule, default_rule
-
-#: The metric for which the probability has been calibrated, without the lens's prefix.
-CALIBRATED = DEFAULT_MONITOR.partition("/")[2]
+from lightning_factorlens.stopping import BestEpochBehind, Rule, default_monitor, default_rule
 
 
 def stopping_rule(monitor: str, rule: Rule | None, min_probability: float | None, target: str) -> Rule:
@@ -26,14 +23,15 @@ def stopping_rule(monitor: str, rule: Rule | None, min_probability: float | None
 
     Example:
         >>> from lightning_factorlens.stopping import Patience
-        >>> stopping_rule("factorlens/consistency", Patience(5), None, "loss")
+        >>> stopping_rule("factorlens/loss_signal", Patience(5), None, "loss")
         Patience(patience=5, min_delta=0.0, smoothing=Smoothing(window=1, weight=1.0))
     """
-    is_calibrated = monitor.partition("/")[2] == CALIBRATED
+    calibrated = default_monitor(target)
+    is_calibrated = monitor.partition("/")[2] == calibrated.partition("/")[2]  # whatever the lens's prefix
     if min_probability is not None and not is_calibrated:
         raise ValueError(
-            f"min_probability: the probability is calibrated for the metric {CALIBRATED!r} alone, found "
-            f"monitor={monitor!r}; monitor {DEFAULT_MONITOR!r}, or leave min_probability out."
+            f"min_probability: with target={target!r} the probability is calibrated for {calibrated!r} alone, found "
+            f"monitor={monitor!r}; leave monitor out, or min_probability."
         )
     if rule is not None and min_probability is None:
         if target != "loss":

@@ -23,7 +23,7 @@ from lightning_factorlens.cli.hierarchy import N_UNTRAINED
 from lightning_factorlens.cli.model_source import build_untrained, load_model, read_checkpoint
 from lightning_factorlens.report import ReportError, Subject, read_runs, write_report
 from lightning_factorlens.report.checkpoint import checkpoint_subject, position_of
-from lightning_factorlens.report.naming import distinguishing_names, with_distinct_names
+from lightning_factorlens.report.naming import with_distinct_names
 from lightning_factorlens.report.page import check_jinja
 from lightning_factorlens.report.reading import history_of_checkpoint
 from lightning_factorlens.report.summary import report_summary
@@ -70,7 +70,7 @@ def _run(words: Any) -> None:
         _check_output(words.output)
         subjects: list[Subject] = []
         for path in words.inputs:
-            subjects += _runs(path) if _is_run(path) else [_checkpoint(words, path)]
+            subjects += read_runs(path) if _is_run(path) else [_checkpoint(words, path)]
         subjects = with_distinct_names(subjects)
         file = write_report(subjects, words.output, words.title)
     except ReportError as error:
@@ -94,14 +94,10 @@ def _is_run(path: str) -> bool:
     return Path(path).is_dir() or Path(path).suffix.lower() in TEXT_SUFFIXES
 
 
-def _runs(path: str) -> list[Subject]:
-    return read_runs(path)
-
-
 def _checkpoint(words: Any, path: str) -> Subject:
     """A checkpoint: observed where a model and samples are given, else the history of its run alone."""
     saved = read_checkpoint(path)
-    name = distinguishing_names([Path(path)])[0]
+    name = Path(path).stem
     run = history_of_checkpoint(saved, name, path)
     if words.model is None and words.data is None:
         if run is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -32,15 +33,19 @@ def distinguishing_names(paths: Sequence[PurePath]) -> list[str]:
 
 
 def with_distinct_names(subjects: Sequence[Subject]) -> list[Subject]:
-    """The subjects; a name that occurs before gets a number.
+    """The subjects; those of one name are called by their sources, and where these are equal too they get numbers.
 
     Args:
         subjects: The subjects.
     """
-    counts: dict[str, int] = {}
-    found = []
+    counts = Counter(subject.name for subject in subjects)
+    shared = [subject for subject in subjects if counts[subject.name] > 1 and subject.source]
+    sources = distinguishing_names([PurePath(subject.source) for subject in shared]) if len(shared) > 1 else []
+    name_of = dict(zip(map(id, shared), sources))
+    found: list[Subject] = []
+    taken: Counter[str] = Counter()
     for subject in subjects:
-        n = counts.get(subject.name, 0) + 1
-        counts[subject.name] = n
-        found.append(subject if n == 1 else replace(subject, name=f"{subject.name} ({n})"))
+        name = name_of.get(id(subject), subject.name)
+        taken[name] += 1
+        found.append(replace(subject, name=name if taken[name] == 1 else f"{name} ({taken[name]})"))
     return found

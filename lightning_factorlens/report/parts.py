@@ -39,7 +39,7 @@ class Picture:
     """An image.
 
     Attributes:
-        source: Its data URI; see `figure_picture` and `pixels_picture`.
+        source: Its data URI; see `figure_picture`.
         alt: What it shows, for a reader who does not see it.
         caption: A line below it; empty for none.
         width: Its width in CSS pixels where there is room.

@@ -7,9 +7,7 @@ from base64 import b64encode
 from io import BytesIO, StringIO
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from lightning_factorlens.plots.style import BLUE, BROWN, GREEN, GREY, INK, PURPLE, VERMILION, to_png
+from lightning_factorlens.plots.style import BLUE, BROWN, GREEN, GREY, INK, PURPLE, VERMILION
 from lightning_factorlens.report.parts import Picture
 
 if TYPE_CHECKING:
@@ -50,20 +48,6 @@ def figure_picture(figure: Figure, alt: str, caption: str = "") -> Picture:
     else:
         source = _data_uri("image/png", _pixels(figure))
     return Picture(source, alt, caption, round(width * PIXELS_PER_INCH), round(height * PIXELS_PER_INCH))
-
-
-def pixels_picture(pixels: np.ndarray, alt: str, caption: str = "", scale: int = 1) -> Picture:
-    """An array of pixels as an image.
-
-    Args:
-        pixels: uint8, shape (height, width, 3) or, with opacity, (height, width, 4).
-        alt: What it shows, for a reader who does not see it.
-        caption: A line below it.
-        scale: CSS pixels of one pixel; above 1 for small images, whose pixels are shown as squares.
-    """
-    height, width = pixels.shape[:2]
-    source = _data_uri("image/png", to_png(pixels).getvalue())
-    return Picture(source, alt, caption, width * scale, height * scale, is_pixelated=scale > 1)
 
 
 def _drawing(figure: Figure) -> bytes:

@@ -5,7 +5,13 @@ lightning; only `lightning_factorlens.stopping.lr_lookahead`, which simulates sc
 """
 
 from lightning_factorlens.stopping.combine import AllOf, AnyOf, Maximize, OnMetric
-from lightning_factorlens.stopping.defaults import DEFAULT_MONITOR, default_rule
+from lightning_factorlens.stopping.defaults import (
+    DEFAULT_MONITOR,
+    DEFAULT_MONITORS,
+    annealing_rule,
+    default_monitor,
+    default_rule,
+)
 from lightning_factorlens.stopping.generalization_loss import GeneralizationLoss
 from lightning_factorlens.stopping.mann_kendall import MannKendall
 from lightning_factorlens.stopping.patience import Patience
@@ -19,6 +25,7 @@ from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
 __all__ = [
     "DEFAULT_MONITOR",
+    "DEFAULT_MONITORS",
     "AfterAnnealing",
     "AfterWarmup",
     "AllOf",
@@ -38,6 +45,8 @@ __all__ = [
     "Smoothed",
     "Smoothing",
     "State",
+    "annealing_rule",
+    "default_monitor",
     "default_rule",
     "epoch_infos",
     "replay",

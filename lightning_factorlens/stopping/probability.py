@@ -18,10 +18,10 @@ FEATURES = SeriesFeatures()
 class BestEpochBehind(RuleWrapper):
     """Adds to a rule's decisions the probability that the best epoch of the planned training lies behind.
 
-    The probability comes from a logistic model of four numbers of the series (`SeriesFeatures`), fitted on recorded
-    runs. It is calibrated for ``factorlens/consistency`` on image classifiers alone: of the measurements at which it
-    says 80%, four in five had the epoch with the lowest test loss at or before them. Which epoch is kept remains the
-    wrapped rule's choice. A measurement without a value has no probability and stops nothing.
+    The probability comes from a logistic model of a few numbers of the series (`SeriesFeatures`), fitted on recorded
+    runs for the signal ``factorlens/consistency``: of the measurements at which it says 80%, about four in five had the
+    epoch with the lowest test loss at or before them. Which epoch is kept remains the wrapped rule's choice. A
+    measurement without a value has no probability, and nothing is stopped by it if there is a ``min_probability``.
 
     Attributes:
         rule: The rule that chooses the epoch to keep, and that decides to stop if there is no ``min_probability``.

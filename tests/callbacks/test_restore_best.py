@@ -387,7 +387,7 @@ def test_averaged_weights_are_not_replaced(tmp_path, name):
 
 
 def test_a_wrong_argument_is_named():
-    with pytest.raises(ValueError, match="restore_best: must be True or False, found 'yes'"):
+    with pytest.raises(ValueError, match="restore_best: must be True, False or 'average', found 'yes'"):
         LabelFreeStopping(restore_best="yes")
 
 

@@ -46,10 +46,10 @@ def test_rules_of_ones_own_and_other_metrics_have_no_probability():
     other = LabelFreeStopping(monitor="factorlens/effective_rank")
     for stopping in (with_own_rule, other):
         assert not any("probability" in tag for tag in stopping.tags)
-    assert LabelFreeStopping(monitor="mine/consistency").tags[-1] == "mine/stop_probability"
-    assert LabelFreeStopping(rule=Patience(3), min_probability=0.9, target="accuracy").rule == BestEpochBehind(
-        Patience(3), 0.9, "accuracy"
-    )
+    assert LabelFreeStopping(monitor="mine/loss_signal").tags[-1] == "mine/stop_probability"
+    for_accuracy = LabelFreeStopping(rule=Patience(3), min_probability=0.9, target="accuracy")
+    assert for_accuracy.rule == BestEpochBehind(Patience(3), 0.9, "accuracy")
+    assert for_accuracy.monitor == "factorlens/accuracy_signal"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_rules_of_ones_own_and_other_metrics_have_no_probability():
         ),
         (
             {"min_probability": 0.9, "monitor": "factorlens/effective_rank"},
-            "calibrated for the metric 'consistency' alone",
+            "calibrated for 'factorlens/loss_signal' alone",
         ),
         ({"target": "f1"}, "target: found 'f1', allowed are 'loss', 'accuracy'"),
         ({"target": "accuracy", "rule": Patience(3)}, "target: found 'accuracy' together with a rule"),

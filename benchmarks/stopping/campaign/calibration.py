@@ -1,8 +1,8 @@
 """Fits and checks the stated probability that the best epoch is past.
 
-    python -m benchmarks.stopping.campaign.calibration --fit [--raw DIR]         # development: fits, writes the model
-    python -m benchmarks.stopping.campaign.calibration [--raw DIR]               # development: tasks left out
-    python -m benchmarks.stopping.campaign.calibration --part confirmation --raw DIR
+    python -m benchmarks.stopping.campaign.calibration --fit                 # fits, and writes the model
+    python -m benchmarks.stopping.campaign.calibration                       # development runs, tasks left out
+    python -m benchmarks.stopping.campaign.calibration --part confirmation   # the model as it is
 
 On development runs every task is predicted by a model that was fitted without it. On confirmation runs the model that
 the package comes with is used as it is; they are opened once, after it has been frozen by a commit. The last line is
@@ -28,14 +28,22 @@ from benchmarks.stopping.campaign.calibration_error import (
     calibration_error,
     ranking,
 )
+from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.observed_runs import ObservedRun, campaign_runs, first_study, samples
 from benchmarks.stopping.campaign.probability_fit import Sample, fit, left_out
 from benchmarks.stopping.campaign.thresholds import threshold_table
-from lightning_factorlens.stopping.probability_features import FALL, FEATURES, RISE, SHARE, SINCE
-from lightning_factorlens.stopping.probability_model import MODEL_FILE, PLANNED, TARGETS, UNPLANNED, fitted_model
+from lightning_factorlens.stopping.probability_features import FALL, RISE, SHARE, SINCE
+from lightning_factorlens.stopping.probability_model import (
+    MODEL_FILE,
+    PLANNED,
+    SIGNALS,
+    TARGETS,
+    UNPLANNED,
+    fitted_model,
+)
 
 #: The features of the model, where the planned number of epochs is known and where it is not.
-MODELS = {PLANNED: FEATURES, UNPLANNED: (SINCE, RISE, FALL)}
+MODELS = {PLANNED: (RISE, SHARE, FALL), UNPLANNED: (SINCE, RISE, FALL)}
 #: The control that sees the schedule and the clock, but not the signal.
 CLOCK = (SHARE, FALL)
 GOAL = 0.1
@@ -90,7 +98,7 @@ def write_model(runs: Sequence[ObservedRun]) -> None:
             errors[target][kind] = round(summary(left_out(found, names), found)["calibration_error"], 3)
     content = {
         "statement": "the best epoch of the planned training lies at or before the present one",
-        "signal": "factorlens/consistency",
+        "signals": {target: f"factorlens/{name}" for target, name in SIGNALS.items()},
         "command": "python -m benchmarks.stopping.campaign.calibration --fit",
         "runs": len(runs),
         "tasks": len({run.task for run in runs}),
@@ -140,16 +148,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--part", choices=("development", "confirmation"), default="development")
-    parser.add_argument("--raw", type=Path, help="folder of the campaign's raw files of that part")
+    parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the campaign's derived records")
     parser.add_argument("--fit", action="store_true", help="fit the model and write it into the package")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     args = parser.parse_args(arguments)
     is_confirmation = args.part == "confirmation"
-    if is_confirmation and (args.fit or args.raw is None):
-        parser.error("--part confirmation: needs --raw DIR, and excludes --fit")
-    runs = [] if is_confirmation else first_study()
-    if args.raw is not None:
-        runs += campaign_runs(args.raw, args.part)
+    if is_confirmation and args.fit:
+        parser.error("--fit: the model is never fitted on confirmation runs; leave --part confirmation out")
+    runs = campaign_runs(args.part, args.records)
+    if not runs:
+        parser.error(f"--records: no {args.part} record in {args.records}; make them with campaign.derive")
+    if not is_confirmation:
+        runs = first_study() + runs
     if args.fit:
         write_model(runs)
     results = report(runs, is_confirmation)

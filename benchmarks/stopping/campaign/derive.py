@@ -13,7 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.stopping.campaign import signals
+from benchmarks.stopping.campaign.chained import chained_consistency
 from benchmarks.stopping.campaign.predictions import Array, Predictions
 from benchmarks.stopping.campaign.raw import RawRun, load
 from benchmarks.stopping.make_records import write
@@ -24,17 +27,23 @@ RECORDS = Path(__file__).with_name("records")
 def derived_signals(predictions: Predictions) -> dict[str, Array]:
     """Every series of a run that a rule of `candidates` reads, by name."""
     found = {
+        "loss_signal": signals.loss_signal(predictions),
+        "accuracy_signal": signals.accuracy_signal(predictions),
         "consistency": signals.consistency(predictions),
-        "consistency/m0.9": signals.consistency(predictions, 0.9),
         "consistency/four": signals.consistency_of_four(predictions),
+        "chained": chained_consistency(predictions),
         "imbalance": signals.imbalance(predictions),
-        "perturbed_disagreement": signals.perturbed_disagreement(predictions),
+        "disagreeing": signals.loss_of_disagreeing(predictions),
+        "memorization_gap": signals.memorization_gap(predictions),
+        "entropy": signals.entropy(predictions),
+        "distinction": signals.distinction(predictions),
+        "disagreement": signals.disagreement(predictions),
+        "divergence": signals.divergence(predictions),
         "clock": signals.clock(predictions),
+        "epoch": np.arange(1, len(predictions.p) + 1),
+        "agreement_loss": signals.agreement_loss(predictions),
     }
-    for momentum in (0.5, 0.8, 0.9):
-        found[f"divergence/m{momentum:g}"] = signals.divergence(predictions, momentum)
-        found[f"reverse/m{momentum:g}"] = signals.reverse_divergence(predictions, momentum)
-        found[f"disagreement/m{momentum:g}"] = signals.disagreement(predictions, momentum)
+    found["begun"] = signals.after_distinction(predictions, np.zeros(len(predictions.p)))
     return found
 
 

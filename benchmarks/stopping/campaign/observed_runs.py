@@ -1,25 +1,27 @@
-"""Recorded runs in one form, from the committed records of the first study and from the campaign's raw files."""
+"""Recorded runs in one form, from the committed records of the first study and of the campaign."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.probability_fit import Sample
+from benchmarks.stopping.campaign.tasks import CONFIRMATION, DEVELOPMENT
 from benchmarks.stopping.candidates import DEFAULT
 from benchmarks.stopping.make_records import read
-from benchmarks.stopping.replay import RECORDS
+from benchmarks.stopping.replay import RECORDS as FIRST_RECORDS
 from lightning_factorlens.stopping import EpochInfo, epoch_infos
 from lightning_factorlens.stopping.probability_features import SeriesFeatures
+from lightning_factorlens.stopping.probability_model import SIGNALS
 
-#: Names of the parts: the first study, whose records are all used up, and the two parts of the campaign.
-FIRST_STUDY = "first study"
+PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,8 @@ class ObservedRun:
     Attributes:
         name: Name of the run.
         task: Name of its task.
-        part: `FIRST_STUDY`, ``"development"`` or ``"confirmation"``.
         healthy: Whether the task was designed so that nothing should stop it.
-        signal: The signal that the lens logs; NaN where it has no value.
+        signals: For each target the signal that the lens logs; NaN where it has no value.
         rates: The learning rate.
         loss: Hidden test loss.
         accuracy: Hidden test accuracy.
@@ -39,9 +40,8 @@ class ObservedRun:
 
     name: str
     task: str
-    part: str
     healthy: bool
-    signal: Sequence[float]
+    signals: Mapping[str, Sequence[float]]
     rates: Sequence[float]
     loss: Sequence[float]
     accuracy: Sequence[float]
@@ -49,7 +49,7 @@ class ObservedRun:
     @property
     def infos(self) -> list[EpochInfo]:
         """What a rule is told of every epoch; the schedule is known."""
-        return epoch_infos(len(self.signal), self.rates)
+        return epoch_infos(len(self.loss), self.rates)
 
     def best_epoch(self, target: str) -> int:
         """The epoch with the lowest test loss or the highest test accuracy, the first of equal ones."""
@@ -58,27 +58,50 @@ class ObservedRun:
         return 1 + int(np.argmax(self.accuracy))
 
 
-def first_study(folder: Path = RECORDS) -> list[ObservedRun]:
-    """The committed records of the first study, of both its parts.
+def first_study(folder: Path = FIRST_RECORDS) -> list[ObservedRun]:
+    """The committed records of the first study, of both its parts, with its signal for each target.
+
+    Today's signals cannot be computed from them. Their features are in units of the series' own jitter, in which the
+    two signals are alike enough that the older runs improve the model (`FINDINGS.md`).
 
     Args:
         folder: Their folder.
     """
     runs = []
     for path in sorted(folder.glob("*.json.gz")):
-        runs.append(_from_record(read(path)))
+        record = read(path)
+        runs.append(_from_record(record, dict.fromkeys(SIGNALS, DEFAULT.of(record))))
     return runs
 
 
-def _from_record(record: dict[str, Any]) -> ObservedRun:
+def campaign_runs(part: str, folder: Path = RECORDS) -> list[ObservedRun]:
+    """The committed records of a part of the campaign; those of the other part are not opened.
+
+    Args:
+        part: ``"development"`` or ``"confirmation"``.
+        folder: Their folder.
+    """
+    runs = []
+    for task in PARTS[part]:
+        for path in sorted(folder.glob(f"{task.name}-s[0-9]*.json.gz")):
+            record = read(path)
+            signals = {target: _finite(record["signals"][name]) for target, name in SIGNALS.items()}
+            runs.append(_from_record(record, signals))
+    return runs
+
+
+def _finite(values: Sequence[float | None]) -> list[float]:
+    return [math.nan if value is None else value for value in values]
+
+
+def _from_record(record: dict[str, Any], signals: Mapping[str, Sequence[float]]) -> ObservedRun:
     task = record["task"]
     hidden = record["hidden"]
     return ObservedRun(
         name=record["record"],
         task=task["name"],
-        part=FIRST_STUDY,
         healthy=task["healthy"],
-        signal=DEFAULT.of(record),
+        signals=signals,
         rates=record["training"]["learning_rate"],
         loss=hidden["test_loss"],
         accuracy=hidden["test_accuracy"],
@@ -96,11 +119,11 @@ def samples(runs: Sequence[ObservedRun], target: str, is_planned: bool = True) -
     n_runs = Counter(run.task for run in runs)
     found = []
     for run in runs:
-        weight = 1 / n_runs[run.task] / len(run.signal)
+        weight = 1 / n_runs[run.task] / len(run.loss)
         best = run.best_epoch(target)
         features = SeriesFeatures()
         state = features.start()
-        for value, info in zip(run.signal, run.infos):
+        for value, info in zip(run.signals[target], run.infos):
             if not math.isfinite(value):
                 continue
             if not is_planned:
@@ -108,13 +131,3 @@ def samples(runs: Sequence[ObservedRun], target: str, is_planned: bool = True) -
             state, values = features.step(state, value, info)
             found.append(Sample(dict(values), info.epoch >= best, run.task, run.name, weight))
     return found
-
-
-def campaign_runs(folder: Path, part: str) -> list[ObservedRun]:
-    """The campaign's runs of a part, from raw files.
-
-    Args:
-        folder: Folder of the raw files.
-        part: ``"development"`` or ``"confirmation"``.
-    """
-    return []

@@ -13,7 +13,7 @@ from lightning_factorlens.stopping.probability_model import LogisticModel
 #: The signs that coefficients may have: a feature that speaks for a best epoch behind never speaks against it.
 SIGNS = {SINCE: 1, RISE: 1, SHARE: 1, FALL: -1}
 #: Strength of the ridge penalty, on features of unit variance, while each task weighs 1.
-RIDGE = 0.1
+RIDGE = 0.3
 MAX_STEPS = 100
 
 

@@ -12,6 +12,11 @@ from benchmarks.stopping.campaign.predictions import TINY, Array, Predictions
 
 #: Weight of the old average in the package's moving average of the predictions.
 MOMENTUM = 0.8
+#: Below it a network does not tell its inputs apart yet, and agrees with itself for that reason.
+LEAST_DISTINCTION = 0.1
+#: Share of the plain probe in `agreement_loss`.
+PLAIN_SHARE = 0.6
+IMBALANCE_WEIGHT = 3.0
 
 
 def clock(predictions: Predictions, scale: float = 1.0) -> Array:
@@ -70,10 +75,78 @@ def consistency_of_four(predictions: Predictions, momentum: float = MOMENTUM) ->
     return np.mean(losses, axis=0) + imbalance(predictions)
 
 
+def loss_of_disagreeing(predictions: Predictions, momentum: float = MOMENTUM) -> Array:
+    """Part of `consistency` that comes from decisions which the perturbation changes, in nats.
+
+    The perturbation changes fewer decisions than are wrong. To count these more often corrects the estimated loss.
+    """
+    labels = predictions.average(momentum).argmax(-1)
+    losses = -np.take_along_axis(predictions.log_perturbed, labels[..., None], -1)[..., 0]
+    result: Array = (losses * (predictions.log_perturbed.argmax(-1) != labels)).mean(-1)
+    return result
+
+
 def perturbed_disagreement(predictions: Predictions) -> Array:
     """Fraction of the decisions that the perturbation changes."""
     result: Array = (predictions.p.argmax(-1) != predictions.log_perturbed.argmax(-1)).mean(-1)
     return result
+
+
+def entropy(predictions: Predictions) -> Array:
+    """Entropy of the predictions, mean over decisions, in nats."""
+    p = predictions.p
+    result: Array = -(p * np.log(np.maximum(p, TINY))).sum(-1).mean(-1)
+    return result
+
+
+def distinction(predictions: Predictions) -> Array:
+    """1 − mean entropy / entropy of the mean prediction, from 0 to 1: how far the outputs tell the inputs apart.
+
+    This is the mutual information between input and prediction as a fraction of the largest possible one. The mean
+    prediction is that over the samples, for every label or pixel apart.
+    """
+    p = predictions.p
+    if predictions.run.task.kind == "classes":
+        mean = p.mean(1)
+    else:
+        mean = p.reshape(len(p), predictions.run.probe_logits.shape[1], -1, p.shape[-1]).mean(1)
+    of_mean = -(mean * np.log(np.maximum(mean, TINY))).sum(-1)
+    if of_mean.ndim > 1:
+        of_mean = of_mean.mean(-1)
+    result: Array = 1 - entropy(predictions) / np.maximum(of_mean, TINY)
+    return result
+
+
+def memorization_gap(predictions: Predictions) -> Array:
+    """Max(0, entropy of the probe's predictions − mean training loss of the epoch), in nats.
+
+    A network that is calibrated and has memorised nothing is as uncertain about new inputs as its training loss says.
+    """
+    return np.maximum(entropy(predictions) - predictions.run.train_loss.astype(np.float64), 0.0)
+
+
+def after_distinction(predictions: Predictions, values: Array) -> Array:
+    """The values from the first epoch on whose `distinction` is at least `LEAST_DISTINCTION`; NaN before."""
+    begun = np.maximum.accumulate(distinction(predictions)) >= LEAST_DISTINCTION
+    return np.where(begun, values, np.nan)
+
+
+def agreement_loss(predictions: Predictions, plain_share: float = PLAIN_SHARE) -> Array:
+    """Loss against the steady labels: ``plain_share`` of it on the plain probe, the rest on the perturbed one."""
+    labels = predictions.average(MOMENTUM).argmax(-1)
+    perturbed = label_loss(predictions.log_perturbed, labels)
+    return plain_share * label_loss(predictions.log_p, labels) + (1 - plain_share) * perturbed
+
+
+def loss_signal(predictions: Predictions) -> Array:
+    """The frozen signal for the lowest test loss: agreement loss + 3 × imbalance + memorisation gap."""
+    values = agreement_loss(predictions) + IMBALANCE_WEIGHT * imbalance(predictions) + memorization_gap(predictions)
+    return after_distinction(predictions, values)
+
+
+def accuracy_signal(predictions: Predictions) -> Array:
+    """The frozen signal for the highest test accuracy: the same + half the disagreement with the average."""
+    return loss_signal(predictions) + 0.5 * disagreement(predictions)
 
 
 def smoothed(values: Array, weight: float = 0.5) -> Array:

@@ -64,8 +64,9 @@ def better_split(found: Scores, kind: str, places: Sequence[int] | None = None) 
 
 def main_table(found: Scores) -> str:
     """One row per rule: regret, worst regime, cells, points, plateaus, healthy runs, epochs saved."""
-    header = ("rule", "sees", "regret (95 %)", "worst regime", *CELLS, "points lost (95 %)", "last weights: regret / points",
-              "plateaus stopped too low", "healthy stopped early", "epochs saved")  # fmt: skip
+    header = ("rule", "sees", "regret (95 %)", "worst regime", *CELLS, "points lost (95 %)",
+              "last weights: regret / points", "plateaus stopped too low", "healthy stopped early",
+              "epochs saved")  # fmt: skip
     rows = []
     for row in found.rows:
         regime, worst = worst_regime(found, row)

@@ -7,8 +7,9 @@ from statistics import mean
 
 from benchmarks.reporting import markdown_table
 from benchmarks.stopping.campaign.observed_runs import ObservedRun
+from benchmarks.stopping.campaign.rules import scheduled
 from benchmarks.stopping.replay import CAP, LEAST, PREMATURE
-from lightning_factorlens.stopping import BestEpochBehind, Rule, default_rule, replay
+from lightning_factorlens.stopping import BestEpochBehind, Rule, replay
 
 THRESHOLDS = (0.7, 0.8, 0.9, 0.95)
 HEADER = (
@@ -31,16 +32,16 @@ def threshold_table(runs: Sequence[ObservedRun]) -> str:
     """
     rows = []
     for target in ("loss", "accuracy"):
-        rules: dict[str, Rule] = {"patience of the default": default_rule(target)}
+        rules: dict[str, Rule] = {"patience of the default": scheduled()}
         for threshold in THRESHOLDS:
-            rules[f"probability {threshold:.0%}"] = BestEpochBehind(default_rule(target), threshold, target)
+            rules[f"probability {threshold:.0%}"] = BestEpochBehind(scheduled(), threshold, target)
         for name, rule in rules.items():
-            rows.append((target, name, *_row(rule, runs)))
+            rows.append((target, name, *_row(rule, runs, target)))
     return markdown_table(HEADER, rows)
 
 
-def _row(rule: Rule, runs: Sequence[ObservedRun]) -> tuple[str, ...]:
-    results = [_outcome(rule, run) for run in runs]
+def _row(rule: Rule, runs: Sequence[ObservedRun], target: str) -> tuple[str, ...]:
+    results = [_outcome(rule, run, target) for run in runs]
     healthy = [result for result, run in zip(results, runs) if run.healthy]
     columns = list(zip(*results))
     premature = [result[4] for result in results]
@@ -54,13 +55,13 @@ def _row(rule: Rule, runs: Sequence[ObservedRun]) -> tuple[str, ...]:
     )
 
 
-def _outcome(rule: Rule, run: ObservedRun) -> tuple[float, float, float, float, float]:
+def _outcome(rule: Rule, run: ObservedRun, target: str) -> tuple[float, float, float, float, float]:
     """Regret and points lost of the kept epoch, points lost at the stop, share of epochs saved, whether premature.
 
     The definitions are those of the first study's `PROTOCOL.md`.
     """
-    n_epochs = len(run.signal)
-    decisions = replay(rule, run.signal, run.infos)
+    n_epochs = len(run.loss)
+    decisions = replay(rule, run.signals[target], run.infos)
     stop = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), n_epochs)
     kept = decisions[stop - 1].best_epoch or stop
     scale = max(mean(run.loss) - min(run.loss), LEAST)

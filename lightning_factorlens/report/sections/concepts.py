@@ -106,11 +106,12 @@ def _numbers_alone(record: ConceptRecord) -> Table:
 CONCEPTS = Section(
     "Concepts",
     "concepts",
-    "A concept is a pattern that images and the neurons of the late layers have in common; it was found without labels. "
-    "It is shown by its pixels, by the images that belong most to it, and by the class that the network itself predicts "
-    "for them. Clarity is the probability that two of these images are of one predicted class, agreement the share of "
-    "the commonest predicted class among them, and stability the cosine with the same concept in the record before. The "
-    "name is the network's own prediction: a clear concept of a wrong network is still clear.",
+    "A concept is a pattern that images and the neurons of the late layers have in common; it was found without "
+    "labels. It is shown by its pixels, by the images that belong most to it, and by the class that the network "
+    "itself predicts for them. Clarity is the probability that two of these images are of one predicted class, "
+    "agreement the share of the commonest predicted class among them, and stability the cosine with the same concept "
+    "in the record before. The name is the network's own prediction: a clear concept of a wrong network is still "
+    "clear.",
     "Add the measurement ConceptQuality() to the lens, or report a checkpoint with --model and --data.",
     _build,
 )

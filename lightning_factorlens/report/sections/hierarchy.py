@@ -108,10 +108,10 @@ def _diagram(hierarchy: HierarchyRecord | HierarchyReport) -> Group:
 def _summary(record: HierarchyRecord) -> str:
     sizes = record.sizes
     return (
-        f"Here {sizes.nodes} nodes, the sides of {record.n_vectors} singular vectors, belong to at least one class. They "
-        f"form {sizes.vector_classes} classes of vectors in {sizes.depth} levels. Of the pairs of a node and a class, "
-        f"{record.memberships} belong together; for {record.undecided} the {sum(record.class_counts)} images do not "
-        "suffice to be sure."
+        f"Here {sizes.nodes} nodes, the sides of {record.n_vectors} singular vectors, belong to at least one class. "
+        f"They form {sizes.vector_classes} classes of vectors in {sizes.depth} levels. Of the pairs of a node and a "
+        f"class, {record.memberships} belong together; for {record.undecided} the {sum(record.class_counts)} images do "
+        "not suffice to be sure."
     )
 
 
@@ -148,8 +148,8 @@ def _numbers(record: LayerHierarchies, before: LayerHierarchies | None) -> Table
             cells.append(format_number(value))
         rows.append(cells)
     caption = (
-        "Share of the signals' variance that lies between the predicted classes, and the classes of vectors; by chance: "
-        "what 95 % of permutations of the images' classes do not exceed"
+        "Share of the signals' variance that lies between the predicted classes, and the classes of vectors; by "
+        "chance: what 95 % of permutations of the images' classes do not exceed"
     )
     return Table(caption, header, rows)
 
@@ -157,11 +157,12 @@ def _numbers(record: LayerHierarchies, before: LayerHierarchies | None) -> Table
 HIERARCHY = Section(
     "Hierarchy",
     "hierarchy",
-    "A layer answers its input along the singular vectors of its weights. The strength of an answer is a signal, and the "
-    "two sides of a vector, positive and negative, are its nodes. A node belongs to a class where most images of the "
-    "class excite it strongly; nodes that belong to the same classes form a class of vectors, and these are ordered by "
-    "inclusion, from those for many classes to those for one (Praggastis et al., 2022). The classes are those that the "
-    "network itself predicts. Untrained networks have such an order too: its size alone is no sign of learning.",
+    "A layer answers its input along the singular vectors of its weights. The strength of an answer is a signal, and "
+    "the two sides of a vector, positive and negative, are its nodes. A node belongs to a class where most images of "
+    "the class excite it strongly; nodes that belong to the same classes form a class of vectors, and these are "
+    "ordered by inclusion, from those for many classes to those for one (Praggastis et al., 2022). The classes are "
+    "those that the network itself predicts. Untrained networks have such an order too: its size alone is no sign of "
+    "learning.",
     "Add the measurement SemanticHierarchy() to the lens, or report a checkpoint with --model and --data.",
     _build,
 )
