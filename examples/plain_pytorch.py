@@ -16,7 +16,6 @@ from torch import nn
 
 from lightning_factorlens import FactorLens, LensOptions, default_measurements, write_jsonl
 from lightning_factorlens.loggers.tables import epoch_line
-from lightning_factorlens.plots import observation_figure
 from lightning_factorlens.stopping import EpochInfo, default_rule
 
 
@@ -69,11 +68,12 @@ def main() -> None:
     print(f"{decision.reason}; the model has the weights of epoch {decision.best_epoch}")
 
     last = observations[-1]
-    print(last)  # in a notebook: `last` and `observation_figure(last)`, each at the end of a cell
+    print(last)  # in a notebook: `last` at the end of a cell, and `last.plot()`
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / "observations.jsonl"
     write_jsonl(observations, path)
-    observation_figure(last).savefig(args.out / "observation.png")
+    figure, _ = last.plot()
+    figure.savefig(args.out / "observation.png")
     print(f"Curves: {path}")
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from multiprocessing.managers import BaseProxy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -149,8 +149,13 @@ def tensor_version(tensor: Tensor) -> int | None:
 
 def set_tensor_version(tensor: Tensor, version: int | None) -> None:
     """Sets what `tensor_version` returns, for a tensor whose values are again those of that version."""
-    if version is not None and not tensor.is_inference():
-        torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+    if version is None or tensor.is_inference():
+        return
+    set_versions = torch._C._autograd._unsafe_set_version_counter
+    try:
+        set_versions((tensor,), (version,))
+    except TypeError:  # torch 2.6 takes one tensor
+        set_versions(tensor, version)  # type: ignore[arg-type]
 
 
 def plain_tensor_operations() -> AbstractContextManager[None]:
@@ -229,6 +234,30 @@ def unwrapped_path(path: str) -> str:
         'layer1.0.weight'
     """
     return ".".join(level for level in path.split(".") if level not in WRAPPED_MODULES)
+
+
+class FabricModule(NamedTuple):
+    """The parts of what ``Fabric.setup`` returns for a module.
+
+    Attributes:
+        forward_module: The module as the strategy has wrapped it.
+        original_module: The module that was passed to ``Fabric.setup``.
+        precision: Fabric's plugin for the precision, with its methods ``convert_input``, ``forward_context`` and
+            ``convert_output``.
+    """
+
+    forward_module: nn.Module
+    original_module: nn.Module
+    precision: Any
+
+
+def fabric_module(module: Any) -> FabricModule | None:
+    """The parts of a module that comes from ``Fabric.setup``; None for any other, or where they are not found."""
+    parts = module._modules
+    precision = getattr(module.__dict__.get("_strategy"), "precision", None)
+    if "_forward_module" not in parts or "_original_module" not in parts or precision is None:
+        return None
+    return FabricModule(parts["_forward_module"], parts["_original_module"], precision)
 
 
 def has_forward_hooks(module: nn.Module) -> bool:

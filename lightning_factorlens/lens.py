@@ -26,6 +26,7 @@ from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
+from lightning_factorlens.capture.wrapped_model import unwrap_model
 from lightning_factorlens.concept_methods import ConceptMethods
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
 from lightning_factorlens.distributed import SingleProcess
@@ -62,7 +63,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         2
 
     Attributes:
-        model: The model; it is left exactly as found.
+        model: The model; it is left exactly as found. Of a module of Lightning Fabric, ``DistributedDataParallel`` or
+            ``DataParallel`` it is the network inside, whose layers have the names that they have without the wrapper.
         options: What to capture and how to factorise it.
         measurements: What to measure; `default_measurements` unless given.
         forward_fn: ``(model, batch) → output``, for models that need more of a batch than one tensor, e.g.
@@ -113,10 +115,9 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             found = shorten(repr(model), 80, placeholder=" …")
             raise TypeError(f"model: must be a torch.nn.Module, found {found}.")
         check_int("probe_size", probe_size, 1)
-        self.model = model
+        self.model, self.forward_fn = unwrap_model(model, check_forward_fn(forward_fn))
         self.options = options_with(options, lens_options)
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.forward_fn = check_forward_fn(forward_fn)
         self.forward_context = forward_context
         self.process_group = SingleProcess() if process_group is None else process_group
         self.state = RunState() if state is None else state

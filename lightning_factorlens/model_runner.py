@@ -151,7 +151,8 @@ class ModelRunner:
             ValueError: There are none.
         """
         pick = getattr(self.forward_fn, "inputs", None)
-        wrapped = probe_of(probe, self.probe_size, self.options.seed, pick, keep_data=self.forward_fn is not None)
+        keep_data = self.forward_fn is not None and not getattr(self.forward_fn, "takes_inputs_alone", False)
+        wrapped = probe_of(probe, self.probe_size, self.options.seed, pick, keep_data=keep_data)
         if not len(wrapped):
             raise ValueError("probe: found no samples; pass at least one.")
         devices = {parameter.device for parameter in self.model.parameters()}

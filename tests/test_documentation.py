@@ -1,5 +1,6 @@
 """The documentation shows only what runs, links only to what exists, and repeats nothing that the code declares."""
 
+import ast
 import importlib.util
 import re
 from pathlib import Path
@@ -9,12 +10,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import lightning_factorlens
 from lightning_factorlens import concepts, default_measurements
 from lightning_factorlens.loggers.figure_schedule import numbered_figures
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINKED_PAGES = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks").rglob("*.md"))]
+PROJECT_PAGES = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+LINKED_PAGES = [*PAGES, *PROJECT_PAGES, *sorted((ROOT / "benchmarks").rglob("*.md"))]
+#: Addresses of this repository's files. The README has no others, because a package index shows it without the files.
+REPOSITORY = re.compile(
+    r"https://(?:github\.com/lightning-factorlens/lightning-factorlens/(?:blob|tree)"
+    r"|raw\.githubusercontent\.com/lightning-factorlens/lightning-factorlens)/main/"
+)
 
 
 def relative(page):
@@ -22,13 +30,13 @@ def relative(page):
 
 
 def code_blocks(language):
-    """Every block of the pages: (id, code)."""
-    found = []
+    """Every block of the pages: (id, code); one that several pages repeat word for word is that of the first page."""
+    found = {}
     for page in PAGES:
         blocks = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
         for number, code in enumerate(blocks, start=1):
-            found.append(pytest.param(code, id=f"{relative(page)}-{number}"))
-    return found
+            found.setdefault(code, pytest.param(code, id=f"{relative(page)}-{number}"))
+    return list(found.values())
 
 
 @pytest.fixture
@@ -52,6 +60,8 @@ def names():
 
 @pytest.mark.parametrize("code", code_blocks("python"))
 def test_every_python_block_runs(code, names, tmp_path, monkeypatch):
+    if "from transformers" in code:
+        pytest.importorskip("transformers", reason="transformers is not installed")
     monkeypatch.chdir(tmp_path)
     exec(code.replace("max_epochs=60", "max_epochs=2"), names)
 
@@ -79,10 +89,12 @@ def anchors(page):
 @pytest.mark.parametrize("page", LINKED_PAGES, ids=relative)
 def test_every_local_link_leads_to_something(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if re.match(r"[a-z]+:", target):
+        is_absolute = REPOSITORY.match(target) is not None
+        if re.match(r"[a-z]+:", target) and not is_absolute:
             continue
-        path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
+        path, _, anchor = REPOSITORY.sub("", target).partition("#")
+        folder = ROOT if is_absolute else page.parent
+        linked = (folder / path).resolve() if path else page
         assert linked.exists(), f"{relative(page)} links to {target}"
         if anchor:
             assert anchor in anchors(linked), f"{relative(page)} links to {target}"
@@ -99,8 +111,37 @@ def test_the_page_of_functions_lists_all_of_concepts():
     assert [name for name in concepts.__all__ if f"`{name}`" not in page] == []
 
 
+#: What has no name at the top level: a package has the same name, `measurements` has classes of the same names, or it is
+#: an attribute of a package there, as ``lightning_factorlens.plots.hasse_figure``.
+BELOW_THE_TOP = re.compile(r"(hierarchy\.hierarchy|metrics\.torchmetrics\.\w+|plots\.\w+)$")
+
+
+def test_what_the_documentation_imports_has_a_name_at_the_top_level():
+    for parameter in code_blocks("python"):
+        for node in ast.walk(ast.parse(parameter.values[0])):
+            if not isinstance(node, ast.ImportFrom) or not node.module.startswith("lightning_factorlens."):
+                continue
+            if "integrations" in node.module:  # imports what need not be installed
+                continue
+            module = importlib.import_module(node.module)
+            for name in (alias.name for alias in node.names):
+                if not BELOW_THE_TOP.search(f"{node.module}.{name}"):
+                    found = getattr(lightning_factorlens, name, None)
+                    assert found is getattr(module, name), f"add {name} of {node.module} to _public_names.py"
+
+
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    words = [word for word in text.split() if re.search(r"\w", word)]  # not the bars of tables
+    assert len(words) <= 800
+
+
+def test_the_readme_begins_with_the_installation_and_shows_its_links_and_images_anywhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE)[0] == "Install"
+    assert [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("https://")] == []
+    assert all("raw.githubusercontent.com" in image for image in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text))
 
 
 def load_script(name):

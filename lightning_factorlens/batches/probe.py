@@ -23,7 +23,7 @@ from lightning_factorlens.batches.pass_size import BATCH, PassSize
 MAX_DEVICE_BYTES = 256 * 2**20
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Probe:
     """N samples, in the batches in which they pass through the model.
 
@@ -34,6 +34,8 @@ class Probe:
         >>> probe = Probe.wrap(torch.rand(300, 3))
         >>> [len(part) for part in probe.batches()], len(probe), tuple(probe.inputs.shape)
         ([128, 128, 44], 300, (300, 3))
+        >>> probe
+        Probe(300 samples, inputs of shape (3,))
         >>> images = [DrawnBatch(torch.ones(1, 3, size, size), 1) for size in (8, 4)]
         >>> tuple(Probe.from_batches(images, size=256).inputs.shape)
         (2, 3, 4, 4)
@@ -105,6 +107,11 @@ class Probe:
     def _last(self) -> int:
         """Position behind the last sample."""
         return self.first + len(self)
+
+    def __repr__(self) -> str:
+        shapes = sorted(input_shapes(self.whole))
+        more = f" and {len(shapes) - 1} other shapes" if len(shapes) > 1 else ""
+        return f"Probe({len(self)} samples, inputs of shape {shapes[0]}{more})" if shapes else "Probe(0 samples)"
 
     def __len__(self) -> int:
         return sum(map(len, self.whole)) if self.n_samples is None else self.n_samples

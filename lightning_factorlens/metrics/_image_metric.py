@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from torchmetrics import Metric
 
 from lightning_factorlens.linalg.row_sums import sums_to_one
 from lightning_factorlens.metrics.probabilities import count_missing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 class ImageMetric(Metric):
@@ -38,6 +43,25 @@ class ImageMetric(Metric):
         if self.is_probability is None and count_missing(outputs) < len(outputs):
             self.is_probability = sums_to_one(outputs)
         return bool(self.is_probability)
+
+    def plot(self, val: Tensor | Sequence[Tensor] | None = None, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Draws one value, or several as a series, as the metrics of torchmetrics do.
+
+        Args:
+            val: A value of `compute` or a sequence of such values; None for the present value of `compute`.
+            ax: Axes to draw into; None for a new figure, which pyplot knows.
+
+        Returns:
+            The figure and its axes.
+        """
+        from torchmetrics.utilities.plot import plot_single_or_multi_val
+
+        values = self.compute() if val is None else val
+        better = self.higher_is_better
+        figure: Any
+        drawn: Any
+        figure, drawn = plot_single_or_multi_val(values, ax=ax, higher_is_better=better, name=type(self).__name__)
+        return (drawn.get_figure() if figure is None else figure), drawn
 
     def _apply(self, *args: Any, **kwargs: Any) -> Any:
         """Moves the states to another device; their dtypes stay as they are."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lightning_factorlens.plots._legends import legend, legend_below
 from lightning_factorlens.plots.style import SIDE_MARGIN, SMALL, WIDTH, add_title, new_figure, style_axes, subsample
-from lightning_factorlens.plots.type_width import layer_label, wrap_text
+from lightning_factorlens.plots.type_width import layer_labels, wrap_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,14 +30,16 @@ def name_layers(ax: Axes, layers: Sequence[str]) -> None:
         layers: Names of the layers, from input to output.
     """
     positions = subsample(range(len(layers)), MAX_NAMES)
-    labels = [layer_label(layers[position], NAME_WIDTH - 0.1, SMALL - 1) for position in positions]
+    labels = layer_labels([layers[position] for position in positions], NAME_WIDTH - 0.1, SMALL - 1)
     ax.set_yticks(positions)
     ax.set_yticklabels(labels, fontsize=SMALL - 1, parse_math=False)
     ax.set_ylim(len(layers) - 0.4, -0.6)
 
 
-def layer_axes(title: str, explanation: str, layers: Sequence[str], xlabel: str, below: float) -> Axes:
-    """Axes with a row for each layer, in a new figure.
+def layer_axes(
+    title: str, explanation: str, layers: Sequence[str], xlabel: str, below: float, ax: Axes | None = None
+) -> Axes:
+    """Axes with a row for each layer.
 
     Args:
         title: The title.
@@ -44,7 +47,12 @@ def layer_axes(title: str, explanation: str, layers: Sequence[str], xlabel: str,
         layers: Names of the layers, from input to output.
         xlabel: Label of the x axis.
         below: Inches that are free below the axes.
+        ax: A user's axes, which get the title without the explanation; None for axes in a new figure.
     """
+    if ax is not None:
+        style_axes(ax, title, xlabel, "", size=SMALL)
+        name_layers(ax, layers)
+        return ax
     lines = wrap_text(explanation, WIDTH - 2 * SIDE_MARGIN)
     rows_height = ROW * max(len(layers), 3)
     height = TOP + LINE * len(lines) + rows_height + below
@@ -55,3 +63,11 @@ def layer_axes(title: str, explanation: str, layers: Sequence[str], xlabel: str,
     style_axes(ax, "", xlabel, "", size=SMALL)
     name_layers(ax, layers)
     return ax
+
+
+def layer_legend(ax: Axes, is_new_figure: bool) -> None:
+    """The legend of `layer_axes`: below new axes, and inside of a user's, below which there may be others."""
+    if is_new_figure:
+        legend_below(ax, 0.45, n_columns=2, left=-NAME_WIDTH - 0.1, fontsize=SMALL - 1)
+    else:
+        legend(ax, fontsize=SMALL - 1, facecolor="white", framealpha=0.8)

@@ -8,14 +8,17 @@ from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observati
 
 
 def check_history(history: Sequence[Observation]) -> None:
-    """Checks that a history has observations.
+    """Checks that a history is a sequence of observations and has some.
 
     Args:
         history: The observations of a run.
 
     Raises:
         ValueError: ``history`` is empty.
+        TypeError: It is a single observation.
     """
+    if isinstance(history, Observation):
+        raise TypeError("history: must be a list of observations, found one observation; pass [observation].")
     if not history:
         raise ValueError("history: must hold at least one observation, found none; draw after the first observation.")
 

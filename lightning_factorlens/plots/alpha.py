@@ -27,7 +27,7 @@ from lightning_factorlens.plots.style import (
     subsample,
     when,
 )
-from lightning_factorlens.plots.type_width import layer_label
+from lightning_factorlens.plots.type_width import layer_labels
 from lightning_factorlens.results import LayerExponent, LayerSpectrum, Observation
 
 if TYPE_CHECKING:
@@ -132,15 +132,15 @@ def _draw_epochs(ax: Axes, history: Sequence[Observation], labelled: Sequence[st
     epochs = epochs_of(history)
     drawn: list[float] = []
     exponents = [layer_exponents(observation) for observation in history]
-    width = (WIDTH - 0.9) / 2 - 0.6
+    labels = layer_labels(labelled, (WIDTH - 0.9) / 2 - 0.6)
     has_others = False
     for spectrum in layer_spectra(history[-1]):
         alphas = _reliable_alphas(exponents, spectrum.layer)
         drawn += alphas
         gid = f"layer/{spectrum.layer}"
         if spectrum.layer in labelled:
-            color = LINE_COLORS[labelled.index(spectrum.layer)]
-            label = layer_label(spectrum.layer, width)
+            position = labelled.index(spectrum.layer)
+            color, label = LINE_COLORS[position], labels[position]
             ax.plot(epochs, alphas, "-", color=color, lw=1.8, gid=gid, label=label, zorder=3)
         else:
             has_others = has_others or spectrum.fit.n >= MIN_EIGENVALUES

@@ -13,7 +13,7 @@ from lightning_factorlens.plots._maps import is_images, tile_height
 from lightning_factorlens.plots.latent_images import to_rgb
 from lightning_factorlens.plots.style import INK, SMALL, add_title, figure_of
 from lightning_factorlens.plots.tiles import draw_tile, tile_axes, tile_inches
-from lightning_factorlens.plots.type_width import layer_label
+from lightning_factorlens.plots.type_width import fitting_size, layer_label
 from lightning_factorlens.results import Exemplars
 
 if TYPE_CHECKING:
@@ -92,9 +92,16 @@ def _draw_side(
     is_positive = side == "positive"
     images = exemplars.positive if is_positive else exemplars.negative
     values = exemplars.positive_values if is_positive else exemplars.negative_values
-    text = f"signals {float(values[vector, 0]):.2g} to {float(values[vector, n_images - 1]):.2g}"
+    text = f"signals {_number(values[vector, 0])} to {_number(values[vector, n_images - 1])}"
     if is_positive:
-        text = f"vector {vector}, s {float(exemplars.s[vector]):.2g}, {text}"
-    ax.text(x, y - 0.04, text, fontsize=SMALL - 1, color=INK, va="bottom")
+        text = f"vector {vector}, s {_number(exemplars.s[vector])}, {text}"
+    width = (n_images + GAP / 2) * tile_inches(None, 2 * n_images + GAP)
+    ax.text(x, y - 0.04, text, fontsize=fitting_size(text, width, SMALL - 1), color=INK, va="bottom")
     for position, image in enumerate(images[vector, :n_images].tolist()):
         draw_tile(ax, to_rgb(inputs[image]), x + position, y, 1.0, f"{side}/{vector}/{position}/{image}", height=height)
+
+
+def _number(value: Tensor) -> str:
+    """Two digits, or all digits before the point."""
+    number = float(value)
+    return f"{number:.0f}" if abs(number) >= 10 else f"{number:.2g}"

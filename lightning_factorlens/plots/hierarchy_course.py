@@ -21,7 +21,7 @@ from lightning_factorlens.plots.style import (
     subsample,
     when,
 )
-from lightning_factorlens.plots.type_width import layer_label
+from lightning_factorlens.plots.type_width import layer_labels
 from lightning_factorlens.results import LayerHierarchies, Observation
 
 if TYPE_CHECKING:
@@ -87,13 +87,12 @@ def hierarchy_course_figure(history: Sequence[Observation]) -> Figure | None:
 
 def _draw(ax: Axes, history: Sequence[Observation], layers: Sequence[str], quantity: str) -> None:
     """One line for every layer, and its null."""
-    width = (WIDTH - 0.9) / 2 - 0.6
+    labels = layer_labels(layers, (WIDTH - 0.9) / 2 - 0.6)
     epochs = epochs_of(history)
-    for layer, color, marker in zip(layers, LINE_COLORS, LINE_MARKERS):
+    for layer, label, color, marker in zip(layers, labels, LINE_COLORS, LINE_MARKERS):
         null = _values(history, layer, f"null_{quantity}")
         ax.plot(epochs, null, "--", color=color, lw=1.4, gid=f"null_{quantity}/{layer}")
         values = _values(history, layer, quantity)
-        label = layer_label(layer, width)
         ax.plot(epochs, values, f"{marker}-", color=color, lw=2.2, ms=5, gid=f"{quantity}/{layer}", label=label)
     ax.plot([], [], "--", color=INK, lw=1.4, label="permuted classes, 95 %")
 

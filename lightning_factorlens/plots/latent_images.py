@@ -114,7 +114,7 @@ def _explanation(top: TopComponents) -> tuple[str, str]:
     factor = "input factor"
     if n_channels > 1:
         factor = f"input factor, channels 0 to {n_channels - 1}"
-    return f"{shown}, strongest first: {factor},", "then the probe images (grey) that load most on it"
+    return f"{shown}, strongest first: {factor},", "then the probe images that load most on it"
 
 
 def top_components(observation: Observation) -> TopComponents | None:

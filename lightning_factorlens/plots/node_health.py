@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_factorlens._validation import check_type
-from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, layer_axes
-from lightning_factorlens.plots._legends import legend_below
-from lightning_factorlens.plots.style import BLUE, GREY, INK, PURPLE, SMALL, VERMILION, figure_of, subsample
+from lightning_factorlens.plots._layer_axis import MAX_NAMES, layer_axes, layer_legend
+from lightning_factorlens.plots.style import BLUE, GREY, INK, PURPLE, VERMILION, figure_of, subsample
 from lightning_factorlens.results.node_health import CAVEAT, FINDINGS, NodeHealthResult
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Colours of the findings and of what is undecided.
@@ -21,12 +21,15 @@ COLORS = dict(zip(FINDINGS, (VERMILION, BLUE, PURPLE)))
 BELOW = 1.2
 
 
-def node_health_figure(result: NodeHealthResult, untrained: NodeHealthResult | None = None) -> Figure:
+def node_health_figure(
+    result: NodeHealthResult, untrained: NodeHealthResult | None = None, ax: Axes | None = None
+) -> Figure:
     """The share of the units with each finding, layer by layer, with that of the untrained network as a mark.
 
     Args:
         result: From `visualization.node_health` or `FactorLens.node_health`.
         untrained: The result of the untrained network; layers that it does not have get no mark.
+        ax: Axes to draw into; None for a new figure.
 
     Returns:
         The figure. Bars have the ids ``<finding>/<layer>``, the marks together ``untrained``.
@@ -39,7 +42,8 @@ def node_health_figure(result: NodeHealthResult, untrained: NodeHealthResult | N
     """
     check_type("result", result, NodeHealthResult, "pass what FactorLens.node_health returns")
     layers = subsample(list(result.layers), MAX_NAMES)
-    ax = layer_axes("Node health", _explanation(result), layers, "share of the layer's units", BELOW)
+    is_new_figure = ax is None
+    ax = layer_axes("Node health", _explanation(result), layers, "share of the layer's units", BELOW, ax)
     starts = np.zeros(len(layers))
     for finding, color in COLORS.items():
         shares = np.array([len(result[name].units(finding)) / len(result[name].verdicts) for name in layers])
@@ -58,7 +62,7 @@ def node_health_figure(result: NodeHealthResult, untrained: NodeHealthResult | N
             values, range(len(layers)), "D", color=INK, ms=5, ls="none", gid="untrained", label="all three, untrained"
         )
     ax.set_xlim(-0.01, 1.01)
-    legend_below(ax, 0.45, n_columns=2, left=-NAME_WIDTH - 0.1, fontsize=SMALL - 1)
+    layer_legend(ax, is_new_figure)
     return figure_of(ax)
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lightning_factorlens._validation import check_type
-from lightning_factorlens.plots._layer_axis import MAX_NAMES, NAME_WIDTH, layer_axes
-from lightning_factorlens.plots._legends import legend_below
+from lightning_factorlens.plots._layer_axis import MAX_NAMES, layer_axes, layer_legend
 from lightning_factorlens.plots.style import BLUE, LINE_COLORS, LINE_MARKERS, SMALL, VERMILION, figure_of, subsample
 from lightning_factorlens.plots.type_width import layer_label
 from lightning_factorlens.results.node_importance import NodeImportance
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 #: Inches below the chart.
@@ -23,11 +23,12 @@ BELOW = 0.95
 MAX_GROUPS = 6
 
 
-def node_importance_figure(importance: NodeImportance) -> Figure:
+def node_importance_figure(importance: NodeImportance, ax: Axes | None = None) -> Figure:
     """Mean z of every unit, relative to the layer's largest; units that are active in no image are marked.
 
     Args:
         importance: From `visualization.node_importance` or `FactorLens.node_importance`.
+        ax: Axes to draw into; None for a new figure.
 
     Returns:
         The figure. The units have the id ``units/<layer>``, the dead ones ``dead/<layer>``.
@@ -44,7 +45,8 @@ def node_importance_figure(importance: NodeImportance) -> Figure:
         "units, active in no image, can rank high, since their bias is no part of it"
     )
     layers = subsample(list(importance.layers), MAX_NAMES)
-    ax = layer_axes("Node importance", text, layers, "mean z, relative to the layer's largest", BELOW)
+    is_new_figure = ax is None
+    ax = layer_axes("Node importance", text, layers, "mean z, relative to the layer's largest", BELOW, ax)
     has_dead = False
     for row, name in enumerate(layers):
         layer = importance[name]
@@ -58,7 +60,7 @@ def node_importance_figure(importance: NodeImportance) -> Figure:
                     gid=f"dead/{name}", label="_" if has_dead else "dead unit")  # fmt: skip
             has_dead = True
     ax.set_xlim(-0.02, 1.04)
-    legend_below(ax, 0.45, n_columns=2, left=-NAME_WIDTH - 0.1, fontsize=SMALL - 1)
+    layer_legend(ax, is_new_figure)
     return figure_of(ax)
 
 
@@ -101,5 +103,5 @@ def layer_norms_figure(importance: NodeImportance, groups: Sequence[Any] | None 
         values = relative[labels == name].mean(0)[columns]
         label = layer_label(name, 1.8, SMALL - 1)
         ax.plot(values, range(len(layers)), f"{marker}-", color=color, ms=5, lw=1.2, gid=f"norm/{name}", label=label)
-    legend_below(ax, 0.45, n_columns=2, left=-NAME_WIDTH - 0.1, fontsize=SMALL - 1)
+    layer_legend(ax, is_new_figure=True)
     return figure_of(ax)

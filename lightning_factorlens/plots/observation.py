@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lightning_factorlens.plots._legends import legend_below
-from lightning_factorlens.plots._records import layer_spectra
+from lightning_factorlens.plots._records import layer_spectra, total_curve
 from lightning_factorlens.plots.rank_curve import legend_handles, rank_curve_figure
-from lightning_factorlens.plots.style import BLUE, CARD, DPI, INK, LABEL, VERMILION, WIDTH, integer_locator, style_axes
+from lightning_factorlens.plots.style import BLUE, INK, LABEL, VERMILION, WIDTH, integer_locator, new_figure, style_axes
 from lightning_factorlens.results import Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from lightning_factorlens.plots._notebook_figure import NotebookFigure
+    from matplotlib.figure import Figure
 
 #: Width of a bar of the histogram, in α.
 BIN = 0.5
@@ -24,7 +23,7 @@ BIN = 0.5
 MAX_ALPHA = 10.0
 
 
-def observation_figure(observation: Observation) -> NotebookFigure:
+def observation_figure(observation: Observation) -> Figure:
     """Left: relative error against rank, with that of the truncated SVD. Right: the distribution of α over layers.
 
     Example:
@@ -41,23 +40,32 @@ def observation_figure(observation: Observation) -> NotebookFigure:
         The figure; a notebook shows it. A text replaces a part that the observation does not have. The bars have the id
         ``alpha``, the line at the mean of α ``mean``; for the lines on the left, see `rank_curve_figure`.
     """
-    from lightning_factorlens.plots._notebook_figure import NotebookFigure
-
     n_required = len(required_ranks.ranks) if (required_ranks := observation.get("required_rank")) else 0
     height = 4.5 + 0.22 * n_required
-    figure = NotebookFigure(figsize=(2 * WIDTH, height), dpi=DPI, facecolor=CARD, layout="constrained")
+    figure = new_figure(height, 2 * WIDTH, layout="constrained")
     left, right = figure.subplots(1, 2)
+    draw_observation(observation, left, right)
+    if total_curve(observation, "reconstruction_error") is not None:
+        legend_below(left, 0.7, handles=legend_handles([observation]))
+    return figure
+
+
+def draw_observation(observation: Observation, left: Axes, right: Axes) -> None:
+    """The two panels of `observation_figure`, with the legend inside of the left one.
+
+    Args:
+        observation: With or without its tensors.
+        left: Axes for the error against rank.
+        right: Axes for the distribution of α.
+    """
     if rank_curve_figure([observation], ax=left) is None:
         _show_text(left, "no reconstruction error")
-    else:
-        legend_below(left, 0.7, handles=legend_handles([observation]))
     spectra = layer_spectra(observation)
     alphas = [spectrum.fit.alpha for spectrum in spectra if math.isfinite(spectrum.fit.alpha)]
     if alphas:
         _histogram(right, alphas, len(spectra) - len(alphas))
     else:
         _show_text(right, "no layer has an α")
-    return figure
 
 
 def _show_text(ax: Axes, text: str) -> None:

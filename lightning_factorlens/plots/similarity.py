@@ -29,7 +29,7 @@ from lightning_factorlens.plots.style import (
 )
 from lightning_factorlens.plots.tiles import draw_tile, set_tile_limits
 from lightning_factorlens.plots.type_width import layer_label
-from lightning_factorlens.results import ConceptPage, LayerSimilarity, Observation
+from lightning_factorlens.results import ConceptPage, LayerSimilarities, LayerSimilarity, Observation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -72,9 +72,24 @@ def similarity_figure(history: Sequence[Observation]) -> Figure | None:
     """
     check_history(history)
     record = history[-1].get("neuron_similarity")
-    if record is None or not _can_be_compared(record.layers):
+    if record is None:
         return None
-    return _similarity_figure(record.layers, f"Neuron similarity, rank {record.layers[0].rank}, {when(history[-1])}")
+    return layer_similarity_figure(record, f", {when(history[-1])}")
+
+
+def layer_similarity_figure(record: LayerSimilarities, when_measured: str = "") -> Figure | None:
+    """The figure of `similarity_figure`.
+
+    Args:
+        record: The similarity of every activation block.
+        when_measured: End of the title, such as the epoch.
+
+    Returns:
+        The figure, or None where there is nothing to compare.
+    """
+    if not _can_be_compared(record.layers):
+        return None
+    return _similarity_figure(record.layers, f"Neuron similarity, rank {record.layers[0].rank}{when_measured}")
 
 
 def concept_similarity_figure(page: ConceptPage, title: str = "Concepts: shared neurons") -> Figure | None:

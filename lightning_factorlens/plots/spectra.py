@@ -62,9 +62,17 @@ def spectra_figure(history: Sequence[Observation]) -> Figure | None:
     """
     check_history(history)
     spectra = layer_spectra(history[-1])
+    return layer_spectra_figure(spectra, f"Spectra, {when(history[-1])}") if spectra else None
+
+
+def layer_spectra_figure(spectra: Sequence[LayerSpectrum], title: str = "Spectra") -> Figure:
+    """The panels of `spectra_figure`.
+
+    Args:
+        spectra: At least one spectrum.
+        title: The title.
+    """
     shown = subsample(spectra, MAX_LAYERS)
-    if not shown:
-        return None
     n_columns = min(COLUMNS, len(shown))
     n_rows = math.ceil(len(shown) / n_columns)
     height = PANEL * n_rows + TOP + BOTTOM
@@ -77,7 +85,6 @@ def spectra_figure(history: Sequence[Observation]) -> Figure | None:
         width = panel_width - 0.55
         position = (x / WIDTH, (y + 0.3) / height, width / WIDTH, (PANEL - 0.95) / height)
         _draw_spectrum(figure.add_axes(position), spectrum, width)
-    title = f"Spectra, {when(history[-1])}"
     if len(shown) < len(spectra):
         title += f", {len(shown)} of {len(spectra)} layers"
     add_title(figure, title)

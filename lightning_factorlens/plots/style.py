@@ -1,7 +1,8 @@
 """Sizes, colours and axes common to all figures, and the pixels of a figure.
 
-Only matplotlib's object-oriented interface is used: no pyplot, no backend, no global setting. Every colour and size is
-stated, so that a user's style sheet does not make a figure unreadable.
+Only matplotlib's object-oriented interface is used: no backend, no global setting, and no pyplot, but for the figures
+that a user asks for by `plot`. Every colour and size is stated, so that a user's style sheet does not make a figure
+unreadable.
 
 A figure does not know the page that it will be shown on. Its background is white that lets some of the page through:
 on a white page it is white, on the dark pages of TensorBoard (#303030) a grey card instead of a white slab. Text has a
@@ -14,12 +15,13 @@ the other modules imports it when it draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from lightning_factorlens.plots.figure_maker import figure_maker
 from lightning_factorlens.plots.type_width import SMALL, fitting_size
 from lightning_factorlens.results import Observation
 
@@ -57,17 +59,32 @@ LABEL = 12.0
 T = TypeVar("T")
 
 
-def new_figure(height: float, width: float = WIDTH) -> Figure:
-    """An empty figure on the common background; height and width in inches."""
-    from matplotlib.figure import Figure
+def new_figure(height: float, width: float = WIDTH, **options: Any) -> Figure:
+    """An empty figure on the common background, which a notebook shows where it is the last value of a cell.
 
-    return Figure(figsize=(width, height), dpi=DPI, facecolor=CARD)
+    Args:
+        height: In inches.
+        width: In inches.
+        **options: Further options of matplotlib's Figure.
+    """
+    from lightning_factorlens.plots._notebook_figure import NotebookFigure
+
+    make: Callable[..., Figure] = figure_maker() or NotebookFigure
+    return make(figsize=(width, height), dpi=DPI, facecolor=CARD, **options)
 
 
 def figure_of(ax: Axes) -> Figure:
     """The figure that some axes belong to, also where they lie in one of its subfigures."""
     figure: Figure = ax.figure.figure  # a subfigure's ``figure`` is the figure around it, a figure's is itself
     return figure
+
+
+def fit_title(ax: Axes) -> None:
+    """Makes the title above some axes end before their right edge, beside which a user may have other axes."""
+    title = ax.get_title(loc="left")
+    width = ax.bbox.width / figure_of(ax).dpi
+    size = min(fitting_size(line, width, LABEL + 1) for line in title.split("\n"))
+    ax.set_title(title, loc="left", y=1.0, fontsize=size, color=INK, parse_math=False)
 
 
 def integer_locator(max_ticks: int = 10) -> MaxNLocator:
@@ -130,12 +147,15 @@ def epoch_label(history: Sequence[Observation]) -> str:
 
 
 def set_epoch_axis(ax: Axes, history: Sequence[Observation]) -> None:
-    """Ticks at whole epochs, also where there is a single one."""
+    """Ticks at whole epochs from the first to the last, also where there is a single one or few have a value."""
     ax.xaxis.set_major_locator(integer_locator(8))
     first = history[0].epoch
     last = history[-1].epoch
     if first == last:
         ax.set_xlim(first - 1, last + 1)
+    else:
+        low, high = ax.get_xlim()
+        ax.set_xlim(min(low, first), max(high, last))
 
 
 def past_opacity(index: int, n_past: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,40 @@ def layer_label(name: str, width: float, size: float = SMALL, bold: bool = False
         head = kept // 2
         shortened = f"{label[:head]}{ELLIPSIS}{label[len(label) - (kept - head) :]}"
     return shortened
+
+
+def layer_labels(names: Sequence[str], width: float, size: float = SMALL) -> list[str]:
+    """Names of several layers, shortened so that they remain different where the width allows it.
+
+    Names that would be equal after `layer_label` differ in their middle: of these the end is kept.
+
+    Args:
+        names: The names.
+        width: See `layer_label`.
+        size: See `layer_label`.
+
+    Returns:
+        One label for each name.
+
+    Example:
+        >>> layer_labels(["encoder.layers.0.self_attn.q", "encoder.layers.1.self_attn.q", "head"], 1.7)
+        ['…r.layers.0.self_attn.q', '…r.layers.1.self_attn.q', 'head']
+    """
+    labels = [layer_label(name, width, size) for name in names]
+    distinct = []
+    for name, label in zip(names, labels):
+        others = [other for other, taken in zip(names, labels) if taken == label and other != name]
+        distinct.append(_label_of_end(name, width, size) if others else label)
+    return distinct
+
+
+def _label_of_end(name: str, width: float, size: float) -> str:
+    """The end of a name, as much as the width allows."""
+    label = drawable(name)
+    kept = len(label) - 1
+    while kept > 2 and text_width(f"{ELLIPSIS}{label[-kept:]}", size) > width:
+        kept -= 1
+    return f"{ELLIPSIS}{label[-kept:]}"
 
 
 def fitting_size(text: str, width: float, size: float) -> float:

@@ -30,6 +30,7 @@ from lightning_factorlens.results.node_importance import LayerImportance, NodeIm
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, ProjectionMaps, SimilarityOverlay
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
 from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
@@ -81,6 +82,7 @@ __all__ = [
     "NullSizes",
     "Observation",
     "Parafac2Factorization",
+    "Plottable",
     "PowerLawFit",
     "ProbeSignals",
     "ProjectionMaps",

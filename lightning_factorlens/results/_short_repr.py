@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from html import escape
 from typing import Any
 
 from torch import Tensor
@@ -12,7 +13,8 @@ from torch import Tensor
 class ShortRepr:
     """Gives a dataclass, declared with ``repr=False``, a repr of one line.
 
-    Tensors are given by their shapes, tuples of records by their number.
+    Tensors are given by their shapes, tuples of records by their number. A notebook shows what ``print`` shows, which
+    is a table for some records.
 
     Example:
         >>> import torch
@@ -28,6 +30,9 @@ class ShortRepr:
     def __repr__(self) -> str:
         parts = [f"{field.name}={_short(getattr(self, field.name))}" for field in fields(self)]  # type: ignore[arg-type]
         return f"{type(self).__name__}({', '.join(parts)})"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(str(self))}</pre>"
 
 
 def _short(value: Any) -> str:

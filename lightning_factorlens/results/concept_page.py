@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results.concept_timeline import ConceptChanges
 from lightning_factorlens.results.layers import LayerSimilarity
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
@@ -89,7 +90,7 @@ class ConceptCard(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ConceptPage(ShortRepr):
+class ConceptPage(ShortRepr, Plottable):
     """The concepts of one fit as figures show them.
 
     Attributes:
@@ -116,7 +117,7 @@ class ConceptPage(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False)
-class ConceptRecord(Record):
+class ConceptRecord(Record, Plottable):
     """The concepts of one observation.
 
     Attributes:

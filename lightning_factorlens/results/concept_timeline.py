@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 
+from lightning_factorlens.results.plottable import Plottable
+
 #: A concept, and the concepts of which it is the sum.
 Parts = tuple[int, tuple[int, ...]]
 #: What is said of several concepts at once.
@@ -69,7 +71,7 @@ class ConceptEvent:
 
 
 @dataclass(frozen=True)
-class ConceptTimeline:
+class ConceptTimeline(Plottable):
     """Concepts followed over several fits.
 
     Attributes:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value, network_scopes
 
 #: Names of the three errors of a curve.
@@ -30,7 +31,7 @@ class RankCurve:
 
 
 @dataclass(frozen=True)
-class RankCurves(Record):
+class RankCurves(Record, Plottable):
     """One curve for each part of an observation.
 
     Attributes:

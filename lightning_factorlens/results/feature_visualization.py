@@ -10,11 +10,12 @@ from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureVisualization(ShortRepr):
+class FeatureVisualization(ShortRepr, Plottable):
     """Optimised pictures of T objectives. All tensors are on the CPU.
 
     A score above that of the best real image shows that the optimisation works, not that the network has learned
@@ -109,7 +110,7 @@ class FeatureVisualization(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitPicturesRecord(ShortRepr, Record):
+class UnitPicturesRecord(ShortRepr, Record, Plottable):
     """The pictures of one observation.
 
     Attributes:

@@ -25,6 +25,8 @@ MEMORISING = "Memorising?"
 UNKNOWN = "cannot tell"
 #: Verdict after a lasting rise. It precedes a rising test loss, with wrong labels as with right ones.
 RISEN = "likely, or over-confident"
+#: Verdict where there is no such rise.
+NO_SIGN = "no sign"
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def run_findings(
 
     The criterion for a lasting rise is that the last `WINDOW` observations all lie more than `RISE` above the lowest
     value after `WARMUP_EPOCHS`. Of the 72 runs that are recorded in ``benchmarks/stopping/records`` 49 have such a
-    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others.
+    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others
+    (``python -m benchmarks.stopping.answers``).
 
     Args:
         history: The observations, oldest first, with or without tensors.
@@ -154,7 +157,7 @@ def _memorising(series: LeadingSeries, index: int) -> Finding:
     if n < WINDOW:
         return Finding(
             MEMORISING,
-            "no sign",
+            NO_SIGN,
             f"consistency has not stayed over {RISE:.0%} above its lowest for {WINDOW} observations",
         )
     lowest = series.values[index]

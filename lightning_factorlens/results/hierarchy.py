@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 #: Largest number of classes that a table names in a row.
@@ -48,7 +49,7 @@ class HierarchySizes:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HierarchyRecord(Record):
+class HierarchyRecord(Record, Plottable):
     """The hypergraph of a layer with its classes as hyperedges, and the semantic hierarchy that it induces.
 
     Praggastis et al. (2022), "The SVD of convolutional weights: a CNN interpretability framework", section 5. A node is

@@ -10,11 +10,12 @@ from torch import Tensor
 from lightning_factorlens.results.class_structure import ClassShare
 from lightning_factorlens.results.hierarchy import HierarchyRecord, HierarchySizes
 from lightning_factorlens.results.hierarchy_evidence import HierarchyStability, NullSizes
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class HierarchyReport(Record):
+class HierarchyReport(Record, Plottable):
     """A hierarchy beside everything that it is compared with.
 
     Attributes:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record
 from lightning_factorlens.results.serialization import from_json, to_json
 
@@ -22,7 +23,7 @@ LINES_PER_CHUNK = 10
 MAX_NUMBERS = 400
 
 
-class History(Sequence[Observation]):
+class History(Sequence[Observation], Plottable):
     """The observations of a run without their tensors, oldest first.
 
     A checkpoint keeps at most `MAX_HISTORY` of them, and of an observation with more than `MAX_NUMBERS` numbers only

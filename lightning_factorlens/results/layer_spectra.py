@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum
 
@@ -30,7 +31,7 @@ class SkippedWeights:
 
 
 @dataclass(frozen=True)
-class LayerSpectra(Record):
+class LayerSpectra(Record, Plottable):
     """One spectrum for each layer with a weight that is trained.
 
     Attributes:
@@ -44,6 +45,13 @@ class LayerSpectra(Record):
     summary: AlphaSummary | None
     skipped: tuple[SkippedWeights, ...] = ()
     condensed_layers: Mapping[str, LayerExponent] = field(default_factory=dict)
+
+    def __getitem__(self, layer: str) -> LayerSpectrum:
+        for spectrum in self.layers:
+            if spectrum.layer == layer:
+                return spectrum
+        names = ", ".join(repr(spectrum.layer) for spectrum in self.layers) or "none"
+        raise KeyError(f"no spectrum of a layer {layer!r}; there are those of {names}")
 
     def exponents(self) -> dict[str, LayerExponent]:
         """Power-law exponent by layer, also of a condensed record."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
@@ -57,7 +58,7 @@ class LayerSimilarity:
 
 
 @dataclass(frozen=True)
-class LayerSimilarities(Record):
+class LayerSimilarities(Record, Plottable):
     """The similarity of every activation block.
 
     Attributes:

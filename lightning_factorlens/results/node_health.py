@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
 from lightning_factorlens.results.by_layer import ByLayer
+from lightning_factorlens.results.plottable import Plottable
 
 #: What a unit can be found to be. The first three are findings.
 VERDICTS = ("dead", "rare", "single pixel", "active", "undecided")
@@ -68,7 +69,7 @@ class LayerHealth(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NodeHealthResult(ByLayer[LayerHealth], ShortRepr):
+class NodeHealthResult(ByLayer[LayerHealth], ShortRepr, Plottable):
     """The units of all layers that were tested; from `node_health`.
 
     Attributes:

@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
 from lightning_factorlens.results.by_layer import ByLayer
+from lightning_factorlens.results.plottable import Plottable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -62,7 +63,7 @@ class LayerImportance(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class NodeImportance(ByLayer[LayerImportance], ShortRepr):
+class NodeImportance(ByLayer[LayerImportance], ShortRepr, Plottable):
     """The importance of the units of every convolution and linear layer; from `node_importance`.
 
     Attributes:

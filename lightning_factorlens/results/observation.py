@@ -10,11 +10,12 @@ from torch import Tensor
 
 from lightning_factorlens.results import _text
 from lightning_factorlens.results.factorization import Factorization
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
 @dataclass(frozen=True, repr=False)
-class Observation:
+class Observation(Plottable):
     """The records of all measurements, by the measurements' names.
 
     Example:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
+from lightning_factorlens.results.plottable import Plottable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class LayerDecomposition(ShortRepr):
+class LayerDecomposition(ShortRepr, Plottable):
     """The steps of Y = U S Vᵀ Ψ(X) for one image, from `hierarchy.decomposition_panels`.
 
     Praggastis, Brown, Marrero, Purvine, Shapiro and Wang (2022), "The SVD of convolutional weights: A CNN
@@ -71,7 +72,7 @@ class Exemplars(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ProjectionMaps(ShortRepr):
+class ProjectionMaps(ShortRepr, Plottable):
     """Where images excite singular vectors: s_i v_iᵀ Ψ on the layer's own grid.
 
     Attributes:
@@ -97,7 +98,7 @@ class ProjectionMaps(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class SimilarityOverlay(ShortRepr):
+class SimilarityOverlay(ShortRepr, Plottable):
     """Cosine between the activations at every position and those of an anchor.
 
     Attributes:

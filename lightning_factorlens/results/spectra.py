@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from lightning_factorlens.results.plottable import Plottable
+
 
 @dataclass(frozen=True)
 class PowerLawFit:
@@ -59,8 +61,8 @@ class PowerLawFit:
     truncated_p: float = math.nan
 
 
-@dataclass(frozen=True)
-class LayerSpectrum:
+@dataclass(frozen=True, repr=False)
+class LayerSpectrum(Plottable):
     """Spectrum of one layer's weight.
 
     Attributes:
@@ -102,6 +104,10 @@ class LayerSpectrum:
     traps: int | None = None
     external: Mapping[str, float | int | str] = field(default_factory=dict)
     has_finite_weight: bool = True
+
+    def __repr__(self) -> str:
+        alpha = f"alpha={self.fit.alpha:.4g} ± {self.fit.sigma:.2g}"
+        return f"LayerSpectrum({self.layer!r}, mode={self.mode!r}, shape={self.shape}, {alpha})"
 
 
 @dataclass(frozen=True)

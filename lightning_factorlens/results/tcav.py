@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.results._text import align_table
+from lightning_factorlens.results.plottable import Plottable
 
 #: Level at which a corrected p-value counts as significant in tables and figures.
 LEVEL = 0.05
 
 
 @dataclass(frozen=True, eq=False)
-class TCAVResult:
+class TCAVResult(Plottable):
     """Derivatives of class scores along concept vectors, from `FactorLens.tcav`.
 
     All tensors are on the CPU. Those of shape (layers, classes, concepts) are float64, and NaN for a concept of which

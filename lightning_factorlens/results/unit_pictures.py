@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
+from lightning_factorlens.results.plottable import Plottable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class WeightPictures(ShortRepr):
+class WeightPictures(ShortRepr, Plottable):
     """The weights of units of one layer as images; from `weight_pictures`.
 
     Attributes:
@@ -26,7 +27,7 @@ class WeightPictures(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class FeatureMaps(ShortRepr):
+class FeatureMaps(ShortRepr, Plottable):
     """The maps that units of one layer have of some images; from `feature_maps`.
 
     Attributes:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
+from lightning_factorlens.results.plottable import Plottable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitProjections(ShortRepr):
+class UnitProjections(ShortRepr, Plottable):
     """Units of one layer, projected back to the pixels of some images each.
 
     All tensors are on the CPU.

@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results._text import align_table
 from lightning_factorlens.results.by_layer import ByLayer
+from lightning_factorlens.results.plottable import Plottable
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +34,7 @@ class LayerSpread(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class UnitSpread(ByLayer[LayerSpread], ShortRepr):
+class UnitSpread(ByLayer[LayerSpread], ShortRepr, Plottable):
     """The units of all layers; from `unit_spread`.
 
     Attributes:

@@ -81,7 +81,10 @@ def deconvnet(
     samples = Probe.wrap(probe)
     if not isinstance(samples.inputs, Tensor) or not samples.inputs.is_floating_point():
         found = samples.inputs.dtype if isinstance(samples.inputs, Tensor) else type(samples.inputs).__name__
-        raise ValueError(f"probe: must be one tensor of floating-point images, found {found}; convert them.")
+        raise ValueError(
+            f"probe: must be one tensor of floating-point images, found {found}; convert images to floating point. "
+            "There is no deconvnet of tokens, and none of images of different sizes."
+        )
     forward = bind_forward(model, forward_fn)
     is_shared = images is not None and torch.as_tensor(images).ndim == 1
     projector = _Projector(model, layer, unpool, start, forward)
