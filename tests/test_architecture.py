@@ -70,7 +70,18 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
-    "report": {"lens", "loggers", "plots", "measurements", "config", "hierarchy", "capture", "results", "_validation"},
+    "report": {
+        "lens",
+        "loggers",
+        "plots",
+        "measurements",
+        "config",
+        "hierarchy",
+        "capture",
+        "stopping",
+        "results",
+        "_validation",
+    },
     "cli": {
         "report",
         "lens",
