@@ -12,8 +12,9 @@ import numpy as np
 from lightning_factorlens.plots.style import to_png
 from lightning_factorlens.report.parts import Picture
 
-#: Space between tiles in shares of a tile; it is transparent.
+#: Space between tiles in shares of a tile, and its colour: white and black pictures end there on any page.
 SEAM = 0.06
+SEAM_COLOR = (128, 128, 128, 90)
 #: Bytes above which an image is stored with losses.
 MAX_LOSSLESS = 50_000
 QUALITY = 88
@@ -68,13 +69,14 @@ def tile_picture(tiles: Sequence[Tile], width: int, alt: str, caption: str = "")
 
 
 def _draw(tiles: Sequence[Tile]) -> np.ndarray:
-    """The tiles in one array, uint8, shape (height, width, 4), with transparent seams."""
+    """The tiles in one array, uint8, shape (height, width, 4), with the seams between them."""
     first = tiles[0]
     height, width = (-(-side // first.size) for side in _enlarged(first).shape[:2])
     seam = max(1, round(SEAM * width))
     rows = max(tile.row + tile.size for tile in tiles)
     columns = max(tile.column + tile.size for tile in tiles)
-    canvas = np.zeros((rows * (height + seam) - seam, columns * (width + seam) - seam, 4), np.uint8)
+    canvas = np.empty((rows * (height + seam) - seam, columns * (width + seam) - seam, 4), np.uint8)
+    canvas[:] = SEAM_COLOR
     for tile in tiles:
         top, left = tile.row * (height + seam), tile.column * (width + seam)
         full_height = tile.size * (height + seam) - seam

@@ -16,7 +16,7 @@ from lightning_factorlens.results import FeatureVisualization, Observation, Unit
 RECORD = "unit_pictures"
 #: Real images beside a picture, in two rows, and the width of one in CSS pixels.
 N_EXEMPLARS = 6
-TILE = 50
+TILE = 44
 NO_PICTURES = (
     "The record has the numbers alone. The pictures lie in a file beside it (.pictures), which JSONLinesSink writes; "
     "without that file, report a checkpoint of the run with --model and --data."
@@ -52,10 +52,7 @@ def _sentence(observation: Observation, record: UnitPicturesRecord) -> str:
     text += f", {len(found)} in all"
     if bool(found.is_live.any()):
         text += f"; {percent(found.share_above)} of them excite their vector more than every real image does"
-    return (
-        f"{text}. More are made by UnitPictures(layers=(…), count=…) in a run, and by --pictures and --picture_layers "
-        "of a checkpoint."
-    )
+    return f"{text}. The options of UnitPictures, and those of factorlens report for a checkpoint, give more of them."
 
 
 def _pictures(found: FeatureVisualization, layer: str) -> list[Picture]:
