@@ -44,12 +44,12 @@ PASSES = 2
 SEED = 3
 #: Epochs of each run with --compare.
 COMPARED_EPOCHS = 24
-#: What --pictures adds, at every fifth observation; the layers are the convolutions and the hidden layer.
+#: What --pictures adds; the layers are the convolutions and the hidden layer.
 PICTURES = (
-    ConceptQuality(every=5),
-    SemanticHierarchy(every=5),
-    NodeHealth(every=5),
-    UnitPictures(layers=("net.0", "net.3", "net.7"), every=5),
+    ConceptQuality(),
+    SemanticHierarchy(),
+    NodeHealth(),
+    UnitPictures(layers=("net.0", "net.3", "net.7")),
 )
 
 

@@ -88,8 +88,17 @@ MAY_IMPORT = {
     | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),
-    "__init__": {"_public_names", "callbacks", "integrations", "lens", "config", "loggers", "measurements"}
-    | {"stopping", "report"}
+    "__init__": {
+        "_public_names",
+        "callbacks",
+        "integrations",
+        "lens",
+        "config",
+        "loggers",
+        "measurements",
+        "stopping",
+        "report",
+    }
     | MIDDLE
     | ANALYSES,
 }

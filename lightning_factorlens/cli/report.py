@@ -126,7 +126,8 @@ def _observe(words: Any, path: str, saved: Mapping[str, Any]) -> Observation:
     untrained = []
     for index in range(N_UNTRAINED):
         model = build_untrained(words.model, words.model_args, path, words.seed + index)
-        untrained.append(make_lens(words, model))
+        if model is not lens.model:  # an object at an import path cannot be made anew
+            untrained.append(make_lens(words, model))
     found: Observation = run_lens(with_untrained_hierarchy, observation, lens, samples, untrained)
     return found
 

@@ -63,13 +63,13 @@ def _gallery(card: ConceptCard, pictures: ConceptPictures) -> Gallery:
         [Tile(pictures.colour.double().numpy(), 0, 0)],
         SINGLE,
         f"The pixels of {name}: the part of an image that grows with it.",
-        "its pattern of pixels",
+        "its pixels",
     )
     masked = tile_picture(
         [Tile(to_rgb(pictures.masked), 0, 0)],
         SINGLE,
         f"The image that belongs most to {name}; the half of its pixels that the concept uses least is black.",
-        "the half of its first image that it uses",
+        "what it uses of its first image",
     )
     tiles = grid([to_rgb(image) for image in pictures.top[:N_IMAGES]], ACROSS)
     alt = f"The {len(tiles)} images that belong most to {name}, the first one most."

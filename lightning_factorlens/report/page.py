@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lightning_factorlens import __version__
 from lightning_factorlens.report.errors import ReportError
-from lightning_factorlens.report.parts import Part
+from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.report.section import Section
 from lightning_factorlens.report.sections.comparison import COMPARISON
@@ -41,10 +41,19 @@ def fill(subjects: Sequence[Subject], sections: Sequence[Section] = SECTIONS) ->
         subjects: What the report is about.
         sections: The sections.
     """
-    filled = [FilledSection(section, section.build(subjects)) for section in sections]
-    if len(subjects) == 1:
-        return [each for each in filled if each.section is not COMPARISON]
+    filled = []
+    for section in sections:
+        if section is not COMPARISON or len(subjects) > 1:
+            filled.append(FilledSection(section, _build(section, subjects)))
     return filled
+
+
+def _build(section: Section, subjects: Sequence[Subject]) -> Sequence[Part]:
+    """The parts of a section; where a record is of another form than the section knows, what went wrong."""
+    try:
+        return section.build(subjects)
+    except Exception as error:
+        return [Text(f"{type(error).__name__}: {error}", "This section could not be made.")]
 
 
 def render(subjects: Sequence[Subject], title: str, sections: Sequence[Section] = SECTIONS) -> str:

@@ -152,5 +152,6 @@ def _advice(states: Sequence[Any]) -> StopAdvice | None:
     """What the run's `LabelFreeStopping` had decided; None without one."""
     for state in states:
         if isinstance(state, Mapping) and isinstance(state.get("best_epoch"), int) and "stop_epoch" in state:
-            return StopAdvice("LabelFreeStopping", state["best_epoch"], state["stop_epoch"])
+            probability = state.get("probability")
+            return StopAdvice("LabelFreeStopping", state["best_epoch"], state["stop_epoch"], probability)
     return None

@@ -68,28 +68,41 @@ def with_unit_pictures(
         The observation with a record ``unit_pictures``, or with a note why there is none.
 
     Raises:
-        ValueError: A name that no convolution or linear layer has.
+        ValueError: A layer that was named has no singular vectors.
     """
     layers = spread_layers(lens.model) if request.layers is None else request.layers
     if request.count == 0 or not layers:
         return observation
+    try:
+        made, count = _pictures_in_time(observation, lens, samples, layers, request)
+    except Exception as error:
+        if request.layers is not None:
+            raise
+        return replace(observation, notes=(*observation.notes, f"unit pictures: none, because {error}"))
+    notes = [*observation.notes, *made.notes]
+    if UnitPictures.name in made:
+        observation = observation.with_record(UnitPictures.name, made[UnitPictures.name])
+        if count < request.count:
+            notes.append(
+                f"unit pictures: {count} instead of {request.count} in each layer, because more would have taken "
+                f"longer than {request.seconds:g} s."
+            )
+    return replace(observation, notes=tuple(dict.fromkeys(notes)))
+
+
+def _pictures_in_time(
+    observation: Observation, lens: FactorLens, samples: object, layers: tuple[str, ...], request: PictureRequest
+) -> tuple[Observation, int]:
+    """One picture in each layer, and then as many as the time of the first ones suggests."""
     clock = lens.state.budget.clock
     start = clock()
     made = _pictures(observation, lens, samples, layers, 1)
     seconds = max(clock() - start, 1e-6)
     # All are made anew, since a batch of several takes less time than each alone.
-    count = min(request.count, int((request.seconds - seconds) / seconds))
+    count = max(1, min(request.count, int((request.seconds - seconds) / seconds)))
     if count > 1:
         made = _pictures(observation, lens, samples, layers, count)
-    notes = [*observation.notes, *made.notes]
-    if count < request.count:
-        notes.append(
-            f"unit pictures: {max(count, 1)} instead of {request.count} in each layer, because more would have taken "
-            f"longer than {request.seconds:g} s."
-        )
-    if UnitPictures.name in made:
-        observation = observation.with_record(UnitPictures.name, made[UnitPictures.name])
-    return replace(observation, notes=tuple(dict.fromkeys(notes)))
+    return made, count
 
 
 def _pictures(

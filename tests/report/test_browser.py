@@ -30,7 +30,7 @@ def make_run(folder, seed):
     images[:, :, :4] += torch.arange(200).remainder(2)[:, None, None, None]
     images[:, :, :, :4] += torch.arange(200).div(100, rounding_mode="floor")[:, None, None, None]
     labels = torch.arange(200).remainder(2) + 2 * torch.arange(200).div(100, rounding_mode="floor")
-    measurements = [*view_measurements(rank=3), UnitPictures(layers=("0", "5"), count=2)]
+    measurements = [*view_measurements(rank=3), UnitPictures(layers=("0", "5"), count=1)]
     lens = FactorLens(model, outputs="classes", measurements=measurements, ranks=(1, 2, 4))
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
     sink = JSONLinesSink(folder / f"run_{seed}.jsonl")
@@ -118,7 +118,9 @@ def test_axe_finds_nothing_serious(page, width, scheme):
     page.evaluate(OPEN_DETAILS)
     page.evaluate(source)
     violations = page.evaluate("axe.run()")["violations"]
-    serious = [(each["id"], each["nodes"][0]["html"]) for each in violations if each["impact"] in ("serious", "critical")]
+    serious = [
+        (each["id"], each["nodes"][0]["html"]) for each in violations if each["impact"] in ("serious", "critical")
+    ]
     assert serious == []
 
 

@@ -62,6 +62,7 @@ def test_two_runs_give_one_file_that_is_complete_by_itself(tmp_path):
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+    assert "This section could not be made." not in page.texts
     assert "Memorising? likely, or over-confident." in page.texts
     assert "One observation." in page.texts
     assert "FactorLens: wrong labels and right labels" in page.texts
@@ -82,6 +83,7 @@ def test_odd_names_are_shown_as_they_are(tmp_path):
         ({}, "The record has none of the numbers that tables of runs show."),
         ({"mine": Scalars({"a": math.nan})}, "Nothing of this kind was recorded."),
         ({"consistency": Scalars({"consistency": math.inf})}, "consistency: not finite at epoch 1."),
+        ({"node_health": Scalars({"mine": 1.0})}, "This section could not be made. AttributeError"),
     ],
 )
 def test_a_report_says_what_was_not_recorded(record, words, tmp_path):

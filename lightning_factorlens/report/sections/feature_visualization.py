@@ -52,7 +52,10 @@ def _sentence(observation: Observation, record: UnitPicturesRecord) -> str:
     text += f", {len(found)} in all"
     if bool(found.is_live.any()):
         text += f"; {percent(found.share_above)} of them excite their vector more than every real image does"
-    return f"{text}. To see more, give UnitPictures more layers or a larger count."
+    return (
+        f"{text}. More are made by UnitPictures(layers=(…), count=…) in a run, and by --pictures and --picture_layers "
+        "of a checkpoint."
+    )
 
 
 def _pictures(found: FeatureVisualization, layer: str) -> list[Picture]:

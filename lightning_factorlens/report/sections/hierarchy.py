@@ -91,14 +91,18 @@ def _layer(record: LayerHierarchies | None, name: str) -> LayerHierarchy | None:
 def _diagram(hierarchy: HierarchyRecord | HierarchyReport) -> Group:
     """The Hasse diagram with what can be said of it, and the same as a table."""
     record = hierarchy.hierarchy if isinstance(hierarchy, HierarchyReport) else hierarchy
-    statements = hierarchy.statements if isinstance(hierarchy, HierarchyReport) else (_summary(record),)
-    parts: list[Part] = [Text(statement) for statement in statements]
+    parts: list[Part] = [Text(_summary(record))]
+    if isinstance(hierarchy, HierarchyReport):
+        if hierarchy.warning:
+            parts.append(Text(f"This order {hierarchy.warning}.", "Caution."))
+        evidence = [Text(statement) for statement in hierarchy.statements[1:]]
+        parts.append(Group("Beside permuted classes, resamples and untrained networks", evidence, is_folded=True))
     figure = hasse_figure(hierarchy)
     if figure is not None:
         alt = f"Hasse diagram of layer {record.layer} with {record.depth} levels; the table below has all its boxes."
         caption = (
-            "General classes of vectors above, special ones below: a line leads from one to another that belongs to "
-            "some of the same classes of images only."
+            "General classes of vectors stand above special ones; a line leads down to one that serves a part of the "
+            "same classes of images."
         )
         parts.append(replace(figure_picture(figure, alt, caption), is_wide=True))
         parts.append(Group("The diagram as a table", [_boxes(record)], is_folded=True))

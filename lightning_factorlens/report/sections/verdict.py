@@ -66,9 +66,9 @@ def _parts(subject: Subject) -> list[Part]:
 VERDICT = Section(
     "Verdict",
     "verdict",
-    "No label was used. The first three answers are read from the consistency of the predictions under small shifts of "
-    "the probe's inputs, the one signal that has been tested as a stop signal; the numbers behind each answer say how "
-    "often it was right in the recorded runs.",
+    "No label was used. Whether the network learns or memorises is read from the consistency of its predictions under "
+    "small shifts of the probe's inputs; when to stop, from what the run's LabelFreeStopping has decided, or else from "
+    "what its default rule would have. Beside each answer stands how often such an answer was right in recorded runs.",
     "There is no observation.",
     _build,
 )
