@@ -28,5 +28,5 @@ def test_the_first_default_is_kept_by_name():
 
 
 def test_another_target_is_refused():
-    with pytest.raises(ValueError, match="target: must be"):
+    with pytest.raises(ValueError, match="target: found 'f1', allowed are"):
         default_monitor("f1")
