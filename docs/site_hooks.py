@@ -18,6 +18,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parent.parent
 #: Files of the repository outside docs/ that are on the site too, under the same path.
 OUTSIDE = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/**/*.md", "benchmarks/**/*.png")
+#: Suffixes of files in docs/ that are on the site; links to others and to folders lead to the repository.
+ON_SITE = (".md", ".ipynb", ".png", ".svg")
 #: Section of the navigation to which the notebooks are added.
 NOTEBOOK_SECTION = "Gallery"
 LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
@@ -102,7 +104,8 @@ def site_target(source: str, target: str, anchor: str, repository: str) -> str:
     if re.match(r"[a-z]+:", target) or not (ROOT / path).exists():
         return target + anchor
     is_notebook = path.endswith(".ipynb")
-    if anchor == "#file" or not (path.startswith("docs/") or path in outside_files()):
+    is_on_site = path in outside_files() or (path.startswith("docs/") and (ROOT / path).suffix in ON_SITE)
+    if anchor == "#file" or not is_on_site:
         kind = "tree" if (ROOT / path).is_dir() else "blob"
         return f"{repository}/{kind}/main/{path}" + anchor.replace("#file", "")
     if is_notebook:
