@@ -21,6 +21,12 @@ from lightning_factorlens._validation import check_choice, check_int, raised_by_
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
+from lightning_factorlens.integrations._evaluation_metrics import (
+    EVALUATION,
+    check_monitored,
+    is_of_evaluation,
+    monitored_name,
+)
 from lightning_factorlens.integrations._trainer_observer import TrainerObserver
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink
@@ -33,9 +39,6 @@ from lightning_factorlens.sampling.probe_batch import ProbeSource
 
 if TYPE_CHECKING:
     from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
-
-#: What the Trainer puts before the names of what an evaluation measures.
-EVALUATION = "eval_"
 
 
 class HuggingFaceCallback(TrainerCallback):
@@ -103,6 +106,7 @@ class HuggingFaceCallback(TrainerCallback):
         self._observer: TrainerObserver | None = None
         self._values: dict[str, float] = {}
         self._observed_step: int | None = None
+        self._is_training = False
 
     @property
     def lens(self) -> FactorLens | None:
@@ -154,8 +158,16 @@ class HuggingFaceCallback(TrainerCallback):
                 self._observe(state)
 
         if self._attempt(prepare, before_training=True) and state.global_step == 0:
-            self._check_monitored(args)
-            trainer.log(dict(self._values))
+            later = later_tags(self.measurements, self.options.ranks, self.prefix)
+            check_monitored(args, self._values, later, self.prefix)
+        self._is_training = True
+
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Logs the observation before training, when all callbacks have been told that training begins."""
+        if self._trainer is not None and self._values and state.global_step == 0:
+            self._trainer.log(dict(self._values))
 
     def on_log(
         self,
@@ -166,13 +178,12 @@ class HuggingFaceCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Observes at an evaluation, and adds the scalars to its metrics, which are the same object as ``logs``."""
-        if self._observer is None or logs is None or not _is_of_evaluation(logs):
+        if not self._is_training or logs is None or not is_of_evaluation(logs):
             return
-        if self._observed_step != state.global_step:
+        if self._observer is not None and self._observed_step != state.global_step:
             self._attempt(lambda: self._observe(state))
         values = dict(self._values)
-        monitored = args.metric_for_best_model or ""
-        name = f"{EVALUATION}{monitored.removeprefix(EVALUATION)}"
+        name = monitored_name(args)
         if name not in logs and name.startswith(f"{EVALUATION}{self.prefix}"):
             values.setdefault(name, math.nan)  # the Trainer ends the run where the metric is missing
         logs.update(values)
@@ -192,6 +203,7 @@ class HuggingFaceCallback(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Closes the sinks."""
+        self._is_training = False
         if self._observer is not None:
             self._attempt(self.sinks.close)
             self._observer.end_run()
@@ -224,20 +236,3 @@ class HuggingFaceCallback(TrainerCallback):
                 )
             return False
         return True
-
-    def _check_monitored(self, args: TrainingArguments) -> None:
-        """Refuses a ``metric_for_best_model`` of this callback that no observation will have."""
-        monitored = (args.metric_for_best_model or "").removeprefix(EVALUATION)
-        if not monitored.startswith(self.prefix) or f"{EVALUATION}{monitored}" in self._values:
-            return
-        if monitored not in later_tags(self.measurements, self.options.ranks, self.prefix):
-            names = ", ".join(name.removeprefix(EVALUATION) for name in self._values)
-            raise ValueError(
-                f"metric_for_best_model: found {monitored!r}, which the observation before training does not have; it "
-                f"has {names}. Consistency needs class scores: outputs='classes' says that the output is such."
-            )
-
-
-def _is_of_evaluation(logs: MutableMapping[str, float]) -> bool:
-    """Whether these are the metrics of an evaluation rather than the training loss or the callback's own scalars."""
-    return any(name.startswith(EVALUATION) and name.endswith("_runtime") for name in logs)

@@ -150,6 +150,11 @@ def test_failures_never_cost_the_run_but_a_wrong_configuration_ends_it_before(tm
     assert trainer.state.global_step == 8
     assert math.isnan(trainer.state.log_history[-2][CONSISTENCY])
     assert len(callback.history) == 0
+    monkeypatch.setattr("lightning_factorlens.integrations.hugging_face.TrainerObserver", lambda *_: 1 / 0)
+    trainer = make_trainer(tmp_path, metric_for_best_model="factorlens/consistency", num_train_epochs=1)
+    observing(trainer, on_error="warn")
+    with pytest.warns(UserWarning, match="could not observe"):
+        trainer.train()
     monkeypatch.undo()
     trainer = make_trainer(tmp_path)
     observing(trainer, on_error="warn", ranks=(1, 99))

@@ -50,6 +50,7 @@ class StandInTrainer:
         found = []
         self.call("on_train_begin")
         for epoch in range(1, epochs + 1):
+            self.call("on_epoch_begin")
             self.state.global_step += 3
             self.state.epoch = float(epoch)
             self.call("on_epoch_end")
