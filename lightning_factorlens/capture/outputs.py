@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import torch
@@ -123,6 +124,13 @@ class OutputDecision:
     is_probability: bool = False
     may_be_classes: bool = False
     class_key: str | None = None
+
+    def _repr_html_(self) -> str:
+        """What is read of the output, for notebooks."""
+        part = "no part" if self.path is None else f"part {self.path!r}" if self.path else "all"
+        shape = "×".join(map(str, self.shape)) or "scalar"
+        title = f"{part} of the output, {shape} a sample, is read as: {self.kind}"
+        return f"<div><b>{escape(title)}</b><br><small>{escape(self.reason)}</small></div>"
 
     def tensor(self, output: Any, n_samples: int) -> Tensor | None:
         """The part of an output that is read, in float32.

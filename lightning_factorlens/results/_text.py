@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from lightning_factorlens.results.curves import RankCurves
 from lightning_factorlens.results.record import Record
 
 #: Columns of the table of errors.
 ERROR_HEADER = ("rank", "rel. error", "SVD error", "rmse")
+#: Largest number of columns of a table of observations, besides epoch and step.
+MAX_COLUMNS = 8
 #: End of the name of a number that is 1 where another one is only a lower bound.
 LOWER_BOUND_SUFFIX = "_is_lower_bound"
 
@@ -120,11 +123,35 @@ def observation_text(epoch: int, records: Mapping[str, Record], notes: Sequence[
 def observation_html(epoch: int, records: Mapping[str, Record], notes: Sequence[str]) -> str:
     """The text of `observation_text` as a small HTML table for notebooks."""
     title = escape(_observation_title(epoch, records))
-    table = _html_table(ERROR_HEADER, _error_rows(records))
+    table = html_table(ERROR_HEADER, _error_rows(records))
     note_lines = ""
     for note in notes:
         note_lines += f"<br><small>{escape(note)}</small>"
     return f"<div><b>{title}</b>{table}{note_lines}</div>"
+
+
+def history_html(observations: Sequence[Any], n_observations: int) -> str:
+    """A table of observations for notebooks, one column for each number of the whole network.
+
+    Args:
+        observations: Those that are shown, oldest first.
+        n_observations: Number of all observations.
+    """
+    rows = []
+    for observation in observations:
+        numbers: dict[str, float] = {}
+        for record in observation.records.values():
+            numbers.update(_whole_numbers(record))
+        rows.append((observation.epoch, observation.step, numbers))
+    names = list(dict.fromkeys(name for _, _, numbers in rows for name in numbers))
+    names = [name for name in names if not name.endswith(LOWER_BOUND_SUFFIX)][:MAX_COLUMNS]
+    cells = []
+    for epoch, step, numbers in rows:
+        cells.append((str(epoch), str(step), *(format_number(numbers.get(name)) for name in names)))
+    title = f"{n_observations} observations"
+    if len(rows) < n_observations:
+        title += f", the last {len(rows)}"
+    return f"<div><b>{title}</b>{html_table(('epoch', 'step', *names), cells)}</div>"
 
 
 def _observation_title(epoch: int, records: Mapping[str, Record]) -> str:
@@ -167,7 +194,13 @@ def _error_rows(records: Mapping[str, Record]) -> list[tuple[str, ...]]:
     return rows
 
 
-def _html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for notebooks, with its texts escaped.
+
+    Args:
+        header: Titles of the columns.
+        rows: Cells of each row.
+    """
     body = ""
     for row in rows:
         body += _html_row(row, "td")

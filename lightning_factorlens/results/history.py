@@ -10,6 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from lightning_factorlens.results._text import history_html
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record
@@ -17,6 +18,8 @@ from lightning_factorlens.results.serialization import from_json, to_json
 
 #: Largest number of past observations in a checkpoint.
 MAX_HISTORY = 500
+#: Largest number of observations that a notebook shows.
+MAX_ROWS = 20
 #: Observations whose lines are compressed together. The lines of one observation after the other differ in few places.
 LINES_PER_CHUNK = 10
 #: Observations of more numbers are condensed in checkpoints. A number takes about 8 bytes there.
@@ -49,6 +52,10 @@ class History(Sequence[Observation], Plottable):
         self._lines: list[str] = []  # of the observations that are in no chunk yet
         for observation in observations:
             self.append(observation)
+
+    def _repr_html_(self) -> str:
+        """One row for each of the last observations, with the numbers of the whole network, for notebooks."""
+        return history_html(self[-MAX_ROWS:], len(self))
 
     def replace_last(self, observation: Observation) -> None:
         """Puts an observation in the place of the last one.

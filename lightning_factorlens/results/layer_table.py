@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from html import escape
 
-from lightning_factorlens.results._text import align_table, shorten
+from lightning_factorlens.results._text import align_table, html_table, shorten
 from lightning_factorlens.results.layers import LayerInfo
 
 #: Longest name and longest operation that are printed whole.
@@ -48,6 +48,28 @@ class LayerTable(list[LayerInfo]):
             name, op, shape, minimum, reason = _cells(layer)
             rows.append((mark, name, op, shape, minimum, word, reason))
         return "\n".join(align_table(WHOLE_HEADER, rows, right=(WHOLE_HEADER.index("min"),)))
+
+    def _repr_html_(self) -> str:
+        """The layers that are factorised as a table, and a second one of the others, which is closed at first."""
+        kept = kept_layers(self)
+        skipped = _skipped_layers(self)
+        title = f"{len(kept)} of {len(self)} tensors are observed" if kept else escape(NO_LAYER)
+        parts = [f"<b>{title}</b>"]
+        if len(kept) > MAX_KEPT:
+            shown = [*kept[: MAX_KEPT // 2], *kept[-(MAX_KEPT // 2) :]]
+            parts.append(html_table(SHORT_HEADER, [_cells(layer) for layer in shown]))
+            parts.append(_closed_table(f"all {len(kept)} observed tensors", kept))
+        elif kept:
+            parts.append(html_table(SHORT_HEADER, [_cells(layer) for layer in kept]))
+        if skipped:
+            parts.append(_closed_table(f"skipped: {_count_reasons(skipped)}", skipped))
+        return f"<div>{''.join(parts)}</div>"
+
+
+def _closed_table(summary: str, layers: Sequence[LayerInfo]) -> str:
+    """A table that opens when its summary is clicked."""
+    table = html_table(SHORT_HEADER, [_cells(layer) for layer in layers])
+    return f"<details><summary>{escape(summary)}</summary>{table}</details>"
 
 
 def short_layer_table(layers: Sequence[LayerInfo], expression: str) -> str:

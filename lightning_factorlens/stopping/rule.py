@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 #: The state of a rule. It holds only dicts, lists, strings, numbers, booleans and None, so that a checkpoint that
@@ -51,6 +52,12 @@ class Decision:
     best_epoch: int | None
     score: float
     reason: str
+
+    def _repr_html_(self) -> str:
+        """The decision in a sentence for notebooks."""
+        verdict = "stop" if self.stop else "go on"
+        best = "no epoch yet" if self.best_epoch is None else f"best epoch {self.best_epoch}"
+        return f"<div><b>{verdict}</b>, {best}, score {self.score:.4g}<br><small>{escape(self.reason)}</small></div>"
 
 
 class Rule(ABC):

@@ -7,7 +7,11 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lightning_factorlens.capture.outputs import OutputDecision
+from lightning_factorlens.results import History, LayerInfo
 from lightning_factorlens.results._text import shorten
+from lightning_factorlens.results.layer_table import NO_LAYER, LayerTable
+from lightning_factorlens.stopping import Decision
 
 LONG = "backbone.encoder.stages.3.blocks.11.mlp.activation_function-2"
 
@@ -99,3 +103,24 @@ def test_showing_an_observation_imports_nothing_heavy():
 def test_shortened_names_have_the_given_width(width):
     assert len(shorten(LONG, width)) == width
     assert shorten("short", width) == "short"
+
+
+def test_notebooks_show_histories_layers_and_decisions(observe):
+    history = History([observe(k) for k in range(25)])
+    text = [data for _, data in parsed(history._repr_html_())]
+    assert text[:4] == ["25 observations, the last 20", "epoch", "step", "consistency"]
+    assert text.count("0.4375") == 20
+    assert len(history._repr_html_()) < 10_000
+    layers = [LayerInfo(f"<{k}>", "ReLU", (4,), 0.0, k < 9, "non-negative" if k < 9 else "signed") for k in range(12)]
+    found = parsed(LayerTable(layers)._repr_html_())
+    assert found[0][1] == "9 of 12 tensors are observed"
+    closed = [data for tags, data in found if "summary" in tags]
+    assert closed == ["all 9 observed tensors", "skipped: signed (3)"]
+    assert {f"<{k}>" for k in range(12)} <= {data for tags, data in found if "details" in tags}
+    few = parsed(LayerTable(layers[:1])._repr_html_())
+    assert not any("details" in tags for tags, _ in few)
+    assert NO_LAYER in parsed(LayerTable([])._repr_html_())[0][1]
+    shown = parsed(Decision(True, 7, 0.5, "no lower <value> in 10 epochs")._repr_html_())
+    assert [data for _, data in shown] == ["stop", ", best epoch 7, score 0.5", "no lower <value> in 10 epochs"]
+    shown = parsed(OutputDecision("classes", "logits", (3,), "outputs= says so")._repr_html_())
+    assert shown[0][1] == "part 'logits' of the output, 3 a sample, is read as: classes"
