@@ -71,7 +71,7 @@ def page() -> str:
     ]
     parts = [
         INTRODUCTION,
-        tag_table(default_measurements()),
+        f'<div class="tags" markdown>\n\n{tag_table(default_measurements())}\n\n</div>',
         ON_DEMAND,
         short_table(on_demand),
         STOPPING,

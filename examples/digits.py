@@ -2,6 +2,7 @@
 
 python examples/digits.py
 python examples/digits.py --compare  # without a stop, and the same network on right labels beside it in TensorBoard
+python examples/digits.py --pictures  # also concepts, hierarchy and pictures of units, for `factorlens report`
 
 The network is wide for such images, and an epoch passes over them twice, so that it takes more than a second. With
 epochs of a tenth of a second, which real training hardly has, the observations would take most of the time.
@@ -10,6 +11,7 @@ epochs of a tenth of a second, which real training hardly has, the observations 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -21,7 +23,15 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, RandomSampler, TensorDataset
 
-from lightning_factorlens import FactorLensCallback, LabelFreeStopping
+from lightning_factorlens import FactorLensCallback, JSONLinesSink, LabelFreeStopping
+from lightning_factorlens.measurements import (
+    ConceptQuality,
+    Measurement,
+    NodeHealth,
+    SemanticHierarchy,
+    UnitPictures,
+    default_measurements,
+)
 
 #: Images to train on; of the other 797, the probe has 128 without their labels, and the report has the rest.
 IMAGES = 1000
@@ -34,6 +44,13 @@ PASSES = 2
 SEED = 3
 #: Epochs of each run with --compare.
 COMPARED_EPOCHS = 24
+#: What --pictures adds; the layers are the convolutions and the hidden layer.
+PICTURES = (
+    ConceptQuality(),
+    SemanticHierarchy(),
+    NodeHealth(),
+    UnitPictures(layers=("net.0", "net.3", "net.7")),
+)
 
 
 def network() -> nn.Module:
@@ -54,7 +71,12 @@ def digits() -> tuple[Tensor, Tensor]:
 
 
 def run(
-    epochs: int, wrong_labels: float, seed: int, logger: TensorBoardLogger, stop: LabelFreeStopping
+    epochs: int,
+    wrong_labels: float,
+    seed: int,
+    logger: TensorBoardLogger,
+    stop: LabelFreeStopping,
+    extra: Sequence[Measurement] = (),
 ) -> tuple[Trainer, Report]:
     """Trains one network, with a report after every epoch.
 
@@ -64,6 +86,7 @@ def run(
         seed: Seed of the split, the wrong labels, the initial weights and the order of the batches.
         logger: Where the curves are written.
         stop: What applies the stopping rule.
+        extra: Measurements beside the default ones.
 
     Returns:
         The trainer and the report, after training.
@@ -76,7 +99,9 @@ def run(
     wrong = torch.rand(len(train)) < wrong_labels
     y_train[wrong] = torch.randint(0, 10, (int(wrong.sum()),))
 
-    lens = FactorLensCallback(probe_size=PROBE_SIZE)
+    record = JSONLinesSink(Path(logger.log_dir) / "observations.jsonl")  # what `factorlens report` reads
+    measurements = [*default_measurements(), *extra]
+    lens = FactorLensCallback(probe_size=PROBE_SIZE, measurements=measurements, sinks=[record])
     report = Report(lens, x[test], y[test], tau=30)
     trainer = Trainer(
         max_epochs=epochs,
@@ -107,19 +132,22 @@ def main() -> None:
     parser.add_argument(
         "--compare", action="store_true", help=f"two runs of {COMPARED_EPOCHS} epochs, the second with right labels"
     )
+    parser.add_argument("--pictures", action="store_true", help="also concepts, hierarchy and pictures of units")
     args = parser.parse_args()
+    extra = PICTURES if args.pictures else ()
     logger = TensorBoardLogger(args.log_dir, name="digits")
     if not args.compare:
         stop = LabelFreeStopping(mode="stop", restore_best=True)
-        trainer, report = run(args.epochs, args.wrong_labels, args.seed, logger, stop)
+        trainer, report = run(args.epochs, args.wrong_labels, args.seed, logger, stop, extra)
         report_stop(trainer, stop, report)
+        print(f"To share what was measured: factorlens report {logger.log_dir} --output report.html")
         return
     number = logger.version
     for name, wrong_labels in (("wrong_labels", args.wrong_labels), ("right_labels", 0.0)):
         logger = TensorBoardLogger(args.log_dir, name="digits", version=f"version_{number}_{name}")
         print(f"\n{name.replace('_', ' ').capitalize()}:")
         advice = LabelFreeStopping(mode="advise")  # says what the rule would do, and changes nothing
-        run(min(args.epochs, COMPARED_EPOCHS), wrong_labels, args.seed, logger, advice)
+        run(min(args.epochs, COMPARED_EPOCHS), wrong_labels, args.seed, logger, advice, extra)
     print(f"To see both: tensorboard --logdir {Path(logger.log_dir).parent}")
 
 

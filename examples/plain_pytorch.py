@@ -47,16 +47,19 @@ def main() -> None:
     state = rule.start()
     best_weights = deepcopy(model.state_dict())
     for epoch in range(1, args.epochs + 1):
+        losses = []
         for batch in torch.randperm(600).split(32):
             loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19))
+            losses.append(loss.detach())
+        training_loss = float(torch.stack(losses).mean())
+        observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19, training_loss=training_loss))
         print(epoch_line(observations[-1], measurements))
-        consistency = observations[-1]["consistency"]["consistency"]
+        signal = observations[-1]["consistency"]["loss_signal"]
         # The rate is constant: it will not fall any more.
-        state, decision = rule.step(state, consistency, EpochInfo(epoch, lr=2e-3, min_future_lr=math.inf))
+        state, decision = rule.step(state, signal, EpochInfo(epoch, lr=2e-3, min_future_lr=math.inf))
         if decision.best_epoch == epoch:
             best_weights = deepcopy(model.state_dict())
         if decision.stop:

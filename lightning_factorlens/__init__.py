@@ -115,6 +115,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.metrics.rankme import rankme as rankme
     from lightning_factorlens.metrics.shifts import ImageShift as ImageShift
     from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble as TemporalEnsemble
+    from lightning_factorlens.report.writing import write_report as write_report
     from lightning_factorlens.results import Block as Block
     from lightning_factorlens.results import History as History
     from lightning_factorlens.results import Observation as Observation

@@ -149,8 +149,13 @@ def tensor_version(tensor: Tensor) -> int | None:
 
 def set_tensor_version(tensor: Tensor, version: int | None) -> None:
     """Sets what `tensor_version` returns, for a tensor whose values are again those of that version."""
-    if version is not None and not tensor.is_inference():
-        torch._C._autograd._unsafe_set_version_counter((tensor,), (version,))
+    if version is None or tensor.is_inference():
+        return
+    set_versions = torch._C._autograd._unsafe_set_version_counter
+    try:
+        set_versions((tensor,), (version,))
+    except TypeError:  # torch 2.6 takes one tensor
+        set_versions(tensor, version)  # type: ignore[arg-type]
 
 
 def plain_tensor_operations() -> AbstractContextManager[None]:

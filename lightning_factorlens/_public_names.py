@@ -61,6 +61,7 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "metrics.rankme": ("rankme",),
     "metrics.shifts": ("ImageShift",),
     "metrics.temporal_ensemble": ("TemporalEnsemble",),
+    "report.writing": ("write_report",),
     "results": ("Block", "History", "Observation"),
     "spectra": (
         "add_correlation_traps", "add_goodness_of_fit", "alpha_summary", "bulk_edge",
@@ -97,6 +98,7 @@ PUBLIC_PACKAGES = (
     "measurements",
     "metrics",
     "plots",
+    "report",
     "results",
     "spectra",
     "stopping",

@@ -218,7 +218,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         """
         return self._runner().wrap(probe)
 
-    def observe(self, probe: Any, epoch: int = 0, step: int = 0) -> Observation:
+    def observe(self, probe: Any, epoch: int = 0, step: int = 0, training_loss: float | None = None) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
@@ -228,6 +228,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.
+            training_loss: Mean cross-entropy of the training batches since the last observation, in nats, which the
+                stop signals read; None where it is not known.
 
         Returns:
             The records of all measurements.
@@ -236,12 +238,17 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             ValueError: As `select_layers` raises it; or captured values are NaN or infinite, and the message names
                 the layer.
         """
-        observation, warm_start = self.measure(probe, epoch, step)
+        observation, warm_start = self.measure(probe, epoch, step, training_loss=training_loss)
         self.state.record(observation, warm_start)
         return observation
 
     def measure(
-        self, probe: Any, epoch: int = 0, step: int = 0, measurements: Sequence[Measurement] | None = None
+        self,
+        probe: Any,
+        epoch: int = 0,
+        step: int = 0,
+        measurements: Sequence[Measurement] | None = None,
+        training_loss: float | None = None,
     ) -> tuple[Observation, WarmStart]:
         """Makes one observation; `state` is read and not changed.
 
@@ -250,6 +257,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             epoch: See `observe`.
             step: See `observe`.
             measurements: Those of the lens's measurements to make; None for all, which is a full observation.
+            training_loss: See `observe`.
 
         Returns:
             The observation and the warm start of the next one, which keeps what belongs to the other measurements.
@@ -257,7 +265,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         Raises:
             ValueError: As `observe` raises it.
         """
-        pending, warm_start = self.begin(probe, epoch, step, measurements)
+        pending, warm_start = self.begin(probe, epoch, step, measurements, training_loss=training_loss)
         return pending.observation, warm_start
 
     def begin(
@@ -267,6 +275,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         step: int = 0,
         measurements: Sequence[Measurement] | None = None,
         worker: BackgroundWorker | None = None,
+        training_loss: float | None = None,
     ) -> tuple[PendingObservation, WarmStart]:
         """Makes one observation as `measure` does, without waiting for what is computed on another thread.
 
@@ -277,6 +286,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             measurements: See `measure`.
             worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none. With
                 several processes it is not used: what each has computed is collected by all of them together.
+            training_loss: See `observe`.
 
         Returns:
             The observation, which its method ``complete`` makes whole, and the warm start of the next one.
@@ -300,6 +310,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
             cache=self._cache,
             used=self._used,
             output_decision=self.output_decision,
+            training_loss=training_loss,
             worker=worker if self.process_group.world_size == 1 else None,
         )
         runner.decision = self.output_decision

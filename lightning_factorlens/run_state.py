@@ -13,6 +13,7 @@ from lightning_factorlens.batches.batch import fingerprint
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
+from lightning_factorlens.training_loss import TrainingLoss
 
 #: Entry of the state of a measurement with a cadence: how many observations ago it was made.
 N_SINCE = "n_since"
@@ -100,6 +101,7 @@ class RunState:
         probe_fingerprint: Fingerprint of the probe, see `update_probe`.
         warm_start: The data from which the next observation starts.
         history: All observations, without their tensors.
+        training_loss: The losses of the training batches since the last observation.
     """
 
     budget: OverheadBudget = field(default_factory=OverheadBudget)
@@ -119,6 +121,7 @@ class RunState:
     probe_fingerprint: str = ""
     warm_start: WarmStart = field(default_factory=WarmStart, repr=False)
     history: History = field(default_factory=History, repr=False)
+    training_loss: TrainingLoss = field(default_factory=TrainingLoss, repr=False)
 
     def record(self, observation: Observation, warm_start: WarmStart, is_due: bool = True) -> None:
         """Keeps a successful observation.
@@ -182,6 +185,7 @@ class RunState:
             "probe_fingerprint": self.probe_fingerprint,
             "warm_start": {"F": list(warm_start.F or ()), "states": dict(warm_start.states)},
             "history": self.history.state_dict(),
+            "training_loss": self.training_loss.state_dict(),
         }
 
     def from_state_dict(
@@ -224,4 +228,5 @@ class RunState:
             probe_fingerprint=state["probe_fingerprint"],
             warm_start=WarmStart(tuple(F) or None, state["warm_start"]["states"]),
             history=History.from_state_dict(state["history"], record_types),
+            training_loss=TrainingLoss.from_state_dict(state.get("training_loss")),
         )

@@ -5,6 +5,8 @@ from lightning.pytorch.callbacks import Callback
 from training import Net
 from training import lens as make_small_lens
 
+from lightning_factorlens import LabelFreeStopping
+
 MONITOR = "factorlens/consistency"
 
 
@@ -35,3 +37,8 @@ class Scheduled(Net):
     def configure_optimizers(self):
         optimizer = torch.optim.SGD(self.parameters(), lr=0.02)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.make(optimizer), **self.options}}
+
+
+def stopping(**options):
+    """LabelFreeStopping on the consistency, which has a value at every observation of these small networks."""
+    return LabelFreeStopping(**{"monitor": MONITOR, **options})

@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
     "pending_observation": {"measurements", "results"},
     "budget": {"results"},
-    "run_state": {"budget", "batches", "capture", "results"},
+    "run_state": {"budget", "batches", "capture", "results", "training_loss"},
+    "training_loss": {"distributed"},
     "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
     "measurement_pass": {"pending_observation", "model_runner", "measurements", "run_state"} | MIDDLE,
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
@@ -69,7 +70,9 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
+    "report": {"lens", "loggers", "plots", "measurements", "config", "hierarchy", "capture", "results", "_validation"},
     "cli": {
+        "report",
         "lens",
         "loggers",
         "plots",
@@ -85,7 +88,17 @@ MAY_IMPORT = {
     | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),
-    "__init__": {"_public_names", "callbacks", "integrations", "lens", "config", "loggers", "measurements", "stopping"}
+    "__init__": {
+        "_public_names",
+        "callbacks",
+        "integrations",
+        "lens",
+        "config",
+        "loggers",
+        "measurements",
+        "stopping",
+        "report",
+    }
     | MIDDLE
     | ANALYSES,
 }
@@ -93,9 +106,10 @@ MAY_IMPORT = {
 HEAVY = {
     "lightning": {"callbacks"},
     "torchmetrics": {"metrics"},
-    "matplotlib": {"plots", "loggers", "measurements", "cli", "results", "metrics"},
+    "matplotlib": {"plots", "loggers", "measurements", "cli", "results", "metrics", "report"},
     "tensorboard": {"loggers"},
     "pandas": {"loggers", "spectra"},
+    "jinja2": {"report"},
     "transformers": {"integrations"},
 }
 #: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it.

@@ -33,3 +33,13 @@ def test_the_source_distribution_has_every_tracked_file():
     tracked = set(listed.stdout.splitlines()) - REPOSITORY_ONLY
     missing = {path for path in tracked if path not in named and Path(path).parts[0] not in whole_folders}
     assert not missing, "add them to MANIFEST.in"
+
+
+def test_the_oldest_versions_that_are_tested_are_the_lower_bounds():
+    project = (ROOT / "pyproject.toml").read_text()
+    bounds = dict(re.findall(r'"([\w-]+)(?:\[\w+\])?>=([\d.]+)', project))
+    pinned = dict(re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / ".ci" / "floor.txt").read_text(), re.MULTILINE))
+    required = project.split("dependencies = [")[1].split("]\n")[0]
+    assert set(re.findall(r'^ *"([\w-]+)', required, re.MULTILINE)) <= set(pinned)
+    for name, version in pinned.items():
+        assert version.startswith(bounds[name]), name

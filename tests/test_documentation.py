@@ -16,7 +16,13 @@ from lightning_factorlens.loggers.figure_schedule import numbered_figures
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-LINKED_PAGES = [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "benchmarks").rglob("*.md"))]
+PROJECT_PAGES = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md")]
+LINKED_PAGES = [*PAGES, *PROJECT_PAGES, *sorted((ROOT / "benchmarks").rglob("*.md"))]
+#: Addresses of this repository's files. The README has no others, because a package index shows it without the files.
+REPOSITORY = re.compile(
+    r"https://(?:github\.com/lightning-factorlens/lightning-factorlens/(?:blob|tree)"
+    r"|raw\.githubusercontent\.com/lightning-factorlens/lightning-factorlens)/main/"
+)
 
 
 def relative(page):
@@ -24,13 +30,13 @@ def relative(page):
 
 
 def code_blocks(language):
-    """Every block of the pages: (id, code)."""
-    found = []
+    """Every block of the pages: (id, code); one that several pages repeat word for word is that of the first page."""
+    found = {}
     for page in PAGES:
         blocks = re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
         for number, code in enumerate(blocks, start=1):
-            found.append(pytest.param(code, id=f"{relative(page)}-{number}"))
-    return found
+            found.setdefault(code, pytest.param(code, id=f"{relative(page)}-{number}"))
+    return list(found.values())
 
 
 @pytest.fixture
@@ -83,10 +89,12 @@ def anchors(page):
 @pytest.mark.parametrize("page", LINKED_PAGES, ids=relative)
 def test_every_local_link_leads_to_something(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        if re.match(r"[a-z]+:", target):
+        is_absolute = REPOSITORY.match(target) is not None
+        if re.match(r"[a-z]+:", target) and not is_absolute:
             continue
-        path, _, anchor = target.partition("#")
-        linked = (page.parent / path).resolve() if path else page
+        path, _, anchor = REPOSITORY.sub("", target).partition("#")
+        folder = ROOT if is_absolute else page.parent
+        linked = (folder / path).resolve() if path else page
         assert linked.exists(), f"{relative(page)} links to {target}"
         if anchor:
             assert anchor in anchors(linked), f"{relative(page)} links to {target}"
@@ -123,7 +131,17 @@ def test_what_the_documentation_imports_has_a_name_at_the_top_level():
 
 
 def test_the_readme_is_short():
-    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    words = [word for word in text.split() if re.search(r"\w", word)]  # not the bars of tables
+    assert len(words) <= 800
+
+
+def test_the_readme_begins_with_the_installation_and_shows_its_links_and_images_anywhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE)[0] == "Install"
+    assert [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if not target.startswith("https://")] == []
+    assert all("raw.githubusercontent.com" in image for image in re.findall(r"!\[[^]]*\]\(([^)]+)\)", text))
 
 
 def load_script(name):

@@ -1,6 +1,14 @@
-"""Scores stopping rules on the committed records; the same command as ``python -m benchmarks.stopping.score``."""
+"""Scores stopping rules on the committed records of both campaigns.
 
-from benchmarks.stopping.score import main
+The first campaign is scored as by ``python -m benchmarks.stopping.score``, whose options this command takes; the second
+one as by ``python -m benchmarks.stopping.campaign.score --part all`` and ``….calibration --part confirmation``.
+"""
+
+from benchmarks.stopping import score
+from benchmarks.stopping.campaign import calibration
+from benchmarks.stopping.campaign import score as second_campaign
 
 if __name__ == "__main__":
-    main()
+    score.main()
+    second_campaign.report_committed()
+    calibration.main(["--part", "confirmation"])

@@ -13,7 +13,7 @@ from lightning_factorlens.stopping import (
     Rule,
     Smoothed,
     Smoothing,
-    default_rule,
+    annealing_rule,
 )
 
 #: More epochs than any record has: a rule with this patience never stops and keeps the best epoch.
@@ -59,8 +59,8 @@ def blind(rule: Rule) -> Rule:
 
 
 def default() -> Candidate:
-    """The default rule of the package on its default signal."""
-    return Candidate("**default**", "probe", default_rule(), DEFAULT)
+    """The default rule and signal of version 0.1, with which this campaign ended."""
+    return Candidate("**default**", "probe", annealing_rule(), DEFAULT)
 
 
 def relatives() -> list[Candidate]:

@@ -1,15 +1,15 @@
-"""The table of stops in the project's README and in `docs/stopping.md`, written by `benchmarks.stopping.score`."""
+"""The table of stops in the project's README and in `docs/stopping.md`, written from the second campaign's runs."""
 
 from __future__ import annotations
 
 from statistics import mean
 
 from benchmarks.reporting import ROOT, markdown_table, replace_section
-from benchmarks.stopping.candidates import stock
+from benchmarks.stopping.campaign import candidates
 from benchmarks.stopping.report import Scored, Scores
 from benchmarks.stopping.statistics import mean_and_interval
 
-#: The section that `score --part confirm` replaces in each page.
+#: The section that `campaign.score --part confirmation` replaces in each page.
 SECTION = "stops"
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "stopping.md"
@@ -28,14 +28,12 @@ LONG_HEADER = (
 
 def named_rows(found: Scores) -> list[tuple[str, Scored]]:
     """The rules that the table shows, each with its name there: the default first, training to the end last."""
-    rivals = [row for row in found.rows[1:] if row.candidate.label_free and row.candidate.signal is not None]
-    best = min(rivals, key=lambda row: mean(row.regrets))
     clean = "10 % of the labels held out, right ones"
     noisy = "10 % of the labels held out, as wrong as the rest"
     return [
-        ("`LabelFreeStopping`, no labels", found.rows[0]),
-        ('`EarlyStopping("factorlens/consistency", patience=10)`, no labels', found[stock().name]),
-        (f"the best of {len(rivals)} other stops without labels ({best.candidate.name})", best),
+        ("`LabelFreeStopping`, no labels", found[candidates.DEFAULT]),
+        ('`LabelFreeStopping(target="accuracy")`, no labels', found[candidates.ACCURACY]),
+        ("the default of version 0.1, no labels", found[candidates.OLD]),
         (f"{clean}, patience 5", found["clean validation split, patience 5"]),
         (f"{clean}, patience 10", found["clean validation split, patience 10"]),
         (f"{noisy}, patience 5", found["noisy validation split, patience 5"]),
@@ -48,8 +46,8 @@ def short_table(found: Scores) -> str:
     """The README's table: the regrets with their intervals, and the points lost."""
     rows = []
     for name, row in named_rows(found):
-        if name.endswith("patience 10"):
-            continue
+        if name.endswith("the rest, patience 10") or "0.1" in name:
+            continue  # the README has room for the most important rows alone
         points = mean(outcome.points for outcome in row.outcomes)
         last_points = mean(outcome.last_points for outcome in row.outcomes)
         rows.append(

@@ -64,7 +64,7 @@ class Signal:
 
 def named(record: Record, name: str) -> list[float]:
     """A series of a record by name, with NaN for None."""
-    name = name.format(px=PIXELS[record["task"]["dataset"]])
+    name = name.format(px=PIXELS.get(record["task"]["dataset"], 1))
     kind, _, rest = name.partition("/")
     values = record[kind][rest] if kind in ("validation", "training") else record["signals"][name]
     return [math.nan if v is None else float(v) for v in values]

@@ -2,10 +2,9 @@
 
     python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
 
-Prints the tables, writes them into the topic's README and ``results/``, the most important rows of the confirmation
-also into the project's README and `docs/stopping.md`, and ends with the figures. Development records serve for choosing
-rules and their defaults, and are scored by default; confirmation records are opened only with ``--part confirm`` or
-``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
+Prints the tables, writes them into the topic's README and ``results/``, and ends with the figures. Development
+records serve for choosing rules and their defaults, and are scored by default; confirmation records are opened only with
+``--part confirm`` or ``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from pathlib import Path
 
 from benchmarks.reporting import Figure, print_figures, write_json, write_section
 from benchmarks.stopping.candidates import baselines, default, relatives, stock
-from benchmarks.stopping.published_table import write_tables
 from benchmarks.stopping.replay import RECORDS, best_fixed, load
 from benchmarks.stopping.report import Scores
 from benchmarks.stopping.tasks import CONFIRMATION, DEVELOPMENT
@@ -76,8 +74,6 @@ def report(part: str, folder: Path) -> list[Figure]:
     figures = found.figures(name)
     write_section("stopping", name, text(part, found))
     write_json("stopping", name, found.payload(), figures)
-    if part == "confirm":
-        write_tables(found)
     return figures
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +25,10 @@ class BestWeights:
 
     Attributes:
         best: The weights of the best observation; None if there are none, or if they could not be written.
+        keeps_observations: Whether `take` is to be called for observations that may become the best.
     """
+
+    keeps_observations = True
 
     def __init__(self, name: str) -> None:
         self.best: KeptWeights | None = None
@@ -91,30 +95,32 @@ class BestWeights:
 
     # ---- during training
 
-    def take(self, trainer: Trainer, epoch: int) -> None:
-        """Writes the present weights, of which an observation has just been made.
+    def take(self, trainer: Trainer, epoch: int, weights: Mapping[str, Any] | None = None) -> None:
+        """Writes the present weights, of which an observation has just been made, or others.
 
         Args:
             trainer: The Trainer.
             epoch: The epoch, counted from 1.
+            weights: Weights to be written in place of the present ones; None for those.
         """
         self._drop_candidate(trainer)
         if not self._files.folder:
             return
         path = self._files.new_path(trainer, epoch)
         event = f"could not keep the weights of epoch {epoch}"
-        if self._attempts.together(trainer, event, lambda: weights_store(trainer).write(path)):
+        if self._attempts.together(trainer, event, lambda: weights_store(trainer).write(path, weights)):
             self._written.add(path)
             self._candidate = KeptWeights(path, epoch, trainer.global_step)
 
-    def judge(self, trainer: Trainer, is_best: bool) -> None:
+    def judge(self, trainer: Trainer, epoch: int, best_epoch: int | None) -> None:
         """Makes the newest weights the best ones, or drops them.
 
         Args:
             trainer: The Trainer.
-            is_best: Whether the observation that was made of them is the rule's best.
+            epoch: The epoch that ends, counted from 1.
+            best_epoch: The rule's best epoch; the newest weights are the best ones if it is this one.
         """
-        if not is_best:
+        if best_epoch != epoch:
             self._drop_candidate(trainer)
             return
         replaced = self.best
@@ -155,9 +161,9 @@ class BestWeights:
             return f"restores no weights, because it could not keep those of epoch {best_epoch}, the best"
         if (best.epoch, best.step) == (trainer.current_epoch, trainer.global_step):
             return f"leaves the weights as they are: the last epoch, {best.epoch}, is the best"
-        return self._restore(trainer, best)
+        return self._restore(trainer, best, f"restores the weights of epoch {best.epoch}, the best")
 
-    def _restore(self, trainer: Trainer, best: KeptWeights) -> str:
+    def _restore(self, trainer: Trainer, best: KeptWeights, words: str) -> str:
         event = f"could not restore the weights of epoch {best.epoch}"
         self._attempts.has_warned = False  # what was reported before is something else
         problem = self._problem(trainer, best.path)
@@ -168,7 +174,7 @@ class BestWeights:
         is_restored = self._attempts.together(
             trainer, event, lambda: weights_store(trainer).load(best.path, is_trusted)
         )
-        return f"restores the weights of epoch {best.epoch}, the best" if is_restored else ""
+        return words if is_restored else ""
 
     # ---- state
 
@@ -178,7 +184,7 @@ class BestWeights:
         candidate = None if self._candidate is None else asdict(self._candidate)
         return {"run_id": self._files.run_id, "best": best, "candidate": candidate}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continues with the files of a checkpoint.
 
         Args:

@@ -51,6 +51,11 @@ class CallbackResults:
         self._state = state
 
     @property
+    def running_state(self) -> RunState:
+        """The state within a run: what a child process may have left is not looked for, as that reads a disk."""
+        return self._state
+
+    @property
     def observation(self) -> Observation | None:
         """The last observation; after training in child processes without its tensors."""
         self._collect()

@@ -69,7 +69,8 @@ class LastObservation(ObservationMaker):
             else:
                 probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
                 step = log_step(trainer, after_epoch=True)
-                pending, warm_start = lens.begin(probe, state.epochs, step, None, self._worker_in_use)
+                training_loss = state.training_loss.mean(self._prepared.process_group)
+                pending, warm_start = lens.begin(probe, state.epochs, step, None, self._worker_in_use, training_loss)
             found = pending.complete()
             if pending.failure is not None:
                 raise pending.failure

@@ -67,6 +67,7 @@ class Observer(ObservationMaker):
         state.publish(metrics)
         if metrics is not None:
             self.observed_step = trainer.global_step
+            state.training_loss.reset()
         self._publisher.publish(trainer)
         self._unfinished.advance()
         return metrics is not None
@@ -120,7 +121,8 @@ class Observer(ObservationMaker):
         progress = ProgressLine(trainer, f"FactorLens observes, epoch {epoch} ...", settings.verbose)
         with self._prepared.process_group.synchronized_errors(), progress:
             probe = self._prepared.probe_for_observation(lens, trainer, pl_module)
-            pending, warm_start = lens.begin(probe, epoch, step, chosen, self._worker_in_use)
+            training_loss = state.training_loss.mean(self._prepared.process_group)
+            pending, warm_start = lens.begin(probe, epoch, step, chosen, self._worker_in_use, training_loss)
             self._complete_what_is_needed(trainer, pending)
             observation = pending.observation
             warm_start = warm_start.cpu()

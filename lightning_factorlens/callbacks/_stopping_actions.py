@@ -22,7 +22,7 @@ class ActionSettings(Protocol):
     min_lr: float
     cooldown: int
     verbose: bool
-    restore_best: bool
+    restore_best: bool | str
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -70,6 +70,8 @@ class StoppingActions:
     def _fate_of_weights(self, trainer: Trainer) -> str:
         """What happens to the weights of the best epoch when the training stops."""
         score = self._settings.tags[0]
+        if self._settings.restore_best == "average":
+            return "The average of the weights up to some epochs after it is restored when `fit` ends."
         if self._settings.restore_best:
             return "Its weights are restored when `fit` ends."
         if any(getattr(callback, "monitor", None) == score for callback in trainer.checkpoint_callbacks):

@@ -64,11 +64,25 @@ def check_tag_name(tag_name: Any) -> None:
         raise ValueError(f"tag_name: may have letters, digits and '-', '.', '_' only, found {tag_name!r}.")
 
 
-def check_no_averaging(trainer: Trainer) -> None:
+def check_restore_best(value: Any) -> None:
+    """Checks which weights the module is to have when ``fit`` ends.
+
+    Args:
+        value: The argument ``restore_best``.
+
+    Raises:
+        ValueError: It is invalid.
+    """
+    if not isinstance(value, bool) and value != "average":
+        raise ValueError(f"restore_best: must be True, False or 'average', found {value!r}.")
+
+
+def check_no_averaging(trainer: Trainer, restore_best: bool | str) -> None:
     """Checks that no other callback decides which weights the module has when ``fit`` ends.
 
     Args:
         trainer: The Trainer.
+        restore_best: The argument of that name.
 
     Raises:
         MisconfigurationException: One does.
@@ -77,6 +91,6 @@ def check_no_averaging(trainer: Trainer) -> None:
         if any(base.__name__ in AVERAGING_CALLBACKS for base in type(callback).__mro__):
             name = type(callback).__name__
             raise MisconfigurationException(
-                f"LabelFreeStopping(restore_best=True) and {name} both give the module other weights when `fit` ends: "
-                f"the average would be replaced. Remove {name}, or pass restore_best=False."
+                f"LabelFreeStopping(restore_best={restore_best!r}) and {name} both give the module other weights when "
+                f"`fit` ends: the average would be replaced. Remove {name}, or pass restore_best=False."
             )

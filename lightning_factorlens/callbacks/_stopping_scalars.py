@@ -1,4 +1,4 @@
-"""The three scalars that LabelFreeStopping logs: their declarations, and how they are logged."""
+"""The scalars that LabelFreeStopping logs: their declarations, and how they are logged."""
 
 from __future__ import annotations
 
@@ -13,18 +13,23 @@ from lightning_factorlens.loggers.detail import scalars_at_detail
 from lightning_factorlens.measurements import Detail, Scalar
 
 
-def stopping_tags(prefix: str, tag_name: str) -> tuple[str, ...]:
+def stopping_tags(prefix: str, tag_name: str, has_probability: bool = True) -> tuple[str, ...]:
     """The tags of the scalars, the score first.
 
     Args:
         prefix: First part of the tags.
         tag_name: Part of their names that distinguishes two callbacks in one Trainer.
+        has_probability: Whether the rule's decisions have a probability.
 
     Example:
-        >>> stopping_tags("factorlens", "stop")
+        >>> stopping_tags("factorlens", "stop", has_probability=False)
         ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
+        >>> stopping_tags("factorlens", "stop")[-1]
+        'factorlens/stop_probability'
     """
-    names = (f"{tag_name}_score", f"should_{tag_name}", f"{tag_name}_best_epoch")
+    names = [f"{tag_name}_score", f"should_{tag_name}", f"{tag_name}_best_epoch"]
+    if has_probability:
+        names.append(f"{tag_name}_probability")
     return tuple(f"{prefix}/{name}" for name in names)
 
 
@@ -38,8 +43,8 @@ def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
         tags: From `stopping_tags`.
         prefix: First part of the tags.
     """
-    score, should_stop, best_epoch = (tag.removeprefix(f"{prefix}/") for tag in tags)
-    return (
+    score, should_stop, best_epoch, *others = (tag.removeprefix(f"{prefix}/") for tag in tags)
+    declared = [
         Scalar(
             score,
             f"{{prefix}}/{score}",
@@ -65,6 +70,20 @@ def declare_scalars(tags: Sequence[str], prefix: str) -> tuple[Scalar, ...]:
             monitored=True,
             summary=True,
         ),
+    ]
+    for probability in others:
+        declared.append(_declare_probability(probability))
+    return tuple(declared)
+
+
+def _declare_probability(name: str) -> Scalar:
+    return Scalar(
+        name,
+        f"{{prefix}}/{name}",
+        "Estimated probability that the best epoch of the planned training lies behind; 0 before the first decision.",
+        reading="It was calibrated on image classifiers, and depends on `max_epochs` and the planned learning rates.",
+        chart=f"{name}: estimated probability that the best epoch lies behind",
+        monitored=True,
     )
 
 

@@ -21,6 +21,8 @@ class StoppingState:
         announced: Whether the current event has been reported.
         lr: The latest learning rate; None without an optimizer.
         min_future_lr: The lowest rate that the schedule will still set; None if it is unknown.
+        max_epochs: The planned number of epochs; None if it is unknown.
+        probability: The latest estimated probability that the best epoch lies behind; None if there is none.
     """
 
     rule_state: State
@@ -32,10 +34,14 @@ class StoppingState:
     announced: bool = False
     lr: float | None = None
     min_future_lr: float | None = None
+    max_epochs: int | None = None
+    probability: float | None = None
 
     def record(self, decision: Decision, epoch: int) -> None:
         """Records a decision of the rule after an epoch."""
         self.best_epoch = decision.best_epoch
+        if decision.probability is not None:
+            self.probability = decision.probability
         if decision.stop and self.stop_epoch is None:
             self.stop_epoch = epoch
         self.is_best = decision.best_epoch == epoch

@@ -33,21 +33,28 @@ class WeightsStore(ABC):
         self.trainer = trainer
         self.strategy = trainer.strategy
 
-    def content(self) -> dict[str, Any]:
-        """What is written: the weights and buffers as the module's ``state_dict`` has them, and when they were so."""
+    def content(self, weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """What is written: weights and buffers as the module's ``state_dict`` has them, and when they were so.
+
+        Args:
+            weights: Weights to be written in place of the present ones; None for those.
+        """
+        if weights is None:
+            weights = self.strategy.lightning_module_state_dict()
         return {
             "epoch": self.trainer.current_epoch,
             "global_step": self.trainer.global_step,
             "pytorch-lightning_version": lightning_version,
-            "state_dict": self.strategy.lightning_module_state_dict(),
+            "state_dict": weights,
         }
 
     @abstractmethod
-    def write(self, path: str) -> None:
-        """Writes the present weights.
+    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
+        """Writes the present weights, or others.
 
         Args:
             path: The file; its folder is created.
+            weights: Weights to be written in place of the present ones; None for those.
         """
 
     @abstractmethod
@@ -75,9 +82,9 @@ class WeightsStore(ABC):
 class WholeWeightsStore(WeightsStore):
     """For strategies under which each process has all weights: the first process writes, every process reads."""
 
-    def write(self, path: str) -> None:
+    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
         """Writes the file under another name and renames it, so that a killed process leaves no damaged file."""
-        content = self.content()  # on every process, because modules may communicate in it
+        content = self.content(weights)  # on every process, because modules may communicate in it
         if not self.trainer.is_global_zero:
             return
         files = get_filesystem(path)
@@ -126,9 +133,9 @@ class ShardedWeightsStore(WeightsStore):
     Depending on the strategy's options the "file" is a folder with one file a process.
     """
 
-    def write(self, path: str) -> None:
+    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
         """Lets the strategy write a checkpoint that has weights only."""
-        self.strategy.save_checkpoint(self.content(), path)
+        self.strategy.save_checkpoint(self.content(weights), path)
         self.strategy.barrier()
 
     def problem(self, path: str, is_trusted: bool) -> str:
@@ -159,6 +166,13 @@ def weights_store(trainer: Trainer) -> WeightsStore:
     Args:
         trainer: The Trainer.
     """
-    if type(trainer.strategy).save_checkpoint is Strategy.save_checkpoint:
-        return WholeWeightsStore(trainer)
-    return ShardedWeightsStore(trainer)
+    return WholeWeightsStore(trainer) if is_whole(trainer) else ShardedWeightsStore(trainer)
+
+
+def is_whole(trainer: Trainer) -> bool:
+    """Whether each process has all weights, and checkpoints are written in Lightning's way.
+
+    Args:
+        trainer: The Trainer.
+    """
+    return type(trainer.strategy).save_checkpoint is Strategy.save_checkpoint

@@ -272,6 +272,9 @@ class FactorLensCallback(Callback):
     ) -> None:
         """Observes every n steps; an accumulated batch repeats its step and is not observed twice."""
         self._unfinished.advance()
+        if self._is_running:
+            with guarded(self._results.running_state):
+                self._results.running_state.training_loss.add(outputs)
         n = self.every_n_train_steps
         # several optimizers take several steps a batch
         is_due = n is not None and trainer.global_step // n > self._results.state.last_step // n

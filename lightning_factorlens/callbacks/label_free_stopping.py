@@ -2,46 +2,31 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import asdict
 from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.utilities.rank_zero import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens._validation import check_bool, check_int
-from lightning_factorlens.callbacks._attempts import Attempts
 from lightning_factorlens.callbacks._best_weights import BestWeights
-from lightning_factorlens.callbacks._lr_schedule import (
-    LRLookahead,
-    check_scheduler_supported,
-    current_lr,
-)
+from lightning_factorlens.callbacks._lr_schedule import check_scheduler_supported
 from lightning_factorlens.callbacks._monitored_lens import check_metrics, find_lens_callback
-from lightning_factorlens.callbacks._spawn_results import SpawnResults
 from lightning_factorlens.callbacks._stopping_actions import StoppingActions
 from lightning_factorlens.callbacks._stopping_arguments import (
     check_action,
     check_no_averaging,
+    check_restore_best,
     check_rule,
     check_tag_name,
 )
-from lightning_factorlens.callbacks._stopping_scalars import (
-    declare_scalars,
-    log_scalars,
-    stopping_tags,
-    values_for_loggers,
-)
-from lightning_factorlens.callbacks._stopping_state import StoppingState
-from lightning_factorlens.callbacks._weights_files import KeptWeights
-from lightning_factorlens.measurements import Scalar
-from lightning_factorlens.results.findings import StopAdvice
-from lightning_factorlens.stopping import DEFAULT_MONITOR, Decision, EpochInfo, Rule, State, default_rule
+from lightning_factorlens.callbacks._stopping_results import StoppingResults
+from lightning_factorlens.callbacks._stopping_rule import stopping_rule
+from lightning_factorlens.callbacks._stopping_scalars import log_scalars, values_for_loggers
+from lightning_factorlens.stopping import Rule, default_monitor
 
 
-class LabelFreeStopping(EarlyStopping):
+class LabelFreeStopping(StoppingResults):
     """Recommends a stop of the training without labels, stops the training, or lowers the learning rate instead.
 
     At the end of every epoch with a measurement, a rule of `lightning_factorlens.stopping` receives the new values of
@@ -50,7 +35,7 @@ class LabelFreeStopping(EarlyStopping):
     ``EarlyStopping``, the callback always runs after the `FactorLensCallback` and before ``ModelCheckpoint``, in
     whatever order they are passed to the Trainer.
 
-    It logs three scalars at every epoch end, in which ``factorlens`` is the prefix of the `FactorLensCallback` and
+    It logs these scalars at every epoch end, in which ``factorlens`` is the prefix of the `FactorLensCallback` and
     ``stop`` is ``tag_name``:
 
     - ``factorlens/stop_score`` falls by one whenever the newest measurement is the rule's best, and is one higher in
@@ -58,11 +43,20 @@ class LabelFreeStopping(EarlyStopping):
       Loggers get it with ``FactorLensCallback(detail="all")`` only.
     - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
+    - ``factorlens/stop_probability`` is the estimated probability that the best epoch of the planned training lies
+      behind (`BestEpochBehind`). It is absent for a rule of your own without ``min_probability``, and for a ``monitor``
+      other than that of the target, for which it has not been calibrated.
 
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
-            begins with the prefix of the `FactorLensCallback`.
-        rule: A rule of `lightning_factorlens.stopping`; None for `default_rule()`.
+            begins with the prefix of the `FactorLensCallback`. None for the signal of the target:
+            ``"factorlens/loss_signal"`` or ``"factorlens/accuracy_signal"``.
+        rule: A rule of `lightning_factorlens.stopping`; None for `default_rule(target)`.
+        min_probability: The rule decides to stop when the estimated probability that the best epoch lies behind reaches
+            this value, above 0 and below 1. None leaves that decision to the rule's patience. Which epoch is kept is
+            the rule's choice in either case.
+        target: ``"loss"`` for the epoch with the lowest test loss, ``"accuracy"`` for that with the highest test
+            accuracy. It selects the default monitor and what the probability refers to.
         mode: ``"advise"`` reports once when the rule would stop, and changes nothing. ``"stop"`` stops the training
             with ``Trainer.should_stop``, but not before ``min_epochs`` and ``min_steps``. ``"lr"`` multiplies the
             learning rates by ``factor`` instead, after which the rule starts anew.
@@ -71,20 +65,23 @@ class LabelFreeStopping(EarlyStopping):
         cooldown: Number of measurements after a change of the rates, in mode ``"lr"``, in which no other follows.
         tag_name: Part of the logged tags; a second instance in the same Trainer needs another one.
         verbose: Whether to report in words what the callback does or would do.
-        restore_best: Whether the module has the weights of the rule's best epoch when ``fit`` ends, in every mode. Each
-            time the newest observation is the best, the module's ``state_dict`` is written to a file beside the
-            checkpoints, which replaces the one before (with ``every_n_train_steps``, at every observation until the
-            epoch ends). The weights are put back after the last ``on_train_end``, so that checkpoints have those
-            of the training; after an exception or an interrupt they are not. A resumed run goes on with the file that
-            its checkpoint names. A file of 47 MB (ResNet-18) takes about 0.1 s. Weights that a callback of your own
-            averages at the end of the training would be replaced; of two instances the last one in the list restores.
+        restore_best: Which weights the module has when ``fit`` ends, in every mode: with False those of the last epoch,
+            with True those of the rule's best epoch, and with ``"average"`` the average over about the later half of
+            the epochs up to five epochs after the best one (`WeightAverage`), which had a lower test loss than the best
+            epoch in most runs of the project's study. They are put back after the last ``on_train_end``, so that
+            checkpoints have those of the training; after an exception or an interrupt they are not. They are kept in
+            one file beside the checkpoints, which replaces the one before (with ``every_n_train_steps``, at every
+            observation until the epoch ends); a file of 47 MB (ResNet-18) takes about 0.1 s. A resumed run goes on with
+            the file of its checkpoint, and with the average in it. Weights that a callback of your own averages at the
+            end of the training would be replaced; of two instances the last one in the list restores.
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.
         prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
             the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
-        best_epoch: With ``restore_best``, the epoch whose weights are kept, counted from 1; None if there is none.
+        best_epoch: With ``restore_best``, the epoch whose weights are kept, or the last one of the average, counted
+            from 1; None if there is none.
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.
 
     Raises:
@@ -97,7 +94,7 @@ class LabelFreeStopping(EarlyStopping):
         >>> from lightning.pytorch import Trainer
         >>> from lightning_factorlens import FactorLensCallback
         >>> stopping = LabelFreeStopping(mode="stop", restore_best=True)
-        >>> stopping.tags
+        >>> stopping.tags[:3]
         ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[FactorLensCallback(), stopping])
     """
@@ -105,54 +102,40 @@ class LabelFreeStopping(EarlyStopping):
     def __init__(
         self,
         *,
-        monitor: str = DEFAULT_MONITOR,
+        monitor: str | None = None,
         rule: Rule | None = None,
+        min_probability: float | None = None,
+        target: str = "loss",
         mode: str = "advise",
         factor: float = 0.1,
         min_lr: float = 0.0,
         cooldown: int = 0,
         tag_name: str = "stop",
         verbose: bool = True,
-        restore_best: bool = False,
+        restore_best: bool | str = False,
     ) -> None:
+        if monitor is None:
+            monitor = default_monitor(target)
         check_rule(monitor, rule)
         check_action(mode, factor, min_lr)
         check_int("cooldown", cooldown, 0)
         check_tag_name(tag_name)
         check_bool("verbose", verbose)
-        check_bool("restore_best", restore_best)
-        super().__init__(monitor, check_on_train_epoch_end=True, verbose=verbose)
-        self.rule = default_rule() if rule is None else rule
+        check_restore_best(restore_best)
+        chosen = stopping_rule(monitor, rule, min_probability, target)
+        super().__init__(monitor, chosen, tag_name, verbose, restore_best)
         # not `self.mode`: EarlyStopping reads that attribute as "min" or "max" (`monitor_op`, `state_key`)
         self.action = mode
         self.factor = factor
         self.min_lr = min_lr
         self.cooldown = cooldown
-        self.tag_name = tag_name
-        self.restore_best = restore_best
-        self.prefix = monitor.split("/")[0]
         self._actions = StoppingActions(self)
-        self._attempts = Attempts()
-        self._spawn_results = SpawnResults()
-        self._reset()
 
     def __repr__(self) -> str:
         return (
             f"{type(self).__name__}(monitor={self.monitor!r}, mode={self.action!r}, rule={self.rule!r}, "
-            f"restore_best={self.restore_best})"
+            f"restore_best={self.restore_best!r})"
         )
-
-    def _reset(self) -> None:
-        """Returns to the state before the first measurement."""
-        self._decision: Decision | None = None
-        self._state = StoppingState(self.rule.start())
-        self._weights = BestWeights(f"{self.prefix}-{self.tag_name}-best") if self.restore_best else None
-        self._metrics_checked = False
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """The tags that are logged, the score first."""
-        return stopping_tags(self.prefix, self.tag_name)
 
     # ---- before training: all misconfigurations are found here
 
@@ -165,7 +148,7 @@ class LabelFreeStopping(EarlyStopping):
         if stage != "fit":
             return
         if self._weights is not None:
-            check_no_averaging(trainer)
+            check_no_averaging(trainer, self.restore_best)
             self._weights.close()
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
         self._lens_callback = find_lens_callback(trainer, self.monitor)
@@ -179,7 +162,7 @@ class LabelFreeStopping(EarlyStopping):
         self._open_weights(trainer)
         if self.action == "lr":
             check_scheduler_supported(trainer)
-        self._lookahead = LRLookahead(trainer)
+        self._course.begin(trainer)
         self._log(trainer)
         self._metrics_checked = False
 
@@ -189,7 +172,7 @@ class LabelFreeStopping(EarlyStopping):
         Raises:
             MisconfigurationException: The FactorLensCallback does not log one of them.
         """
-        self._update_lr(trainer)
+        self._course.read_plan(trainer)
         if not self._metrics_checked:
             self._check_metrics()
 
@@ -201,60 +184,47 @@ class LabelFreeStopping(EarlyStopping):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Reads the learning rate of the epoch's last batch: at the epoch end the scheduler has already stepped."""
         if trainer.is_last_batch:
-            self._update_lr(trainer)
-
-    def _update_lr(self, trainer: Trainer) -> None:
-        self._state.lr = current_lr(trainer)
-        self._state.min_future_lr = self._lookahead.min_future_lr(self._state.lr)
+            self._course.read_plan(trainer)
 
     def on_observation(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keeps the weights that have been observed, called by the FactorLensCallback while the module has them."""
         weights = self._open_weights(trainer)
-        if weights is None:
+        if weights is None or not weights.keeps_observations:
             return
         # which observation will be the epoch's last one, and at which rate the epoch ends, is unknown within an epoch
         within_epoch = self._lens_callback.every_n_train_steps is not None
         epoch = trainer.current_epoch + 1
-        if within_epoch or self._step_rule(epoch)[1].best_epoch == epoch:
+        metrics = self._lens_callback.known_epoch_metrics
+        if within_epoch or self._course.look(epoch, metrics)[1].best_epoch == epoch:
             weights.take(trainer, epoch)
 
     def _open_weights(self, trainer: Trainer) -> BestWeights | None:
         """The weights that are kept in this run; None if none are."""
         if self._weights is None or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return None
-        self._weights.open(trainer, self._state.best_epoch)
+        self._weights.open(trainer, self._course.state.best_epoch)
         return self._weights
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Steps the rule with a new measurement; an epoch without one leaves the state unchanged."""
         weights = self._open_weights(trainer)  # before the rule's best epoch may become one without a file
-        has_measurement = bool(self._lens_callback.known_epoch_metrics)
+        metrics = self._lens_callback.known_epoch_metrics
+        has_measurement = bool(metrics)
+        epoch = trainer.current_epoch + 1
         if has_measurement:
             if not self._metrics_checked:
                 self._check_metrics()
-            epoch = trainer.current_epoch + 1
-            state = self._state
-            state.rule_state, decision = self._step_rule(epoch)
-            state.record(decision, epoch)
-            self._decision = decision
-            if self._actions.act(trainer, decision, state, self.rule):
+            decision = self._course.advance(epoch, metrics)
+            if self._actions.act(trainer, decision, self._course.state, self.rule):
                 self.stopped_epoch = trainer.current_epoch
                 self.stopping_reason_message = decision.reason
         if weights is not None:
-            weights.judge(trainer, has_measurement and self._state.is_best)
+            weights.judge(trainer, epoch, self._course.state.best_epoch)
         self._log(trainer, to_loggers=has_measurement)
-
-    def _step_rule(self, epoch: int) -> tuple[State, Decision]:
-        """The rule's new state and its decision after the epoch's last measurement."""
-        metrics = self._lens_callback.known_epoch_metrics
-        info = EpochInfo(epoch, self._state.lr, self._state.min_future_lr, metrics)
-        return self.rule.step(self._state.rule_state, metrics.get(self.monitor, math.nan), info)
 
     def _log(self, trainer: Trainer, to_loggers: bool = False) -> None:
         """Logs for monitoring callbacks on every rank and at every epoch, to the loggers only with a measurement."""
-        should_stop = self.decision is not None and self.decision.stop
-        numbers = (self._state.score, float(should_stop), float(self._state.best_epoch or 0))
-        values = dict(zip(self.tags, numbers))
+        values = dict(zip(self.tags, self._course.numbers))
         shown: dict[str, float] = {}
         if to_loggers:
             shown = values_for_loggers(values, self.scalars, self.prefix, self._lens_callback.detail)
@@ -265,7 +235,7 @@ class LabelFreeStopping(EarlyStopping):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restores the best weights; leaves the decision for the main process, if this is a child process."""
         if self._weights is not None:
-            outcome = self._weights.finish(trainer, self._state.best_epoch)
+            outcome = self._weights.finish(trainer, self._course.state.best_epoch)
             if outcome and self.verbose:
                 rank_zero_info(f"LabelFreeStopping {outcome} of {self.monitor}.")
         self._leave_results(trainer)
@@ -274,85 +244,3 @@ class LabelFreeStopping(EarlyStopping):
         """Notes that the checkpoint names the kept file, which therefore must not be removed."""
         if self._weights is not None:
             self._weights.mark_saved()
-
-    def _leave_results(self, trainer: Trainer) -> None:
-        leave = partial(self._spawn_results.write, trainer, self._results)
-        self._attempts.alone("could not pass its decision to the main process", leave)
-
-    def _results(self) -> dict[str, Any]:
-        decision = None if self.decision is None else asdict(self.decision)
-        return {"decision": decision, "state": self.state_dict()}
-
-    def _collect(self) -> None:
-        """Takes over what a child process has left."""
-        self._attempts.alone("could not read the decision of its child process", self._take_results)
-
-    def _take_results(self) -> None:
-        results = self._spawn_results.take()
-        if results is not None:
-            self.load_state_dict(results["state"])
-            self._decision = None if results["decision"] is None else Decision(**results["decision"])
-
-    @property
-    def decision(self) -> Decision | None:
-        """The rule's latest decision; None before the first measurement of an epoch."""
-        self._collect()
-        return self._decision
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The epoch whose weights are kept; None if none are."""
-        kept = self._kept
-        return None if kept is None else kept.epoch
-
-    @property
-    def best_weights_path(self) -> str | None:
-        """The file of the kept weights; None if none are kept."""
-        kept = self._kept
-        return None if kept is None else kept.path
-
-    @property
-    def _kept(self) -> KeptWeights | None:
-        self._collect()
-        return None if self._weights is None else self._weights.best
-
-    # ---- for the FactorLensCallback
-
-    @property
-    def stop_advice(self) -> StopAdvice:
-        """What the rule has decided so far, for the summary of the run."""
-        return StopAdvice("LabelFreeStopping", self._state.best_epoch, self._state.stop_epoch)
-
-    @property
-    def scalars(self) -> tuple[Scalar, ...]:
-        """Declarations of the logged scalars, for TensorBoard's layout and help page, and for checks of monitors."""
-        return declare_scalars(self.tags, self.prefix)
-
-    # ---- state
-
-    @property
-    def state_key(self) -> str:
-        """The key of the state in a checkpoint, distinct for distinct tags."""
-        return self._generate_state_key(tag=self.tags[0])
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state in plain types, so that a checkpoint can be loaded with ``weights_only=True``."""
-        state = {"rule": repr((self.monitor, self.rule)), **asdict(self._state)}
-        if self._weights is not None:
-            state["weights"] = self._weights.state_dict()
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continues from a checkpoint; a rule with other options than the checkpoint's starts anew, with a warning."""
-        values = dict(state_dict)
-        saved_rule = values.pop("rule")
-        saved_weights = values.pop("weights", None)
-        self._state = StoppingState(**values)
-        if self._weights is not None and saved_weights is not None:
-            self._weights.load_state_dict(saved_weights)
-        if saved_rule != repr((self.monitor, self.rule)):
-            self._state.rule_state = self.rule.start()
-            rank_zero_warn(
-                f"LabelFreeStopping: the checkpoint's rule was {saved_rule}, now it is {(self.monitor, self.rule)!r}; "
-                "it starts anew."
-            )

@@ -81,5 +81,6 @@ def _names_in(function: Any) -> Iterator[str]:
             yield from code.co_names
             todo += code.co_consts
             for instruction in dis.get_instructions(code):
-                if instruction.argrepr in ("@", "@="):
+                before_python_311 = instruction.opname.endswith("MATRIX_MULTIPLY")
+                if before_python_311 or instruction.argrepr in ("@", "@="):
                     yield "matmul"

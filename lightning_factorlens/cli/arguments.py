@@ -25,17 +25,17 @@ def add_model(parser: Any) -> None:
     add_model_options(parser)
 
 
-def add_model_options(parser: Any) -> None:
+def add_model_options(parser: Any, is_required: bool = True) -> None:
     """Adds the model alone, for commands with several checkpoints."""
     model_help = "package.module.Name or file.py:Name of a class or function"
-    parser.add_argument("--model", type=str, required=True, help=model_help)
+    parser.add_argument("--model", type=str, required=is_required, help=model_help)
     arguments_help = "its arguments, e.g. --model_args.num_classes 10"
     parser.add_argument("--model_args", type=dict[str, Any], default={}, help=arguments_help)
 
 
-def add_data(parser: Any) -> None:
+def add_data(parser: Any, is_required: bool = True) -> None:
     """Adds the samples and what happens to them."""
-    parser.add_argument("--data", type=str, required=True, help=FORMS)
+    parser.add_argument("--data", type=str, required=is_required, help=FORMS)
     parser.add_argument("--data_args", type=dict[str, Any], default={}, help="arguments of an object at an import path")
     parser.add_argument("--root", type=str, default=None, help="folder of a torchvision data set")
     parser.add_argument("--size", type=int, default=None, help="edge to which images are resized and cropped")

@@ -41,11 +41,12 @@ def _commands() -> dict[str, Command]:
     from lightning_factorlens.cli.concepts import COMMAND as concepts
     from lightning_factorlens.cli.hierarchy import COMMAND as hierarchy
     from lightning_factorlens.cli.observe import COMMAND as observe
+    from lightning_factorlens.cli.report import COMMAND as report
     from lightning_factorlens.cli.spectra import COMMAND as spectra
     from lightning_factorlens.cli.tags import COMMAND as tags
     from lightning_factorlens.cli.visualize import COMMAND as visualize
 
-    commands = (observe, spectra, concepts, hierarchy, visualize, compare, tags)
+    commands = (observe, spectra, concepts, hierarchy, visualize, compare, report, tags)
     return {command.name: command for command in commands}
 
 

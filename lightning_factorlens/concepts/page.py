@@ -19,12 +19,11 @@ from lightning_factorlens.concepts.similarity import concept_similarities
 from lightning_factorlens.concepts.stability import ConceptStability
 from lightning_factorlens.concepts.top_images import top_images_of_all
 from lightning_factorlens.results import ConceptCard, ConceptPage, ConceptPictures, Concepts, LayerPanel
+from lightning_factorlens.results.packed_tensors import small_images
 
 #: Largest number of channels in the panel of a layer, and of pictures of the nearest images.
 MAX_CHANNELS = 6
 MAX_NEAREST = 16
-#: Largest side of a picture in pixels: more than a figure shows.
-MAX_SIDE = 96
 
 
 def concept_page(
@@ -139,26 +138,3 @@ def _pictures(concepts: Concepts, k: int, top: Tensor, nearest: Tensor) -> Conce
         masked=small_images(masked_image(concepts, k, int(top[0]))),
         nearest=small_images(concepts.inputs[nearest[:MAX_NEAREST]]),
     )
-
-
-def small_images(images: Tensor) -> Tensor:
-    """Images of at most `MAX_SIDE` pixels: means over squares of larger ones, the images themselves else.
-
-    Args:
-        images: Shape (…, H, W).
-
-    Returns:
-        Shape (…, h, w).
-
-    Example:
-        >>> small_images(torch.ones(2, 3, 224, 224)).shape, small_images(torch.ones(3, 32, 32)).shape
-        (torch.Size([2, 3, 74, 74]), torch.Size([3, 32, 32]))
-    """
-    size = -(-max(images.shape[-2:]) // MAX_SIDE)
-    if size == 1:
-        return images
-    # A side that is shorter than a square is one pixel.
-    kernel = [min(size, side) for side in images.shape[-2:]]
-    flat = images.reshape(-1, 1, *images.shape[-2:])
-    small = torch.nn.functional.avg_pool2d(flat if flat.is_floating_point() else flat.float(), kernel)
-    return small.reshape(*images.shape[:-2], *small.shape[-2:])

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 
+from lightning_factorlens.loggers.picture_lines import PictureLines, read_pictures, with_pictures
 from lightning_factorlens.measurements import Measurement, record_types
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.serialization import from_json, to_json
 
 
 def write_jsonl(observations: Iterable[Observation], path: str | PathLike[str]) -> None:
-    """Writes one line for each observation; an existing file is replaced.
+    """Writes one line for each observation, and the last pictures beside it; existing files are replaced.
 
     Args:
-        observations: The observations of a run, e.g. ``callback.history``.
+        observations: The observations of a run, e.g. ``callback.history``, which has no pictures.
         path: The file.
 
     Example:
@@ -30,8 +31,11 @@ def write_jsonl(observations: Iterable[Observation], path: str | PathLike[str]) 
         [Observation of epoch 3 | consistency 0.5]
     """
     text = ""
+    pictures = PictureLines(path)
+    pictures.keep_before(None)
     for observation in observations:
         text += to_json(observation) + "\n"
+        pictures.write(observation)
     Path(path).write_text(text, encoding="utf-8")
 
 
@@ -39,8 +43,8 @@ def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = 
     """Reads the observations of a file.
 
     Args:
-        path: A file of `write_jsonl` or of a `JSONLinesSink`. An unfinished last line, which a killed run leaves, is
-            ignored.
+        path: A file of `write_jsonl` or of a `JSONLinesSink`, whose file of pictures is read too. An unfinished last
+            line, which a killed run leaves, is ignored.
         measurements: The user's own measurements that declare a record class.
 
     Returns:
@@ -50,14 +54,34 @@ def read_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = 
         OSError: The file cannot be read.
         ValueError: A line is not an observation; the error names the line.
     """
+    return list(iterate_jsonl(path, measurements))
+
+
+def iterate_jsonl(path: str | PathLike[str], measurements: Sequence[Measurement] = ()) -> Iterator[Observation]:
+    """Reads the observations of a file one by one, for long runs of large networks, whose files have gigabytes.
+
+    Args:
+        path: See `read_jsonl`.
+        measurements: See `read_jsonl`.
+
+    Yields:
+        The observations, in the order of the lines.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: A line is not an observation; the error names the line.
+    """
     types = record_types(measurements)
-    observations = []
-    for number, line in enumerate(_finished_lines(Path(path).read_text(encoding="utf-8")), start=1):
-        try:
-            observations.append(from_json(line, types))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
-    return observations
+    pictures = read_pictures(path)
+    with Path(path).open(encoding="utf-8", newline="\n") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith("\n"):
+                return
+            try:
+                observation = from_json(line, types)
+            except (ValueError, TypeError, KeyError, AttributeError) as error:
+                raise ValueError(f"{path}, line {number}: not an observation: {error}") from error
+            yield with_pictures(observation, pictures)
 
 
 class JSONLinesSink:
@@ -66,12 +90,18 @@ class JSONLinesSink:
     A file never holds two observations of one step: the first line that a run writes removes the lines of its own step
     and of later ones. So a new run replaces the file, and a resumed run continues behind its checkpoint.
 
+    The last pictures that measurements have made, such as those of concepts, are written to a file beside it, for
+    ``curves.jsonl`` to ``curves.pictures``: about a megabyte. `read_jsonl` and ``factorlens report`` read it too.
+
     Args:
         path: The file; its folder is created.
+        pictures: Whether to write the pictures. Where no measurement makes any, there is no such file.
     """
 
-    def __init__(self, path: str | PathLike[str]) -> None:
+    def __init__(self, path: str | PathLike[str], pictures: bool = True) -> None:
         self.path = Path(path)
+        self._pictures = PictureLines(self.path)
+        self._writes_pictures = pictures
         self._is_open = False
         self._last_position: tuple[int, int] | None = None
         self._last_start = 0
@@ -92,6 +122,8 @@ class JSONLinesSink:
                 self._last_start = self.path.stat().st_size
             file.write(to_json(observation) + "\n")
         self._last_position = position
+        if self._writes_pictures:
+            self._pictures.write(observation)
 
     def complete(self, observation: Observation) -> None:
         """Replaces the observation's line by one with its whole cost."""
@@ -107,6 +139,7 @@ class JSONLinesSink:
         text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
         kept = [line + "\n" for line in _finished_lines(text) if json.loads(line)["step"] < step]
         self.path.write_text("".join(kept), encoding="utf-8")
+        self._pictures.keep_before(step)
 
 
 def _finished_lines(text: str) -> list[str]:

@@ -16,6 +16,13 @@ from lightning_factorlens.measurements.history import HISTORY
 from lightning_factorlens.measurements.missing_outputs import absence_note, no_value
 from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency, default_shift
+from lightning_factorlens.metrics.stop_signal import (
+    LEAST_DISTINCTION,
+    accuracy_signal,
+    distinction,
+    loss_signal,
+    memorization_gap,
+)
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
 
@@ -58,6 +65,35 @@ class Consistency(Measurement):
             monitored=True,
             summary=True,
         ),
+        Scalar(
+            "loss_signal",
+            "{prefix}/loss_signal",
+            "Cross-entropy against the network's averaged predictions, shifted and not, plus three times how unevenly "
+            "the classes are predicted, plus the memorisation gap: the default of LabelFreeStopping.",
+            reading="Its lowest value is near the lowest test loss. It begins when the network tells its inputs apart.",
+            unit="nats",
+            better="lower",
+            chart="stop signals",
+            monitored=True,
+        ),
+        Scalar(
+            "accuracy_signal",
+            "{prefix}/accuracy_signal",
+            "loss_signal plus half the fraction of the inputs whose predicted class differs from that of the averaged "
+            'predictions: what LabelFreeStopping(target="accuracy") reads.',
+            better="lower",
+            chart="stop signals",
+            monitored=True,
+        ),
+        Scalar(
+            "memorization_gap",
+            "{prefix}/memorization_gap",
+            "Mean entropy of the predictions for the probe minus the mean training loss since the last observation, 0 "
+            "if that is negative.",
+            reading="It grows while the network fits its training data better than it knows new inputs.",
+            unit="nats",
+            chart="memorisation gap, nats",
+        ),
     )
     figures: ClassVar[tuple[FigureSpec, ...]] = (DASHBOARD, HISTORY)
 
@@ -81,15 +117,30 @@ class Consistency(Measurement):
             context.note(absence_note(self.name, f"{reason}. {context.output_decision.alternatives}"))
             return None
         is_probability = context.output_decision.is_probability
-        average = self._previous_average(context, outputs)
-        ensemble = TemporalEnsemble(average=average)
+        ensemble = TemporalEnsemble(average=self._previous_average(context, outputs))
         labels = ensemble.update(outputs, is_probability)
-        if context.is_trained and ensemble.average is not None:
-            context.keep_state({"average": ensemble.average})  # without an untrained network's predictions
         value = consistency(outputs, shifted, labels, is_probability)
         if not math.isfinite(value):
             context.note(no_value(self.name, {"outputs": outputs, "outputs for shifted images": shifted}))
-        return {"consistency": value}
+        found = {"consistency": value, "loss_signal": math.nan, "accuracy_signal": math.nan}
+        found["memorization_gap"] = math.nan
+        if not context.is_trained or ensemble.average is None:
+            return found  # an untrained network's predictions enter neither the ensemble nor a signal
+        has_begun = self._has_begun(context, outputs, is_probability)
+        context.keep_state({"average": ensemble.average, "has_begun": has_begun})
+        training_loss = context.training_loss
+        if training_loss is not None:
+            found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
+        if has_begun:
+            found["loss_signal"] = loss_signal(outputs, shifted, labels, training_loss, is_probability)
+            found["accuracy_signal"] = accuracy_signal(found["loss_signal"], outputs, labels)
+        return found
+
+    def _has_begun(self, context: Context, outputs: Tensor, is_probability: bool | None) -> bool:
+        """Whether this or an earlier observation has told its inputs apart."""
+        if context.state is not None and context.state.get("has_begun", False):
+            return True
+        return distinction(outputs, is_probability) >= LEAST_DISTINCTION
 
     def _shifted_outputs(self, context: Context) -> Tensor | None:
         """None where a shift has no meaning, or where the outputs for shifted images are not (N, K) numbers."""

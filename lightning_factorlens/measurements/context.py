@@ -46,6 +46,7 @@ class Context:
         output_decision: Which part of the model's output is read, as what, and why.
         notes: Remarks without which the numbers could be misread; see `note`.
         intermediates: Filled in by the lens.
+        training_loss: Mean training loss of the batches since the last observation; None where it is not known.
         used: The parameters that the lens's forward passes have used.
         worker: The thread on which parts of measurements are computed, see `deferred`; None where all are made at once.
     """
@@ -60,6 +61,7 @@ class Context:
     output_decision: OutputDecision = field(default_factory=OutputDecision)
     notes: list[str] = field(default_factory=list)
     intermediates: Intermediates = field(default_factory=Intermediates)
+    training_loss: float | None = None
     used: UsedParameters = field(default_factory=UsedParameters)
     worker: BackgroundWorker | None = None
 

@@ -9,8 +9,16 @@ from lightning_factorlens.measurements.base import FigureSpec
 from lightning_factorlens.plots.dashboard import dashboard_figure
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import StopAdvice
-from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingSeries
-from lightning_factorlens.stopping import default_rule, epoch_infos, replay
+from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingScalar, LeadingSeries
+from lightning_factorlens.stopping import (
+    BestEpochBehind,
+    Rule,
+    annealing_rule,
+    default_monitor,
+    default_rule,
+    epoch_infos,
+    replay,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,13 +27,14 @@ if TYPE_CHECKING:
 def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
     """What the default rule of `LabelFreeStopping` would have decided about a run of a constant learning rate.
 
-    The history holds no learning rates, which the rule waits for where they are annealed.
+    The history holds no learning rates, which the rule waits for where they are annealed. Where it holds none of the
+    rule's own signal, as histories of version 0.1, the rule of that version is applied to the consistency.
 
     Args:
         history: The observations of one run, oldest first. Of several in an epoch the last counts, as for the callback.
 
     Returns:
-        The advice; None before the first value of ``consistency`` after training has begun.
+        The advice; None before the first value of either signal after training has begun.
 
     Example:
         >>> from lightning_factorlens.results import Scalars
@@ -33,18 +42,27 @@ def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
         >>> history = []
         >>> for epoch, value in enumerate(values, start=1):
         ...     history.append(Observation(epoch, 10 * epoch, {"consistency": Scalars({"consistency": value})}))
-        >>> default_advice(history)
-        StopAdvice(source='default rule', best_epoch=7, stop_epoch=17)
+        >>> advice = default_advice(history)
+        >>> advice.source, advice.best_epoch, advice.stop_epoch
+        ('default rule', 7, 17)
     """
-    series = LeadingSeries.of(history, CONSISTENCY)
+    quantity = default_monitor().partition("/")[2]
+    series = LeadingSeries.of(history, LeadingScalar(quantity))
+    if series.values:
+        return _advice(series, BestEpochBehind(default_rule()))
+    return _advice(LeadingSeries.of(history, CONSISTENCY), annealing_rule())
+
+
+def _advice(series: LeadingSeries, rule: Rule) -> StopAdvice | None:
     value_of = {observation.epoch: value for observation, value in zip(series.observations, series.values)}
     if not value_of:
         return None
-    decisions = replay(default_rule(), list(value_of.values()), epoch_infos(len(value_of), epochs=list(value_of)))
+    decisions = replay(rule, list(value_of.values()), epoch_infos(len(value_of), epochs=list(value_of)))
     for epoch, decision in zip(value_of, decisions):
         if decision.stop:
-            return StopAdvice("default rule", decision.best_epoch, epoch)
-    return StopAdvice("default rule", decisions[-1].best_epoch, None)
+            return StopAdvice("default rule", decision.best_epoch, epoch, decision.probability)
+    last = decisions[-1]
+    return StopAdvice("default rule", last.best_epoch, None, last.probability)
 
 
 def _draw(history: Sequence[Observation], advice: StopAdvice | None = None) -> Figure | None:

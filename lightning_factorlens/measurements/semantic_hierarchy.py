@@ -14,7 +14,7 @@ from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.linear_layers import find_linear_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.concepts.predictions import predicted_classes
-from lightning_factorlens.hierarchy import class_share, hierarchy, significance
+from lightning_factorlens.hierarchy import Hierarchy, class_share, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
 from lightning_factorlens.hierarchy.layer_names import chosen_names
 from lightning_factorlens.hierarchy.layer_vectors import VectorCache
@@ -122,11 +122,14 @@ class SemanticHierarchy(Measurement):
 
     def _record(self, signals: Mapping[str, Signals], predictions: Tensor) -> LayerHierarchies:
         """The numbers, by process 0 for all."""
-        layers = [self._numbers(found, predictions) for found in signals.values()]
-        return LayerHierarchies(tuple(layers), len(predictions[predictions >= 0].unique()))
+        found = [hierarchy(significance(layer, self.q), predictions, self.p) for layer in signals.values()]
+        layers = [self._numbers(layer, one, predictions) for layer, one in zip(signals.values(), found)]
+        # The output's own layer has one direction for every class; the one before it shows what the network has built.
+        before_output = found[-2:][0]
+        n_classes = len(predictions[predictions >= 0].unique())
+        return LayerHierarchies(tuple(layers), n_classes, before_output.record)
 
-    def _numbers(self, signals: Signals, predictions: Tensor) -> LayerHierarchy:
-        found = hierarchy(significance(signals, self.q), predictions, self.p)
+    def _numbers(self, signals: Signals, found: Hierarchy, predictions: Tensor) -> LayerHierarchy:
         share = class_share(signals, predictions, PERMUTATIONS)
         null_nodes, null_classes, null_depth = _upper(found.null(PERMUTATIONS).permuted)
         sizes = found.sizes

@@ -147,12 +147,15 @@ def epoch_label(history: Sequence[Observation]) -> str:
 
 
 def set_epoch_axis(ax: Axes, history: Sequence[Observation]) -> None:
-    """Ticks at whole epochs, also where there is a single one."""
+    """Ticks at whole epochs from the first to the last, also where there is a single one or few have a value."""
     ax.xaxis.set_major_locator(integer_locator(8))
     first = history[0].epoch
     last = history[-1].epoch
     if first == last:
         ax.set_xlim(first - 1, last + 1)
+    else:
+        low, high = ax.get_xlim()
+        ax.set_xlim(min(low, first), max(high, last))
 
 
 def past_opacity(index: int, n_past: int) -> float:

@@ -25,6 +25,8 @@ MEMORISING = "Memorising?"
 UNKNOWN = "cannot tell"
 #: Verdict after a lasting rise. It precedes a rising test loss, with wrong labels as with right ones.
 RISEN = "likely, or over-confident"
+#: Verdict where there is no such rise.
+NO_SIGN = "no sign"
 
 
 @dataclass(frozen=True)
@@ -35,11 +37,13 @@ class StopAdvice:
         source: Name of the callback that applies the rule.
         best_epoch: The epoch whose weights the rule would keep; None before its first decision.
         stop_epoch: The epoch after which it first decided to stop; None where it never did.
+        probability: The latest estimated probability that the best epoch lies behind; None where there is none.
     """
 
     source: str
     best_epoch: int | None
     stop_epoch: int | None
+    probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,8 @@ def run_findings(
 
     The criterion for a lasting rise is that the last `WINDOW` observations all lie more than `RISE` above the lowest
     value after `WARMUP_EPOCHS`. Of the 72 runs that are recorded in ``benchmarks/stopping/records`` 49 have such a
-    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others.
+    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others
+    (``python -m benchmarks.stopping.answers``).
 
     Args:
         history: The observations, oldest first, with or without tensors.
@@ -152,7 +157,7 @@ def _memorising(series: LeadingSeries, index: int) -> Finding:
     if n < WINDOW:
         return Finding(
             MEMORISING,
-            "no sign",
+            NO_SIGN,
             f"consistency has not stayed over {RISE:.0%} above its lowest for {WINDOW} observations",
         )
     lowest = series.values[index]
@@ -191,7 +196,10 @@ def _advised_stop(question: str, series: LeadingSeries, advice: StopAdvice) -> F
     assert advice.best_epoch is not None
     end = "" if series.last is None else f", {series.epochs_before_end(advice.best_epoch)}"
     best = f"{advice.source} found epoch {advice.best_epoch} the best{end}"
+    certainty = ""
+    if advice.probability is not None:
+        certainty = f"; the best epoch lies behind with an estimated probability of {advice.probability:.0%}"
     if advice.stop_epoch is None:
-        return Finding(question, "not yet", f"{best}, and has not decided to stop")
-    reason = f"{best}, and decided to stop after epoch {advice.stop_epoch}"
+        return Finding(question, "not yet", f"{best}, and has not decided to stop{certainty}")
+    reason = f"{best}, and decided to stop after epoch {advice.stop_epoch}{certainty}"
     return Finding(question, f"epoch {advice.best_epoch}", reason)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 
+from lightning_factorlens.results.hierarchy import HierarchyRecord
 from lightning_factorlens.results.record import Record, Value
 
 
@@ -49,10 +50,12 @@ class LayerHierarchies(Record):
     Attributes:
         layers: One entry for each layer, from input to output.
         predicted_classes: Number of classes that the model predicts for at least one sample.
+        diagram: The hierarchy of the last layer before the output; None in histories.
     """
 
     layers: tuple[LayerHierarchy, ...]
     predicted_classes: int
+    diagram: HierarchyRecord | None = field(default=None, compare=False)
 
     def __getitem__(self, layer: str) -> LayerHierarchy:
         for found in self.layers:
@@ -76,9 +79,13 @@ class LayerHierarchies(Record):
         yield Value("mean_null_class_share", self.mean_null_class_share)
         yield Value("predicted_classes", self.predicted_classes)
         for found in self.layers:
-            for field in fields(found):
-                if field.name != "layer":
-                    yield Value(field.name, getattr(found, field.name), found.layer)
+            for number in fields(found):
+                if number.name != "layer":
+                    yield Value(number.name, getattr(found, number.name), found.layer)
+
+    def without_tensors(self) -> LayerHierarchies:
+        """A copy without the diagram."""
+        return replace(self, diagram=None)
 
 
 def _mean(values: list[float]) -> float:

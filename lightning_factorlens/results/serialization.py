@@ -2,8 +2,8 @@
 
 Numbers are restored bit for bit; NaN and the infinities, which JSON has no numbers for, are written as the strings
 ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``. The probe's inputs, the factors and the cosine matrices are left out, and
-eigenvalues are kept. A record of the user's own class is restored as that class if it is passed to `from_json`,
-otherwise as `Scalars` with its numbers.
+eigenvalues are kept. `pictures_to_json` keeps what `to_json` leaves out of records: pictures and diagrams. A record of
+the user's own class is restored as that class if it is passed to `from_json`, otherwise as `Scalars` with its numbers.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from lightning_factorlens.results.layer_hierarchies import LayerHierarchies
 from lightning_factorlens.results.layer_spectra import LayerSpectra
 from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilarity
 from lightning_factorlens.results.observation import Observation
+from lightning_factorlens.results.packed_tensors import pack_tensor, unpack_tensor
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
 
 #: Types that a JSON line names, by their names.
@@ -63,6 +64,13 @@ EXCLUDED_FIELDS: dict[type, tuple[str, ...]] = {
     LayerSimilarity: ("cosine",),
     ConceptRecord: ("page",),
     UnitPicturesRecord: ("found",),
+    LayerHierarchies: ("diagram",),
+}
+#: The fields of these that `pictures_to_json` keeps.
+PICTURE_FIELDS: dict[type, str] = {
+    ConceptRecord: "page",
+    UnitPicturesRecord: "found",
+    LayerHierarchies: "diagram",
 }
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -91,6 +99,38 @@ def to_json(observation: Observation) -> str:
         "notes": list(observation.notes),
         "records": records,
     }
+    return json.dumps(line, allow_nan=False, separators=(",", ":"))
+
+
+def pictures_of(observation: Observation) -> dict[str, Record]:
+    """The records of an observation that have pictures or diagrams, by the names of their measurements.
+
+    Args:
+        observation: The observation.
+    """
+    found = {}
+    for name, record in observation.records.items():
+        field = PICTURE_FIELDS.get(type(record))
+        if field is not None and getattr(record, field) is not None:
+            found[name] = record
+    return found
+
+
+def pictures_to_json(observation: Observation) -> str:
+    """Converts an observation to one line of JSON, with the pictures and diagrams of its records.
+
+    Pictures take 256 levels and at most 96 pixels a side; all other numbers keep their bits.
+
+    Args:
+        observation: The observation, of which usually the records of `pictures_of` alone are wanted.
+
+    Returns:
+        The line, without a line end; `from_json` reads it.
+    """
+    records = {}
+    for name, record in observation.records.items():
+        records[name] = {"type": type(record).__name__, "fields": _encode(record, True)}
+    line = {"epoch": observation.epoch, "step": observation.step, "records": records}
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -158,20 +198,22 @@ def _as_scalars(record: Record) -> Scalars:
     return Scalars(numbers)
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: Any, with_pictures: bool = False) -> Any:
     if is_dataclass(value):
         excluded = EXCLUDED_FIELDS.get(type(value), ())
+        if with_pictures and type(value) in PICTURE_FIELDS:
+            excluded = ()
         encoded = {}
         for field in fields(value):
             if field.name not in excluded:
-                encoded[field.name] = _encode(getattr(value, field.name))
+                encoded[field.name] = _encode(getattr(value, field.name), with_pictures)
         return encoded
     if isinstance(value, Mapping):
-        return {name: _encode(inner) for name, inner in value.items()}
+        return {name: _encode(inner, with_pictures) for name, inner in value.items()}
     if isinstance(value, (tuple, list)):
-        return list(map(_encode, value))
+        return [_encode(inner, with_pictures) for inner in value]
     if isinstance(value, Tensor):
-        return _encode(value.detach().double().cpu().tolist())
+        return pack_tensor(value) if with_pictures else _encode(value.detach().double().cpu().tolist())
     if isinstance(value, (np.generic, np.ndarray)):
         return _encode(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
@@ -207,6 +249,8 @@ def _decode(kind: Any, value: Any) -> Any:
         return tuple(values) if origin is tuple else values
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {name: _decode(arguments[1], inner) for name, inner in value.items()}
+    if kind is Tensor and isinstance(value, dict):
+        return unpack_tensor(value)
     if kind is Tensor:
         return torch.tensor(_decode_numbers(value), dtype=torch.float64)
     if kind is float:

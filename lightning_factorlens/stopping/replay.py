@@ -14,6 +14,7 @@ def epoch_infos(
     schedule_known: bool = True,
     metrics: Mapping[str, Sequence[float]] | None = None,
     epochs: Sequence[int] | None = None,
+    max_epochs: int | None = None,
 ) -> list[EpochInfo]:
     """Builds the `EpochInfo` of every measurement of a recorded run that ran to its planned end.
 
@@ -23,6 +24,7 @@ def epoch_infos(
         schedule_known: Whether the schedule was known in advance, as that of a PyTorch scheduler is.
         metrics: Further metrics by name, each with n values.
         epochs: The number of finished epochs at each measurement; None for 1, …, n.
+        max_epochs: The number of epochs that the run was planned to have; None for that of the last measurement.
 
     Returns:
         A list of n entries.
@@ -40,6 +42,8 @@ def epoch_infos(
             raise ValueError(f"{name}: must have one entry for each of the {n} measurements, found {len(values)}.")
     if epochs is None:
         epochs = range(1, n + 1)
+    if max_epochs is None and n > 0:
+        max_epochs = epochs[-1]
     infos = []
     for i in range(n):
         lr = None
@@ -48,7 +52,8 @@ def epoch_infos(
             lr = lrs[i]
             if schedule_known:
                 min_future_lr = min(lrs[i + 1 :], default=math.inf)
-        infos.append(EpochInfo(epochs[i], lr, min_future_lr, {name: values[i] for name, values in metrics.items()}))
+        values_here = {name: values[i] for name, values in metrics.items()}
+        infos.append(EpochInfo(epochs[i], lr, min_future_lr, values_here, max_epochs))
     return infos
 
 

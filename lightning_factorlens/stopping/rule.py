@@ -29,12 +29,14 @@ class EpochInfo:
         min_future_lr: The lowest learning rate that the schedule will still set, as planned and not as observed;
             infinite if the rate will not change any more, None if the schedule is unknown.
         metrics: All metrics of this measurement by name, for rules that read more than one.
+        max_epochs: Number of epochs that the training is planned to have; None if it is unknown.
     """
 
     epoch: int
     lr: float | None = None
     min_future_lr: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
+    max_epochs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,15 @@ class Decision:
         best_epoch: The epoch whose weights the rule would keep so far; None before the first value.
         score: The value that the rule compared, after its smoothing; NaN if the measurement has no value.
         reason: The reason in words.
+        probability: Estimated probability that the best epoch of the planned training lies behind, from
+            `BestEpochBehind`; None from other rules.
     """
 
     stop: bool
     best_epoch: int | None
     score: float
     reason: str
+    probability: float | None = None
 
     def _repr_html_(self) -> str:
         """The decision in a sentence for notebooks."""

@@ -2,11 +2,10 @@
 
 import pytest
 from lightning.pytorch.callbacks import Callback
-from scheduled_training import MONITOR, Recorder, Scheduled, lens
+from scheduled_training import MONITOR, Recorder, Scheduled, lens, stopping
 from torch.optim import lr_scheduler as schedules
 from training import Net, train
 
-from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import Decision, Patience, Rule
 
 
@@ -32,7 +31,7 @@ def test_a_scaled_rate_stays_scaled_under_a_scheduler(tmp_path, make):
         def step(self, state, value, info):
             return state, Decision(info.epoch == 4, info.epoch, value, "epoch 4")
 
-    stop = LabelFreeStopping(rule=StopAtEpochFour(), mode="lr")
+    stop = stopping(rule=StopAtEpochFour(), mode="lr")
     train(tmp_path / "b", lens(), stop, scaled, epochs=8, module=Scheduled(make))
     assert scaled.rates == pytest.approx([r * (0.1 if i > 3 else 1) for i, r in enumerate(plain.rates)])
 
@@ -51,7 +50,7 @@ def test_a_scaled_rate_stays_scaled_under_a_scheduler(tmp_path, make):
 @pytest.mark.parametrize(("interval", "frequency"), [("epoch", 1), ("epoch", 2), ("step", 1), ("step", 3)])
 def test_the_lowest_future_rate_is_that_of_the_remaining_batches(tmp_path, interval, frequency, options):
     module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, 7), interval, frequency)
-    stop, rates, ahead = LabelFreeStopping(rule=Patience(1)), [], []
+    stop, rates, ahead = stopping(rule=Patience(1)), [], []
 
     class Batches(Callback):
         def on_train_epoch_start(self, trainer, pl_module):
@@ -61,8 +60,8 @@ def test_the_lowest_future_rate_is_that_of_the_remaining_batches(tmp_path, inter
             rates[-1].append(trainer.optimizers[0].param_groups[0]["lr"])
 
         def on_train_epoch_end(self, trainer, pl_module):
-            ahead.append(stop._state.min_future_lr)
-            assert stop._state.lr == rates[-1][-1]
+            ahead.append(stop._course.state.min_future_lr)
+            assert stop._course.state.lr == rates[-1][-1]
 
     train(tmp_path, lens(every_n_epochs=99), stop, Batches(), epochs=5, module=module, **options)
     assert len(ahead) >= 5
@@ -77,10 +76,10 @@ def test_the_rates_of_a_plateau_scheduler_or_of_an_infinite_run_are_unknown(tmp_
         ("b", Scheduled(lambda o: schedules.StepLR(o, 2)), {"max_epochs": -1, "max_time": {"seconds": 1}}),
         ("c", Net(), {}),
     ):
-        stop = LabelFreeStopping(rule=Patience(1))
+        stop = stopping(rule=Patience(1))
         train(tmp_path / name, lens(), stop, module=module, **{"epochs": 2, **options})
-        assert stop._state.min_future_lr is None
-        assert stop._state.lr > 0
+        assert stop._course.state.min_future_lr is None
+        assert stop._course.state.lr > 0
 
 
 def test_a_scheduler_that_is_none_of_pytorchs_has_unknown_future_rates(tmp_path):
@@ -102,7 +101,7 @@ def test_a_scheduler_that_is_none_of_pytorchs_has_unknown_future_rates(tmp_path)
         def lr_scheduler_step(self, scheduler, metric):
             scheduler.step()
 
-    stop = LabelFreeStopping(rule=Patience(1))
+    stop = stopping(rule=Patience(1))
     train(tmp_path, lens(), stop, epochs=2, module=CustomScheduled(Halving))
-    assert stop._state.min_future_lr is None
-    assert stop._state.lr == pytest.approx(0.01)
+    assert stop._course.state.min_future_lr is None
+    assert stop._course.state.lr == pytest.approx(0.01)

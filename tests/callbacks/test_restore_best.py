@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from scheduled_training import lens as make_lens
 from torch import nn
 from training import Net, Snapshot, loaders, train
+from versions import lightning_ends_a_resumed_epoch, torch_compiles_logging
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.callbacks import _weights_store
@@ -214,6 +215,7 @@ def test_all_kinds_of_weights_are_restored_in_any_precision(tmp_path, precision)
     assert int(module.norm.num_batches_tracked) == 8
 
 
+@torch_compiles_logging
 def test_a_compiled_module_is_restored(tmp_path):
     module, copies = Net(), Copies()
     compiled = torch.compile(module, backend="eager")
@@ -385,7 +387,7 @@ def test_averaged_weights_are_not_replaced(tmp_path, name):
 
 
 def test_a_wrong_argument_is_named():
-    with pytest.raises(ValueError, match="restore_best: must be True or False, found 'yes'"):
+    with pytest.raises(ValueError, match="restore_best: must be True, False or 'average', found 'yes'"):
         LabelFreeStopping(restore_best="yes")
 
 
@@ -559,6 +561,7 @@ def test_observations_within_epochs_survive_a_checkpoint_in_the_middle_of_one(tm
     assert list(map(str, kept_files(tmp_path))) == [stop.best_weights_path]
 
 
+@lightning_ends_a_resumed_epoch
 @pytest.mark.parametrize("first", [True, False], ids=["lens-first", "stop-first"])
 def test_the_weights_of_an_epoch_whose_end_comes_after_the_resume_are_kept(tmp_path, first):
     """Lightning resumes behind the end of an epoch whose last batch wrote the checkpoint."""

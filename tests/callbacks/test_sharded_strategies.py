@@ -5,6 +5,7 @@ import multiprocessing
 import lightning_sharded
 import pytest
 import torch
+from versions import torch_shards_on_cpu
 from worker_processes import run_pair
 
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -17,7 +18,9 @@ def run(kind, folder):
     return [torch.load(folder / f"end{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("kind", ["ModelParallel", pytest.param("FSDP", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", [pytest.param("ModelParallel", marks=torch_shards_on_cpu), pytest.param("FSDP", marks=pytest.mark.slow)]
+)
 def test_training_that_shards_the_model_is_observed_and_not_changed(kind, tmp_path):
     ends = run(kind, tmp_path)
     for end in ends:

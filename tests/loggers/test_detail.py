@@ -32,7 +32,13 @@ LIMIT = 60
 #: The tags of one run of the demo's network before there were levels of detail.
 TAGS_BEFORE = Path(__file__).with_name("demo_tags_before.txt").read_text().split()
 #: Groups in which there may be other tags since then: values at the best observation, and phases of the cost.
-NEW_SINCE = ("factorlens_best/", "factorlens_cost/")
+NEW_SINCE = (
+    "factorlens_best/",
+    "factorlens_cost/",
+    "factorlens/loss_signal",
+    "factorlens/accuracy_signal",
+    "factorlens/memorization_gap",
+)
 
 
 class MemoryLogger(Logger):

@@ -17,6 +17,7 @@ from lightning_factorlens import FactorLensCallback
 from lightning_factorlens.measurements import Consistency
 from lightning_factorlens.metrics import torchmetrics
 from lightning_factorlens.metrics.consistency import alternating_shift, consistency
+from lightning_factorlens.metrics.stop_signal import accuracy_signal, loss_signal, memorization_gap
 from lightning_factorlens.metrics.temporal_ensemble import TemporalEnsemble
 
 TAG = "factorlens/consistency"
@@ -33,11 +34,19 @@ class Net(Classifier):
 
 
 class Copies(Callback):
-    """The network at every observation, and the monitored value."""
+    """The network at every observation, the monitored values, and the losses of every epoch's steps."""
 
     def __init__(self):
         self.nets = []
         self.monitored = []
+        self.signals = []
+        self.losses = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.losses.append([])
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        self.losses[-1].append(float(outputs["loss"]))
 
     def on_train_start(self, trainer, pl_module):
         self.nets.append(copy.deepcopy(pl_module).eval())
@@ -45,6 +54,7 @@ class Copies(Callback):
     def on_train_epoch_end(self, trainer, pl_module):
         self.nets.append(copy.deepcopy(pl_module).eval())
         self.monitored.append(float(trainer.callback_metrics[TAG]))
+        self.signals.append(float(trainer.callback_metrics["factorlens/loss_signal"]))
 
 
 def fit(folder, epochs, checkpoint=None, measurements=None):
@@ -119,6 +129,42 @@ def test_tag_function_class_and_formula_give_one_number(run):
             assert copies.monitored[epoch - 1] == pytest.approx(tagged, rel=1e-6)
 
 
+def test_the_signal_reads_the_mean_training_loss_of_the_epoch(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_factorlens.measurements.consistency.LEAST_DISTINCTION", 0.0)
+    callback, copies = fit(tmp_path, 3)
+    probe = callback.probe_batch.inputs
+    ensemble = TemporalEnsemble()
+    for epoch, net in enumerate(copies.nets[1:]):
+        with torch.no_grad():
+            outputs, shifted = net(probe), net(alternating_shift(probe, 1))
+        labels = ensemble.update(outputs)
+        training_loss = sum(copies.losses[epoch]) / len(copies.losses[epoch])
+        expected = loss_signal(outputs, shifted, labels, training_loss)
+        assert copies.signals[epoch] == pytest.approx(expected, rel=1e-5)
+        observation = callback.history[epoch + 1]
+        gap = memorization_gap(outputs, training_loss)
+        assert observation.value("memorization_gap") == pytest.approx(gap, abs=1e-6)
+        accuracy = observation.value("accuracy_signal")
+        assert accuracy == pytest.approx(accuracy_signal(expected, outputs, labels), rel=1e-5)
+
+
+def test_the_signals_wait_until_the_inputs_are_told_apart():
+    lens = lens_with(Consistency())
+    for parameter in lens.model.parameters():
+        nn.init.zeros_(parameter)
+    first = lens.observe(make_probe(), epoch=1, step=4, training_loss=1.0)
+    assert math.isnan(first["consistency"]["loss_signal"])
+    for parameter in lens.model.parameters():
+        nn.init.normal_(parameter, std=3.0, generator=torch.Generator().manual_seed(1))
+    second = lens.observe(make_probe(), epoch=2, step=8, training_loss=0.0)
+    assert math.isfinite(second["consistency"]["loss_signal"])
+    for parameter in lens.model.parameters():
+        nn.init.zeros_(parameter)
+    third = lens.observe(make_probe(), epoch=3, step=12, training_loss=9.0)
+    assert math.isfinite(third["consistency"]["loss_signal"])  # what has begun goes on
+    assert third["consistency"]["memorization_gap"] == 0.0
+
+
 def test_the_ensemble_matters(run):
     """Else the test above would not notice an ensemble that is not used."""
     callback, copies = run
@@ -129,14 +175,15 @@ def test_the_ensemble_matters(run):
     assert found[:2] == pytest.approx(without[:2], rel=1e-6)
     lens = lens_with(Consistency())
     lens.observe(make_probe(), epoch=1)
-    assert set(lens.state.warm_start.states["consistency"]) == {"average"}
+    assert set(lens.state.warm_start.states["consistency"]) == {"average", "has_begun"}
 
 
 def test_a_resumed_run_continues_the_ensemble(run, tmp_path):
     fit(tmp_path, 2)
     resumed, _ = fit(tmp_path, EPOCHS, tmp_path / "saved/last.ckpt")
-    expected = [observation.value("consistency") for observation in run[0].history]
-    assert [observation.value("consistency") for observation in resumed.history] == expected
+    for quantity in ("consistency", "memorization_gap"):
+        expected = [observation.value(quantity) for observation in run[0].history]
+        assert [observation.value(quantity) for observation in resumed.history] == expected
 
 
 def test_predictions_before_training_do_not_enter_the_ensemble():

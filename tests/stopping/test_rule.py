@@ -15,6 +15,7 @@ from lightning_factorlens.stopping import (
     AfterWarmup,
     AllOf,
     AnyOf,
+    BestEpochBehind,
     GeneralizationLoss,
     MannKendall,
     Maximize,
@@ -22,6 +23,7 @@ from lightning_factorlens.stopping import (
     OnMetric,
     Patience,
     Plateau,
+    ScheduledPatience,
     Smoothing,
     default_rule,
     epoch_infos,
@@ -41,7 +43,10 @@ RULES = [
     AfterWarmup(Patience(2), 2),
     AfterAnnealing(Patience(2), patience=2),
     AfterAnnealing(AfterWarmup(AnyOf([Plateau(2), OnMetric(MannKendall(0.5), "other")]))),
+    ScheduledPatience(2),
     default_rule(),
+    BestEpochBehind(Patience(2)),
+    BestEpochBehind(default_rule("accuracy"), 0.6, "accuracy"),
 ]
 VALUES = st.one_of(st.floats(-5, 5, width=16), st.just(math.nan), st.just(math.inf))
 

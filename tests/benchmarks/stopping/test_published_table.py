@@ -7,17 +7,19 @@ from statistics import mean
 import pytest
 
 from benchmarks.reporting import ROOT
-from benchmarks.stopping.candidates import DEFAULT
+from benchmarks.stopping.campaign.derive import RECORDS
+from benchmarks.stopping.campaign.score import scores
+from benchmarks.stopping.campaign.tasks import CONFIRMATION
+from benchmarks.stopping.make_records import read
 from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table
-from benchmarks.stopping.replay import RECORDS, Candidate, capped, capped_last, load, outcome
-from benchmarks.stopping.score import scores
+from benchmarks.stopping.replay import Candidate, Signal, capped, capped_last, outcome
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.stopping import DEFAULT_MONITOR
 
 
 @pytest.fixture(scope="module")
 def confirmation():
-    return scores("confirm", RECORDS)
+    return scores("confirmation", RECORDS)
 
 
 def section(page):
@@ -27,7 +29,7 @@ def section(page):
 
 @pytest.mark.parametrize(("page", "table"), [(README, short_table), (PAGE, long_table)])
 def test_the_tables_in_the_pages_are_those_of_the_committed_records(page, table, confirmation):
-    assert section(page) == table(confirmation), "run python -m benchmarks.stopping.score --part all"
+    assert section(page) == table(confirmation), "run python -m benchmarks.stopping.campaign.score --part all"
 
 
 def first_snippet():
@@ -53,9 +55,10 @@ def test_the_readmes_first_snippet_has_the_figures_that_the_readme_prints_for_it
     stopping, arguments = stopping_of(first_snippet())
     assert stopping.monitor == DEFAULT_MONITOR, "the records hold the default signal"
     assert arguments["mode"] == "stop"
-    candidate = Candidate("snippet", "probe", stopping.rule, DEFAULT)
-    outcomes = [outcome(candidate, record) for record in load(RECORDS, "confirm")]
-    assert len(outcomes) == 40
+    candidate = Candidate("snippet", "probe", stopping.rule, Signal(("loss_signal",)))
+    paths = [RECORDS / f"{task.name}-s{seed}.json.gz" for task in CONFIRMATION for seed in task.seeds]
+    outcomes = [outcome(candidate, read(path)) for path in paths if path.exists()]
+    assert len(outcomes) >= 45
 
     keeps_best = arguments.get("restore_best", False)
     regret = mean(capped(outcomes) if keeps_best else capped_last(outcomes))

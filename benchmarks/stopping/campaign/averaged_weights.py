@@ -1,0 +1,179 @@
+"""Compares the weights of the kept epoch with averages of the weights, as what is handed to the user at the stop.
+
+    python -m benchmarks.stopping.campaign.averaged_weights --raw RAW [--weights WEIGHTS --data-dir DATA] [--part PART]
+
+``swa`` is the mean of the weights at the ends of the later half of the epochs so far and ``ema`` an exponential average
+over five epochs (`averages`), both recorded. ``polynomial`` is what ``LabelFreeStopping(restore_best="average")`` keeps;
+it is computed from the saved weights of every epoch, where they were saved. A stop at a clean validation split with the
+same averages is the control: an average needs no labels, whoever decides to stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+
+from benchmarks.reporting import markdown_table
+from benchmarks.stopping.campaign.polynomial_average import polynomial_scores
+from benchmarks.stopping.campaign.predictions import Predictions
+from benchmarks.stopping.campaign.raw import RawRun, load
+from benchmarks.stopping.campaign.rules import scheduled
+from benchmarks.stopping.campaign.signals import accuracy_signal, loss_signal
+from benchmarks.stopping.replay import CAP, LEAST
+from benchmarks.stopping.statistics import bootstrap_weights, mean_and_interval
+from lightning_factorlens.callbacks._averaged_weights import EPOCHS_AFTER
+from lightning_factorlens.stopping import Patience, Rule, epoch_infos, replay
+
+Series = Callable[[RawRun], np.ndarray]
+#: The name of a stop, its rule, and the series that it reads; the last two need the labels of a validation split.
+STOPS: Mapping[str, tuple[Rule, Series]] = {
+    "default": (scheduled(), lambda run: loss_signal(Predictions(run))),
+    "default, target accuracy": (scheduled(), lambda run: accuracy_signal(Predictions(run))),
+    "clean split, patience 5": (Patience(5), lambda run: run.val_clean_loss),
+    "clean split, patience 10": (Patience(10), lambda run: run.val_clean_loss),
+}
+AROUND = f"swa {EPOCHS_AFTER} after the kept epoch"
+POLYNOMIAL = f"polynomial {EPOCHS_AFTER} after the kept epoch"
+HANDED_OVER = (
+    "kept epoch",
+    "last epoch",
+    "ema at the kept epoch",
+    "ema at the stop",
+    "swa at the kept epoch",
+    AROUND,
+    "swa at the stop",
+    POLYNOMIAL,
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What some weights cost, relative to the run's best single epoch, which averages may surpass.
+
+    Attributes:
+        regret: (loss − lowest loss) / (mean loss − lowest loss), as in the first study's `PROTOCOL.md`, at most `CAP`.
+        points: Points of accuracy lost.
+    """
+
+    regret: float
+    points: float
+
+
+def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -> dict[str, Score]:
+    """The score of everything that could be handed over at a stop.
+
+    Args:
+        run: The run.
+        stop: One of `STOPS`.
+        data: Folder of the data sets; needed for averages that were not recorded.
+        weights: Folder of the saved weights; None for the recorded averages alone.
+    """
+    rule, series = STOPS[stop]
+    decisions = replay(rule, series(run).tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
+    last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
+    kept = decisions[last - 1].best_epoch or last
+    around = min(last, kept + EPOCHS_AFTER)
+    recorded = {
+        "kept epoch": (run.hidden_test_loss[kept - 1], run.hidden_test_accuracy[kept - 1]),
+        "last epoch": (run.hidden_test_loss[last - 1], run.hidden_test_accuracy[last - 1]),
+        "ema at the kept epoch": (run.hidden_ema_test_loss[kept - 1], run.hidden_ema_test_accuracy[kept - 1]),
+        "ema at the stop": (run.hidden_ema_test_loss[last - 1], run.hidden_ema_test_accuracy[last - 1]),
+        "swa at the kept epoch": (run.hidden_swa_test_loss[kept - 1], run.hidden_swa_test_accuracy[kept - 1]),
+        AROUND: (run.hidden_swa_test_loss[around - 1], run.hidden_swa_test_accuracy[around - 1]),
+        "swa at the stop": (run.hidden_swa_test_loss[last - 1], run.hidden_swa_test_accuracy[last - 1]),
+    }
+    if data is not None and weights is not None:
+        found = polynomial_scores(run, around, data, weights)
+        if found is not None:
+            recorded[POLYNOMIAL] = found
+    return {name: _score(run, float(loss), float(accuracy)) for name, (loss, accuracy) in recorded.items()}
+
+
+def _score(run: RawRun, loss: float, accuracy: float) -> Score:
+    lowest = float(np.min(run.hidden_test_loss))
+    scale = max(float(np.mean(run.hidden_test_loss)) - lowest, LEAST)
+    points = 100 * (float(np.max(run.hidden_test_accuracy)) - accuracy)
+    return Score(min(CAP, (loss - lowest) / scale), points)
+
+
+def comparison_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mapping[str, Score]]]) -> str:
+    """Mean regret and points lost of everything handed over at every stop, in Markdown.
+
+    Args:
+        runs: The runs.
+        scores: For each run and each of `STOPS` the result of `scores_of`.
+    """
+    rows = []
+    for stop in STOPS:
+        for handed_over in HANDED_OVER:
+            members = [i for i, found in enumerate(scores) if handed_over in found[stop]]
+            if members:
+                values = [scores[i][stop][handed_over] for i in members]
+                draws = bootstrap_weights([runs[i].task.name for i in members])
+                regrets = [value.regret for value in values]
+                points = [value.points for value in values]
+                rows.append(
+                    (
+                        stop,
+                        handed_over,
+                        str(len(members)),
+                        mean_and_interval(regrets, draws, ".2f"),
+                        f"{max(regrets):.1f}",
+                        mean_and_interval(points, draws, ".1f"),
+                    )
+                )
+    return markdown_table(("stop", "handed over", "runs", "regret (95 %)", "worst", "points lost (95 %)"), rows)
+
+
+def run_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mapping[str, Score]]]) -> str:
+    """Regret and points lost of the default's kept epoch and of the recorded average around it, run by run."""
+    rows = []
+    for run, found in zip(runs, scores):
+        kept = found["default"]["kept epoch"]
+        average = found["default"][AROUND]
+        rows.append((run.name, f"{kept.regret:.2f}, {kept.points:.1f}", f"{average.regret:.2f}, {average.points:.1f}"))
+    return markdown_table(("run", "kept epoch: regret, points", f"{AROUND}: regret, points"), rows)
+
+
+def paired_line(scores: Sequence[Mapping[str, Mapping[str, Score]]], runs: Sequence[RawRun]) -> str:
+    """The difference between the average around the kept epoch and that epoch, with its interval."""
+    pairs = [(found["default"][AROUND], found["default"]["kept epoch"]) for found in scores]
+    draws = bootstrap_weights([run.task.name for run in runs])
+    regret = mean_and_interval([average.regret - kept.regret for average, kept in pairs], draws, "+.2f")
+    points = mean_and_interval([average.points - kept.points for average, kept in pairs], draws, "+.1f")
+    n_better = sum(average.regret < kept.regret - 0.01 for average, kept in pairs)
+    n_worse = sum(average.regret > kept.regret + 0.01 for average, kept in pairs)
+    return (
+        f"{AROUND} less kept epoch, paired: regret {regret}, points lost {points}; better in {n_better}, "
+        f"worse in {n_worse} of {len(pairs)} runs; mean regret {mean(average.regret for average, _ in pairs):.2f}"
+    )
+
+
+def main() -> None:
+    """Runs the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the raw files of one part")
+    parser.add_argument("--part", choices=("development", "confirmation"), default="development")
+    parser.add_argument("--weights", type=Path, help="folder of the saved weights")
+    parser.add_argument("--data-dir", type=Path, help="folder of the data sets, for the saved weights")
+    args = parser.parse_args()
+    runs = []
+    scores = []
+    for path in sorted(args.raw.glob("*.npz")):
+        run = load(path)
+        if run.task.part != args.part:
+            parser.error(f"--raw: {path} is a run of the {run.task.part} part, expected {args.part}")
+        runs.append(run)
+        scores.append({stop: scores_of(run, stop, args.data_dir, args.weights) for stop in STOPS})
+    print(comparison_table(runs, scores))
+    print("\n" + paired_line(scores, runs))
+    print("\n" + run_table(runs, scores))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What the last observation of a subject says, in sentences with numbers."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from lightning_factorlens.report.parts import Text
+from lightning_factorlens.report.subject import Subject
+from lightning_factorlens.results import LayerSpectra, RequiredRanks, ScopedScalar
+from lightning_factorlens.results.record import is_input_block
+
+#: Exponents between these are what Martin and Mahoney (2021), "Implicit self-regularization in deep neural networks",
+#: find in well-trained networks.
+ALPHA_RANGE = (2.0, 6.0)
+
+
+def facts(subject: Subject) -> list[Text]:
+    """The sentences, of those records that the subject has.
+
+    Args:
+        subject: A run or a checkpoint.
+    """
+    found = [_rank_fact(subject), _alpha_fact(subject), _weight_fact(subject), _health_fact(subject)]
+    found.append(_finite_fact(subject))
+    return [fact for fact in found if fact is not None]
+
+
+def _rank_fact(subject: Subject) -> Text | None:
+    record = subject.latest_record("required_rank")
+    if not isinstance(record, RequiredRanks):
+        return None
+    parts = []
+    for required in record.ranks:
+        if math.isfinite(required.rank):
+            sign = "more than " if required.is_lower_bound else ""
+            parts.append(f"{sign}{required.rank:.3g} components for an error of {100 * required.tau:.4g} %")
+    if not parts:
+        return None
+    return Text(f"The network's picture of the probe takes {' and '.join(parts)}.", "Ranks.")
+
+
+def _alpha_fact(subject: Subject) -> Text | None:
+    record = subject.latest_record("weight_spectra")
+    if not isinstance(record, LayerSpectra):
+        return None
+    exponents = record.exponents()
+    alphas = sorted(exponent.alpha for exponent in exponents.values() if math.isfinite(exponent.alpha))
+    if not alphas:
+        return None
+    low, high = ALPHA_RANGE
+    n_inside = sum(low <= alpha <= high for alpha in alphas)
+    text = (
+        f"α of {len(alphas)} of {len(exponents)} weight matrices: median {median(alphas):.2f}, from {alphas[0]:.2f} to "
+        f"{alphas[-1]:.2f}; {n_inside} lie between {low:g} and {high:g}, as those of well-trained large networks do."
+    )
+    return Text(text, "Weights.")
+
+
+def _weight_fact(subject: Subject) -> Text | None:
+    """Which weights hold NaN or infinite values."""
+    record = subject.latest_record("weight_spectra")
+    if not isinstance(record, LayerSpectra):
+        return None
+    broken = [spectrum.layer for spectrum in record.layers if not spectrum.has_finite_weight]
+    if not broken:
+        return None
+    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Weights.")
+
+
+def _health_fact(subject: Subject) -> Text | None:
+    record = subject.latest_record("node_health")
+    if not isinstance(record, ScopedScalar) or "total" not in record.by_scope:
+        return None
+    text = f"{record['total']:.1%} are dead, rarely active or active in single pixels, by tests over the probe."
+    return Text(text, "Units.")
+
+
+def _finite_fact(subject: Subject) -> Text | None:
+    """Which numbers of the last full observation are NaN or infinite."""
+    observation = subject.history[-1]
+    names: dict[str, None] = {}
+    for value in observation.values():
+        if math.isinf(value.value) or (math.isnan(value.value) and _must_be_finite(value.quantity, value.scope)):
+            names[value.quantity] = None
+    if not names:
+        return None
+    return Text(f"{', '.join(names)}: not finite at epoch {observation.epoch}.", "Numbers.")
+
+
+def _must_be_finite(quantity: str, scope: str | None) -> bool:
+    """Whether a NaN is remarkable; single layers and inputs may lack a number, such as α of small weights."""
+    return quantity in ("consistency", "rel_error", "effective_rank") and not (scope and is_input_block(scope))

@@ -1,0 +1,83 @@
+"""Section: the course of a run, or the values of a single observation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_factorlens.loggers.best_values import latest_values
+from lightning_factorlens.loggers.run_summary import summary_rows
+from lightning_factorlens.loggers.tags import PREFIX
+from lightning_factorlens.measurements import default_measurements
+from lightning_factorlens.plots import dashboard_figure, history_figure
+from lightning_factorlens.report.glossary import glossary
+from lightning_factorlens.report.parts import Part, Table
+from lightning_factorlens.report.pictures import figure_picture
+from lightning_factorlens.report.section import Section, for_each
+from lightning_factorlens.report.sections.verdict import advice_of
+from lightning_factorlens.report.subject import Subject
+
+
+def _build(subjects: Sequence[Subject]) -> list[Part]:
+    parts = for_each(subjects, _parts)
+    if parts:
+        parts.append(glossary(_quantities(subjects)))
+    return parts
+
+
+def _quantities(subjects: Sequence[Subject]) -> set[str]:
+    """The quantities of the tables."""
+    found = set()
+    for subject in subjects:
+        last = subject.history[-1]
+        for entry, _ in latest_values(subject.history, last, default_measurements()).values():
+            found.add(entry.value.quantity)
+    return found
+
+
+def _parts(subject: Subject) -> list[Part]:
+    parts: list[Part] = []
+    if subject.is_run:
+        parts += _figures(subject)
+    table = _table(subject)
+    if table.rows:
+        parts.append(table)
+    return parts
+
+
+def _figures(subject: Subject) -> list[Part]:
+    history = subject.history
+    span = f"epochs {history[0].epoch} to {history[-1].epoch}"
+    parts: list[Part] = []
+    dashboard = dashboard_figure(history, advice_of(subject))
+    if dashboard is not None:
+        alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
+        caption = "Diamond: the lowest value. Area: a rise above it by more than a tenth. Dashed line: the stop."
+        parts.append(figure_picture(dashboard, alt, caption))
+    course = history_figure(history)
+    if course is not None:
+        alt = f"Charts of the consistency, the required ranks and the effective rank over {span}."
+        parts.append(figure_picture(course, alt))
+    return parts
+
+
+def _table(subject: Subject) -> Table:
+    columns, rows = summary_rows(subject.history, default_measurements())
+    if not subject.is_run:
+        columns.pop("best", None)
+        columns.pop("first", None)
+        rows = {tag: row[-1:] for tag, row in rows.items()}
+    header = ["number", *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items())]
+    cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
+    caption = "First, best and last observation" if subject.is_run else "Values"
+    return Table(f"{caption}; a number after > is a lower bound", header, cells)
+
+
+COURSE = Section(
+    "Course",
+    "course",
+    "The consistency falls while the network learns. A lasting rise precedes a rising test loss, with right labels as "
+    "with wrong ones. Ranks say how finely the network tells inputs apart; they rise with training, also while it "
+    "memorises, and are no stop signal.",
+    "The record has none of the numbers that tables of runs show.",
+    _build,
+)

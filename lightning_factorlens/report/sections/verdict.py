@@ -1,0 +1,74 @@
+"""Section: what the record says in words, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning_factorlens.measurements.dashboard import default_advice
+from lightning_factorlens.report.certainty import certainty
+from lightning_factorlens.report.facts import facts
+from lightning_factorlens.report.parts import Part, Text
+from lightning_factorlens.report.section import Section, for_each
+from lightning_factorlens.report.subject import Subject
+from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
+
+
+def advice_of(subject: Subject) -> StopAdvice | None:
+    """What the run's own stopping rule has decided, or else what the default rule would have.
+
+    Args:
+        subject: A run or a checkpoint.
+
+    Returns:
+        The advice; None where no rule can say anything, as before the first observation after training has begun.
+    """
+    known = subject.advice
+    if known is not None and known.best_epoch is not None:
+        return known
+    return default_advice(subject.history)
+
+
+def findings_of_subject(subject: Subject) -> Findings:
+    """What a subject says in words.
+
+    Args:
+        subject: A run or a checkpoint.
+    """
+    return run_findings(subject.history, advice=advice_of(subject))
+
+
+def _build(subjects: Sequence[Subject]) -> list[Part]:
+    return for_each(subjects, _parts)
+
+
+def _parts(subject: Subject) -> list[Part]:
+    parts: list[Part] = []
+    if subject.is_run:
+        for finding in findings_of_subject(subject).all:
+            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding)}"
+            parts.append(Text(sentence, f"{finding.question} {finding.verdict}."))
+    else:
+        observation = subject.history[0]
+        parts.append(
+            Text(
+                f"It shows the network as it is after epoch {observation.epoch}. Whether it still learns, memorises or "
+                "should have stopped can only be read from a run.",
+                "One observation.",
+            )
+        )
+    for fact in facts(subject):
+        parts.append(fact)
+    for note in dict.fromkeys((*subject.notes, *subject.history[-1].notes)):
+        parts.append(Text(note, "Note."))
+    return parts
+
+
+VERDICT = Section(
+    "Verdict",
+    "verdict",
+    "No label was used. Whether the network learns or memorises is read from the consistency of its predictions under "
+    "small shifts of the probe's inputs; when to stop, from what the run's LabelFreeStopping has decided, or else from "
+    "what its default rule would have. Beside each answer stands how often such an answer was right in recorded runs.",
+    "There is no observation.",
+    _build,
+)

@@ -1,0 +1,113 @@
+"""LabelFreeStopping(restore_best="average"): which average of the weights `fit` ends with."""
+
+import copy
+from dataclasses import dataclass
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from scheduled_training import lens as make_lens
+from training import Net, Snapshot, loaders, train
+
+from lightning_factorlens import LabelFreeStopping
+from lightning_factorlens.callbacks import _averaged_weights
+from lightning_factorlens.measurements import Consistency
+from lightning_factorlens.stopping import Decision, Rule
+
+
+@dataclass(frozen=True)
+class Best(Rule):
+    """A rule whose best epochs are given; it stops two epochs after the last of them."""
+
+    epochs: tuple
+
+    def start(self):
+        return {"best": None}
+
+    def step(self, state, value, info):
+        best = info.epoch if info.epoch in self.epochs else state["best"]
+        return {"best": best}, Decision(best is not None and info.epoch >= best + 2, best, value, "as planned")
+
+
+class Copies(Callback):
+    """Copies the module's state at the end of every epoch."""
+
+    def __init__(self):
+        self.epochs = {}
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        self.epochs[trainer.current_epoch + 1] = copy.deepcopy(pl_module.state_dict())
+
+
+def lens():
+    return make_lens(measurements=[Consistency()])
+
+
+def stopping(*epochs, **options):
+    return LabelFreeStopping(**{"rule": Best(epochs), "restore_best": "average", "verbose": False, **options})
+
+
+def average(copies, last):
+    """Epoch s has the weight s (s + 1) of the polynomial average with exponent 2."""
+    shares = {epoch: epoch * (epoch + 1) for epoch in range(1, last + 1)}
+    result = {}
+    for name, value in copies.epochs[last].items():
+        result[name] = value
+        if value.is_floating_point():
+            total = sum(share * copies.epochs[epoch][name].double() for epoch, share in shares.items())
+            result[name] = (total / sum(shares.values())).to(value.dtype)
+    return result
+
+
+def alike(found, expected):
+    return found.keys() == expected.keys() and all(
+        torch.allclose(found[k].double(), v.double(), rtol=1e-5, atol=1e-7) for k, v in expected.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("best", "mode", "last"),
+    [((2,), "stop", 4), ((2,), "advise", 7), ((1, 2), "lr", 8), ((2, 5), "advise", 8)],
+    ids=["stopped", "five-after-the-best", "rates-lowered", "a-later-best"],
+)
+def test_the_module_ends_with_the_average_up_to_five_epochs_after_the_best(tmp_path, best, mode, last):
+    copies = Copies()
+    stop = stopping(*best, mode=mode)
+    trainer, module = train(tmp_path, lens(), stop, copies, epochs=8)
+    assert trainer.current_epoch == (last if mode == "stop" else 8)
+    assert alike(module.state_dict(), average(copies, last))
+    assert stop.best_epoch == last
+    assert alike(torch.load(stop.best_weights_path)["state_dict"], average(copies, last))
+    assert [path.suffix for path in tmp_path.rglob("*-average-*")] == [".pt"]
+
+
+def test_the_training_is_the_same_with_the_average(tmp_path):
+    plain, averaged = Snapshot(), Snapshot()
+    train(tmp_path / "a", lens(), stopping(2, restore_best=False), plain, epochs=4)
+    train(tmp_path / "b", lens(), stopping(2), averaged, epochs=4)
+    assert all(torch.equal(value, averaged.weights[name]) for name, value in plain.weights.items())
+    assert torch.equal(plain.random[0], averaged.random[0])
+
+
+def test_a_resumed_run_goes_on_with_the_average_of_its_checkpoint(tmp_path):
+    copies = Copies()
+    keep = ModelCheckpoint(tmp_path / "kept", "{epoch}", save_top_k=-1, save_on_train_epoch_end=True)
+    train(tmp_path / "a", lens(), stopping(5), copies, keep, epochs=4, enable_checkpointing=True)
+    module = Net()
+    trainer = Trainer(
+        max_epochs=6, callbacks=[lens(), stopping(5), copies], logger=False, accelerator="cpu",
+        default_root_dir=tmp_path / "b", enable_progress_bar=False, enable_model_summary=False,
+        enable_checkpointing=False,
+    )  # fmt: skip
+    trainer.fit(module, *loaders(), ckpt_path=tmp_path / "kept" / "epoch=2.ckpt")
+    assert alike(module.state_dict(), average(copies, 6))
+
+
+def test_what_cannot_be_averaged_is_refused_before_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(_averaged_weights, "is_whole", lambda trainer: False)
+    with pytest.raises(MisconfigurationException, match="restore_best='average'. needs all weights in each process"):
+        train(tmp_path, lens(), stopping(2), epochs=1)
+    with pytest.raises(ValueError, match="restore_best: must be True, False or 'average', found 'mean'"):
+        LabelFreeStopping(restore_best="mean")

@@ -1,0 +1,123 @@
+"""The page: complete by itself, with every text escaped, whatever a run has recorded."""
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from observations import make_observation, power_law
+
+from lightning_factorlens.report import ReportError, write_report
+from lightning_factorlens.report.certainty import POINTS_LOST, REGRET
+from lightning_factorlens.report.registry import SECTIONS
+from lightning_factorlens.results import LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
+
+ODD_NAMES = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "", "a$b$c^{2}", "{{ 7*7 }}", "x" * 300)
+
+
+class Page(HTMLParser):
+    """The elements of a page with their attributes, and their texts."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.texts.append(data.strip())
+
+    def having(self, attribute):
+        return [(tag, found[attribute]) for tag, found in self.elements if attribute in found]
+
+
+def observation(epoch, value, names=("conv", "fc"), **records):
+    spectra = LayerSpectra(tuple(power_law(name, 3.0, n=24, n_tail=12) for name in names), None)
+    units = ScopedScalar("flagged_units", {"total": 0.25, **dict.fromkeys(names, 0.25)})
+    made = make_observation(epoch).with_record("weight_spectra", spectra).with_record("node_health", units)
+    return replace(made, records={**made.records, "consistency": Scalars({"consistency": value}), **records})
+
+
+def page_of(runs, tmp_path, **options):
+    return Page(write_report(runs, tmp_path / "new" / "report.html", **options).read_text())
+
+
+def test_two_runs_give_one_file_that_is_complete_by_itself(tmp_path):
+    values = [2.0, 1.6, 1.4, 1.2, 1.1, 1.0, 0.9, 1.2, 1.2, 1.3, 1.3, 1.4, 1.4]
+    history = [observation(epoch, value) for epoch, value in enumerate(values, start=1)]
+    page = page_of({"wrong labels": history, "right labels": history[:1]}, tmp_path)
+    ids = {value for _, value in page.having("id")}
+    sources = [value for _, value in page.having("src")]
+    links = [value for _, value in page.having("href")]
+    assert len(sources) > 8
+    assert all(source.startswith("data:image/") for source in sources)
+    assert all(link == "data:," or link.removeprefix("#") in ids for link in links)
+    assert {section.anchor for section in SECTIONS} <= ids
+    assert all(found.get("alt") for tag, found in page.elements if tag == "img")
+    assert all(found.get("scope") for tag, found in page.elements if tag == "th")
+    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
+    assert "This section could not be made." not in page.texts
+    assert "Memorising? likely, or over-confident." in page.texts
+    assert "One observation." in page.texts
+    assert "FactorLens: wrong labels and right labels" in page.texts
+
+
+def test_odd_names_are_shown_as_they_are(tmp_path):
+    name = ODD_NAMES[0]
+    page = page_of({name: [observation(1, 1.0, ODD_NAMES)]}, tmp_path, title=ODD_NAMES[4])
+    assert "script" not in [tag for tag, _ in page.elements]
+    assert ODD_NAMES[4] in page.texts
+    for shown in (*ODD_NAMES[:2], *ODD_NAMES[3:], "(the model)"):
+        assert shown in page.texts
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({}, "The record has none of the numbers that tables of runs show."),
+        ({"mine": Scalars({"a": math.nan})}, "Nothing of this kind was recorded."),
+        ({"consistency": Scalars({"consistency": math.inf})}, "consistency: not finite at epoch 1."),
+        ({"node_health": Scalars({"mine": 1.0})}, "This section could not be made. AttributeError"),
+    ],
+)
+def test_a_report_says_what_was_not_recorded(record, words, tmp_path):
+    page = page_of([Observation(1, 10, record), Observation(1, 20, record)], tmp_path)
+    assert words in " ".join(page.texts)
+
+
+@pytest.mark.slow
+def test_two_hundred_layers_over_a_thousand_epochs_stay_below_8_megabytes(tmp_path):
+    names = [f"blocks.{number}.attention" for number in range(200)]
+    whole = observation(1000, 1.0, names)
+    exponents = {name: LayerExponent(3.0 + number / 100, 24) for number, name in enumerate(names)}
+    spectra = LayerSpectra((), None, condensed_layers=exponents)
+    history = []
+    for epoch in range(1, 1000):
+        records = {"consistency": Scalars({"consistency": 2 + math.sin(epoch)}), "weight_spectra": spectra}
+        history.append(Observation(epoch, 10 * epoch, records))
+    path = write_report([*history, whole], tmp_path / "report.html")
+    assert path.stat().st_size < 8e6
+
+
+@pytest.mark.parametrize("runs", [[], {}, {"empty": []}])
+def test_a_report_of_nothing_is_refused(runs, tmp_path):
+    with pytest.raises(ReportError, match="there is no observation"):
+        write_report(runs, tmp_path / "report.html")
+
+
+@pytest.mark.parametrize("runs", [3, [3], {"run": None}])
+def test_what_is_no_run_is_refused(runs, tmp_path):
+    with pytest.raises(ValueError, match="runs: must be of type"):
+        write_report(runs, tmp_path / "report.html")
+
+
+def test_the_certainty_is_that_of_the_documentation():
+    root = Path(__file__).parents[2]
+    table = (root / "docs/stopping.md").read_text()
+    assert re.search(rf"`LabelFreeStopping`, no labels \| {re.escape(REGRET)} \| {re.escape(POINTS_LOST)} ", table)
