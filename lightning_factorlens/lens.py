@@ -22,6 +22,7 @@ from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
 from lightning_factorlens.capture.parameter_values import check_parameter_values
+from lightning_factorlens.capture.refused_inputs import describe_refused_inputs
 from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
@@ -160,6 +161,7 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         Raises:
             ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
                 whose parameters have no values or are divided in a way that cannot be observed.
+            RuntimeError: The model's forward pass fails; the message says with samples of which shape and type.
         """
         runner = self._runner()
         samples = runner.wrap(probe)
@@ -169,7 +171,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         traces: list[list[TracedOutput]] = []
 
         def trace(batch: Batch, _: int) -> None:
-            traces.append(runner.trace(batch))
+            with describe_refused_inputs(self.model, batch):
+                traces.append(runner.trace(batch))
 
         run_pass(samples, trace, samples.smallest_batch, TRACE_BATCH)
         traced = traces[0]

@@ -85,9 +85,10 @@ def test_a_notebook_is_stored_with_its_outputs_and_nothing_of_the_machine(path, 
     assert "error" not in {output["output_type"] for cell in cells for output in cell["outputs"]}
     assert pictures(notebook)
     assert all(output["metadata"]["image/png"]["alt"] for output in pictures(notebook))
-    texts = re.sub(r'"image/png": "[^"]*"', "", path.read_text(encoding="utf-8"))
-    assert not re.search(r"site-packages|/tmp/|/home/|/root/|/work/", texts)
-    assert make_notebooks.cleaned(notebook)["metadata"] == notebook["metadata"]
+    for output in pictures(notebook):
+        del output["data"]["image/png"]
+    assert not re.search(r"site-packages|/tmp/|/home/|/root/|/work/", json.dumps(notebook))
+    assert set(notebook["metadata"]) == {"kernelspec", "language_info"}
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
