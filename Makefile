@@ -42,7 +42,7 @@ tags: $(VENV)/.test
 	$(BIN)/python docs/make_tags.py
 
 readme: $(VENV)/.test
-	$(BIN)/python -m benchmarks.stopping.score --part all
+	$(BIN)/python -m benchmarks.stopping.campaign.score --part all
 	$(BIN)/python docs/make_demo.py
 
 notebooks: $(VENV)/.test

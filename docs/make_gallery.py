@@ -12,6 +12,7 @@ import io
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,20 @@ COLOURS = 256
 
 
 class Network(LightningModule):
-    """The network of the page; untrained where it is made without an argument."""
+    """The network of the page; untrained, from a seed of its own, where it is made without an argument.
 
-    def __init__(self, layers: nn.Module | None = None) -> None:
+    Attributes:
+        n_untrained: Number of untrained networks that the present block has made.
+    """
+
+    n_untrained = 0
+
+    def __init__(self, layers: Iterable[nn.Module] | None = None) -> None:
         super().__init__()
-        flat = list(make_untrained(RECIPES[NETWORK], torch.initial_seed()) if layers is None else layers)
+        if layers is None:
+            layers = make_untrained(RECIPES[NETWORK], Network.n_untrained).children()
+            Network.n_untrained += 1
+        flat = list(layers)
         self.net = nn.Sequential(flat[0], flat[1], nn.Sequential(*flat[2:12]), *flat[12:])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,7 +76,7 @@ def names_of_the_page(data_dir: Path) -> dict[str, Any]:
     images = data.test[:PROBE]
     return {
         "__name__": "block",
-        "model": Network(cifar_cnn(0, data_dir=data_dir)).eval(),
+        "model": Network(cifar_cnn(0, data_dir=data_dir).children()).eval(),
         "images": images,
         "train_loader": DataLoader(train, 32, shuffle=True),
         "val_loader": DataLoader(TensorDataset(images, data.test_labels[:PROBE]), 200),
@@ -98,6 +108,7 @@ def main() -> None:
             continue
         found = dict(names)
         seed_everything(0, verbose=False)
+        Network.n_untrained = 0
         with tempfile.TemporaryDirectory() as folder:
             os.chdir(folder)
             exec(code, found)

@@ -15,8 +15,14 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_factorlens import FactorLens, default_measurements, epoch_line, monitored_scalars, other_scalars
-from lightning_factorlens.distributed import get_process_group
+from lightning_factorlens import (
+    FactorLens,
+    default_measurements,
+    epoch_line,
+    get_process_group,
+    monitored_scalars,
+    other_scalars,
+)
 
 
 def main() -> None:

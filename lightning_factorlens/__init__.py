@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lightning_factorlens._public_names import PUBLIC_NAMES, PUBLIC_PACKAGES
+from lightning_factorlens._public_names import OPTIONAL_NAMES, PUBLIC_NAMES, PUBLIC_PACKAGES
 
 if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.callbacks.factorlens_callback import FactorLensCallback as FactorLensCallback
@@ -48,6 +48,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.concepts.utilisation import utilisation as utilisation
     from lightning_factorlens.config import LensOptions as LensOptions
     from lightning_factorlens.config import TensorBoardOptions as TensorBoardOptions
+    from lightning_factorlens.distributed import get_process_group as get_process_group
     from lightning_factorlens.factorization import HALS as HALS
     from lightning_factorlens.factorization import L1 as L1
     from lightning_factorlens.factorization import L2 as L2
@@ -71,6 +72,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.hierarchy.class_share import class_share as class_share
     from lightning_factorlens.hierarchy.semantic_structure import semantic_structure as semantic_structure
     from lightning_factorlens.hierarchy.significance import significance as significance
+    from lightning_factorlens.integrations.hugging_face import HuggingFaceCallback as HuggingFaceCallback
     from lightning_factorlens.lens import FactorLens as FactorLens
     from lightning_factorlens.loggers.frames import to_frame as to_frame
     from lightning_factorlens.loggers.json_lines import JSONLinesSink as JSONLinesSink
@@ -181,8 +183,8 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
 
 __version__ = "0.1.0"
 
-_MODULES = {name: module for module, names in PUBLIC_NAMES.items() for name in names}
-__all__ = ["__version__", *sorted(_MODULES)]
+_MODULES = {name: module for module, names in (PUBLIC_NAMES | OPTIONAL_NAMES).items() for name in names}
+__all__ = ["__version__", *sorted(name for names in PUBLIC_NAMES.values() for name in names)]
 
 
 def __getattr__(name: str) -> Any:
@@ -194,4 +196,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *PUBLIC_PACKAGES})
+    return sorted({*globals(), *_MODULES, *PUBLIC_PACKAGES})

@@ -30,6 +30,7 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "concepts.top_images": ("top_images",),
     "concepts.utilisation": ("utilisation",),
     "config": ("LensOptions", "TensorBoardOptions"),
+    "distributed": ("get_process_group",),
     "factorization": ("GroupLasso", "HALS", "L1", "L2", "MultiplicativeUpdates", "factorize", "normalize_columns"),
     "factorization.parafac2": ("parafac2",),
     "factorization.refit_components": ("refit_components",),
@@ -86,6 +87,8 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "visualization.unit_spread": ("unit_spread",),
     "visualization.weight_pictures": ("weight_pictures",),
 }  # fmt: skip
+#: The same for names whose modules import packages that need not be installed.
+OPTIONAL_NAMES: dict[str, tuple[str, ...]] = {"integrations.hugging_face": ("HuggingFaceCallback",)}
 #: Packages that are attributes of this one without an import of their own, such as ``lightning_factorlens.plots``.
 PUBLIC_PACKAGES = (
     "capture",

@@ -7,6 +7,9 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+#: The first part of the name of every module here.
+PACKAGE = __name__.partition(".")[0]
+
 
 def check_int(name: str, value: Any, minimum: int, or_none: str = "") -> None:
     """Checks that a value is a whole number of at least ``minimum``.
@@ -182,3 +185,18 @@ def _whole(value: Any) -> Any:
         return value if isinstance(value, bool) else operator.index(value)
     except TypeError:
         return value
+
+
+def raised_by_package(error: BaseException) -> bool:
+    """Whether the innermost Python function in an error's traceback belongs to this package.
+
+    Args:
+        error: An error that has been caught.
+    """
+    traceback = error.__traceback__
+    if traceback is None:
+        return False
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
+    return module.partition(".")[0] == PACKAGE

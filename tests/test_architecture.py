@@ -70,7 +70,18 @@ MAY_IMPORT = {
     | {"background", "pending_observation"}
     | SAMPLES
     | FLOOR,
-    "report": {"lens", "loggers", "plots", "measurements", "config", "hierarchy", "capture", "results", "_validation"},
+    "report": {
+        "lens",
+        "loggers",
+        "plots",
+        "measurements",
+        "config",
+        "hierarchy",
+        "capture",
+        "stopping",
+        "results",
+        "_validation",
+    },
     "cli": {
         "report",
         "lens",
@@ -84,9 +95,21 @@ MAY_IMPORT = {
         "visualization",
         "spectra",
     },
+    "integrations": {"lens", "loggers", "measurements", "config", "run_state", "capture", "batches", "sampling"}
+    | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),
-    "__init__": {"_public_names", "callbacks", "lens", "config", "loggers", "measurements", "stopping", "report"}
+    "__init__": {
+        "_public_names",
+        "callbacks",
+        "integrations",
+        "lens",
+        "config",
+        "loggers",
+        "measurements",
+        "stopping",
+        "report",
+    }
     | MIDDLE
     | ANALYSES,
 }
@@ -98,6 +121,7 @@ HEAVY = {
     "tensorboard": {"loggers"},
     "pandas": {"loggers", "spectra"},
     "jinja2": {"report"},
+    "transformers": {"integrations"},
 }
 #: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it.
 UPWARD = {"results/plottable.py": {"plots"}}
@@ -160,7 +184,7 @@ def test_type_checkers_and_dir_know_the_public_names():
     checked = {alias.asname: node.module for node in block.body for alias in node.names}
     assert checked == {name: f"{NAME}.{module}" for name, module in lightning_factorlens._MODULES.items()}
     listed = dir(lightning_factorlens)
-    assert {*lightning_factorlens.__all__, "plots", "stopping"} <= set(listed)
+    assert {*lightning_factorlens.__all__, "HuggingFaceCallback", "plots", "stopping"} <= set(listed)
     assert not any(exists(name) for name in lightning_factorlens._MODULES), "a module of that name would hide it"
 
 
@@ -177,7 +201,7 @@ LIGHT = [NAME, f"{NAME}.factorization", f"{NAME}.spectra", f"{NAME}.stopping", f
 
 @pytest.mark.parametrize("module", LIGHT)
 def test_import_stays_light(module):
-    heavy = ("lightning", "matplotlib", "tensorboard", "torchmetrics", "pandas")
+    heavy = ("lightning", "matplotlib", "tensorboard", "torchmetrics", "pandas", "transformers")
     code = f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"

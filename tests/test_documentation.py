@@ -60,6 +60,8 @@ def names():
 
 @pytest.mark.parametrize("code", code_blocks("python"))
 def test_every_python_block_runs(code, names, tmp_path, monkeypatch):
+    if "from transformers" in code:
+        pytest.importorskip("transformers", reason="transformers is not installed")
     monkeypatch.chdir(tmp_path)
     exec(code.replace("max_epochs=60", "max_epochs=2"), names)
 
@@ -118,6 +120,8 @@ def test_what_the_documentation_imports_has_a_name_at_the_top_level():
     for parameter in code_blocks("python"):
         for node in ast.walk(ast.parse(parameter.values[0])):
             if not isinstance(node, ast.ImportFrom) or not node.module.startswith("lightning_factorlens."):
+                continue
+            if "integrations" in node.module:  # imports what need not be installed
                 continue
             module = importlib.import_module(node.module)
             for name in (alias.name for alias in node.names):

@@ -14,6 +14,7 @@ ROOTS = {
     (f"{NAME}.callbacks.factorlens_callback", "FactorLensCallback"),
     (f"{NAME}.callbacks.label_free_stopping", "LabelFreeStopping"),
     (f"{NAME}.lens", "FactorLens"),
+    (f"{NAME}.integrations.hugging_face", "HuggingFaceCallback"),
     (f"{NAME}.cli.main", "main"),
 }
 #: Public definitions that nothing of the above reaches, each with its reason.

@@ -13,12 +13,14 @@ from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._weight_average import WeightAverage
 from lightning_factorlens.callbacks._weights_store import is_whole
 
+#: Number of epochs after the best one that belong to the average.
+EPOCHS_AFTER = 5
+
 
 class AveragedWeights(BestWeights):
-    """The average of the weights up to the epoch at which the rule first decided to stop, else up to the last epoch.
+    """The average of the weights up to `EPOCHS_AFTER` epochs after the rule's best one, or up to the last epoch.
 
-    If the training goes on after that decision, as in mode ``"advise"``, the average of that epoch stays in a file; a
-    later best epoch makes it void.
+    If the training goes on after these epochs, the average stays in a file; a later best epoch makes it void.
 
     Args:
         name: First part of the name of the file.
@@ -62,25 +64,24 @@ class AveragedWeights(BestWeights):
             self._is_final = self._is_final and not problem
         self.mark_saved()
 
-    def judge(self, trainer: Trainer, epoch: int, is_best: bool, is_stop: bool) -> None:
-        """Takes the present weights into the average, and keeps it where the rule first decides to stop.
+    def judge(self, trainer: Trainer, epoch: int, best_epoch: int | None) -> None:
+        """Takes the present weights into the average, and keeps it some epochs after the best one.
 
         Args:
             trainer: The Trainer; all of its processes call this together.
             epoch: The epoch that ends, counted from 1.
-            is_best: Whether the newest observation is the rule's best.
-            is_stop: Whether the rule decides to stop after it.
+            best_epoch: The rule's best epoch; None if there is none.
         """
         event = f"could not average the weights of epoch {epoch}"
         self._attempts.alone(event, lambda: self._average.update(trainer.strategy.lightning_module_state_dict()))
-        if is_best:
+        if best_epoch == epoch:
             self._is_final = False
-        elif is_stop and not self._is_final:
+        elif best_epoch is not None and epoch >= best_epoch + EPOCHS_AFTER and not self._is_final:
             self._keep(trainer, epoch)
 
     def _keep(self, trainer: Trainer, epoch: int) -> None:
         self.take(trainer, epoch, self._average.in_place_of(trainer.strategy.lightning_module_state_dict()))
-        super().judge(trainer, epoch, is_best=True, is_stop=False)
+        super().judge(trainer, epoch, best_epoch=epoch)
         self._is_final = self.best is not None
 
     def finish(self, trainer: Trainer, best_epoch: int | None) -> str:
@@ -88,7 +89,7 @@ class AveragedWeights(BestWeights):
 
         Args:
             trainer: The Trainer.
-            best_epoch: The rule's best epoch, which the average does not depend on.
+            best_epoch: The rule's best epoch, which is not read.
 
         Returns:
             What was done, in words that follow the subject; empty where there is nothing to say.

@@ -112,16 +112,15 @@ class BestWeights:
             self._written.add(path)
             self._candidate = KeptWeights(path, epoch, trainer.global_step)
 
-    def judge(self, trainer: Trainer, epoch: int, is_best: bool, is_stop: bool) -> None:
+    def judge(self, trainer: Trainer, epoch: int, best_epoch: int | None) -> None:
         """Makes the newest weights the best ones, or drops them.
 
         Args:
             trainer: The Trainer.
             epoch: The epoch that ends, counted from 1.
-            is_best: Whether the observation that was made of them is the rule's best.
-            is_stop: Whether the rule decides to stop after it.
+            best_epoch: The rule's best epoch; the newest weights are the best ones if it is this one.
         """
-        if not is_best:
+        if best_epoch != epoch:
             self._drop_candidate(trainer)
             return
         replaced = self.best

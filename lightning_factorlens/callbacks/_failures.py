@@ -9,25 +9,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
+from lightning_factorlens._validation import raised_by_package
 from lightning_factorlens.callbacks._module_forward import as_sentence
 from lightning_factorlens.run_state import RunState
-
-PACKAGE = __name__.partition(".")[0]
-
-
-def raised_by_package(error: BaseException) -> bool:
-    """Whether the innermost Python function in an error's traceback belongs to this package.
-
-    Args:
-        error: An error that has been caught.
-    """
-    traceback = error.__traceback__
-    if traceback is None:
-        return False
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    module = str(traceback.tb_frame.f_globals.get("__name__", ""))
-    return module.partition(".")[0] == PACKAGE
 
 
 def attempt(trainer: Trainer, work: Callable[[], None], on_error: str, before_training: bool) -> Exception | None:

@@ -71,7 +71,7 @@ class StoppingActions:
         """What happens to the weights of the best epoch when the training stops."""
         score = self._settings.tags[0]
         if self._settings.restore_best == "average":
-            return "The average of the weights of the later epochs up to now is restored when `fit` ends."
+            return "The average of the weights up to some epochs after it is restored when `fit` ends."
         if self._settings.restore_best:
             return "Its weights are restored when `fit` ends."
         if any(getattr(callback, "monitor", None) == score for callback in trainer.checkpoint_callbacks):

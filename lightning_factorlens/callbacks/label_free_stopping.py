@@ -67,14 +67,13 @@ class LabelFreeStopping(StoppingResults):
         verbose: Whether to report in words what the callback does or would do.
         restore_best: Which weights the module has when ``fit`` ends, in every mode: with False those of the last epoch,
             with True those of the rule's best epoch, and with ``"average"`` the average over about the later half of
-            the epochs up to the rule's decision to stop, or up to the last epoch if there was none (`WeightAverage`);
-            in the project's study the average had a lower test loss than the best epoch in most runs. They are put back
-            after the last ``on_train_end``, so that checkpoints have those of the training; after an exception or an
-            interrupt they are not. They are kept in one file beside the checkpoints, which replaces the one before
-            (with ``every_n_train_steps``, at every observation until the epoch ends); a file of 47 MB (ResNet-18) takes
-            about 0.1 s. A resumed run goes on with the file of its checkpoint, and with the average in it. Weights that
-            a callback of your own averages at the end of the training would be replaced; of two instances the last one
-            in the list restores.
+            the epochs up to five epochs after the best one (`WeightAverage`), which had a lower test loss than the best
+            epoch in most runs of the project's study. They are put back after the last ``on_train_end``, so that
+            checkpoints have those of the training; after an exception or an interrupt they are not. They are kept in
+            one file beside the checkpoints, which replaces the one before (with ``every_n_train_steps``, at every
+            observation until the epoch ends); a file of 47 MB (ResNet-18) takes about 0.1 s. A resumed run goes on with
+            the file of its checkpoint, and with the average in it. Weights that a callback of your own averages at the
+            end of the training would be replaced; of two instances the last one in the list restores.
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.
@@ -212,18 +211,15 @@ class LabelFreeStopping(StoppingResults):
         metrics = self._lens_callback.known_epoch_metrics
         has_measurement = bool(metrics)
         epoch = trainer.current_epoch + 1
-        is_best = is_stop = False
         if has_measurement:
             if not self._metrics_checked:
                 self._check_metrics()
             decision = self._course.advance(epoch, metrics)
-            is_best = self._course.state.is_best
-            is_stop = decision.stop and self.action != "lr"
             if self._actions.act(trainer, decision, self._course.state, self.rule):
                 self.stopped_epoch = trainer.current_epoch
                 self.stopping_reason_message = decision.reason
         if weights is not None:
-            weights.judge(trainer, epoch, is_best, is_stop)
+            weights.judge(trainer, epoch, self._course.state.best_epoch)
         self._log(trainer, to_loggers=has_measurement)
 
     def _log(self, trainer: Trainer, to_loggers: bool = False) -> None:

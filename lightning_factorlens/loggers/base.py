@@ -107,6 +107,20 @@ def has_methods(candidate: Any, *methods: str) -> bool:
     return all(callable(getattr(candidate, method, None)) for method in methods)
 
 
+def comes_from(package: str, candidate: Any) -> bool:
+    """Whether the class of an object, or one that it is derived from, is defined in a package.
+
+    Args:
+        package: Name of the package, which need not be installed.
+        candidate: The object.
+
+    Example:
+        >>> comes_from("torch", Observation), comes_from("lightning_factorlens", Observation(1, 2, records={}))
+        (False, True)
+    """
+    return any(base.__module__.partition(".")[0] == package for base in type(candidate).__mro__)
+
+
 def logger_prefix(logger: Any) -> str:
     """The text that one of Lightning's loggers puts before every tag when it writes.
 

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from lightning_factorlens.loggers.aim import AimMediaLogger
+from lightning_factorlens.loggers.clearml import ClearMLMediaLogger
 from lightning_factorlens.loggers.comet import CometMediaLogger
+from lightning_factorlens.loggers.image_logger import ImageMediaLogger
+from lightning_factorlens.loggers.litlogger import LitMediaLogger
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.loggers.mlflow import MLflowMediaLogger
 from lightning_factorlens.loggers.tensorboard import TensorBoardMediaLogger
 from lightning_factorlens.loggers.wandb import WandbMediaLogger
 
-#: Tried in this order.
-MEDIA_LOGGERS = (TensorBoardMediaLogger, WandbMediaLogger, MLflowMediaLogger, CometMediaLogger)
+#: Tried in this order; the last one takes any logger with Lightning's ``log_image``.
+MEDIA_LOGGERS = (
+    TensorBoardMediaLogger,
+    WandbMediaLogger,
+    MLflowMediaLogger,
+    CometMediaLogger,
+    AimMediaLogger,
+    LitMediaLogger,
+    ClearMLMediaLogger,
+    ImageMediaLogger,
+)
 
 
 def get_media_logger(logger: Any) -> MediaLogger | None:

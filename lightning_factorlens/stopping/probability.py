@@ -19,7 +19,7 @@ class BestEpochBehind(RuleWrapper):
     """Adds to a rule's decisions the probability that the best epoch of the planned training lies behind.
 
     The probability comes from a logistic model of a few numbers of the series (`SeriesFeatures`), fitted on recorded
-    runs for the signal ``factorlens/consistency``: of the measurements at which it says 80%, about four in five had the
+    runs for the signals of `default_monitor`: of the measurements at which it says 80%, about four in five had the
     epoch with the lowest test loss at or before them. Which epoch is kept remains the wrapped rule's choice. A
     measurement without a value has no probability, and nothing is stopped by it if there is a ``min_probability``.
 

@@ -13,9 +13,8 @@ from lightning_factorlens._validation import check_choice
 
 #: The coefficients, with the runs on which they were fitted and their calibration on runs that were left out.
 MODEL_FILE = Path(__file__).with_name("probability_model.json")
-#: What "best" means, the lowest test loss or the highest test accuracy, and the lens's signal for it.
-SIGNALS = {"loss": "loss_signal", "accuracy": "accuracy_signal"}
-TARGETS = tuple(SIGNALS)
+#: What "best" means: the lowest test loss, or the highest test accuracy.
+TARGETS = ("loss", "accuracy")
 #: The sets of coefficients: the number of epochs is known beforehand, or not.
 PLANNED = "planned"
 UNPLANNED = "unplanned"

@@ -69,14 +69,14 @@ def alike(found, expected):
 
 @pytest.mark.parametrize(
     ("best", "mode", "last"),
-    [((2,), "stop", 4), ((2,), "advise", 4), ((2, 5), "advise", 7), ((7,), "advise", 7)],
-    ids=["stopped", "advised", "advised-again", "never"],
+    [((2,), "stop", 4), ((2,), "advise", 7), ((1, 2), "lr", 8), ((2, 5), "advise", 8)],
+    ids=["stopped", "five-after-the-best", "rates-lowered", "a-later-best"],
 )
-def test_the_module_ends_with_the_average_up_to_the_stop(tmp_path, best, mode, last):
+def test_the_module_ends_with_the_average_up_to_five_epochs_after_the_best(tmp_path, best, mode, last):
     copies = Copies()
     stop = stopping(*best, mode=mode)
-    trainer, module = train(tmp_path, lens(), stop, copies, epochs=7)
-    assert trainer.current_epoch == (last if mode == "stop" else 7)
+    trainer, module = train(tmp_path, lens(), stop, copies, epochs=8)
+    assert trainer.current_epoch == (last if mode == "stop" else 8)
     assert alike(module.state_dict(), average(copies, last))
     assert stop.best_epoch == last
     assert alike(torch.load(stop.best_weights_path)["state_dict"], average(copies, last))

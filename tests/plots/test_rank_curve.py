@@ -89,3 +89,8 @@ def test_it_draws_into_given_axes(observe):
     (upper, lower) = Figure().subfigures(2)
     ax = lower.subplots()
     assert rank_curve_figure([observe()], ax=ax) is upper.figure
+
+
+def test_a_single_observation_is_no_history(observe):
+    with pytest.raises(TypeError, match=r"history: must be a list of observations, found one .* pass \[observation\]"):
+        rank_curve_figure(observe(1))

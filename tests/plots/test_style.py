@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_factorlens import plots
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.measurements import default_measurements
-from lightning_factorlens.plots.style import CARD, soften, subsample, to_array, to_png
+from lightning_factorlens.plots.style import CARD, new_figure, soften, subsample, to_array, to_png
 
 
 def test_figures_ignore_a_dark_style_sheet(observe):
@@ -111,3 +111,7 @@ def test_the_colour_of_a_pixel_without_opacity_does_not_show_when_softened():
     pixels = np.zeros((2, 2, 4), dtype=np.uint8)
     pixels[0, 0] = (200, 100, 50, 255)
     assert soften(pixels)[0, 0].tolist() == [200, 100, 50, 64]
+
+
+def test_every_new_figure_is_shown_by_a_notebook():
+    assert new_figure(1.0)._repr_png_().startswith(b"\x89PNG")

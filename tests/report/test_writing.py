@@ -10,7 +10,7 @@ import pytest
 from observations import make_observation, power_law
 
 from lightning_factorlens.report import ReportError, write_report
-from lightning_factorlens.report.certainty import POINTS_LOST, REGRET
+from lightning_factorlens.report.certainty import CONFIRMED, N_CONFIRMED
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.results import LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
 
@@ -120,4 +120,7 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
 def test_the_certainty_is_that_of_the_documentation():
     root = Path(__file__).parents[2]
     table = (root / "docs/stopping.md").read_text()
-    assert re.search(rf"`LabelFreeStopping`, no labels \| {re.escape(REGRET)} \| {re.escape(POINTS_LOST)} ", table)
+    for title, regret, points in CONFIRMED.values():
+        assert f"| {title} | {regret} | {points} |" in table
+    records = (root / "benchmarks/stopping/campaign/records").glob("*-s300.json.gz")
+    assert len(list(records)) == N_CONFIRMED

@@ -35,3 +35,9 @@ def test_tensors_have_their_shape_and_records_their_number(concepts):
     text = repr(concept_page(concepts))
     assert text.startswith("ConceptPage(cards=<3 × ConceptCard>, n_images=5")
     assert "W=tensor(64, 3)" in repr(concepts.blocks[0])
+
+
+def test_a_notebook_shows_what_print_shows(concepts):
+    names = name_concepts(concepts, [0, 0, 1, 1, 1])
+    assert names._repr_html_() == f"<pre>{names}</pre>"
+    assert "purity" in names._repr_html_()

@@ -26,6 +26,7 @@ from benchmarks.stopping.campaign.rules import scheduled
 from benchmarks.stopping.campaign.signals import accuracy_signal, loss_signal
 from benchmarks.stopping.replay import CAP, LEAST
 from benchmarks.stopping.statistics import bootstrap_weights, mean_and_interval
+from lightning_factorlens.callbacks._averaged_weights import EPOCHS_AFTER
 from lightning_factorlens.stopping import Patience, Rule, epoch_infos, replay
 
 Series = Callable[[RawRun], np.ndarray]
@@ -36,13 +37,15 @@ STOPS: Mapping[str, tuple[Rule, Series]] = {
     "clean split, patience 5": (Patience(5), lambda run: run.val_clean_loss),
     "clean split, patience 10": (Patience(10), lambda run: run.val_clean_loss),
 }
-POLYNOMIAL = "polynomial at the stop"
+AROUND = f"swa {EPOCHS_AFTER} after the kept epoch"
+POLYNOMIAL = f"polynomial {EPOCHS_AFTER} after the kept epoch"
 HANDED_OVER = (
     "kept epoch",
     "last epoch",
     "ema at the kept epoch",
     "ema at the stop",
     "swa at the kept epoch",
+    AROUND,
     "swa at the stop",
     POLYNOMIAL,
 )
@@ -74,16 +77,18 @@ def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -
     decisions = replay(rule, series(run).tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
     last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
     kept = decisions[last - 1].best_epoch or last
+    around = min(last, kept + EPOCHS_AFTER)
     recorded = {
         "kept epoch": (run.hidden_test_loss[kept - 1], run.hidden_test_accuracy[kept - 1]),
         "last epoch": (run.hidden_test_loss[last - 1], run.hidden_test_accuracy[last - 1]),
         "ema at the kept epoch": (run.hidden_ema_test_loss[kept - 1], run.hidden_ema_test_accuracy[kept - 1]),
         "ema at the stop": (run.hidden_ema_test_loss[last - 1], run.hidden_ema_test_accuracy[last - 1]),
         "swa at the kept epoch": (run.hidden_swa_test_loss[kept - 1], run.hidden_swa_test_accuracy[kept - 1]),
+        AROUND: (run.hidden_swa_test_loss[around - 1], run.hidden_swa_test_accuracy[around - 1]),
         "swa at the stop": (run.hidden_swa_test_loss[last - 1], run.hidden_swa_test_accuracy[last - 1]),
     }
     if data is not None and weights is not None:
-        found = polynomial_scores(run, last, data, weights)
+        found = polynomial_scores(run, around, data, weights)
         if found is not None:
             recorded[POLYNOMIAL] = found
     return {name: _score(run, float(loss), float(accuracy)) for name, (loss, accuracy) in recorded.items()}
@@ -126,25 +131,25 @@ def comparison_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mappi
 
 
 def run_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mapping[str, Score]]]) -> str:
-    """Regret and points lost of the default's kept epoch and of the recorded average at its stop, run by run."""
+    """Regret and points lost of the default's kept epoch and of the recorded average around it, run by run."""
     rows = []
     for run, found in zip(runs, scores):
         kept = found["default"]["kept epoch"]
-        average = found["default"]["swa at the stop"]
+        average = found["default"][AROUND]
         rows.append((run.name, f"{kept.regret:.2f}, {kept.points:.1f}", f"{average.regret:.2f}, {average.points:.1f}"))
-    return markdown_table(("run", "kept epoch: regret, points", "swa at the stop: regret, points"), rows)
+    return markdown_table(("run", "kept epoch: regret, points", f"{AROUND}: regret, points"), rows)
 
 
 def paired_line(scores: Sequence[Mapping[str, Mapping[str, Score]]], runs: Sequence[RawRun]) -> str:
-    """The difference between the average and the kept epoch at the default's stop, with its interval."""
-    pairs = [(found["default"]["swa at the stop"], found["default"]["kept epoch"]) for found in scores]
+    """The difference between the average around the kept epoch and that epoch, with its interval."""
+    pairs = [(found["default"][AROUND], found["default"]["kept epoch"]) for found in scores]
     draws = bootstrap_weights([run.task.name for run in runs])
     regret = mean_and_interval([average.regret - kept.regret for average, kept in pairs], draws, "+.2f")
     points = mean_and_interval([average.points - kept.points for average, kept in pairs], draws, "+.1f")
     n_better = sum(average.regret < kept.regret - 0.01 for average, kept in pairs)
     n_worse = sum(average.regret > kept.regret + 0.01 for average, kept in pairs)
     return (
-        f"swa at the stop less kept epoch, paired: regret {regret}, points lost {points}; better in {n_better}, "
+        f"{AROUND} less kept epoch, paired: regret {regret}, points lost {points}; better in {n_better}, "
         f"worse in {n_worse} of {len(pairs)} runs; mean regret {mean(average.regret for average, _ in pairs):.2f}"
     )
 

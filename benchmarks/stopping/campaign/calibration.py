@@ -32,11 +32,11 @@ from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.observed_runs import ObservedRun, campaign_runs, first_study, samples
 from benchmarks.stopping.campaign.probability_fit import Sample, fit, left_out
 from benchmarks.stopping.campaign.thresholds import threshold_table
+from lightning_factorlens.stopping import default_monitor
 from lightning_factorlens.stopping.probability_features import FALL, RISE, SHARE, SINCE
 from lightning_factorlens.stopping.probability_model import (
     MODEL_FILE,
     PLANNED,
-    SIGNALS,
     TARGETS,
     UNPLANNED,
     fitted_model,
@@ -98,7 +98,7 @@ def write_model(runs: Sequence[ObservedRun]) -> None:
             errors[target][kind] = round(summary(left_out(found, names), found)["calibration_error"], 3)
     content = {
         "statement": "the best epoch of the planned training lies at or before the present one",
-        "signals": {target: f"factorlens/{name}" for target, name in SIGNALS.items()},
+        "signals": {target: default_monitor(target) for target in TARGETS},
         "command": "python -m benchmarks.stopping.campaign.calibration --fit",
         "runs": len(runs),
         "tasks": len({run.task for run in runs}),

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.stopping.campaign.sources import SOURCES, Array, Source
+from benchmarks.stopping.campaign.source import Array, Source
+from benchmarks.stopping.campaign.sources import SOURCES
 from benchmarks.stopping.campaign.task import Task
 from benchmarks.stopping.transforms import Affine
 

@@ -42,6 +42,8 @@ def derived_signals(predictions: Predictions) -> dict[str, Array]:
         "clock": signals.clock(predictions),
         "epoch": np.arange(1, len(predictions.p) + 1),
         "agreement_loss": signals.agreement_loss(predictions),
+        "plain_loss": signals.agreement_loss(predictions, 1.0),
+        "perturbed_loss": signals.agreement_loss(predictions, 0.0),
     }
     found["begun"] = signals.after_distinction(predictions, np.zeros(len(predictions.p)))
     return found

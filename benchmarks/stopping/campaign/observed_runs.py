@@ -17,10 +17,12 @@ from benchmarks.stopping.campaign.tasks import CONFIRMATION, DEVELOPMENT
 from benchmarks.stopping.candidates import DEFAULT
 from benchmarks.stopping.make_records import read
 from benchmarks.stopping.replay import RECORDS as FIRST_RECORDS
-from lightning_factorlens.stopping import EpochInfo, epoch_infos
+from lightning_factorlens.stopping import EpochInfo, default_monitor, epoch_infos
 from lightning_factorlens.stopping.probability_features import SeriesFeatures
-from lightning_factorlens.stopping.probability_model import SIGNALS
+from lightning_factorlens.stopping.probability_model import TARGETS
 
+#: For each target the name of its signal in the records.
+SIGNALS = {target: default_monitor(target).partition("/")[2] for target in TARGETS}
 PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
 
 

@@ -22,17 +22,26 @@ from benchmarks.stopping.report import Scores
 
 PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
 SIDE_BY_SIDE = (candidates.DEFAULT, candidates.OLD, "clean validation split, patience 10")
+#: Data sets of images with one class each: what the package's default can be applied to.
+IMAGES = ("mnist", "cifar10")
 BY_REGIME = (*SIDE_BY_SIDE, candidates.ACCURACY, "noisy validation split, patience 10", "last epoch")
 
 
-def scores(part: str, folder: Path) -> Scores:
+def scores(part: str, folder: Path, images_only: bool = False) -> Scores:
     """Scores every candidate on the available records of a part; records of the other part are not opened.
+
+    Args:
+        part: A key of `PARTS`.
+        folder: Folder of the derived records.
+        images_only: Whether to leave out what is no classification of images, which the package's default refuses.
 
     Raises:
         SystemExit: There is no record of the part.
     """
     records = []
     for task in PARTS[part]:
+        if images_only and task.dataset not in IMAGES:
+            continue
         for seed in task.seeds:
             path = folder / f"{task.name}-s{seed}.json.gz"
             if path.exists():
@@ -42,7 +51,7 @@ def scores(part: str, folder: Path) -> Scores:
     return Scores(candidates.candidates(), records)
 
 
-def text(part: str, found: Scores) -> str:
+def text(part: str, found: Scores, images: Scores) -> str:
     """The section of the README."""
     n_tasks = len({task["name"] for task in found.tasks})
     split = tables.better_split(found, "clean").candidate.name
@@ -57,6 +66,11 @@ def text(part: str, found: Scores) -> str:
             tables.paired_table(found, found[candidates.DEFAULT]),
             "The default for the accuracy against each, paired by run:",
             tables.paired_table(found, found[candidates.ACCURACY]),
+            f"Image classifiers alone, {len(images.records)} runs: those to which the package's default can be applied. For "
+            "the others, the signals were computed from the perturbations that fit their inputs, and the package refuses "
+            "to stop them without being told a monitor.",
+            tables.main_table(images),
+            tables.paired_table(images, images[candidates.DEFAULT]),
             "By regime, regret / points lost:",
             tables.regime_table(found, BY_REGIME),
             "Run by run:",
@@ -72,9 +86,12 @@ def report(part: str, folder: Path) -> list[Figure]:
         The figures.
     """
     found = scores(part, folder)
-    control = found[candidates.GAP_CONTROL]
-    figures = tables.figures(found, found[candidates.DEFAULT], control, f"second_{part}")
-    write_section("stopping", f"second_{part}", text(part, found))
+    images = scores(part, folder, images_only=True)
+    figures = []
+    for name, of_runs in ((f"second_{part}", found), (f"second_{part}_images", images)):
+        control = of_runs[candidates.GAP_CONTROL]
+        figures += tables.figures(of_runs, of_runs[candidates.DEFAULT], control, name)
+    write_section("stopping", f"second_{part}", text(part, found, images))
     write_json("stopping", f"second_{part}", found.payload(), figures)
     if part == "confirmation":
         write_tables(found)

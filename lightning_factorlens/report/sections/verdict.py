@@ -11,6 +11,8 @@ from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
+from lightning_factorlens.results.leading_scalar import LeadingScalar
+from lightning_factorlens.stopping import default_monitor
 
 
 def advice_of(subject: Subject) -> StopAdvice | None:
@@ -37,6 +39,16 @@ def findings_of_subject(subject: Subject) -> Findings:
     return run_findings(subject.history, advice=advice_of(subject))
 
 
+def has_signal(subject: Subject) -> bool:
+    """Whether a subject has the default stopping rule's own signal.
+
+    Args:
+        subject: A run or a checkpoint.
+    """
+    signal = LeadingScalar(default_monitor().partition("/")[2])
+    return any(signal.value_of(observation) is not None for observation in subject.history)
+
+
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     return for_each(subjects, _parts)
 
@@ -45,7 +57,7 @@ def _parts(subject: Subject) -> list[Part]:
     parts: list[Part] = []
     if subject.is_run:
         for finding in findings_of_subject(subject).all:
-            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding)}"
+            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, has_signal(subject))}"
             parts.append(Text(sentence, f"{finding.question} {finding.verdict}."))
     else:
         observation = subject.history[0]

@@ -1,0 +1,243 @@
+"""A callback for the Trainer of transformers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+try:
+    from transformers import TrainerCallback
+except ModuleNotFoundError as error:
+    if error.name != "transformers":
+        raise
+    raise ModuleNotFoundError(
+        "HuggingFaceCallback needs transformers, which is not installed; run pip install transformers.",
+        name="transformers",
+    ) from error
+
+from lightning_factorlens._validation import check_choice, check_int, raised_by_package
+from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
+from lightning_factorlens.capture.outputs import Outputs, check_outputs
+from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
+from lightning_factorlens.integrations._trainer_observer import TrainerObserver
+from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.loggers.base import CompositeSink, Sink
+from lightning_factorlens.loggers.detail import at_detail
+from lightning_factorlens.loggers.tags import PREFIX, later_tags, tagged_values
+from lightning_factorlens.measurements import DETAILS, Detail, Measurement, check_measurements, default_measurements
+from lightning_factorlens.results import History
+from lightning_factorlens.run_state import RunState
+from lightning_factorlens.sampling.probe_batch import ProbeSource
+
+if TYPE_CHECKING:
+    from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+
+#: What the Trainer puts before the names of what an evaluation measures.
+EVALUATION = "eval_"
+
+
+class HuggingFaceCallback(TrainerCallback):
+    """Observes a model at every evaluation of transformers' Trainer, or at the end of every epoch without evaluations.
+
+    The scalars are metrics of that evaluation, as ``eval_factorlens/consistency``: the Trainer's logs and loggers have
+    them, and ``metric_for_best_model``, ``EarlyStoppingCallback`` and ``ReduceLROnPlateau`` can act on them. Without
+    evaluations they are logged alone. The weights, the state of the optimizer, the random numbers and the order of the
+    data are what they are without the callback.
+
+    Args:
+        probe: A dataset, a loader or a batch of unlabelled samples; None for ``probe_size`` samples of the Trainer's
+            first ``eval_dataset``, or of its ``train_dataset`` where there is none, collated as the Trainer does it and
+            without their labels.
+        probe_size: Number of samples that are drawn, always the same ones.
+        measurements: What to measure; `default_measurements` unless given.
+        lens: What to capture and how to factorise it.
+        outputs: What the model's output is, see `FactorLens`; None for what the class of the model says.
+        forward_fn: ``(model, batch) → output``; None calls the model with the entries of the batch that it takes.
+        prefix: First part of every name.
+        detail: Which scalars are logged: ``"summary"``, ``"layers"`` or ``"all"``.
+        sinks: What observations are written to besides, such as `JSONLinesSink`, which `factorlens report` reads.
+        on_error: ``"warn"``: a failure of the lens is reported once, and training goes on with the last values.
+            ``"raise"``: it ends the run. A wrong configuration ends the run before the first step in either case.
+        **lens_options: Fields of `LensOptions`, such as ``ranks=(1, 4)``.
+
+    Attributes:
+        lens: The lens; None before training.
+        history: The observations of the run, the first one before training, without their tensors.
+
+    Raises:
+        ValueError, TypeError: A wrong argument; the message names it.
+    """
+
+    def __init__(
+        self,
+        probe: ProbeSource | None = None,
+        probe_size: int = PROBE_SIZE,
+        measurements: Sequence[Measurement] | None = None,
+        lens: LensOptions | None = None,
+        outputs: str | Outputs | None = None,
+        forward_fn: ForwardFn | None = None,
+        prefix: str = PREFIX,
+        detail: Detail = "summary",
+        sinks: Sequence[Sink] = (),
+        on_error: str = "warn",
+        **lens_options: Any,
+    ) -> None:
+        check_int("probe_size", probe_size, 1)
+        check_choice("detail", detail, DETAILS)
+        check_choice("on_error", on_error, ("warn", "raise"))
+        check_outputs(outputs)
+        self.probe_source = probe
+        self.probe_size = probe_size
+        self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
+        self.options = options_with(lens, lens_options)
+        self.outputs = outputs
+        self.forward_fn = check_forward_fn(forward_fn)
+        self.prefix = prefix
+        self.detail = detail
+        self.on_error = on_error
+        self.sinks = CompositeSink(*sinks)
+        self.state = RunState()
+        self._trainer: Trainer | None = None
+        self._observer: TrainerObserver | None = None
+        self._values: dict[str, float] = {}
+        self._observed_step: int | None = None
+
+    @property
+    def lens(self) -> FactorLens | None:
+        """The lens of the run."""
+        return None if self._observer is None else self._observer.lens
+
+    @property
+    def history(self) -> History:
+        """The observations of the run."""
+        return self.state.history
+
+    def attach(self, trainer: Trainer) -> HuggingFaceCallback:
+        """Adds the callback to a Trainer, before all others, so that these receive its scalars.
+
+        Args:
+            trainer: The Trainer, before ``train()``.
+
+        Returns:
+            The callback.
+        """
+        callbacks = trainer.callback_handler.callbacks
+        if self not in callbacks:
+            callbacks.insert(0, self)
+        self._trainer = trainer
+        return self
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Selects the layers, and makes the observation before training unless the run is resumed.
+
+        Raises:
+            ValueError, TypeError: A wrong configuration; the message names the argument.
+        """
+        trainer = self._trainer
+        if trainer is None:
+            raise ValueError(
+                "callbacks: found a HuggingFaceCallback that knows no Trainer; write HuggingFaceCallback(…)"
+                ".attach(trainer) in place of Trainer(callbacks=[…]), so that its scalars reach the other callbacks."
+            )
+        self.state = RunState()
+        self._observer = None
+        self._values = {}
+        self._observed_step = None
+
+        def prepare() -> None:
+            self._observer = TrainerObserver(self, trainer)
+            if state.global_step == 0:
+                self._observe(state)
+
+        if self._attempt(prepare, before_training=True) and state.global_step == 0:
+            self._check_monitored(args)
+            trainer.log(dict(self._values))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: MutableMapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Observes at an evaluation, and adds the scalars to its metrics, which are the same object as ``logs``."""
+        if self._observer is None or logs is None or not _is_of_evaluation(logs):
+            return
+        if self._observed_step != state.global_step:
+            self._attempt(lambda: self._observe(state))
+        values = dict(self._values)
+        monitored = args.metric_for_best_model or ""
+        name = f"{EVALUATION}{monitored.removeprefix(EVALUATION)}"
+        if name not in logs and name.startswith(f"{EVALUATION}{self.prefix}"):
+            values.setdefault(name, math.nan)  # the Trainer ends the run where the metric is missing
+        logs.update(values)
+        if state.log_history and state.log_history[-1].get("step") == state.global_step:
+            state.log_history[-1].update(values)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Observes where the run has no evaluations."""
+        if self._observer is None or self._trainer is None or args.eval_strategy != "no":
+            return
+        if self._attempt(lambda: self._observe(state)):
+            self._trainer.log(dict(self._values))
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Closes the sinks."""
+        if self._observer is not None:
+            self._attempt(self.sinks.close)
+            self._observer.end_run()
+
+    def _observe(self, state: TrainerState) -> None:
+        """Makes one observation and keeps its scalars."""
+        assert self._observer is not None
+        self._observed_step = state.global_step
+        observation = self._observer.observe(round(state.epoch or 0.0), state.global_step)
+        tagged = at_detail(list(tagged_values(observation, self.measurements, self.prefix)), self.detail)
+        self._values = {f"{EVALUATION}{entry.tag}": entry.value.value for entry in tagged}
+        if state.is_world_process_zero:
+            self.sinks.write(observation)
+
+    def _attempt(self, work: Callable[[], object], before_training: bool = False) -> bool:
+        """Does some work; a failure is reported once, and a wrong configuration is raised before training."""
+        try:
+            work()
+        except Exception as error:
+            is_misconfigured = isinstance(error, (ValueError, TypeError)) and raised_by_package(error)
+            is_arithmetic = isinstance(error, ArithmeticError)  # about values, which training may change
+            if self.on_error == "raise" or (before_training and is_misconfigured and not is_arithmetic):
+                raise
+            self.state.n_failed += 1
+            if self.state.n_failed == 1:
+                warnings.warn(
+                    f"FactorLens could not observe: {type(error).__name__}: {error} Training goes on with the last "
+                    "observation's values; pass on_error='raise' for a traceback.",
+                    stacklevel=2,
+                )
+            return False
+        return True
+
+    def _check_monitored(self, args: TrainingArguments) -> None:
+        """Refuses a ``metric_for_best_model`` of this callback that no observation will have."""
+        monitored = (args.metric_for_best_model or "").removeprefix(EVALUATION)
+        if not monitored.startswith(self.prefix) or f"{EVALUATION}{monitored}" in self._values:
+            return
+        if monitored not in later_tags(self.measurements, self.options.ranks, self.prefix):
+            names = ", ".join(name.removeprefix(EVALUATION) for name in self._values)
+            raise ValueError(
+                f"metric_for_best_model: found {monitored!r}, which the observation before training does not have; it "
+                f"has {names}. Consistency needs class scores: outputs='classes' says that the output is such."
+            )
+
+
+def _is_of_evaluation(logs: MutableMapping[str, float]) -> bool:
+    """Whether these are the metrics of an evaluation rather than the training loss or the callback's own scalars."""
+    return any(name.startswith(EVALUATION) and name.endswith("_runtime") for name in logs)
