@@ -3,8 +3,8 @@
     python -m benchmarks.stopping.campaign.averaged_weights --raw RAW [--weights WEIGHTS --data-dir DATA] [--part PART]
 
 ``swa`` is the mean of the weights at the ends of the later half of the epochs so far and ``ema`` an exponential average
-over five epochs (`averages`), both recorded. ``polynomial`` is what ``LabelFreeStopping(restore_best="average")`` keeps;
-it is computed from the saved weights of every epoch, where they were saved. A stop at a clean validation split with the
+over five epochs (`averages`), both recorded. ``polynomial`` is what ``LabelFreeStopping(restore_best="average")``
+keeps; it is computed from the saved weights of every epoch, where they were saved. A stop at a clean validation split with the
 same averages is the control: an average needs no labels, whoever decides to stop.
 """
 
