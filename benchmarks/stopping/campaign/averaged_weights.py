@@ -4,8 +4,8 @@
 
 ``swa`` is the mean of the weights at the ends of the later half of the epochs so far and ``ema`` an exponential average
 over five epochs (`averages`), both recorded. ``polynomial`` is what ``LabelFreeStopping(restore_best="average")``
-keeps; it is computed from the saved weights of every epoch, where they were saved. A stop at a clean validation split with the
-same averages is the control: an average needs no labels, whoever decides to stop.
+keeps; it is computed from the saved weights of every epoch, where they were saved. A stop at a clean validation split
+with the same averages is the control: an average needs no labels, whoever decides to stop.
 """
 
 from __future__ import annotations
