@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from statistics import median
+from statistics import mean
 
+from lightning_factorlens.plots.alpha import MIN_EIGENVALUES
 from lightning_factorlens.report.parts import Text
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import LayerSpectra, RequiredRanks, ScopedScalar
@@ -44,15 +45,19 @@ def _alpha_fact(subject: Subject) -> Text | None:
     record = subject.latest_record("weight_spectra")
     if not isinstance(record, LayerSpectra):
         return None
-    exponents = record.exponents()
-    alphas = sorted(exponent.alpha for exponent in exponents.values() if math.isfinite(exponent.alpha))
+    all_exponents = record.exponents().values()
+    alphas = []
+    for exponent in all_exponents:
+        if math.isfinite(exponent.alpha) and exponent.n >= MIN_EIGENVALUES:
+            alphas.append(exponent.alpha)
     if not alphas:
         return None
     low, high = ALPHA_RANGE
     n_inside = sum(low <= alpha <= high for alpha in alphas)
     text = (
-        f"α of {len(alphas)} of {len(exponents)} weight matrices: median {median(alphas):.2f}, from {alphas[0]:.2f} to "
-        f"{alphas[-1]:.2f}; {n_inside} lie between {low:g} and {high:g}, as those of well-trained large networks do."
+        f"{len(alphas)} of {len(all_exponents)} weight matrices have at least {MIN_EIGENVALUES} eigenvalues and an α: "
+        f"mean {mean(alphas):.2f}, from {min(alphas):.2f} to {max(alphas):.2f}; {n_inside} of {len(alphas)} between "
+        f"{low:g} and {high:g}, as in well-trained large networks."
     )
     return Text(text, "Weights.")
 

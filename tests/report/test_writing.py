@@ -12,7 +12,7 @@ from observations import make_observation, power_law
 from lightning_factorlens.report import ReportError, write_report
 from lightning_factorlens.report.certainty import CONFIRMED, N_CONFIRMED
 from lightning_factorlens.report.registry import SECTIONS
-from lightning_factorlens.results import LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
+from lightning_factorlens.results import Cost, LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
 
 ODD_NAMES = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "", "a$b$c^{2}", "{{ 7*7 }}", "x" * 300)
 
@@ -124,3 +124,30 @@ def test_the_certainty_is_that_of_the_documentation():
         assert f"| {title} | {regret} | {points} |" in table
     records = (root / "benchmarks/stopping/campaign/records").glob("*-s300.json.gz")
     assert len(list(records)) == N_CONFIRMED
+
+
+def test_weights_of_few_eigenvalues_count_neither_in_the_verdict_nor_in_the_mean(tmp_path):
+    spectra = LayerSpectra((power_law("conv", 3.0, n=24, n_tail=12), power_law("fc", 9.0, n=10, n_tail=8)), None)
+    text = " ".join(page_of([observation(3, 1.0, weight_spectra=spectra)], tmp_path).texts)
+    assert "1 of 2 weight matrices have at least 20 eigenvalues and an α: mean 3.00, from 3.00 to 3.00" in text
+
+
+def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(tmp_path):
+    history = []
+    for epoch in range(1, 13):
+        history.append(
+            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "loss_signal": 2 / epoch}))
+        )
+    text = " ".join(page_of(history, tmp_path).texts)
+    assert "found epoch 12 the best" in text.replace("Default", "default")
+    assert "estimated probability" not in text
+    assert "Dashed line" not in text
+
+
+def test_the_time_of_every_measurement_belongs_to_an_activity(tmp_path):
+    seconds = {"total": 10.0, "capture": 2.0, "concept_quality": 4.0, "unit_pictures": 4.0}
+    costs = [Cost(seconds, None), Cost(seconds, 0.05), Cost(seconds, 0.5), Cost(seconds, 0.06)]
+    history = [observation(epoch, 1.0, cost=cost) for epoch, cost in enumerate(costs)]
+    texts = page_of(history, tmp_path).texts
+    assert any("6.0% (median), at most 50.0%." in text for text in texts)
+    assert "other" not in texts[texts.index("Where the time went") :]
