@@ -35,7 +35,9 @@ def _rank_fact(subject: Subject) -> Text | None:
     for required in record.ranks:
         if math.isfinite(required.rank):
             sign = "more than " if required.is_lower_bound else ""
-            parts.append(f"{sign}{required.rank:.3g} components for an error of {100 * required.tau:.4g} %")
+            rank = f"{required.rank:.3g}"
+            noun = "component" if rank == "1" else "components"
+            parts.append(f"{sign}{rank} {noun} for an error of {100 * required.tau:.4g} %")
     if not parts:
         return None
     return Text(f"The network's picture of the probe takes {' and '.join(parts)}.", "Ranks.")

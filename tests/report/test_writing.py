@@ -12,7 +12,16 @@ from observations import make_observation, power_law
 from lightning_factorlens.report import ReportError, write_report
 from lightning_factorlens.report.certainty import CONFIRMED, N_CONFIRMED
 from lightning_factorlens.report.registry import SECTIONS
-from lightning_factorlens.results import Cost, LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
+from lightning_factorlens.results import (
+    Cost,
+    LayerExponent,
+    LayerSpectra,
+    Observation,
+    RequiredRank,
+    RequiredRanks,
+    Scalars,
+    ScopedScalar,
+)
 
 ODD_NAMES = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "", "a$b$c^{2}", "{{ 7*7 }}", "x" * 300)
 
@@ -151,3 +160,13 @@ def test_the_time_of_every_measurement_belongs_to_an_activity(tmp_path):
     texts = page_of(history, tmp_path).texts
     assert any("6.0% (median), at most 50.0%." in text for text in texts)
     assert "other" not in texts[texts.index("Where the time went") :]
+
+
+def test_weights_of_which_no_epoch_is_known_are_not_said_to_be_of_one(tmp_path):
+    ranks = {"required_rank": RequiredRanks((RequiredRank(0.5, 1.0, False), RequiredRank(0.3, 2.5, False)))}
+    found = replace(observation(0, 1.0, **ranks), step=0)
+    text = " ".join(page_of([found], tmp_path).texts)
+    assert "not known after how many epochs" in text
+    assert "takes 1 component for an error of 50 % and 2.5 components for" in text
+    assert "the median one" not in text
+    assert "as it is after epoch 3." in " ".join(page_of([observation(3, 1.0)], tmp_path).texts)

@@ -39,7 +39,8 @@ def _parts(subject: Subject) -> list[Part]:
 def _sentence(subject: Subject, costs: Sequence[Cost], totals: Sequence[float]) -> str:
     n_full = sum(observation.is_full for observation in subject.history)
     noun = "observation" if len(totals) == 1 else "observations"
-    text = f"{len(totals)} {noun} took {sum(totals):.1f} s, the median one {median(totals):.2f} s."
+    text = f"{len(totals)} {noun} took {sum(totals):.1f} s"
+    text += f", the median one {median(totals):.2f} s." if len(totals) > 1 else "."
     if n_full < len(totals):
         text += f" {n_full} were made in full, the others measured the signal of the stop alone."
     shares = [cost.overhead for cost in costs if cost.overhead is not None]
