@@ -9,6 +9,7 @@ from lightning_factorlens.plots.alpha import MIN_EIGENVALUES
 from lightning_factorlens.report.parts import Text
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import LayerSpectra, RequiredRanks, ScopedScalar
+from lightning_factorlens.results.leading_scalar import is_untrained
 from lightning_factorlens.results.record import is_input_block
 
 #: Exponents between these are what Martin and Mahoney (2021), "Implicit self-regularization in deep neural networks",
@@ -22,9 +23,27 @@ def facts(subject: Subject) -> list[Text]:
     Args:
         subject: A run or a checkpoint.
     """
-    found = [_rank_fact(subject), _alpha_fact(subject), _weight_fact(subject), _health_fact(subject)]
-    found.append(_finite_fact(subject))
+    found = [_rank_fact(subject), _alpha_fact(subject), _health_fact(subject)]
     return [fact for fact in found if fact is not None]
+
+
+def cautions(subject: Subject) -> list[Text]:
+    """What is broken at the end of a subject, before which all answers are of the past.
+
+    Args:
+        subject: A run or a checkpoint.
+    """
+    found = [_finite_fact(subject), _weight_fact(subject)]
+    return [caution for caution in found if caution is not None]
+
+
+def _when(subject: Subject, record: str) -> str:
+    """When a record was made that is not of the last observation, as a sentence; else empty."""
+    observation = subject.latest(record)
+    if observation is None or observation is subject.history[-1]:
+        return ""
+    moment = "before training" if is_untrained(observation) else f"at epoch {observation.epoch}"
+    return f" This was measured {moment}, and not since."
 
 
 def _rank_fact(subject: Subject) -> Text | None:
@@ -40,7 +59,8 @@ def _rank_fact(subject: Subject) -> Text | None:
             parts.append(f"{sign}{rank} {noun} for an error of {100 * required.tau:.4g} %")
     if not parts:
         return None
-    return Text(f"The network's picture of the probe takes {' and '.join(parts)}.", "Ranks.")
+    text = f"The network's picture of the probe takes {' and '.join(parts)}."
+    return Text(text + _when(subject, "required_rank"), "Ranks.")
 
 
 def _alpha_fact(subject: Subject) -> Text | None:
@@ -57,11 +77,11 @@ def _alpha_fact(subject: Subject) -> Text | None:
     low, high = ALPHA_RANGE
     n_inside = sum(low <= alpha <= high for alpha in alphas)
     text = (
-        f"{len(alphas)} of {len(all_exponents)} weight matrices have at least {MIN_EIGENVALUES} eigenvalues and an α: "
+        f"α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least {MIN_EIGENVALUES} eigenvalues: "
         f"mean {mean(alphas):.2f}, from {min(alphas):.2f} to {max(alphas):.2f}; {n_inside} of {len(alphas)} between "
         f"{low:g} and {high:g}, as in well-trained large networks."
     )
-    return Text(text, "Weights.")
+    return Text(text + _when(subject, "weight_spectra"), "Weights.")
 
 
 def _weight_fact(subject: Subject) -> Text | None:
@@ -72,7 +92,7 @@ def _weight_fact(subject: Subject) -> Text | None:
     broken = [spectrum.layer for spectrum in record.layers if not spectrum.has_finite_weight]
     if not broken:
         return None
-    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Weights.")
+    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Caution.")
 
 
 def _health_fact(subject: Subject) -> Text | None:
@@ -80,7 +100,7 @@ def _health_fact(subject: Subject) -> Text | None:
     if not isinstance(record, ScopedScalar) or "total" not in record.by_scope:
         return None
     text = f"{record['total']:.1%} are dead, rarely active or active in single pixels, by tests over the probe."
-    return Text(text, "Units.")
+    return Text(text + _when(subject, "node_health"), "Units.")
 
 
 def _finite_fact(subject: Subject) -> Text | None:
@@ -92,7 +112,10 @@ def _finite_fact(subject: Subject) -> Text | None:
             names[value.quantity] = None
     if not names:
         return None
-    return Text(f"{', '.join(names)}: not finite at epoch {observation.epoch}.", "Numbers.")
+    text = f"{', '.join(names)}: not finite at epoch {observation.epoch}."
+    if subject.is_run:
+        text += " What is said below is of the observations before."
+    return Text(text, "Caution.")
 
 
 def _must_be_finite(quantity: str, scope: str | None) -> bool:

@@ -138,7 +138,7 @@ def test_the_certainty_is_that_of_the_documentation():
 def test_weights_of_few_eigenvalues_count_neither_in_the_verdict_nor_in_the_mean(tmp_path):
     spectra = LayerSpectra((power_law("conv", 3.0, n=24, n_tail=12), power_law("fc", 9.0, n=10, n_tail=8)), None)
     text = " ".join(page_of([observation(3, 1.0, weight_spectra=spectra)], tmp_path).texts)
-    assert "1 of 2 weight matrices have at least 20 eigenvalues and an α: mean 3.00, from 3.00 to 3.00" in text
+    assert "α of 1 of 2 weight matrices, those with at least 20 eigenvalues: mean 3.00, from 3.00 to 3.00" in text
 
 
 def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(tmp_path):
@@ -170,3 +170,15 @@ def test_weights_of_which_no_epoch_is_known_are_not_said_to_be_of_one(tmp_path):
     assert "takes 1 component for an error of 50 % and 2.5 components for" in text
     assert "the median one" not in text
     assert "as it is after epoch 3." in " ".join(page_of([observation(3, 1.0)], tmp_path).texts)
+
+
+def test_what_was_measured_before_the_last_observation_says_when(tmp_path):
+    untrained = replace(observation(0, 2.0), step=0)
+    broken = Observation(4, 400, {"consistency": Scalars({"consistency": math.nan})})
+    texts = page_of([untrained, broken], tmp_path).texts
+    caution = texts.index("Caution.")
+    assert texts[caution + 1].startswith("consistency: not finite at epoch 4. What is said below is of")
+    assert caution < texts.index("Still learning? cannot tell.")
+    assert sum("measured before training, and not since." in text for text in texts) == 3
+    texts = page_of([untrained, observation(3, 1.0), broken], tmp_path).texts
+    assert sum("measured at epoch 3, and not since." in text for text in texts) == 3

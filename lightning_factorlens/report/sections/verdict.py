@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lightning_factorlens.measurements.dashboard import default_advice
 from lightning_factorlens.report.certainty import certainty
-from lightning_factorlens.report.facts import facts
+from lightning_factorlens.report.facts import cautions, facts
 from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.subject import Subject
@@ -55,7 +55,7 @@ def _build(subjects: Sequence[Subject]) -> list[Part]:
 
 
 def _parts(subject: Subject) -> list[Part]:
-    parts: list[Part] = []
+    parts: list[Part] = [*cautions(subject)]
     if subject.is_run:
         for finding in findings_of_subject(subject).all:
             sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, has_signal(subject))}"
