@@ -17,6 +17,7 @@ from lightning_factorlens.results import (
     LayerExponent,
     LayerSpectra,
     Observation,
+    RankCurves,
     RequiredRank,
     RequiredRanks,
     Scalars,
@@ -138,7 +139,7 @@ def test_the_certainty_is_that_of_the_documentation():
 def test_weights_of_few_eigenvalues_count_neither_in_the_verdict_nor_in_the_mean(tmp_path):
     spectra = LayerSpectra((power_law("conv", 3.0, n=24, n_tail=12), power_law("fc", 9.0, n=10, n_tail=8)), None)
     text = " ".join(page_of([observation(3, 1.0, weight_spectra=spectra)], tmp_path).texts)
-    assert "α of 1 of 2 weight matrices, those with at least 20 eigenvalues: mean 3.00, from 3.00 to 3.00" in text
+    assert "α of 1 of 2 weight matrices, those with at least 20 eigenvalues: mean 3.00; 1 of 1 between" in text
 
 
 def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(tmp_path):
@@ -182,3 +183,13 @@ def test_what_was_measured_before_the_last_observation_says_when(tmp_path):
     assert sum("measured before training, and not since." in text for text in texts) == 3
     texts = page_of([untrained, observation(3, 1.0), broken], tmp_path).texts
     assert sum("measured at epoch 3, and not since." in text for text in texts) == 3
+
+
+def test_a_comparison_of_other_layers_says_so(tmp_path):
+    curves = observation(1, 1.0)["reconstruction_error"].curves
+    fewer = RankCurves({name: curve for name, curve in curves.items() if name != "layer1"})
+    other = observation(1, 1.0, reconstruction_error=fewer)
+    condensed = observation(1, 1.0, reconstruction_error=fewer.condensed())
+    assert "Caution." in page_of({"a": [observation(1, 1.0)], "b": [other]}, tmp_path).texts
+    for same in (observation(2, 1.0), condensed):
+        assert "Caution." not in page_of({"a": [observation(1, 1.0)], "b": [same]}, tmp_path).texts

@@ -55,7 +55,10 @@ def _figures(subject: Subject) -> list[Part]:
     dashboard = dashboard_figure(history, advice)
     if dashboard is not None:
         alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
-        caption = "Diamond: the lowest value. Area: a rise above it by more than a tenth."
+        caption = (
+            "Diamond: the lowest value, which is sought after the first epochs where there are more. Area: a rise "
+            "above it by more than a tenth."
+        )
         if advice is not None and advice.stop_epoch is not None:
             caption += " Dashed line: the decision to stop."
         parts.append(figure_picture(dashboard, alt, caption))
@@ -77,7 +80,9 @@ def _table(subject: Subject) -> Table:
         *(f"{COLUMNS.get(name, name)}, epoch {observation.epoch}" for name, observation in columns.items()),
     ]
     cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
-    caption = "First and last observation, and that of the lowest consistency" if subject.is_run else "Values"
+    caption = "First and last observation" if subject.is_run else "Values"
+    if "best" in columns:
+        caption += ", and that of the lowest consistency"
     return Table(f"{caption}; a number after > is a lower bound", header, cells)
 
 
