@@ -16,8 +16,12 @@ from lightning_factorlens.cli.errors import CommandError
 from lightning_factorlens.cli.importing import import_object
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-#: Entries of an ``.npz`` file that are taken for the inputs, the first that is there.
-ARRAY_NAMES = ("images", "inputs", "x", "X", "data", "x_test", "arr_0")
+#: Entries of an ``.npz`` file that are taken for the inputs, the first that is there: those of a test set before those
+#: that the network was trained on.
+ARRAY_NAMES = (
+    *("images", "inputs", "x", "X", "data", "x_test", "test_x", "X_test", "test_images"),
+    *("x_train", "train_x", "X_train", "train_images", "arr_0"),
+)
 FORMS = (
     "a folder of images, a file .npz, .npy or .pt, torchvision:NAME with --root, or the import path of a Dataset or "
     "LightningDataModule"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from lightning_factorlens.report import ReportError, Subject, read_runs, write_r
 from lightning_factorlens.report.checkpoint import checkpoint_subject, position_of
 from lightning_factorlens.report.naming import with_distinct_names
 from lightning_factorlens.report.page import check_jinja
-from lightning_factorlens.report.reading import history_of_checkpoint
+from lightning_factorlens.report.reading import SUFFIX, history_of_checkpoint
 from lightning_factorlens.report.summary import report_summary
 from lightning_factorlens.report.views import (
     PictureRequest,
@@ -67,7 +67,7 @@ def _run(words: Any) -> None:
     """
     try:
         check_jinja()
-        _check_output(words.output)
+        _check_output(words.output, words.inputs)
         subjects: list[Subject] = []
         for path in words.inputs:
             subjects += read_runs(path) if _is_run(path) else [_checkpoint(words, path)]
@@ -86,9 +86,15 @@ def _run(words: Any) -> None:
         print(f"Report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 
-def _check_output(output: str) -> None:
-    if Path(output).is_dir():
+def _check_output(output: str, inputs: Sequence[str]) -> None:
+    """Refuses a folder, and a file that is read: a record cannot be made anew."""
+    place = Path(output)
+    if place.is_dir():
         raise CommandError(f"--output: {output!r} is a folder; give the name of a file, e.g. report.html.")
+    if place.suffix == SUFFIX or place.resolve() in [Path(path).resolve() for path in inputs]:
+        raise CommandError(
+            f"--output: {output!r} is a record and would be replaced; give another file, e.g. report.html."
+        )
 
 
 def _is_run(path: str) -> bool:
@@ -134,9 +140,9 @@ def _observe(words: Any, path: str, saved: Mapping[str, Any]) -> Observation:
 
 def _print_findings(summary: list[dict[str, Any]]) -> None:
     for subject in summary:
-        print(
-            f"{subject['name']}: {subject['observations']} observations, the last after epoch {subject['last_epoch']}"
-        )
+        count = subject["observations"]
+        noun = "observation" if count == 1 else "observations"
+        print(f"{subject['name']}: {count} {noun}, the last after epoch {subject['last_epoch']}")
         for finding in subject["findings"]:
             print(f"  {finding['question']} {finding['verdict']}: {finding['reason']}.")
 

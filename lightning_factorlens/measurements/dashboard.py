@@ -11,7 +11,6 @@ from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.results.leading_scalar import CONSISTENCY, LeadingScalar, LeadingSeries
 from lightning_factorlens.stopping import (
-    BestEpochBehind,
     Rule,
     annealing_rule,
     default_monitor,
@@ -28,7 +27,8 @@ def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
     """What the default rule of `LabelFreeStopping` would have decided about a run of a constant learning rate.
 
     The history holds no learning rates, which the rule waits for where they are annealed. Where it holds none of the
-    rule's own signal, as histories of version 0.1, the rule of that version is applied to the consistency.
+    rule's own signal, as histories of version 0.1, the rule of that version is applied to the consistency. Nor does it
+    hold the planned number of epochs, without which there is no probability that the best epoch lies behind.
 
     Args:
         history: The observations of one run, oldest first. Of several in an epoch the last counts, as for the callback.
@@ -49,7 +49,7 @@ def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
     quantity = default_monitor().partition("/")[2]
     series = LeadingSeries.of(history, LeadingScalar(quantity))
     if series.values:
-        return _advice(series, BestEpochBehind(default_rule()))
+        return _advice(series, default_rule())
     return _advice(LeadingSeries.of(history, CONSISTENCY), annealing_rule())
 
 
@@ -60,9 +60,9 @@ def _advice(series: LeadingSeries, rule: Rule) -> StopAdvice | None:
     decisions = replay(rule, list(value_of.values()), epoch_infos(len(value_of), epochs=list(value_of)))
     for epoch, decision in zip(value_of, decisions):
         if decision.stop:
-            return StopAdvice("default rule", decision.best_epoch, epoch, decision.probability)
+            return StopAdvice("default rule", decision.best_epoch, epoch)
     last = decisions[-1]
-    return StopAdvice("default rule", last.best_epoch, None, last.probability)
+    return StopAdvice("default rule", last.best_epoch, None)
 
 
 def _draw(history: Sequence[Observation], advice: StopAdvice | None = None) -> Figure | None:

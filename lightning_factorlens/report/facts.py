@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from statistics import median
+from statistics import mean
 
+from lightning_factorlens.plots.alpha import MIN_EIGENVALUES
 from lightning_factorlens.report.parts import Text
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import LayerSpectra, RequiredRanks, ScopedScalar
+from lightning_factorlens.results.leading_scalar import is_untrained
 from lightning_factorlens.results.record import is_input_block
 
 #: Exponents between these are what Martin and Mahoney (2021), "Implicit self-regularization in deep neural networks",
@@ -21,9 +23,27 @@ def facts(subject: Subject) -> list[Text]:
     Args:
         subject: A run or a checkpoint.
     """
-    found = [_rank_fact(subject), _alpha_fact(subject), _weight_fact(subject), _health_fact(subject)]
-    found.append(_finite_fact(subject))
+    found = [_rank_fact(subject), _alpha_fact(subject), _health_fact(subject)]
     return [fact for fact in found if fact is not None]
+
+
+def cautions(subject: Subject) -> list[Text]:
+    """What is broken at the end of a subject, before which all answers are of the past.
+
+    Args:
+        subject: A run or a checkpoint.
+    """
+    found = [_finite_fact(subject), _weight_fact(subject)]
+    return [caution for caution in found if caution is not None]
+
+
+def _when(subject: Subject, record: str) -> str:
+    """When a record was made that is not of the last observation, as a sentence; else empty."""
+    observation = subject.latest(record)
+    if observation is None or observation is subject.history[-1]:
+        return ""
+    moment = "before training" if is_untrained(observation) else f"at epoch {observation.epoch}"
+    return f" This was measured {moment}, and not since."
 
 
 def _rank_fact(subject: Subject) -> Text | None:
@@ -34,27 +54,35 @@ def _rank_fact(subject: Subject) -> Text | None:
     for required in record.ranks:
         if math.isfinite(required.rank):
             sign = "more than " if required.is_lower_bound else ""
-            parts.append(f"{sign}{required.rank:.3g} components for an error of {100 * required.tau:.4g} %")
+            rank = f"{required.rank:.3g}"
+            noun = "component" if rank == "1" else "components"
+            parts.append(f"{sign}{rank} {noun} for an error of {100 * required.tau:.4g} %")
     if not parts:
         return None
-    return Text(f"The network's picture of the probe takes {' and '.join(parts)}.", "Ranks.")
+    text = f"The network's picture of the probe takes {' and '.join(parts)}."
+    return Text(text + _when(subject, "required_rank"), "Ranks.")
 
 
 def _alpha_fact(subject: Subject) -> Text | None:
     record = subject.latest_record("weight_spectra")
     if not isinstance(record, LayerSpectra):
         return None
-    exponents = record.exponents()
-    alphas = sorted(exponent.alpha for exponent in exponents.values() if math.isfinite(exponent.alpha))
+    all_exponents = record.exponents().values()
+    alphas = []
+    for exponent in all_exponents:
+        if math.isfinite(exponent.alpha) and exponent.n >= MIN_EIGENVALUES:
+            alphas.append(exponent.alpha)
     if not alphas:
         return None
     low, high = ALPHA_RANGE
     n_inside = sum(low <= alpha <= high for alpha in alphas)
+    span = f", from {min(alphas):.2f} to {max(alphas):.2f}" if len(alphas) > 1 else ""
     text = (
-        f"α of {len(alphas)} of {len(exponents)} weight matrices: median {median(alphas):.2f}, from {alphas[0]:.2f} to "
-        f"{alphas[-1]:.2f}; {n_inside} lie between {low:g} and {high:g}, as those of well-trained large networks do."
+        f"α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least {MIN_EIGENVALUES} eigenvalues: "
+        f"mean {mean(alphas):.2f}{span}; {n_inside} of {len(alphas)} between "
+        f"{low:g} and {high:g}, as in well-trained large networks."
     )
-    return Text(text, "Weights.")
+    return Text(text + _when(subject, "weight_spectra"), "Weights.")
 
 
 def _weight_fact(subject: Subject) -> Text | None:
@@ -65,7 +93,7 @@ def _weight_fact(subject: Subject) -> Text | None:
     broken = [spectrum.layer for spectrum in record.layers if not spectrum.has_finite_weight]
     if not broken:
         return None
-    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Weights.")
+    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Caution.")
 
 
 def _health_fact(subject: Subject) -> Text | None:
@@ -73,7 +101,7 @@ def _health_fact(subject: Subject) -> Text | None:
     if not isinstance(record, ScopedScalar) or "total" not in record.by_scope:
         return None
     text = f"{record['total']:.1%} are dead, rarely active or active in single pixels, by tests over the probe."
-    return Text(text, "Units.")
+    return Text(text + _when(subject, "node_health"), "Units.")
 
 
 def _finite_fact(subject: Subject) -> Text | None:
@@ -85,7 +113,10 @@ def _finite_fact(subject: Subject) -> Text | None:
             names[value.quantity] = None
     if not names:
         return None
-    return Text(f"{', '.join(names)}: not finite at epoch {observation.epoch}.", "Numbers.")
+    text = f"{', '.join(names)}: not finite at epoch {observation.epoch}."
+    if subject.is_run:
+        text += " What is said below is of the observations before."
+    return Text(text, "Caution.")
 
 
 def _must_be_finite(quantity: str, scope: str | None) -> bool:

@@ -105,11 +105,16 @@ def condense(observations: Iterable[Observation]) -> tuple[Observation, ...]:
 
     Returns:
         The observations. The first one, and the last record of every measurement, are whole; of other records remains
-        what `Record.condensed` keeps.
+        what `Record.condensed` keeps. An observation of a step that is not after the one before it replaces those of
+        its own step and of later ones, as `JSONLinesSink` does for a run that was resumed from a checkpoint.
     """
     found: list[Observation] = []
     holder: dict[str, int] = {}
-    for index, observation in enumerate(observations):
+    for observation in observations:
+        if found and observation.step <= found[-1].step:
+            found = [earlier for earlier in found if earlier.step < observation.step]
+            holder = _last_holders(found)
+        index = len(found)
         found.append(observation)
         for name in observation.records:
             earlier = holder.get(name, 0)
@@ -118,6 +123,15 @@ def condense(observations: Iterable[Observation]) -> tuple[Observation, ...]:
                 found[earlier] = found[earlier].with_record(name, record)
             holder[name] = index
     return tuple(found)
+
+
+def _last_holders(observations: Sequence[Observation]) -> dict[str, int]:
+    """The index of the last observation with each record."""
+    holder = {}
+    for index, observation in enumerate(observations):
+        for name in observation.records:
+            holder[name] = index
+    return holder
 
 
 def history_of_checkpoint(saved: Mapping[str, Any], name: str, source: str) -> Subject | None:

@@ -143,6 +143,8 @@ def _learning(series: LeadingSeries, index: int) -> Finding:
     """Whether the network still learns; ``index`` is that of the lowest value."""
     lowest = f"{series.values[index]:.3g}"
     where = position(series.observations[index])
+    if min(series.values) < series.values[index]:
+        where += f", without the first {WARMUP_EPOCHS} epochs"
     if index >= len(series.values) - WINDOW:
         return Finding(LEARNING, "yes", f"consistency reached a new low of {lowest} at {where}")
     n_since = len(series.values) - 1 - index

@@ -10,6 +10,7 @@ from PIL import Image
 from small_lens import make_probe
 
 from lightning_factorlens import FactorLens, read_jsonl
+from lightning_factorlens.cli.data_source import Preprocessing, load_samples
 from lightning_factorlens.cli.main import main
 from lightning_factorlens.results.serialization import to_json
 
@@ -131,3 +132,9 @@ def test_a_folder_of_images_is_read_without_labels(files, capsys):
     words[3] = "64"
     assert main(["observe", "--model", "torchvision.models.squeezenet1_1", *words, "--json"]) == 0
     assert "reconstruction_error" in json.loads(capsys.readouterr().out)["records"]
+
+
+def test_the_test_images_of_a_file_are_taken_before_its_training_images(tmp_path):
+    x = np.zeros((4, 8, 8, 3), np.uint8)
+    np.savez(tmp_path / "cifar10.npz", train_x=x, train_y=np.zeros(4), test_x=x[:2], test_y=np.zeros(2))
+    assert load_samples(str(tmp_path / "cifar10.npz"), Preprocessing()).shape == (2, 3, 8, 8)

@@ -104,3 +104,13 @@ def test_a_page_that_cannot_be_made_or_written_is_named(folder, capsys, monkeypa
     monkeypatch.setitem(sys.modules, "jinja2", None)
     assert main(["report", str(folder / "runs")]) == 2
     assert "a report needs jinja2: pip install 'lightning-factorlens[report]'" in capsys.readouterr().err
+
+
+def test_a_record_is_not_replaced_by_the_page(folder, capsys):
+    record = folder / "runs" / "curves.jsonl"
+    before = record.read_text()
+    checkpoint = folder / "last.ckpt"
+    for read, output in ((record, record), (checkpoint, record), (checkpoint, checkpoint)):
+        assert main(["report", str(read), "--output", str(output)]) == 2
+        assert "would be replaced" in capsys.readouterr().err
+    assert record.read_text() == before

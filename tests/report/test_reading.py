@@ -47,6 +47,15 @@ def test_all_but_the_first_and_the_last_records_are_condensed(history):
     assert middle["weight_spectra"].exponents().keys() == last["weight_spectra"].exponents().keys()
 
 
+def test_the_lines_of_a_resumed_run_replace_those_after_its_checkpoint():
+    observations = [make_observation(epoch) for epoch in (1, 2, 3, 4, 3, 4, 5)]
+    found = condense(observations)
+    assert [observation.epoch for observation in found] == [1, 2, 3, 4, 5]
+    assert found[2] is not observations[2]
+    assert "layer1" in found[-1]["reconstruction_error"].curves
+    assert "layer1" not in found[-2]["reconstruction_error"].curves
+
+
 def test_a_checkpoint_holds_the_run_and_what_its_rule_has_decided(history):
     stopping = {"best_epoch": 2, "stop_epoch": None}
     saved = {"callbacks": {"lens": {"history": History(history).state_dict()}, "stopping": stopping}}

@@ -12,7 +12,17 @@ from observations import make_observation, power_law
 from lightning_factorlens.report import ReportError, write_report
 from lightning_factorlens.report.certainty import CONFIRMED, N_CONFIRMED
 from lightning_factorlens.report.registry import SECTIONS
-from lightning_factorlens.results import LayerExponent, LayerSpectra, Observation, Scalars, ScopedScalar
+from lightning_factorlens.results import (
+    Cost,
+    LayerExponent,
+    LayerSpectra,
+    Observation,
+    RankCurves,
+    RequiredRank,
+    RequiredRanks,
+    Scalars,
+    ScopedScalar,
+)
 
 ODD_NAMES = ("<script>alert(1)</script>", "\"quoted\" & 'single'", "", "a$b$c^{2}", "{{ 7*7 }}", "x" * 300)
 
@@ -124,3 +134,62 @@ def test_the_certainty_is_that_of_the_documentation():
         assert f"| {title} | {regret} | {points} |" in table
     records = (root / "benchmarks/stopping/campaign/records").glob("*-s300.json.gz")
     assert len(list(records)) == N_CONFIRMED
+
+
+def test_weights_of_few_eigenvalues_count_neither_in_the_verdict_nor_in_the_mean(tmp_path):
+    spectra = LayerSpectra((power_law("conv", 3.0, n=24, n_tail=12), power_law("fc", 9.0, n=10, n_tail=8)), None)
+    text = " ".join(page_of([observation(3, 1.0, weight_spectra=spectra)], tmp_path).texts)
+    assert "α of 1 of 2 weight matrices, those with at least 20 eigenvalues: mean 3.00; 1 of 1 between" in text
+
+
+def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(tmp_path):
+    history = []
+    for epoch in range(1, 13):
+        history.append(
+            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "loss_signal": 2 / epoch}))
+        )
+    text = " ".join(page_of(history, tmp_path).texts)
+    assert "found epoch 12 the best" in text.replace("Default", "default")
+    assert "estimated probability" not in text
+    assert "Dashed line" not in text
+
+
+def test_the_time_of_every_measurement_belongs_to_an_activity(tmp_path):
+    seconds = {"total": 10.0, "capture": 2.0, "concept_quality": 4.0, "unit_pictures": 4.0}
+    costs = [Cost(seconds, None), Cost(seconds, 0.05), Cost(seconds, 0.5), Cost(seconds, 0.06)]
+    history = [observation(epoch, 1.0, cost=cost) for epoch, cost in enumerate(costs)]
+    texts = page_of(history, tmp_path).texts
+    assert any("6.0% (median), at most 50.0%." in text for text in texts)
+    assert "other" not in texts[texts.index("Where the time went") :]
+
+
+def test_weights_of_which_no_epoch_is_known_are_not_said_to_be_of_one(tmp_path):
+    ranks = {"required_rank": RequiredRanks((RequiredRank(0.5, 1.0, False), RequiredRank(0.3, 2.5, False)))}
+    found = replace(observation(0, 1.0, **ranks), step=0)
+    text = " ".join(page_of([found], tmp_path).texts)
+    assert "not known after how many epochs" in text
+    assert "takes 1 component for an error of 50 % and 2.5 components for" in text
+    assert "the median one" not in text
+    assert "as it is after epoch 3." in " ".join(page_of([observation(3, 1.0)], tmp_path).texts)
+
+
+def test_what_was_measured_before_the_last_observation_says_when(tmp_path):
+    untrained = replace(observation(0, 2.0), step=0)
+    broken = Observation(4, 400, {"consistency": Scalars({"consistency": math.nan})})
+    texts = page_of([untrained, broken], tmp_path).texts
+    caution = texts.index("Caution.")
+    assert texts[caution + 1].startswith("consistency: not finite at epoch 4. What is said below is of")
+    assert caution < texts.index("Still learning? cannot tell.")
+    assert sum("measured before training, and not since." in text for text in texts) == 3
+    texts = page_of([untrained, observation(3, 1.0), broken], tmp_path).texts
+    assert sum("measured at epoch 3, and not since." in text for text in texts) == 3
+
+
+def test_a_comparison_of_other_layers_says_so(tmp_path):
+    curves = observation(1, 1.0)["reconstruction_error"].curves
+    fewer = RankCurves({name: curve for name, curve in curves.items() if name != "layer1"})
+    other = observation(1, 1.0, reconstruction_error=fewer)
+    condensed = observation(1, 1.0, reconstruction_error=fewer.condensed())
+    assert "Caution." in page_of({"a": [observation(1, 1.0)], "b": [other]}, tmp_path).texts
+    for same in (observation(2, 1.0), condensed):
+        assert "Caution." not in page_of({"a": [observation(1, 1.0)], "b": [same]}, tmp_path).texts

@@ -31,6 +31,11 @@ def test_a_falling_signal_means_that_the_network_still_learns():
     assert str(findings.stop) == ("When to stop? not yet: consistency was still at its lowest at epoch 15 (step 149).")
 
 
+def test_a_low_that_is_above_one_of_the_first_epochs_says_that_these_do_not_count():
+    reason = run_findings(run([0.5, *FALLING[1:]])).learning.reason
+    assert reason == "consistency reached a new low of 0.6 at epoch 15 (step 149), without the first 5 epochs"
+
+
 def test_a_lasting_rise_is_a_sign_of_memorisation():
     history = run([*FALLING, *[0.8 + 0.05 * k for k in range(10)]])
     findings = run_findings(history)

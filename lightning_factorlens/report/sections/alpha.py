@@ -51,7 +51,7 @@ def _table(record: LayerSpectra) -> Table:
         largest = format_number(spectrum.lambda_max)
         rows.append((spectrum.layer or "(the model)", *numbers, str(fit.n), largest, fit.reason or ""))
     if rows:
-        header = ("layer", "α", "standard error", "eigenvalues", "largest eigenvalue", "why there is no α")
+        header = ("layer", "α", "standard error", "eigenvalues", "largest eigenvalue", "remark")
         return Table("Layers from input to output", header, rows)
     for layer, exponent in record.condensed_layers.items():
         rows.append((layer or "(the model)", format_number(exponent.alpha), str(exponent.n)))

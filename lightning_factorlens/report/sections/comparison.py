@@ -13,13 +13,15 @@ from lightning_factorlens.plots.comparison import (
     course_comparison_figure,
     rank_comparison_figure,
 )
-from lightning_factorlens.report.parts import Part, Table
+from lightning_factorlens.report.parts import Part, Table, Text
 from lightning_factorlens.report.pictures import figure_picture
 from lightning_factorlens.report.section import Section
 from lightning_factorlens.report.sections.verdict import findings_of_subject
 from lightning_factorlens.report.subject import Subject
+from lightning_factorlens.results import RankCurves
 from lightning_factorlens.results._text import format_number
 from lightning_factorlens.results.leading_scalar import best_observation
+from lightning_factorlens.results.record import network_scopes
 
 MISSING = "–"
 #: What the charts show, for a reader who does not see them, by the functions that draw them.
@@ -33,13 +35,34 @@ ALT = {
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     if len(subjects) < 2:
         return []
-    parts: list[Part] = [_verdicts(subjects), _values(subjects)]
+    parts: list[Part] = [*_cautions(subjects), _verdicts(subjects), _values(subjects)]
     histories = {subject.name: subject.history for subject in subjects}
     for draw, alt in ALT.items():
         figure = draw(histories)
         if figure is not None:
             parts.append(figure_picture(figure, alt))
     return parts
+
+
+def _cautions(subjects: Sequence[Subject]) -> list[Part]:
+    """Whether numbers of other layers or ranks stand beside each other."""
+    measured = {_measured(subject) for subject in subjects} - {None}
+    if len(measured) < 2:
+        return []
+    text = (
+        "These were measured on different layers, inputs or ranks, so that their ranks, errors and effective ranks do "
+        "not belong on one scale."
+    )
+    return [Text(text, "Caution.")]
+
+
+def _measured(subject: Subject) -> tuple[frozenset[str], tuple[int, ...]] | None:
+    """The blocks of the last factorisation and its ranks; None where they are not known, as in condensed records."""
+    record = subject.latest_record("reconstruction_error")
+    if not isinstance(record, RankCurves):
+        return None
+    blocks = frozenset(record.curves) - frozenset(network_scopes(record.curves))
+    return (blocks, tuple(record["total"].ranks)) if blocks else None
 
 
 def _verdicts(subjects: Sequence[Subject]) -> Table:

@@ -16,6 +16,9 @@ from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.sections.verdict import advice_of
 from lightning_factorlens.report.subject import Subject
 
+#: What the columns of the table are, where their names do not say it: a stopping rule may call another epoch the best.
+COLUMNS = {"best": "lowest consistency"}
+
 
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     parts = for_each(subjects, _parts)
@@ -48,10 +51,16 @@ def _figures(subject: Subject) -> list[Part]:
     history = subject.history
     span = f"epochs {history[0].epoch} to {history[-1].epoch}"
     parts: list[Part] = []
-    dashboard = dashboard_figure(history, advice_of(subject))
+    advice = advice_of(subject)
+    dashboard = dashboard_figure(history, advice)
     if dashboard is not None:
         alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
-        caption = "Diamond: the lowest value. Area: a rise above it by more than a tenth. Dashed line: the stop."
+        caption = (
+            "Diamond: the lowest value, which is sought after the first epochs where there are more. Area: a rise "
+            "above it by more than a tenth."
+        )
+        if advice is not None and advice.stop_epoch is not None:
+            caption += " Dashed line: the decision to stop."
         parts.append(figure_picture(dashboard, alt, caption))
     course = history_figure(history)
     if course is not None:
@@ -66,9 +75,14 @@ def _table(subject: Subject) -> Table:
         columns.pop("best", None)
         columns.pop("first", None)
         rows = {tag: row[-1:] for tag, row in rows.items()}
-    header = ["number", *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items())]
+    header = [
+        "number",
+        *(f"{COLUMNS.get(name, name)}, epoch {observation.epoch}" for name, observation in columns.items()),
+    ]
     cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
-    caption = "First, best and last observation" if subject.is_run else "Values"
+    caption = "First and last observation" if subject.is_run else "Values"
+    if "best" in columns:
+        caption += ", and that of the lowest consistency"
     return Table(f"{caption}; a number after > is a lower bound", header, cells)
 
 

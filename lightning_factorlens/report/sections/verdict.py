@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from lightning_factorlens.measurements.dashboard import default_advice
 from lightning_factorlens.report.certainty import certainty
-from lightning_factorlens.report.facts import facts
+from lightning_factorlens.report.facts import cautions, facts
 from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.subject import Subject
+from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import LeadingScalar
+from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
 from lightning_factorlens.stopping import default_monitor
 
 
@@ -54,17 +55,16 @@ def _build(subjects: Sequence[Subject]) -> list[Part]:
 
 
 def _parts(subject: Subject) -> list[Part]:
-    parts: list[Part] = []
+    parts: list[Part] = [*cautions(subject)]
     if subject.is_run:
         for finding in findings_of_subject(subject).all:
             sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, has_signal(subject))}"
             parts.append(Text(sentence, f"{finding.question} {finding.verdict}."))
     else:
-        observation = subject.history[0]
         parts.append(
             Text(
-                f"It shows the network as it is after epoch {observation.epoch}. Whether it still learns, memorises or "
-                "should have stopped can only be read from a run.",
+                f"{_where(subject.history[0])} Whether the network still learns, memorises or should have stopped can "
+                "only be read from a run.",
                 "One observation.",
             )
         )
@@ -73,6 +73,16 @@ def _parts(subject: Subject) -> list[Part]:
     for note in dict.fromkeys((*subject.notes, *subject.history[-1].notes)):
         parts.append(Text(note, "Note."))
     return parts
+
+
+def _where(observation: Observation) -> str:
+    """When a single observation was made; epoch 0 is also that of weights whose file names no epoch."""
+    if is_untrained(observation):
+        return (
+            "It shows the network before training, or weights of which it is not known after how many epochs they were "
+            "saved; this page calls that epoch 0."
+        )
+    return f"It shows the network as it is after epoch {observation.epoch}."
 
 
 VERDICT = Section(
