@@ -226,8 +226,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
 
         Args:
             probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
-                ``forward_fn`` takes, a `Probe`; or a dataset or a loader, of which ``probe_size`` samples are drawn,
-                always the same ones. They are moved to the model's device.
+                ``forward_fn`` takes, a `Probe`; or a dataset, a list of samples with labels or a loader, of which
+                ``probe_size`` samples are drawn, always the same ones. They are moved to the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.

@@ -20,9 +20,9 @@ def probe_of(
     """Makes a probe of samples.
 
     Args:
-        samples: A dataset, a list of samples with labels, or a loader, of which ``size`` samples are drawn. Or a tensor, a NumPy array (in float64 it
-            gets torch's default dtype), a batch of any structure, of which all samples are taken; a probe is returned
-            itself.
+        samples: A dataset, a list of samples with labels, or a loader, of which ``size`` samples are drawn. Or a
+            tensor, a NumPy array (in float64 it gets torch's default dtype), a batch of any structure, of which all
+            samples are taken; a probe is returned itself.
         size: Largest number of samples that are drawn.
         seed: Seed of the draw.
         pick: Finds the inputs in a batch; `find_inputs` unless given.
