@@ -196,4 +196,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_MODULES, *PUBLIC_PACKAGES})
+    attributes = [name for name in globals() if name.startswith("__")]
+    return sorted({*attributes, *_MODULES, *PUBLIC_PACKAGES})

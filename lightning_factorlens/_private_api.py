@@ -196,15 +196,24 @@ def script_attributes(module: nn.Module) -> list[str]:
 
 
 def uncompiled_path(path: str) -> str:
-    """The path of a module without the level that ``torch.compile`` inserts.
+    """The path of a module without the levels that ``torch.compile`` and ``Fabric.setup`` insert.
 
-    A compiled module below the root keeps a dot at the end, which distinguishes it from its wrapper.
+    Such a module below the root keeps a dot at the end, which distinguishes it from its wrapper.
 
     Example:
         >>> [uncompiled_path(path) for path in ("_orig_mod.layer1._orig_mod.0", "_orig_mod", "layer1._orig_mod")]
         ['layer1.0', '', 'layer1.']
+        >>> uncompiled_path("_forward_module._orig_mod.layer1")
+        'layer1'
     """
-    return path.replace("_orig_mod.", "").removesuffix("_orig_mod")
+    for level in ("_orig_mod", "_forward_module"):
+        path = path.replace(f"{level}.", "").removesuffix(level)
+    return path
+
+
+def compiled_module(module: nn.Module) -> nn.Module | None:
+    """The module inside of what ``torch.compile`` returns for it; None for any other."""
+    return module._modules.get("_orig_mod")
 
 
 #: Attributes under which FSDP and activation checkpointing keep the module that they wrap.

@@ -114,7 +114,10 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
         """See the class; ``lens_options`` are fields of `LensOptions`, such as ``ranks=(1, 4)``."""
         if not isinstance(model, nn.Module):
             found = shorten(repr(model), 80, placeholder=" …")
-            raise TypeError(f"model: must be a torch.nn.Module, found {found}.")
+            raise TypeError(
+                f"model: must be a torch.nn.Module, found {found}. Make an object of its class first, and give it the "
+                "weights of a checkpoint with its method load_state_dict."
+            )
         check_int("probe_size", probe_size, 1)
         self.model, self.forward_fn = unwrap_model(model, check_forward_fn(forward_fn))
         self.options = options_with(options, lens_options)
@@ -223,8 +226,8 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
 
         Args:
             probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
-                ``forward_fn`` takes, a `Probe`; or a dataset or a loader, of which ``probe_size`` samples are drawn,
-                always the same ones. They are moved to the model's device.
+                ``forward_fn`` takes, a `Probe`; or a dataset, a list of samples with labels or a loader, of which
+                ``probe_size`` samples are drawn, always the same ones. They are moved to the model's device.
             epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
                 enter later pseudo-labels.
             step: Position on the x axis of the loggers.

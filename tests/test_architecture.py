@@ -185,6 +185,7 @@ def test_type_checkers_and_dir_know_the_public_names():
     assert checked == {name: f"{NAME}.{module}" for name, module in lightning_factorlens._MODULES.items()}
     listed = dir(lightning_factorlens)
     assert {*lightning_factorlens.__all__, "HuggingFaceCallback", "plots", "stopping"} <= set(listed)
+    assert not {"Any", "TYPE_CHECKING", "annotations", "importlib"} & set(listed), "what a completion would offer"
     assert not any(exists(name) for name in lightning_factorlens._MODULES), "a module of that name would hide it"
 
 

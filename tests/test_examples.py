@@ -111,7 +111,8 @@ def test_plain_pytorch(tmp_path):
     assert (tmp_path / "runs/plain/observation.png").stat().st_size > 20_000
 
 
-@pytest.mark.parametrize("options", [(), pytest.param(("--devices", "2"), marks=pytest.mark.slow)], ids=["one", "two"])
+@pytest.mark.slow  # tests/capture/test_wrapped_model.py covers the lens in Fabric
+@pytest.mark.parametrize("options", [(), ("--devices", "2")], ids=["one", "two"])
 def test_plain_fabric(options, tmp_path):
     out = run(ROOT / "examples/plain_fabric.py", "--epochs", "1", *options, cwd=tmp_path)
     assert len(re.findall(r"^epoch [01] \| consistency", out, re.MULTILINE)) == 2

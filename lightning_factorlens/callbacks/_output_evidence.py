@@ -13,7 +13,6 @@ from lightning_factorlens.capture.outputs import NAMES, OutputDecision
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.tags import declared_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement, no_class_scores, without_outputs
-from lightning_factorlens.measurements.missing_outputs import is_absence_note
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import WarmStart
 
@@ -149,15 +148,3 @@ def tags_that_need(
     """The tags of the monitored scalars of those measurements that have one of some needs."""
     chosen = [measurement for measurement in measurements if measurement.needs & needs]
     return frozenset(declared_tags(chosen, ranks, prefix))
-
-
-def missing_reasons(
-    observation: Observation | None, measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str
-) -> dict[str, str]:
-    """Why monitored scalars are missing in an observation: the note of their measurement, by tag."""
-    reasons: dict[str, str] = {}
-    for measurement in measurements:
-        for note in () if observation is None else observation.notes:
-            if is_absence_note(note, measurement.name):
-                reasons |= dict.fromkeys(declared_tags([measurement], ranks, prefix), note)
-    return reasons

@@ -29,7 +29,7 @@ from lightning_factorlens.callbacks._monitors import (
 )
 from lightning_factorlens.callbacks._observation_planner import ObservationPlanner
 from lightning_factorlens.callbacks._observer import Observer
-from lightning_factorlens.callbacks._output_evidence import missing_reasons, tags_that_need
+from lightning_factorlens.callbacks._output_evidence import tags_that_need
 from lightning_factorlens.callbacks._planned_ranks import planned_ranks
 from lightning_factorlens.callbacks._preparation import PreparedLens
 from lightning_factorlens.callbacks._publisher import Publisher
@@ -44,6 +44,7 @@ from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
 from lightning_factorlens.loggers.labels import check_prefix
+from lightning_factorlens.loggers.missing_tags import missing_reasons
 from lightning_factorlens.loggers.text_reports import tag_list
 from lightning_factorlens.measurements import (
     DETAILS,

@@ -13,14 +13,15 @@ from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 
 @contextmanager
 def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
-    """Adds the shape and type of the inputs to torch's error where a forward pass fails inside of this context.
+    """Adds what the model was called with to the error where a forward pass fails inside of this context.
 
     Args:
         model: The model.
         batch: What it is called with.
 
     Raises:
-        RuntimeError: The forward pass has raised one. Errors that report that memory did not suffice stay as they are.
+        RuntimeError: The forward pass has raised one, or has found that a batch is no tensor. Errors that report that
+            memory did not suffice stay as they are.
 
     Example:
         >>> import torch
@@ -34,6 +35,14 @@ def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
     """
     try:
         yield
+    except (AttributeError, TypeError) as error:
+        if isinstance(batch.data, Tensor):
+            raise
+        raise RuntimeError(
+            f"probe: the model's forward pass failed with a batch of type {type(batch.data).__name__}: {error}. If the "
+            "model takes one tensor, pass the inputs as one, without labels: torch.stack(images) of a list; if it "
+            "takes parts of a batch, pass `forward_fn=`, such as ForwardArgs(['image'])."
+        ) from error
     except RuntimeError as error:
         if is_out_of_memory(error) or not isinstance(batch.inputs, Tensor):
             raise

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from lightning_factorlens._private_api import FabricModule, fabric_module
+from lightning_factorlens._private_api import FabricModule, compiled_module, fabric_module
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.sharded_parameters import is_fsdp1
@@ -43,6 +43,11 @@ def unwrap_model(model: nn.Module, forward_fn: ForwardFn | None) -> tuple[nn.Mod
         return network, FabricForward(wrapped, forward_fn)
     if isinstance(model, (DataParallel, DistributedDataParallel)):
         return unwrap_model(model.module, forward_fn)
+    compiled = compiled_module(model)
+    if compiled is not None:  # only to reach a wrapper inside
+        network, unwrapped_fn = unwrap_model(compiled, forward_fn)
+        if network is not compiled:
+            return network, unwrapped_fn
     return model, forward_fn
 
 

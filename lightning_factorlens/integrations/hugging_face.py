@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -24,13 +24,15 @@ from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
 from lightning_factorlens.integrations._evaluation_metrics import (
     EVALUATION,
     check_monitored,
-    is_of_evaluation,
+    evaluation_mark,
+    keep_patience,
     monitored_name,
 )
 from lightning_factorlens.integrations._trainer_observer import TrainerObserver
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink
 from lightning_factorlens.loggers.detail import at_detail
+from lightning_factorlens.loggers.missing_tags import missing_reasons
 from lightning_factorlens.loggers.tags import PREFIX, later_tags, tagged_values
 from lightning_factorlens.measurements import DETAILS, Detail, Measurement, check_measurements, default_measurements
 from lightning_factorlens.results import History
@@ -107,6 +109,7 @@ class HuggingFaceCallback(TrainerCallback):
         self._values: dict[str, float] = {}
         self._observed_step: int | None = None
         self._is_training = False
+        self._has_failed = False
 
     @property
     def lens(self) -> FactorLens | None:
@@ -157,9 +160,11 @@ class HuggingFaceCallback(TrainerCallback):
             if state.global_step == 0:
                 self._observe(state)
 
-        if self._attempt(prepare, before_training=True) and state.global_step == 0:
+        self._has_failed = not self._attempt(prepare, before_training=True)
+        if not self._has_failed and state.global_step == 0:
             later = later_tags(self.measurements, self.options.ranks, self.prefix)
-            check_monitored(args, self._values, later, self.prefix)
+            reasons = missing_reasons(self.history[-1], self.measurements, self.options.ranks, self.prefix)
+            check_monitored(args, self._values, later, self.prefix, reasons)
         self._is_training = True
 
     def on_epoch_begin(
@@ -178,10 +183,10 @@ class HuggingFaceCallback(TrainerCallback):
         **kwargs: Any,
     ) -> None:
         """Observes at an evaluation, and adds the scalars to its metrics, which are the same object as ``logs``."""
-        if not self._is_training or logs is None or not is_of_evaluation(logs):
+        if not self._is_training or logs is None or not self._is_own_evaluation(logs):
             return
         if self._observer is not None and self._observed_step != state.global_step:
-            self._attempt(lambda: self._observe(state))
+            self._has_failed = not self._attempt(lambda: self._observe(state))
         values = dict(self._values)
         name = monitored_name(args)
         if name not in logs and name.startswith(f"{EVALUATION}{self.prefix}"):
@@ -189,6 +194,19 @@ class HuggingFaceCallback(TrainerCallback):
         logs.update(values)
         if state.log_history and state.log_history[-1].get("step") == state.global_step:
             state.log_history[-1].update(values)
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Keeps a failed observation from ending the training: the patience of others does not count it."""
+        is_monitored = monitored_name(args).startswith(f"{EVALUATION}{self.prefix}")
+        if self._is_training and self._has_failed and is_monitored and self._is_own_evaluation(metrics or {}):
+            keep_patience(self._trainer)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -207,6 +225,10 @@ class HuggingFaceCallback(TrainerCallback):
         if self._observer is not None:
             self._attempt(self.sinks.close)
             self._observer.end_run()
+
+    def _is_own_evaluation(self, metrics: Mapping[str, float]) -> bool:
+        """Whether these are the metrics that the scalars belong to."""
+        return self._trainer is not None and evaluation_mark(self._trainer.eval_dataset) in metrics
 
     def _observe(self, state: TrainerState) -> None:
         """Makes one observation and keeps its scalars."""

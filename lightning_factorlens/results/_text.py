@@ -148,7 +148,7 @@ def history_html(observations: Sequence[Any], n_observations: int) -> str:
     cells = []
     for epoch, step, numbers in rows:
         cells.append((str(epoch), str(step), *(format_number(numbers.get(name)) for name in names)))
-    title = f"{n_observations} observations"
+    title = "1 observation" if n_observations == 1 else f"{n_observations} observations"
     if len(rows) < n_observations:
         title += f", the last {len(rows)}"
     return f"<div><b>{title}</b>{html_table(('epoch', 'step', *names), cells)}</div>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ def probe_of(
     """Makes a probe of samples.
 
     Args:
-        samples: A dataset or a loader, of which ``size`` samples are drawn. Or a tensor, a NumPy array (in float64 it
-            gets torch's default dtype), a batch of any structure, of which all samples are taken; a probe is returned
-            itself.
+        samples: A dataset, a list of samples with labels, or a loader, of which ``size`` samples are drawn. Or a
+            tensor, a NumPy array (in float64 it gets torch's default dtype), a batch of any structure, of which all
+            samples are taken; a probe is returned itself.
         size: Largest number of samples that are drawn.
         seed: Seed of the draw.
         pick: Finds the inputs in a batch; `find_inputs` unless given.
@@ -38,9 +38,20 @@ def probe_of(
         >>> len(probe_of(TensorDataset(images, torch.arange(20)), size=8)), len(probe_of(images.numpy(), size=8))
         (8, 20)
     """
-    if isinstance(samples, (Dataset, DataLoader)):
+    if isinstance(samples, (Dataset, DataLoader)) or _is_sample_list(samples):
         return Probe.from_batches(draw_batches(samples, size, seed), size, pick, keep_data)
     if isinstance(samples, np.ndarray):
         dtype = torch.get_default_dtype() if samples.dtype == np.float64 else None
         samples = torch.tensor(samples, dtype=dtype)
     return Probe.wrap(samples, pick)
+
+
+def _is_sample_list(samples: Any) -> bool:
+    """Whether a list is a dataset: each entry has a plain number, its label, which a collated batch has in a tensor."""
+    if not isinstance(samples, list) or not samples:
+        return False
+    for sample in samples:
+        parts = sample.values() if isinstance(sample, Mapping) else sample
+        if not isinstance(sample, (tuple, list, Mapping)) or not any(isinstance(part, (int, float)) for part in parts):
+            return False
+    return True

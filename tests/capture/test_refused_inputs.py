@@ -22,6 +22,16 @@ def test_observe_says_what_it_has_passed_and_what_is_usual(images, found):
         FactorLens(model, ranks=(1, 2)).observe(images)
 
 
+@pytest.mark.parametrize("wrap", [list, lambda images: (images, torch.zeros(8)), lambda images: {"image": images}])
+def test_a_batch_that_the_model_does_not_take_is_named(wrap):
+    batch = wrap(torch.rand(8, 3, 8, 8))
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    with pytest.raises(
+        RuntimeError, match=f"(?s)probe: .* batch of type {type(batch).__name__}: .*as one, without labels"
+    ):
+        FactorLens(model, ranks=(1, 2)).observe(batch)
+
+
 def test_a_lack_of_memory_keeps_its_message():
     with (
         pytest.raises(RuntimeError, match="^out of memory$"),

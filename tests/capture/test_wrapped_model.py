@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from lightning_factorlens import FactorLens, ForwardArgs
 from lightning_factorlens.results.serialization import to_json
+from lightning_factorlens.spectra import layer_spectra
 
 
 def of_fabric(**options):
@@ -38,8 +39,14 @@ def names_and_numbers(model, probe, **options):
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize(
     "wrap",
-    [of_fabric(), DistributedDataParallel, DataParallel, lambda net: of_fabric()(DistributedDataParallel(net))],
-    ids=["Fabric", "DistributedDataParallel", "DataParallel", "both"],
+    [
+        of_fabric(),
+        DistributedDataParallel,
+        DataParallel,
+        lambda net: of_fabric()(DistributedDataParallel(net)),
+        lambda net: torch.compile(of_fabric()(net), backend="eager"),
+    ],
+    ids=["Fabric", "DistributedDataParallel", "DataParallel", "both", "compiled"],
 )
 def test_a_wrapped_network_has_the_names_and_numbers_of_the_network(wrap):
     plain = names_and_numbers(make_net(), make_probe())
@@ -80,6 +87,17 @@ def test_a_layer_of_the_users_may_be_called_module():
     lens = FactorLens(of_fabric()(Net()), ranks=(1, 2))
     lens.select_layers(make_probe())
     assert "module.2" in [row.name for row in lens.layer_table]
+
+
+def test_a_part_of_a_network_may_be_fabrics():
+    parts = [nn.Sequential(wrap(make_net())) for wrap in (lambda net: net, of_fabric())]
+    found = []
+    for model in parts:
+        lens = FactorLens(model, ranks=(1, 2))
+        names = [row.name for row in lens.select_layers(make_probe()) if row.selected]
+        found.append((names, [spectrum.layer for spectrum in layer_spectra(model)]))
+    assert found[0] == found[1]
+    assert found[0][1] == ["0.conv", "0.hidden", "0.head"]
 
 
 @pytest.mark.slow

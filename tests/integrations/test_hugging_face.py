@@ -140,6 +140,40 @@ def test_without_evaluations_the_epochs_are_logged(tmp_path):
     assert any("attention" in row.name or "intermediate" in row.name for row in callback.lens.layer_table)
 
 
+def test_the_scalars_belong_to_one_evaluation_of_several(tmp_path):
+    sets = {"near": Samples(8, 1), "far": Samples(8, 2)}
+    trainer = make_trainer(tmp_path, data={"eval_dataset": sets}, num_train_epochs=1)
+    observing(trainer, measurements=[Consistency()])
+    trainer.train()
+    having = [entry for entry in trainer.state.log_history if CONSISTENCY in entry and entry["epoch"]]
+    assert len(having) == 1
+    assert "eval_near_loss" in having[0]
+
+
+def test_an_observation_that_fails_ends_no_patience_of_others(tmp_path, monkeypatch):
+    stopping = transformers.EarlyStoppingCallback(early_stopping_patience=1)
+    trainer = make_trainer(
+        tmp_path, callbacks=[stopping], num_train_epochs=3, save_strategy="epoch", load_best_model_at_end=True,
+        metric_for_best_model="factorlens/consistency", greater_is_better=False, logging_strategy="no",
+        lr_scheduler_type="reduce_lr_on_plateau", lr_scheduler_kwargs={"patience": 0},
+    )  # fmt: skip
+    observing(trainer, on_error="warn")
+    monkeypatch.setattr("lightning_factorlens.lens.FactorLens.observe", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="could not observe"):
+        trainer.train()
+    assert trainer.state.epoch == 3
+    assert trainer.optimizer.param_groups[0]["lr"] == trainer.args.learning_rate
+
+
+def test_the_error_about_a_missing_metric_says_why_it_is_missing(tmp_path):
+    trainer = make_trainer(tmp_path, metric_for_best_model="factorlens/consistency")
+    observing(trainer, outputs="regression")
+    with pytest.raises(
+        ValueError, match="the observation has no consistency: .*regressed values.*factorlens/rank_at_50pct"
+    ):
+        trainer.train()
+
+
 def test_failures_never_cost_the_run_but_a_wrong_configuration_ends_it_before(tmp_path, monkeypatch):
     trainer = make_trainer(tmp_path, metric_for_best_model="factorlens/consistency", greater_is_better=False)
     callback = observing(trainer, on_error="warn")

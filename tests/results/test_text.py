@@ -110,6 +110,7 @@ def test_notebooks_show_histories_layers_and_decisions(observe):
     text = [data for _, data in parsed(history._repr_html_())]
     assert text[:4] == ["25 observations, the last 20", "epoch", "step", "consistency"]
     assert text.count("0.4375") == 20
+    assert "<b>1 observation</b>" in History([observe()])._repr_html_()
     assert len(history._repr_html_()) < 10_000
     layers = [LayerInfo(f"<{k}>", "ReLU", (4,), 0.0, k < 9, "non-negative" if k < 9 else "signed") for k in range(12)]
     found = parsed(LayerTable(layers)._repr_html_())
