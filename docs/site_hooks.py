@@ -6,6 +6,7 @@ written for a code host, where links are relative to the file; here they are tra
 
 from __future__ import annotations
 
+import json
 import posixpath
 import re
 from functools import cache
@@ -20,6 +21,8 @@ ROOT = Path(__file__).parent.parent
 OUTSIDE = ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks/**/*.md", "benchmarks/**/*.png")
 #: Suffixes of files in docs/ that are on the site; links to others and to folders lead to the repository.
 ON_SITE = (".md", ".ipynb", ".png", ".svg")
+#: Text of a picture of a notebook that has none.
+FIGURE_TEXT = "Figure that the cell above draws"
 #: Section of the navigation to which the notebooks are added.
 NOTEBOOK_SECTION = "Gallery"
 LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?P<anchor>#[^)\s]*)?\)")
@@ -66,13 +69,24 @@ def notebook_files(uri: str) -> dict[str, str | bytes]:
     name = posixpath.basename(stem)
     resources = {"unique_key": name, "output_files_dir": f"{name}_files"}
     body, resources = MarkdownExporter().from_filename(str(ROOT / "docs" / uri), resources=resources)
-    body = re.sub(r"!\[(png|svg|jpeg)\]", "![Figure that the cell above draws]", body)
+    texts = iter(figure_texts(ROOT / "docs" / uri))
+    body = re.sub(r"!\[(png|svg|jpeg)\]", lambda _: f"![{next(texts, FIGURE_TEXT)}]", body)
     source = f"*The notebook itself: [{name}.ipynb]({name}.ipynb#file), run with the outputs shown here.*\n\n"
     title, _, rest = body.lstrip().partition("\n")
     found: dict[str, str | bytes] = {f"{stem}.md": f"{title}\n\n{source}{rest}"}
     for image, content in resources["outputs"].items():
         found[posixpath.join(posixpath.dirname(uri), image)] = content
     return found
+
+
+def figure_texts(path: Path) -> list[str]:
+    """The text of every picture of a notebook, for readers who do not see it."""
+    texts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        for output in cell.get("outputs", ()):
+            if "image/png" in output.get("data", {}):
+                texts.append(output["metadata"].get("image/png", {}).get("alt", FIGURE_TEXT))
+    return texts
 
 
 def on_page_markdown(markdown: str, page: Any, config: MkDocsConfig, files: Files) -> str:

@@ -33,16 +33,17 @@ class TrainingLoss:
     total: Tensor | None = None
     count: int = 0
 
-    def add(self, outputs: Any) -> None:
+    def add(self, outputs: Any, n_accumulated: int = 1) -> None:
         """Adds what a training step has returned: a tensor, or a mapping with a tensor ``"loss"``; else nothing.
 
         Args:
             outputs: The argument of ``on_train_batch_end``.
+            n_accumulated: Number of batches by which the loss has been divided to accumulate gradients.
         """
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor) or loss.numel() == 0 or not loss.is_floating_point():
             return
-        value = loss.detach().float().mean()
+        value = loss.detach().float().mean() * n_accumulated
         self.total = value if self.total is None else self.total.to(value.device) + value
         self.count += 1
 

@@ -1,6 +1,9 @@
 """The mean training loss since the last observation."""
 
+import pytest
 import torch
+from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
+from training import Net, lens, train
 
 from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.training_loss import TrainingLoss
@@ -30,3 +33,23 @@ def test_a_checkpoint_between_observations_keeps_the_sums():
         whole.add(value)
     assert resumed.mean(SingleProcess()) == whole.mean(SingleProcess())
     assert TrainingLoss.from_state_dict(None).count == 0
+
+
+@pytest.mark.parametrize("how", ["by a number", "by a schedule"])
+def test_the_loss_is_that_of_the_batches_where_gradients_accumulate(tmp_path, how):
+    class Recording(Net):
+        def training_step(self, batch, batch_idx):
+            loss = super().training_step(batch, batch_idx)
+            losses.append(float(loss.detach()))
+            return loss
+
+    class Reading(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            means.append(callback.state.training_loss.mean(SingleProcess()))
+
+    losses, means = [], []
+    callback = lens(every_n_epochs=10)
+    options = {"accumulate_grad_batches": 3} if how == "by a number" else {}
+    schedules = [] if options else [GradientAccumulationScheduler({0: 1, 1: 4})]
+    train(tmp_path, callback, Reading(), *schedules, module=Recording(), epochs=2, **options)
+    assert means[-1] == pytest.approx(sum(losses) / len(losses), rel=1e-6)

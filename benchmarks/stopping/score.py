@@ -2,8 +2,8 @@
 
     python -m benchmarks.stopping.score [--part dev|confirm|all] [--records DIR]
 
-Prints the tables, writes them into the topic's README and ``results/``, and ends with the figures. Development
-records serve for choosing rules and their defaults, and are scored by default; confirmation records are opened only with
+Prints the tables, writes them into the topic's README and ``results/``, and ends with the figures. Development records
+serve for choosing rules and their defaults, and are scored by default; confirmation records are opened only with
 ``--part confirm`` or ``all``, after the rule was frozen by a commit (`PROTOCOL.md`).
 """
 

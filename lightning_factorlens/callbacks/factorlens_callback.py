@@ -274,7 +274,9 @@ class FactorLensCallback(Callback):
         self._unfinished.advance()
         if self._is_running:
             with guarded(self._results.running_state):
-                self._results.running_state.training_loss.add(outputs)
+                # Lightning passes the loss divided by this number, by which it averages gradients
+                n_accumulated = trainer.accumulate_grad_batches
+                self._results.running_state.training_loss.add(outputs, n_accumulated)
         n = self.every_n_train_steps
         # several optimizers take several steps a batch
         is_due = n is not None and trainer.global_step // n > self._results.state.last_step // n

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,7 +57,10 @@ def build_untrained(path: str, arguments: Mapping[str, Any], checkpoint: str, se
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _build(path, arguments, read_checkpoint(checkpoint).get("hyper_parameters")).eval()
+        model = _build(path, arguments, read_checkpoint(checkpoint).get("hyper_parameters"))
+        if isinstance(import_object("--model", path), nn.Module):
+            _initialize(model, path)
+        return model.eval()
 
 
 def read_checkpoint(checkpoint: str) -> Mapping[str, Any]:
@@ -83,7 +87,7 @@ def read_checkpoint(checkpoint: str) -> Mapping[str, Any]:
 def _build(path: str, arguments: Mapping[str, Any], hyperparameters: Any) -> nn.Module:
     found = import_object("--model", path)
     if isinstance(found, nn.Module):
-        return found
+        return copy.deepcopy(found)  # two checkpoints of one command are two models
     if not callable(found):
         raise CommandError(f"--model: {path} is a {type(found).__name__}; give a module, a class, or a function.")
     known = _accepted(found, hyperparameters) if isinstance(hyperparameters, Mapping) else {}
@@ -97,6 +101,19 @@ def _build(path: str, arguments: Mapping[str, Any], hyperparameters: Any) -> nn.
     if not isinstance(model, nn.Module):
         raise CommandError(f"--model: {path} returns a {type(model).__name__}; give what returns a torch.nn.Module.")
     return model
+
+
+def _initialize(model: nn.Module, path: str) -> None:
+    """Gives a model new initial weights, by the methods with which torch's layers make theirs."""
+    for name, module in model.named_modules():
+        has_weights = next(module.parameters(recurse=False), None) is not None
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+        elif has_weights:
+            raise CommandError(
+                f"--model: {path} is a module, and its part {name or type(module).__name__!r} has no method "
+                "reset_parameters that would make untrained weights; give the class or a function that builds it."
+            )
 
 
 def _accepted(function: Any, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def _run(words: Any) -> None:
         subjects: list[Subject] = []
         for path in words.inputs:
             subjects += read_runs(path) if _is_run(path) else [_checkpoint(words, path)]
-        subjects = with_distinct_names(subjects)
+        named = [replace(subject, class_names=tuple(words.class_names)) for subject in subjects]
+        subjects = with_distinct_names(named)
         file = write_report(subjects, words.output, words.title)
     except ReportError as error:
         raise CommandError(str(error)) from error
@@ -109,8 +110,7 @@ def _checkpoint(words: Any, path: str) -> Subject:
     if words.model is None or words.data is None:
         missing, given = ("--data", "--model") if words.data is None else ("--model", "--data")
         raise CommandError(f"{missing}: a checkpoint is observed with --model and --data, found {given} alone.")
-    subject = checkpoint_subject(run, _observe(words, path, saved), name, path)
-    return replace(subject, class_names=tuple(words.class_names))
+    return checkpoint_subject(run, _observe(words, path, saved), name, path)
 
 
 def _observe(words: Any, path: str, saved: Mapping[str, Any]) -> Observation:

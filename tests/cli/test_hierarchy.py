@@ -5,7 +5,7 @@ import torch
 from small_lens import make_probe
 
 from lightning_factorlens.cli.main import main
-from lightning_factorlens.cli.model_source import build_untrained
+from lightning_factorlens.cli.model_source import build_untrained, load_model
 
 MODULE = """
 from torch import nn
@@ -43,6 +43,16 @@ def test_untrained_networks_have_the_checkpoints_hyperparameters_and_follow_the_
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_module_in_place_of_a_class_is_copied_and_initialized_anew(words, tmp_path):
+    with (tmp_path / "zero_head.py").open("a") as file:
+        file.write("\nnet = Net(7)\n")
+    path = words[2].replace(":Net", ":net")
+    trained = load_model(path, {}, words[0])
+    untrained = [build_untrained(path, {}, words[0], seed) for seed in (0, 1)]
+    assert len({float(net.hidden.weight[0, 0]) for net in (trained, *untrained)}) == 3
+    assert load_model(path, {}, words[0]) is not trained
 
 
 def test_the_same_command_prints_the_same(words, capsys):

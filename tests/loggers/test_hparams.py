@@ -133,7 +133,7 @@ def test_a_training_run_leaves_table_projector_reports_and_charts(tmp_path):
     assert "hp_metric" not in tags
     assert values == {"width": 5}
     accumulator = EventAccumulator(logger.log_dir).Reload()
-    (layout,) = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
+    *_, layout = [e.tensor_proto.string_val[0] for e in accumulator.Tensors("custom_scalars__config__")]
     assert b"factorlens/should_stop$" in layout
     (guide,) = accumulator.Tensors("factorlens_usage/how_to_read/text_summary")
     assert b"How to read this" in guide.tensor_proto.string_val[0]

@@ -41,11 +41,12 @@ def test_one_answer_without_a_prediction_leaves_no_value(value):
     probe = make_probe(64)
     lens.observe(probe, 1, 1)
     train_a_little(lens.model.net, 0)
-    good = lens.observe(probe, 2, 2)
-    assert all(math.isfinite(v.value) for v in good.values())
+    good = lens.observe(probe, 2, 2, training_loss=1.0)
+    waiting = ("loss_signal", "accuracy_signal")  # this network does not tell its inputs apart yet
+    assert all(math.isfinite(v.value) for v in good.values() if v.quantity not in waiting)
     bad = probe.clone()
     bad[3, 0, 0, 0] = MARK
-    found = lens.observe(bad, 3, 3)
+    found = lens.observe(bad, 3, 3, training_loss=1.0)
     for number in found.values():
         assert number.quantity == "seconds" or math.isnan(number.value), number
     for name in ("consistency", "prediction confidence", "prediction change"):
@@ -87,7 +88,7 @@ def test_the_series_and_the_stop_of_probabilities_do_not_depend_on_the_dtype(dty
         assert lens.output_decision.is_probability
         series.append(values)
     for exact, rounded in zip(*series):
-        assert rounded == pytest.approx(exact, rel=0.05, abs=0.05)
+        assert rounded == pytest.approx(exact, rel=0.05, abs=0.05, nan_ok=True)
     columns = [[values["consistency"] for values in of_dtype] for of_dtype in series]
     for rule in (Patience(3), default_rule()):
         decisions = [replay(rule, column) for column in columns]

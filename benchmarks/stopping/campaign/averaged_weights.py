@@ -14,11 +14,10 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 
 import numpy as np
 
-from benchmarks.reporting import markdown_table
+from benchmarks.reporting import markdown_table, write_json
 from benchmarks.stopping.campaign.polynomial_average import polynomial_scores
 from benchmarks.stopping.campaign.predictions import Predictions
 from benchmarks.stopping.campaign.raw import RawRun, load
@@ -48,6 +47,13 @@ HANDED_OVER = (
     AROUND,
     "swa at the stop",
     POLYNOMIAL,
+)
+#: What the average around the default's kept epoch is compared with, run by run.
+RIVALS = (
+    ("default", "kept epoch"),
+    ("clean split, patience 5", "kept epoch"),
+    ("clean split, patience 10", "kept epoch"),
+    ("clean split, patience 10", AROUND),
 )
 
 
@@ -140,18 +146,21 @@ def run_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mapping[str,
     return markdown_table(("run", "kept epoch: regret, points", f"{AROUND}: regret, points"), rows)
 
 
-def paired_line(scores: Sequence[Mapping[str, Mapping[str, Score]]], runs: Sequence[RawRun]) -> str:
-    """The difference between the average around the kept epoch and that epoch, with its interval."""
-    pairs = [(found["default"][AROUND], found["default"]["kept epoch"]) for found in scores]
+def paired_lines(scores: Sequence[Mapping[str, Mapping[str, Score]]], runs: Sequence[RawRun]) -> str:
+    """The average around the default's kept epoch less each of its rivals, paired by run, with intervals."""
     draws = bootstrap_weights([run.task.name for run in runs])
-    regret = mean_and_interval([average.regret - kept.regret for average, kept in pairs], draws, "+.2f")
-    points = mean_and_interval([average.points - kept.points for average, kept in pairs], draws, "+.1f")
-    n_better = sum(average.regret < kept.regret - 0.01 for average, kept in pairs)
-    n_worse = sum(average.regret > kept.regret + 0.01 for average, kept in pairs)
-    return (
-        f"{AROUND} less kept epoch, paired: regret {regret}, points lost {points}; better in {n_better}, "
-        f"worse in {n_worse} of {len(pairs)} runs; mean regret {mean(average.regret for average, _ in pairs):.2f}"
-    )
+    lines = []
+    for stop, handed_over in RIVALS:
+        pairs = [(found["default"][AROUND], found[stop][handed_over]) for found in scores]
+        regret = mean_and_interval([average.regret - rival.regret for average, rival in pairs], draws, "+.2f")
+        points = mean_and_interval([average.points - rival.points for average, rival in pairs], draws, "+.1f")
+        n_better = sum(average.regret < rival.regret - 0.01 for average, rival in pairs)
+        n_worse = sum(average.regret > rival.regret + 0.01 for average, rival in pairs)
+        lines.append(
+            f"default, {AROUND} less {stop}, {handed_over}: regret {regret}, points lost {points}; better in "
+            f"{n_better}, worse in {n_worse} of {len(pairs)} runs"
+        )
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -171,8 +180,16 @@ def main() -> None:
         runs.append(run)
         scores.append({stop: scores_of(run, stop, args.data_dir, args.weights) for stop in STOPS})
     print(comparison_table(runs, scores))
-    print("\n" + paired_line(scores, runs))
+    print("\n" + paired_lines(scores, runs))
     print("\n" + run_table(runs, scores))
+    payload = {
+        run.name: {
+            stop: {name: (round(score.regret, 4), round(score.points, 2)) for name, score in by_name.items()}
+            for stop, by_name in found.items()
+        }
+        for run, found in zip(runs, scores)
+    }
+    write_json("stopping", f"second_averages_{args.part}", {"regret and points lost": payload}, [])
 
 
 if __name__ == "__main__":

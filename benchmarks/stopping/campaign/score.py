@@ -66,9 +66,9 @@ def text(part: str, found: Scores, images: Scores) -> str:
             tables.paired_table(found, found[candidates.DEFAULT]),
             "The default for the accuracy against each, paired by run:",
             tables.paired_table(found, found[candidates.ACCURACY]),
-            f"Image classifiers alone, {len(images.records)} runs: those to which the package's default can be applied. For "
-            "the others, the signals were computed from the perturbations that fit their inputs, and the package refuses "
-            "to stop them without being told a monitor.",
+            f"Image classifiers alone, {len(images.records)} runs: those to which the package's default applies. "
+            "For the others, the signals were computed from the perturbations that fit their inputs, and the package "
+            "refuses to stop them without being told a monitor.",
             tables.main_table(images),
             tables.paired_table(images, images[candidates.DEFAULT]),
             "By regime, regret / points lost:",

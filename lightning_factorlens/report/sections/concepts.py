@@ -28,7 +28,8 @@ NO_IMAGES = (
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     parts = for_each(subjects, _parts)
     if parts and len(subjects) == 2:
-        parts += common_images(subjects[0].name, _page(subjects[0]), subjects[1].name, _page(subjects[1]))
+        first, second = subjects
+        return [*common_images(first.name, _page(first), second.name, _page(second)), *parts]
     return parts
 
 
