@@ -181,7 +181,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.visualization.unit_spread import unit_spread as unit_spread
     from lightning_factorlens.visualization.weight_pictures import weight_pictures as weight_pictures
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {name: module for module, names in (PUBLIC_NAMES | OPTIONAL_NAMES).items() for name in names}
 __all__ = ["__version__", *sorted(name for names in PUBLIC_NAMES.values() for name in names)]

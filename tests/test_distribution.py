@@ -13,9 +13,11 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY_ONLY = {".gitignore"}
 
 
-def test_the_citation_has_the_version_of_the_package():
+def test_citation_and_changelog_have_the_version_of_the_package():
     citation = (ROOT / "CITATION.cff").read_text()
     assert re.search(r"^version: (.*)$", citation, re.MULTILINE).group(1) == lightning_factorlens.__version__
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE).group(1)
+    assert newest == lightning_factorlens.__version__
 
 
 def test_the_package_index_links_to_the_documentation():
