@@ -20,6 +20,14 @@ def test_citation_and_changelog_have_the_version_of_the_package():
     assert newest == lightning_factorlens.__version__
 
 
+def test_the_package_index_links_to_the_documentation():
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    page = re.search(r'^Documentation = "https://github\.com/[^/]+/[^/]+/blob/main/(.*)"$', project, re.MULTILINE)
+    assert page is not None, "Documentation has to be a page of the repository or of a site, not the README"
+    assert (ROOT / page[1]).is_file()
+    assert page[1].startswith("docs/")
+
+
 def test_the_source_distribution_has_every_tracked_file():
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     if listed.returncode:

@@ -28,8 +28,8 @@ LONG_HEADER = (
 
 def named_rows(found: Scores) -> list[tuple[str, Scored]]:
     """The rules that the table shows, each with its name there: the default first, training to the end last."""
-    clean = "10 % of the labels held out, right ones"
-    noisy = "10 % of the labels held out, as wrong as the rest"
+    clean = "validation split of 10 %, right labels"
+    noisy = "validation split of 10 %, as wrong as the rest"
     return [
         ("`LabelFreeStopping`, no labels", found[candidates.DEFAULT]),
         ('`LabelFreeStopping(target="accuracy")`, no labels', found[candidates.ACCURACY]),

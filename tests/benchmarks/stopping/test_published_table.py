@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.reporting import ROOT
 from benchmarks.stopping.campaign.derive import RECORDS
-from benchmarks.stopping.campaign.score import scores
+from benchmarks.stopping.campaign.score import scores, text
 from benchmarks.stopping.campaign.tasks import CONFIRMATION
 from benchmarks.stopping.make_records import read
 from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table
@@ -22,14 +22,22 @@ def confirmation():
     return scores("confirmation", RECORDS)
 
 
-def section(page):
-    text = page.read_text(encoding="utf-8")
-    return re.search(rf"<!-- {SECTION}: begin -->\n(.*?)\n<!-- {SECTION}: end -->", text, re.DOTALL)[1]
+def section(page, name=SECTION):
+    written = page.read_text(encoding="utf-8")
+    return re.search(rf"<!-- {name}: begin -->\n(.*?)\n<!-- {name}: end -->", written, re.DOTALL)[1]
 
 
 @pytest.mark.parametrize(("page", "table"), [(README, short_table), (PAGE, long_table)])
 def test_the_tables_in_the_pages_are_those_of_the_committed_records(page, table, confirmation):
     assert section(page) == table(confirmation), "run python -m benchmarks.stopping.campaign.score --part all"
+
+
+@pytest.mark.parametrize("part", ["development", "confirmation"])
+def test_the_benchmarks_page_has_the_tables_of_the_committed_records(part, confirmation):
+    found = confirmation if part == "confirmation" else scores(part, RECORDS)
+    computed = text(part, found, scores(part, RECORDS, images_only=True))
+    page = ROOT / "benchmarks" / "stopping" / "README.md"
+    assert section(page, f"second_{part}") == computed, "run python -m benchmarks.stopping.campaign.score --part all"
 
 
 def first_snippet():
