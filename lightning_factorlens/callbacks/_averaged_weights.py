@@ -9,7 +9,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lightning_factorlens.callbacks._best_weights import BestWeights
+from lightning_factorlens.callbacks._best_weights import NO_BEST_EPOCH, BestWeights
 from lightning_factorlens.callbacks._weight_average import WeightAverage
 from lightning_factorlens.callbacks._weights_store import is_whole
 
@@ -89,7 +89,7 @@ class AveragedWeights(BestWeights):
 
         Args:
             trainer: The Trainer.
-            best_epoch: The rule's best epoch, which is not read.
+            best_epoch: The rule's best epoch; None if it has found none, and then the weights stay as they are.
 
         Returns:
             What was done, in words that follow the subject; empty where there is nothing to say.
@@ -97,13 +97,16 @@ class AveragedWeights(BestWeights):
         if not self._is_open:
             return ""
         self._is_open = False
-        if self._average.n_epochs > 0 and not self._is_final:
+        if best_epoch is not None and self._average.n_epochs > 0 and not self._is_final:
             self._keep(trainer, trainer.current_epoch)
+            self._is_final = False  # another `fit` may go on with the average
         best = self.best
         self._files.finish(trainer, None if best is None else best.path)
         if best is None:
-            return ""
-        words = f"restores the average of the weights up to epoch {best.epoch}, where it ends by the rule"
+            return NO_BEST_EPOCH if best_epoch is None else ""
+        words = f"restores the average of the weights up to epoch {best.epoch}"
+        if best_epoch is not None:
+            words += f", where epoch {best_epoch} is the best"
         return self._restore(trainer, best, words)
 
     def state_dict(self) -> dict[str, Any]:

@@ -14,6 +14,9 @@ from lightning_factorlens.callbacks._module_forward import as_sentence
 from lightning_factorlens.callbacks._weights_files import KeptWeights, WeightsFiles, paths_after_resume
 from lightning_factorlens.callbacks._weights_store import weights_store
 
+#: What `finish` returns where no observation had a value.
+NO_BEST_EPOCH = "restores no weights, because no epoch has been the best"
+
 
 class BestWeights:
     """The weights of the best observation so far, and those of the newest one until it has been judged.
@@ -156,7 +159,7 @@ class BestWeights:
         self._drop_candidate(trainer)
         self._files.finish(trainer, _path(best))
         if best is None and best_epoch is None:
-            return ""
+            return NO_BEST_EPOCH
         if best is None or best_epoch not in (None, best.epoch):
             return f"restores no weights, because it could not keep those of epoch {best_epoch}, the best"
         if (best.epoch, best.step) == (trainer.current_epoch, trainer.global_step):

@@ -92,7 +92,7 @@ def _n_future_steps(trainer: Trainer, interval: str, frequency: int) -> int | No
     if n_epochs is None:
         return None
     if interval == "epoch":
-        return (n_epochs - 1) // frequency - trainer.current_epoch // frequency
+        return (n_epochs - 1) // frequency - _n_epochs_stepped(trainer) // frequency
     if math.isinf(_optimizer_steps_per_epoch(trainer)):
         return None
     cumulative = _cumulative_scheduler_steps(trainer, frequency)
@@ -105,6 +105,16 @@ def _n_future_steps(trainer: Trainer, interval: str, frequency: int) -> int | No
     if trainer.max_steps >= 0:
         n_optimizer_steps = min(n_optimizer_steps, trainer.max_steps)
     return scheduler_steps_until(n_optimizer_steps - 1) - scheduler_steps_until(trainer.global_step)
+
+
+def _n_epochs_stepped(trainer: Trainer) -> int:
+    """Returns the number of epochs after which schedulers have had their turn.
+
+    They have it after the last batch and before validation, at the end of which a checkpoint may have been written.
+    """
+    loop = trainer.fit_loop
+    is_within_epoch = loop.epoch_progress.current.ready > trainer.current_epoch
+    return trainer.current_epoch + int(is_within_epoch and loop.epoch_loop.batch_progress.is_last_batch)
 
 
 def _cumulative_scheduler_steps(trainer: Trainer, frequency: int) -> list[int]:

@@ -32,7 +32,8 @@ class WeightAverage:
     Shamir and Zhang (2013), "Stochastic gradient descent for non-smooth optimization: convergence results and optimal
     averaging schemes": w̄_t = (1 − (η + 1) / (t + η)) w̄_{t−1} + (η + 1) / (t + η) w_t. It needs one copy of the
     weights, which lies in main memory in float32 or float64. Statistics of batch norms are averaged like weights
-    and not measured anew; whole numbers are those of the newest epoch.
+    and not measured anew; whole numbers are those of the newest epoch. An epoch at which a finite value has become NaN
+    or infinite is left out; what is infinite from the first epoch on, such as a mask of attention, stays as it is.
 
     Attributes:
         n_epochs: Number of epochs in the average.
@@ -54,10 +55,14 @@ class WeightAverage:
         if shapes != {name: value.shape for name, value in self._values.items()}:
             self.n_epochs = 0
             self._values = {name: torch.zeros(value.shape, dtype=_dtype(value)) for name, value in floating.items()}
+        newest = {name: value.detach().to("cpu", self._values[name].dtype) for name, value in floating.items()}
+        if self.n_epochs > 0 and any(_has_diverged(self._values[name], value) for name, value in newest.items()):
+            return
         self.n_epochs += 1
-        for name, value in floating.items():
-            newest = value.detach().to("cpu", self._values[name].dtype)
-            self._values[name].lerp_(newest, newest_share(self.n_epochs))
+        for name, value in newest.items():
+            average = self._values[name]
+            mean = torch.lerp(average, value, newest_share(self.n_epochs))
+            average.copy_(torch.where(mean.isfinite(), mean, value))  # between infinite values the mean is NaN
 
     def in_place_of(self, weights: Mapping[str, Any]) -> dict[str, Any]:
         """The averaged weights with the dtypes of the module's, beside what is not averaged.
@@ -90,3 +95,8 @@ def _is_averaged(value: Any) -> bool:
 
 def _dtype(value: Tensor) -> torch.dtype:
     return torch.float64 if value.dtype == torch.float64 else torch.float32
+
+
+def _has_diverged(average: Tensor, newest: Tensor) -> bool:
+    """Whether a value that was finite is not any more."""
+    return bool((average.isfinite() & ~newest.isfinite()).any())

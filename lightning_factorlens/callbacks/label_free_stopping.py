@@ -19,6 +19,7 @@ from lightning_factorlens.callbacks._stopping_arguments import (
     check_restore_best,
     check_rule,
     check_tag_name,
+    warn_of_untested_signal,
 )
 from lightning_factorlens.callbacks._stopping_results import StoppingResults
 from lightning_factorlens.callbacks._stopping_rule import stopping_rule
@@ -153,6 +154,7 @@ class LabelFreeStopping(StoppingResults):
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
         self._lens_callback = find_lens_callback(trainer, self.monitor)
         self.prefix = self._lens_callback.prefix
+        warn_of_untested_signal(self.monitor, self.action, self.restore_best)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Simulates the learning-rate schedule and logs the initial values, so that other callbacks find the tags."""

@@ -122,9 +122,17 @@ class AfterWarmup(DelayedRule):
             return state, ""
         rises = info.lr is not None and info.lr > state["last_lr"] * (1 + RELATIVE_TOLERANCE)
         is_over = not rises and info.epoch > self.epochs
-        wait_reason = "" if is_over else "the learning rate is warming up"
+        wait_reason = "" if is_over else self._wait_reason(info.epoch, state["last_lr"], rises)
         has_lr = info.lr is not None and math.isfinite(info.lr)
         return {**state, "last_lr": info.lr if has_lr else 0.0, "is_over": is_over}, wait_reason
+
+    def _wait_reason(self, epoch: int, last_lr: float, rises: bool) -> str:
+        """Why a measurement does not reach the rule."""
+        if rises and last_lr > 0:
+            return "the learning rate is warming up"
+        if epoch <= self.epochs:
+            return f"the first {self.epochs} epochs do not count"
+        return "one measurement does not show whether the learning rate rises"
 
 
 @dataclass(frozen=True)

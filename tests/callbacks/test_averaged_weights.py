@@ -12,7 +12,7 @@ from scheduled_training import lens as make_lens
 from training import Net, Snapshot, loaders, train
 
 from lightning_factorlens import LabelFreeStopping
-from lightning_factorlens.callbacks import _averaged_weights
+from lightning_factorlens.callbacks import _averaged_weights, label_free_stopping
 from lightning_factorlens.measurements import Consistency
 from lightning_factorlens.stopping import Decision, Rule
 
@@ -103,6 +103,51 @@ def test_a_resumed_run_goes_on_with_the_average_of_its_checkpoint(tmp_path):
     )  # fmt: skip
     trainer.fit(module, *loaders(), ckpt_path=tmp_path / "kept" / "epoch=2.ckpt")
     assert alike(module.state_dict(), average(copies, 6))
+
+
+class Diverging(Net):
+    """Its mask is infinite from the beginning, and its weights become NaN in the fourth epoch."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mask", torch.full((2, 2), -torch.inf).triu(1))
+
+    def training_step(self, batch, batch_idx):
+        loss = super().training_step(batch, batch_idx)
+        return loss * torch.nan if self.current_epoch >= 3 else loss
+
+
+def test_an_epoch_with_weights_that_are_not_finite_is_not_averaged(tmp_path):
+    copies = Copies()
+    _, module = train(tmp_path, lens(), stopping(2, mode="advise"), copies, module=Diverging(), epochs=6)
+    expected = average(copies, 3)
+    mask = expected.pop("mask")
+    found = {name: value for name, value in module.state_dict().items() if name in expected}
+    floating = [name for name, value in found.items() if value.is_floating_point()]
+    assert alike({name: found[name] for name in floating}, {name: expected[name] for name in floating})
+    assert torch.equal(module.mask, mask.triu(1))
+
+
+@pytest.mark.parametrize("restore_best", [True, "average"])
+def test_without_a_best_epoch_no_weights_are_restored_and_the_words_say_so(tmp_path, monkeypatch, restore_best):
+    said = []
+    monkeypatch.setattr(label_free_stopping, "rank_zero_info", said.append)
+    last = Snapshot()
+    stop = stopping(restore_best=restore_best, verbose=True)
+    _, module = train(tmp_path, lens(), stop, last, epochs=2)
+    assert all(torch.equal(value, last.weights[name]) for name, value in module.state_dict().items())
+    assert stop.best_epoch is None
+    assert said == [f"LabelFreeStopping restores no weights, because no epoch has been the best of {stop.monitor}."]
+
+
+@pytest.mark.parametrize(("epochs", "end"), [(4, 4), (8, 7)])
+def test_the_words_say_where_the_average_ends(tmp_path, monkeypatch, epochs, end):
+    said = []
+    monkeypatch.setattr(label_free_stopping, "rank_zero_info", said.append)
+    stop = stopping(2, mode="advise", verbose=True)
+    train(tmp_path, lens(), stop, epochs=epochs)
+    expected = f"restores the average of the weights up to epoch {end}, where epoch 2 is the best of {stop.monitor}."
+    assert said == [f"LabelFreeStopping {expected}"]
 
 
 def test_what_cannot_be_averaged_is_refused_before_training(tmp_path, monkeypatch):

@@ -1,10 +1,11 @@
 """Future and scaled learning rates of schedulers in a real Trainer."""
 
 import pytest
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from scheduled_training import MONITOR, Recorder, Scheduled, lens, stopping
 from torch.optim import lr_scheduler as schedules
-from training import Net, train
+from training import Net, loaders, train
 
 from lightning_factorlens.stopping import Decision, Patience, Rule
 
@@ -68,6 +69,28 @@ def test_the_lowest_future_rate_is_that_of_the_remaining_batches(tmp_path, inter
     last = [epoch[-1] for epoch in rates]
     expected = [min(min(epoch) for epoch in ([now], *rates[e:])) for e, now in enumerate(last, 1)]
     assert [min(now, planned) for now, planned in zip(last, ahead)] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("after_validation", [True, False])
+def test_a_resumed_run_sees_the_same_future_rates(tmp_path, after_validation):
+    def fit(folder, *callbacks, **options):
+        stop, seen = stopping(rule=Patience(1)), {}
+
+        class Planned(Callback):
+            def on_train_epoch_end(self, trainer, pl_module):
+                seen[trainer.current_epoch] = stop._course.state.min_future_lr
+
+        module = Scheduled(lambda o: schedules.CosineAnnealingLR(o, 6))
+        arguments = {"max_epochs": 5, "logger": False, "accelerator": "cpu", "enable_progress_bar": False}
+        callbacks = [lens(every_n_epochs=99), stop, Planned(), *callbacks]
+        trainer = Trainer(**arguments, callbacks=callbacks, default_root_dir=folder, enable_model_summary=False)
+        trainer.fit(module, *loaders(), **options)
+        return seen
+
+    keep = ModelCheckpoint(tmp_path, "{epoch}", save_top_k=-1, save_on_train_epoch_end=not after_validation)
+    whole = fit(tmp_path / "a", keep)
+    resumed = fit(tmp_path / "b", ckpt_path=tmp_path / "epoch=1.ckpt")
+    assert resumed == pytest.approx({epoch: whole[epoch] for epoch in resumed})
 
 
 def test_the_rates_of_a_plateau_scheduler_or_of_an_infinite_run_are_unknown(tmp_path):

@@ -1,6 +1,7 @@
 """LabelFreeStopping with a threshold of the probability that the best epoch lies behind."""
 
 import logging
+import warnings
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from scheduled_training import lens
 from training import scalars, train
 
 from lightning_factorlens import LabelFreeStopping
+from lightning_factorlens.callbacks._stopping_arguments import warn_of_untested_signal
 from lightning_factorlens.measurements import consistency as measured
 from lightning_factorlens.stopping import BestEpochBehind, Patience, default_monitor, default_rule, epoch_infos, replay
 
@@ -84,3 +86,13 @@ def test_the_probability_is_reached_without_a_planned_number_of_epochs():
     probabilities = [decision.probability for decision in replay(BestEpochBehind(default_rule()), series, infos)]
     assert probabilities[7] < 0.3 < 0.8 < probabilities[-1]
     assert probabilities[8:] == sorted(probabilities[8:])
+
+
+@pytest.mark.parametrize(("options", "warns"), [({"mode": "stop"}, True), ({"restore_best": True}, True), ({}, False)])
+def test_a_stop_by_a_signal_that_has_failed_warns(options, warns):
+    settings = {"mode": "advise", "restore_best": False, **options}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_untested_signal("factorlens/perturbation_consistency", **settings)
+        warn_of_untested_signal("factorlens/loss_signal", **settings)
+    assert ["lost 15 to 50 points" in str(warning.message) for warning in caught] == [True] * warns

@@ -60,3 +60,8 @@ def test_alternatives_advise_only_what_can_be_true():
     for decision in (OutputDecision("unknown"), OutputDecision("regression", may_be_classes=True)):
         assert "outputs='classes'" not in decision.alternatives
         assert "PerturbationConsistency" in decision.alternatives
+
+
+@pytest.mark.parametrize(("kind", "has_failed"), [("multilabel", True), ("pixel_classes", True), ("embedding", False)])
+def test_the_alternatives_say_where_a_stop_without_labels_has_failed(kind, has_failed):
+    assert ("lost 15 to 50 points" in OutputDecision(kind).alternatives) == has_failed

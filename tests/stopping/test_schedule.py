@@ -78,7 +78,11 @@ def test_the_warm_up_does_not_reach_the_rule():
     series = [0.1, 0.2, 0.3, 0.4, 0.9, 0.8, 0.7, 0.6]
     decisions = replay(AfterWarmup(Patience(2)), series, epoch_infos(8, lrs))
     assert [d.best_epoch for d in decisions] == [1, 2, 3, 4, 5, 6, 7, 8]
-    assert [d.reason for d in decisions][:4] == ["the learning rate is warming up"] * 4
+    first, *later = [d.reason for d in decisions][:4]
+    assert first == "one measurement does not show whether the learning rate rises"
+    assert later == ["the learning rate is warming up"] * 3
+    constant = replay(AfterWarmup(Patience(2), 3), series, epoch_infos(8, [0.1] * 8))
+    assert [d.reason for d in constant][:3] == ["the first 3 epochs do not count"] * 3
     assert [d.best_epoch for d in replay(AfterWarmup(Patience(9), 3), RISING)][:6] == [1, 2, 3, 4, 4, 4]
 
 
