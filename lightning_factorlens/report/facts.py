@@ -78,8 +78,8 @@ def _alpha_fact(subject: Subject) -> Text | None:
     n_inside = sum(low <= alpha <= high for alpha in alphas)
     span = f", from {min(alphas):.2f} to {max(alphas):.2f}" if len(alphas) > 1 else ""
     text = (
-        f"α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least {MIN_EIGENVALUES} eigenvalues: "
-        f"mean {mean(alphas):.2f}{span}; {n_inside} of {len(alphas)} between "
+        f"α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least {MIN_EIGENVALUES} "
+        f"eigenvalues: mean {mean(alphas):.2f}{span}; {n_inside} of {len(alphas)} between "
         f"{low:g} and {high:g}, as in well-trained large networks."
     )
     return Text(text + _when(subject, "weight_spectra"), "Weights.")
