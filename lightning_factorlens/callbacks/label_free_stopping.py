@@ -70,11 +70,12 @@ class LabelFreeStopping(StoppingResults):
             with True those of the rule's best epoch, and with ``"average"`` the average over about the later half of
             the epochs up to five epochs after the best one (`WeightAverage`), which had a lower test loss than the best
             epoch in most runs of the project's study. They are put back after the last ``on_train_end``, so that
-            checkpoints have those of the training; after an exception or an interrupt they are not. They are kept in
-            one file beside the checkpoints, which replaces the one before (with ``every_n_train_steps``, at every
-            observation until the epoch ends); a file of 47 MB (ResNet-18) takes about 0.1 s. A resumed run goes on with
-            the file of its checkpoint, and with the average in it. Weights that a callback of your own averages at the
-            end of the training would be replaced; of two instances the last one in the list restores.
+            checkpoints have those of the training; after an exception or an interrupt they are not, nor if no epoch has
+            been the rule's best, as where the metric never had a value. They are kept in one file beside the
+            checkpoints, which replaces the one before (with ``every_n_train_steps``, at every observation until the
+            epoch ends); a file of 47 MB (ResNet-18) takes about 0.1 s. A resumed run goes on with the file of its
+            checkpoint, and with the average in it. Weights that a callback of your own averages at the end of the
+            training would be replaced; of two instances the last one in the list restores.
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.

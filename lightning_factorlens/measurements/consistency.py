@@ -131,6 +131,8 @@ class Consistency(Measurement):
         training_loss = context.training_loss
         if training_loss is not None:
             found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
+        if not has_begun and math.isfinite(value):
+            context.note(absence_note("loss_signal", "the network does not tell the inputs apart yet."))
         if has_begun:
             found["loss_signal"] = loss_signal(outputs, shifted, labels, training_loss, is_probability)
             found["accuracy_signal"] = accuracy_signal(found["loss_signal"], outputs, labels)

@@ -215,6 +215,7 @@ def test_all_kinds_of_weights_are_restored_in_any_precision(tmp_path, precision)
     assert int(module.norm.num_batches_tracked) == 8
 
 
+@pytest.mark.slow
 @torch_compiles_logging
 def test_a_compiled_module_is_restored(tmp_path):
     module, copies = Net(), Copies()

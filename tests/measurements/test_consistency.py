@@ -178,6 +178,17 @@ def test_the_ensemble_matters(run):
     assert set(lens.state.warm_start.states["consistency"]) == {"average", "has_begun"}
 
 
+@pytest.mark.parametrize(("scale", "says_so"), [(0.0, True), (1e3, False)])
+def test_a_network_that_does_not_tell_inputs_apart_has_a_note_in_place_of_a_signal(scale, says_so):
+    lens = lens_with(Consistency())
+    last = [layer for layer in lens.model.modules() if isinstance(layer, nn.Linear)][-1]
+    last.weight.data *= scale
+    last.bias.data.zero_()
+    observation = lens.observe(make_probe(), epoch=1)
+    assert math.isnan(observation["consistency"]["loss_signal"]) == says_so
+    assert any(note.startswith("no loss signal: the network does not tell") for note in observation.notes) == says_so
+
+
 def test_a_resumed_run_continues_the_ensemble(run, tmp_path):
     fit(tmp_path, 2)
     resumed, _ = fit(tmp_path, EPOCHS, tmp_path / "saved/last.ckpt")
