@@ -51,9 +51,12 @@ def _figures(subject: Subject) -> list[Part]:
     dashboard = dashboard_figure(history, advice_of(subject))
     if dashboard is not None:
         alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
-        caption = "Diamond: the lowest value. Area: a rise above it by more than a tenth. Dashed line: the stop."
+        caption = (
+            "Diamond: the lowest consistency. Area: a rise above it by more than a tenth. Dotted line: the best epoch "
+            "by the stopping rule. Dashed line: its stop."
+        )
         parts.append(figure_picture(dashboard, alt, caption))
-    course = history_figure(history)
+    course = history_figure(history, advice_of(subject))
     if course is not None:
         alt = f"Charts of the consistency, the required ranks and the effective rank over {span}."
         parts.append(figure_picture(course, alt))
@@ -61,14 +64,19 @@ def _figures(subject: Subject) -> list[Part]:
 
 
 def _table(subject: Subject) -> Table:
-    columns, rows = summary_rows(subject.history, default_measurements())
+    columns, rows = summary_rows(subject.history, default_measurements(), advice=advice_of(subject))
     if not subject.is_run:
         columns.pop("best", None)
         columns.pop("first", None)
         rows = {tag: row[-1:] for tag, row in rows.items()}
     header = ["number", *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items())]
     cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
-    caption = "First, best and last observation" if subject.is_run else "Values"
+    caption = "Values"
+    if subject.is_run:
+        caption = "First, best and last observation"
+        advice = advice_of(subject)
+        if advice is not None:
+            caption += f"; best by {advice.criterion}"
     return Table(f"{caption}; a number after > is a lower bound", header, cells)
 
 
