@@ -197,4 +197,4 @@ def is_lower_bound(observation: Observation, entry: TaggedValue) -> bool:
         entry: The number and its declaration.
     """
     name = entry.scalar.lower_bound
-    return bool(name) and observation.value(name, entry.value.scope) == 1.0
+    return bool(name) and observation.get_value(name, entry.value.scope) == 1.0
