@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "concepts": MIDDLE,
     "hierarchy": MIDDLE,
     "visualization": MIDDLE,
-    "plots": {"results", "_validation"},
+    "plots": {"stopping", "results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
     "background": set(),
     "fork_gate": set(),
@@ -64,8 +64,8 @@ MAY_IMPORT = {
         "batches",
     }
     | FLOOR,
-    "loggers": {"background", "fork_gate", "measurements", "plots", "config", "budget"} | FLOOR,
-    "stopping": {"_validation"},
+    "loggers": {"background", "fork_gate", "measurements", "plots", "config", "budget", "stopping"} | FLOOR,
+    "stopping": {"results", "_validation"},
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
     | {"background", "pending_observation"}
     | SAMPLES

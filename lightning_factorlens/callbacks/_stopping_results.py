@@ -110,7 +110,8 @@ class StoppingResults(EarlyStopping):
     def stop_advice(self) -> StopAdvice:
         """What the rule has decided so far, for the summary of the run."""
         state = self._course.state
-        return StopAdvice("LabelFreeStopping", state.best_epoch, state.stop_epoch, state.probability)
+        signal = self._course.monitor.partition("/")[2]
+        return StopAdvice("LabelFreeStopping", state.best_epoch, state.stop_epoch, state.probability, signal)
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:

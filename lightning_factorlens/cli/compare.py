@@ -60,7 +60,7 @@ def _rows(first: Observation, second: Observation) -> list[dict[str, Any]]:
     """Every number that both observations have, except times."""
     rows = []
     for value in first.values():
-        other = second.value(value.quantity, value.scope, value.rank)
+        other = second.get_value(value.quantity, value.scope, value.rank)
         if other is None or value.quantity == "seconds":
             continue
         if not (math.isnan(value.value) and math.isnan(other)):

@@ -9,28 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from lightning_factorlens.loggers.best_of_run import is_judged_by_rule, leading_scalar
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, summary_values
 from lightning_factorlens.measurements import Measurement, Scalar
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
-
-
-def leading_scalar(measurements: Sequence[Measurement], prefix: str = PREFIX) -> LeadingScalar | None:
-    """The scalar that runs are judged by: the first summary scalar that has a better direction.
-
-    Args:
-        measurements: The lens's measurements.
-        prefix: First part of the tags.
-
-    Returns:
-        The scalar, or None where no measurement declares one.
-    """
-    for measurement in measurements:
-        for scalar in measurement.scalars:
-            if scalar.summary and scalar.better is not None:
-                is_lower_better = scalar.better == "lower"
-                return LeadingScalar(scalar.quantity, scalar.scope, is_lower_better, scalar.tag.format(prefix=prefix))
-    return None
+from lightning_factorlens.results.findings import StopAdvice
+from lightning_factorlens.results.leading_scalar import is_untrained
+from lightning_factorlens.stopping.run_advice import SIGNAL, add_signals, advice_of_series, has_decided
 
 
 def best_tag(tag: str, prefix: str = PREFIX) -> str:
@@ -60,6 +45,8 @@ def best_scalars(measurements: Sequence[Measurement]) -> list[Scalar]:
     if leading is None:
         return []
     where = f"at the observation where `{leading.name}` was best so far"
+    if is_judged_by_rule(leading):
+        where = f"at the best epoch so far, by LabelFreeStopping or else by its default rule on `{{prefix}}/{SIGNAL}`"
     declared = [Scalar("best_epoch", best_tag("/epoch", "{prefix}"), f"Number of finished epochs {where}.")]
     for measurement in measurements:
         for scalar in measurement.scalars:
@@ -87,45 +74,75 @@ class BestValues:
         self._prefix = prefix
         self._leading = leading_scalar(measurements, prefix)
         self._history: Sequence[Observation] | None = history
-        self._best: Observation | None = None
-        self._best_value = math.inf
+        self._signals: dict[str, dict[int, float]] = {}
         self._latest: dict[str, float] = {}
-        self._values: dict[str, float] = {}
+        self._by_epoch: dict[int, dict[str, float]] = {}
+        self._lowest = math.inf
+        self._lowest_place: tuple[int, int] | None = None
+        self._at_lowest: dict[str, float] = {}
+        self._written: dict[str, float] = {}
 
-    def update(self, observation: Observation) -> dict[str, float]:
+    def update(self, observation: Observation, advice: StopAdvice | None = None) -> dict[str, float]:
         """The values at the best observation, where they have changed.
 
         Args:
             observation: The newest observation; the same one again where it has been completed.
+            advice: The decision of the run's stopping rule, where there is one; see `best_of_run`.
 
         Returns:
             Value by tag; empty where nothing has changed, or where there is no best observation. The first call in a
             resumed run returns them in any case.
         """
-        is_first = self._history is not None
         if self._history is not None:
             earlier = [past for past in self._history if not _is_same(past, observation)]
             self._history = None
             for past in earlier:
                 self._add(past)
-        has_changed = self._add(observation)
-        return dict(self._values) if is_first or has_changed else {}
+        self._add(observation)
+        return self.decide(advice)
 
-    def _add(self, observation: Observation) -> bool:
-        """Takes one observation into account, and returns whether it is the best one."""
+    def decide(self, advice: StopAdvice | None = None) -> dict[str, float]:
+        """The values at the best observation, where they have changed since the last call.
+
+        Args:
+            advice: See `update`. That of a callback which decides after `update` changes them without an observation.
+
+        Returns:
+            See `update`.
+        """
+        values = self._best_values(advice)
+        if values == self._written:
+            return {}
+        self._written = values
+        return dict(values)
+
+    def _best_values(self, advice: StopAdvice | None) -> dict[str, float]:
+        epoch_tag = best_tag("/epoch", self._prefix)
+        if is_judged_by_rule(self._leading) and not has_decided(advice):
+            advice = advice_of_series(self._signals)
+        if advice is not None and advice.best_epoch in self._by_epoch:
+            return {epoch_tag: float(advice.best_epoch), **self._by_epoch[advice.best_epoch]}
+        if self._lowest_place is None or is_judged_by_rule(self._leading):
+            return {}
+        return {epoch_tag: float(self._lowest_place[0]), **self._at_lowest}
+
+    def _add(self, observation: Observation) -> None:
+        """Takes one observation into account."""
+        if self._leading is None or is_untrained(observation):
+            return
         values = self._summary_values(observation)
-        if not is_untrained(observation):
-            self._latest = values if observation.is_full else {**self._latest, **values}
-        if self._leading is None:
-            return False
+        self._latest = values if observation.is_full else {**self._latest, **values}
+        self._by_epoch[observation.epoch] = self._latest
+        add_signals(self._signals, observation)
         value = self._leading.value_of(observation)
-        is_again_best = self._best is not None and _is_same(observation, self._best)
-        if value is None or not (is_again_best or self._leading.sign * value < self._best_value):
-            return False
-        self._best = observation.without_tensors()
-        self._best_value = self._leading.sign * value
-        self._values = {best_tag("/epoch", self._prefix): float(observation.epoch), **self._latest}
-        return True
+        if value is None:
+            return
+        score = self._leading.sign * value
+        place = (observation.epoch, observation.step)
+        if score < self._lowest or place == self._lowest_place:
+            self._lowest = score
+            self._lowest_place = place
+            self._at_lowest = self._latest
 
     def _summary_values(self, observation: Observation) -> dict[str, float]:
         """The summary scalars without those of a rank, of the cost, and lower bounds."""
@@ -180,4 +197,4 @@ def is_lower_bound(observation: Observation, entry: TaggedValue) -> bool:
         entry: The number and its declaration.
     """
     name = entry.scalar.lower_bound
-    return bool(name) and observation.value(name, entry.value.scope) == 1.0
+    return bool(name) and observation.get_value(name, entry.value.scope) == 1.0

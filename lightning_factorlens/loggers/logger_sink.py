@@ -108,7 +108,7 @@ class LoggerSink:
             self._last_position = position
             self._last_tags.clear()
         metrics = self._new_metrics(observation, with_cost=not self._completes_cost)
-        metrics |= self._best.update(observation)
+        metrics |= self._best.update(observation, self._decision)
         self._last_tags.update(metrics)
         drawing = self.figures.add(observation)
 
@@ -169,6 +169,11 @@ class LoggerSink:
         self._last_tags.update(metrics)
         run_all(self.loggers, lambda logger: _log_metrics(logger, metrics, observation.step), "loggers")
 
+    @property
+    def _decision(self) -> StopAdvice | None:
+        """What the run's stopping rule has decided so far; about the newest observation it decides after `write`."""
+        return None if self._advice is None else self._advice()
+
     def close(self) -> None:
         """Draws the figures that are still due and drops the history; the Trainer closes the loggers.
 
@@ -176,14 +181,16 @@ class LoggerSink:
             Exception: An error of any of the loggers, see `run_all`.
         """
         last = self.figures.last
+        best = self._best.decide(self._decision) if last is not None else {}
 
         def close_for(logger: Any) -> None:
-            """Writes the summary and the projector of one logger."""
+            """Writes the last best values, the summary and the projector of one logger."""
+            if last is not None and best:
+                _log_metrics(logger, best, last.step)
             media = self._media.get(id(logger))
             if media is None or last is None:
                 return
-            advice = None if self._advice is None else self._advice()
-            summary = run_summary(self.figures.history, self.measurements, self.prefix, advice)
+            summary = run_summary(self.figures.history, self.measurements, self.prefix, self._decision)
             media.log_text(f"{self.prefix}/result", summary, last.step)
             if self.figures.every_n:
                 media.log_embedding(f"{self.prefix}_F", last)

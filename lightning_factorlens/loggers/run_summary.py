@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.loggers.best_values import is_lower_bound, latest_values, leading_scalar
+from lightning_factorlens.loggers.best_of_run import best_of_run, is_judged_by_rule, leading_scalar
+from lightning_factorlens.loggers.best_values import is_lower_bound, latest_values
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue
 from lightning_factorlens.loggers.text_reports import help_tag, markdown_table
 from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results._text import format_number
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import CONSISTENCY, best_observation
+from lightning_factorlens.results.leading_scalar import CONSISTENCY
+from lightning_factorlens.stopping.run_advice import run_advice
 
 #: Cell of a table where an observation has no value.
 MISSING = "–"
@@ -32,27 +34,16 @@ def findings_of(
         advice: The decision of a stopping rule, where there is one.
     """
     scalar = leading_scalar(measurements, prefix)
-    if scalar is None or scalar.quantity == CONSISTENCY.quantity:
-        scalar = CONSISTENCY
-    return run_findings(history, scalar, advice)
-
-
-def best_criterion(history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX) -> str:
-    """What tells the best observation, such as ``lowest factorlens/consistency``; empty where there is none.
-
-    Args:
-        history: The observations of one run, oldest first.
-        measurements: The lens's measurements.
-        prefix: First part of the tags.
-    """
-    scalar = leading_scalar(measurements, prefix)
-    if scalar is None or best_observation(history, scalar) is None:
-        return ""
-    return f"{'lowest' if scalar.lower_is_better else 'highest'} {scalar.name}"
+    if scalar is not None and not is_judged_by_rule(scalar):
+        return run_findings(history, scalar, advice)
+    return run_findings(history, CONSISTENCY, run_advice(history, advice))
 
 
 def summary_rows(
-    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX
+    history: Sequence[Observation],
+    measurements: Sequence[Measurement],
+    prefix: str = PREFIX,
+    advice: StopAdvice | None = None,
 ) -> tuple[dict[str, Observation], dict[str, list[str]]]:
     """The summary scalars of the first, the best and the last observation of a run; without a best, of the two others.
 
@@ -64,15 +55,15 @@ def summary_rows(
         history: The observations of one run, oldest first, at least one.
         measurements: The lens's measurements.
         prefix: First part of the tags.
+        advice: The decision of a stopping rule, where there is one.
 
     Returns:
         The observation of each column by its name, ``"first"``, ``"best"`` or ``"last"``, and the cells by tag.
     """
-    scalar = leading_scalar(measurements, prefix)
-    best = None if scalar is None else best_observation(history, scalar)
+    best = best_of_run(history, measurements, prefix, advice)
     columns = {"first": history[0]}
     if best is not None:
-        columns["best"] = best
+        columns["best"] = best.observation
     columns["last"] = history[-1]
     rows: dict[str, list[str]] = {}
     for index, observation in enumerate(columns.values()):
@@ -126,18 +117,18 @@ def run_summary(
     for finding in findings_of(history, measurements, prefix, advice).all:
         lines.append(f"- {finding.question} **{finding.verdict}**: {finding.reason}.")
     parts.append("\n".join(lines))
-    columns, rows = summary_rows(history, measurements, prefix)
+    columns, rows = summary_rows(history, measurements, prefix, advice)
     # the steps have a row of their own, because TensorBoard breaks tags within words where the titles are long
     titles = [f"{name}, epoch {observation.epoch}" for name, observation in columns.items()]
     cells = [("step", *(str(observation.step) for observation in columns.values()))]
     for tag, row in rows.items():
         cells.append((f"`{tag}`", *row))
     parts.append(markdown_table(("", *titles), cells))
-    criterion = best_criterion(history, measurements, prefix)
-    best = f"Best: {criterion}. " if criterion else ""
+    best = best_of_run(history, measurements, prefix, advice)
+    explained = "" if best is None else f"Best: {best.criterion}. "
     parts.append(
-        f"{best}A number after > is a lower bound, because the largest rank tried does not suffice. How to read tags "
-        f"and figures: text `{help_tag(prefix)}`, once in every log folder."
+        f"{explained}A number after > is a lower bound, because the largest rank tried does not suffice. How to read "
+        f"tags and figures: text `{help_tag(prefix)}`, once in every log folder."
     )
     if history[-1].notes:
         parts.append("\n".join(f"- {note}" for note in history[-1].notes))

@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.budget import OverheadBudget
+from lightning_factorlens.loggers.best_of_run import best_of_run
 from lightning_factorlens.loggers.run_cost import seconds_by_activity
-from lightning_factorlens.loggers.run_summary import best_criterion, findings_of, lower_bound_sign, summary_rows
+from lightning_factorlens.loggers.run_summary import findings_of, lower_bound_sign, summary_rows
 from lightning_factorlens.loggers.tags import PREFIX, summary_values
 from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.results import Cost, Observation
@@ -45,7 +46,11 @@ def epoch_line(observation: Observation, measurements: Sequence[Measurement]) ->
 
 
 def run_table(
-    history: Sequence[Observation], measurements: Sequence[Measurement], prefix: str = PREFIX, max_rows: int = MAX_ROWS
+    history: Sequence[Observation],
+    measurements: Sequence[Measurement],
+    prefix: str = PREFIX,
+    max_rows: int = MAX_ROWS,
+    advice: StopAdvice | None = None,
 ) -> str:
     """The summary of a run in aligned columns: its first, best and last observation; see `summary_rows`.
 
@@ -55,11 +60,12 @@ def run_table(
         prefix: First part of the tags.
         max_rows: Largest number of rows. Where there are more, the last rows of the measurement that has the most of
             them are left out.
+        advice: The decision of a stopping rule, where there is one.
 
     Returns:
         The lines of the table, in plain ASCII.
     """
-    columns, rows = summary_rows(history, measurements, prefix)
+    columns, rows = summary_rows(history, measurements, prefix, advice)
     titles = [f"{name}, {position(observation)}" for name, observation in columns.items()]
     owners: dict[str, str] = {}
     for observation in history:
@@ -105,12 +111,12 @@ def run_report(
     """
     if not history:
         return cost
-    criterion = best_criterion(history, measurements, prefix)
-    best = f" (best: {criterion})" if criterion else ""
-    lines = [f"FactorLens, summary of the run{best}:"]
+    best = best_of_run(history, measurements, prefix, advice)
+    explained = "" if best is None else f" (best: {best.criterion})"
+    lines = [f"FactorLens, summary of the run{explained}:"]
     for finding in findings_of(history, measurements, prefix, advice).all:
         lines.append(str(finding))
-    return "\n".join([*lines, run_table(history, measurements, prefix), cost])
+    return "\n".join([*lines, run_table(history, measurements, prefix, advice=advice), cost])
 
 
 def cost_line(

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.measurements.scalar import Detail, Scalar
 from lightning_factorlens.results import Record, Value
+from lightning_factorlens.results.quantities import declare_quantities
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -101,6 +102,12 @@ class Measurement(ABC):
     record_type: ClassVar[type[Record] | None] = None
     histogram_detail: ClassVar[Detail] = "summary"
     is_signal: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Makes its quantities known to `Observation.value`."""
+        super().__init_subclass__(**options)
+        if isinstance(cls.scalars, (tuple, list)):
+            declare_quantities(scalar.quantity for scalar in cls.scalars if isinstance(scalar, Scalar))
 
     @abstractmethod
     def measure(self, context: Context) -> Record | Mapping[str, float] | Deferred | None:

@@ -6,6 +6,8 @@ from lightning_factorlens.plots.history import history_figure
 HISTORY = FigureSpec(
     "history",
     history_figure,
-    "Consistency over epochs; the diamond marks its lowest epoch. Below, the required ranks: level, or still rising?",
+    "Consistency over epochs; the diamond marks the best epoch by the stopping rule that the title names. Below, the "
+    "required ranks: level, or still rising?",
     needs_tensors=False,
+    takes_advice=True,
 )

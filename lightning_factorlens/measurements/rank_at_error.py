@@ -12,6 +12,7 @@ from lightning_factorlens.measurements.history import HISTORY
 from lightning_factorlens.measurements.scalar import Scalar
 from lightning_factorlens.metrics.required_rank import required_rank
 from lightning_factorlens.results import RequiredRanks, required_rank_name
+from lightning_factorlens.results.quantities import declare_quantities
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class RankAtError(Measurement):
             )
         if len(set(self.thresholds)) < len(self.thresholds):
             raise ValueError(f"thresholds: found {self.thresholds!r}; list every threshold once.")
+        declare_quantities(scalar.quantity for scalar in self.scalars)
 
     @property
     def scalars(self) -> tuple[Scalar, ...]:  # type: ignore[override]

@@ -27,6 +27,7 @@ from lightning_factorlens.plots.type_width import text_width
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import UNKNOWN, Finding, StopAdvice, run_findings
 from lightning_factorlens.results.leading_scalar import CONSISTENCY, RISE, WINDOW, LeadingSeries
+from lightning_factorlens.stopping.run_advice import run_advice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,11 +56,12 @@ def dashboard_figure(history: Sequence[Observation], advice: StopAdvice | None =
     Args:
         history: Observations of one run, oldest first; they need no tensors. Their records ``consistency`` are drawn,
             or ``effective_rank`` where there is none.
-        advice: What a stopping rule has decided; None without one.
+        advice: What a stopping rule has decided; None, or one without a decision, for the default rule, see
+            `run_advice`.
 
     Returns:
         The figure, or None where neither has been measured. Texts have the ids ``learning``, ``memorising`` and
-        ``stop``; lines ``consistency`` or ``effective_rank``, ``lowest`` and ``stop``.
+        ``stop``; lines ``consistency`` or ``effective_rank``, ``lowest``, ``best`` and ``stop``.
 
     Raises:
         ValueError: ``history`` is empty.
@@ -70,6 +72,7 @@ def dashboard_figure(history: Sequence[Observation], advice: StopAdvice | None =
     has_consistency = any(map(math.isfinite, consistency))
     if not has_consistency and not any(map(math.isfinite, ranks)):
         return None
+    advice = run_advice(history, advice)
     figure = new_figure(HEIGHT)
     answers = _answers(history, advice)
     bottom = _write_answers(figure, answers)
@@ -95,12 +98,12 @@ def _answers(history: Sequence[Observation], advice: StopAdvice | None) -> dict[
     elif findings.learning.verdict != UNKNOWN:
         lowest = series.best_index(series.n_warmup)
         epoch = series.observations[lowest].epoch
-        learning = f"lowest {series.values[lowest]:.3g} at epoch {epoch}"
+        learning = f"lowest consistency {series.values[lowest]:.3g} at epoch {epoch}"
         memorising = _rise_reason(series, lowest)
     return {
         "learning": (findings.learning, learning),
         "memorising": (findings.memorising, memorising),
-        "stop": (findings.stop, _stop_reason(advice, series)),
+        "stop": (findings.stop, _stop_reason(advice)),
     }
 
 
@@ -116,14 +119,13 @@ def _rise_reason(series: LeadingSeries, lowest: int) -> str:
     return reason
 
 
-def _stop_reason(advice: StopAdvice | None, series: LeadingSeries) -> str:
-    if advice is not None and advice.stop_epoch is not None:
-        return f"{advice.source} stops after {advice.stop_epoch}"
-    if advice is not None and advice.best_epoch is not None:
-        return f"{advice.source}: best is epoch {advice.best_epoch}"
-    if not series.values:
+def _stop_reason(advice: StopAdvice | None) -> str:
+    if advice is None:
         return NO_VALUE
-    return f"lowest at epoch {series.observations[series.best_index(0)].epoch}"
+    name = advice.signal or advice.source  # there is no room for both; the caption says whose rule it is
+    if advice.stop_epoch is not None:
+        return f"best by {name}, stop after {advice.stop_epoch}"
+    return f"{name}: best is epoch {advice.best_epoch}"
 
 
 def _write_answers(figure: Figure, answers: dict[str, tuple[Finding, str]]) -> float:
@@ -170,5 +172,7 @@ def _draw_consistency(
             alpha=0.45,
             lw=0,
         )
+    if advice is not None and advice.best_epoch is not None:
+        ax.axvline(advice.best_epoch, color=GREEN, lw=2.0, ls=":", gid="best", zorder=2)
     if advice is not None and advice.stop_epoch is not None:
         ax.axvline(advice.stop_epoch, color=GREEN, lw=2.4, ls="--", gid="stop", zorder=2)

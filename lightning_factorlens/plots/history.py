@@ -1,4 +1,4 @@
-"""A run over its epochs: consistency with its lowest epoch, required ranks and effective rank."""
+"""A run over its epochs: consistency with the best epoch, required ranks and effective rank."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from lightning_factorlens.plots.style import (
     style_axes,
 )
 from lightning_factorlens.results import Observation, RequiredRank
+from lightning_factorlens.results.findings import StopAdvice
+from lightning_factorlens.stopping.run_advice import observation_of, run_advice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,17 +55,19 @@ class _Line:
     capped: list[bool]
 
 
-def history_figure(history: Sequence[Observation]) -> Figure | None:
-    """Consistency with its lowest epoch marked, above the required ranks and the effective rank, over epochs.
+def history_figure(history: Sequence[Observation], advice: StopAdvice | None = None) -> Figure | None:
+    """Consistency with the best epoch marked, above the required ranks and the effective rank, over epochs.
 
     Args:
         history: Observations of one run, oldest first. Their records ``consistency``, ``required_rank`` and
             ``effective_rank`` are drawn, where they have them; thresholds τ are those of the last observation that has
             any.
+        advice: What a stopping rule has decided; None, or one without a decision, for the default rule, see
+            `run_advice`.
 
     Returns:
         The figure, or None before the second observation and where none of these was measured. Lines have the ids
-        ``consistency``, ``lowest``, ``effective_rank``, ``rank_at/<tau>`` and, where ranks are only lower bounds,
+        ``consistency``, ``best``, ``effective_rank``, ``rank_at/<tau>`` and, where ranks are only lower bounds,
         ``capped/<tau>``.
 
     Raises:
@@ -87,7 +91,7 @@ def history_figure(history: Sequence[Observation]) -> Figure | None:
     if has_consistency:
         bottom = height - ABOVE - CHART
         ax = figure.add_axes(_position(bottom, height))
-        _draw_consistency(ax, history, consistency)
+        _draw_consistency(ax, history, consistency, run_advice(history, advice))
     if lines:
         ax = figure.add_axes(_position(BELOW + legend_height, height))
         _draw_ranks(ax, history, lines)
@@ -118,17 +122,20 @@ def effective_ranks(history: Sequence[Observation]) -> list[float]:
     return values
 
 
-def _draw_consistency(ax: Axes, history: Sequence[Observation], values: Sequence[float]) -> None:
+def _draw_consistency(
+    ax: Axes, history: Sequence[Observation], values: Sequence[float], advice: StopAdvice | None
+) -> None:
     finite = [value for value in values if math.isfinite(value)]
-    lowest = min(finite)
-    lowest_epoch = history[values.index(lowest)].epoch
-    title = f"Consistency: lowest {lowest:.3g} at epoch {lowest_epoch}"
-    if finite[-1] > lowest:
-        title += f", now {finite[-1]:.3g}"
+    title = "Consistency"
+    if advice is not None:
+        title += f"; best epoch {advice.best_epoch} by {advice.criterion}"
     style_axes(ax, title, epoch_label(history), "nats")
     ax.plot(epochs_of(history), values, "o-", color=BLUE, lw=2.6, ms=4, gid="consistency")
-    ax.plot([lowest_epoch], [lowest], "D", color=VERMILION, ms=9, mec="white", gid="lowest", zorder=4)
-    ax.axvline(lowest_epoch, color=VERMILION, lw=1.4, ls=":", zorder=1)
+    best = observation_of(history, advice)
+    if best is not None:
+        value = values[next(place for place, observation in enumerate(history) if observation is best)]
+        ax.plot([best.epoch], [value], "D", color=VERMILION, ms=9, mec="white", gid="best", zorder=4)
+        ax.axvline(best.epoch, color=VERMILION, lw=1.4, ls=":", zorder=1)
     ax.set_ylim(bottom=min(0.0, *finite))
     set_epoch_axis(ax, history)
     widen_left(ax)

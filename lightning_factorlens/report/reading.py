@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -167,5 +168,12 @@ def _advice(states: Sequence[Any]) -> StopAdvice | None:
     for state in states:
         if isinstance(state, Mapping) and isinstance(state.get("best_epoch"), int) and "stop_epoch" in state:
             probability = state.get("probability")
-            return StopAdvice("LabelFreeStopping", state["best_epoch"], state["stop_epoch"], probability)
+            signal = _monitored_name(str(state.get("rule", "")))
+            return StopAdvice("LabelFreeStopping", state["best_epoch"], state["stop_epoch"], probability, signal)
     return None
+
+
+def _monitored_name(rule: str) -> str:
+    """The monitored metric in the text of a state's monitor and rule, without the prefix of its tag."""
+    found = re.match(r"\('[^'/]*/([^']*)',", rule)
+    return found.group(1) if found else ""

@@ -38,12 +38,19 @@ class StopAdvice:
         best_epoch: The epoch whose weights the rule would keep; None before its first decision.
         stop_epoch: The epoch after which it first decided to stop; None where it never did.
         probability: The latest estimated probability that the best epoch lies behind; None where there is none.
+        signal: Name of the metric that the rule reads, without the prefix of its tag; empty where it is not known.
     """
 
     source: str
     best_epoch: int | None
     stop_epoch: int | None
     probability: float | None = None
+    signal: str = ""
+
+    @property
+    def criterion(self) -> str:
+        """What has chosen the best epoch, such as ``default rule on loss_signal``."""
+        return f"{self.source} on {self.signal}" if self.signal else self.source
 
 
 @dataclass(frozen=True)
@@ -197,7 +204,7 @@ def _advised_stop(question: str, series: LeadingSeries, advice: StopAdvice) -> F
     """The finding of a run with a stopping rule."""
     assert advice.best_epoch is not None
     end = "" if series.last is None else f", {series.epochs_before_end(advice.best_epoch)}"
-    best = f"{advice.source} found epoch {advice.best_epoch} the best{end}"
+    best = f"{advice.criterion} found epoch {advice.best_epoch} the best{end}"
     certainty = ""
     if advice.probability is not None:
         certainty = f"; the best epoch lies behind with an estimated probability of {advice.probability:.0%}"

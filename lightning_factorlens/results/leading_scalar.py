@@ -49,7 +49,7 @@ class LeadingScalar:
 
         An untrained network agrees with itself, and no callback can stop or save a checkpoint there.
         """
-        value = None if is_untrained(observation) else observation.value(self.quantity, self.scope)
+        value = None if is_untrained(observation) else observation.get_value(self.quantity, self.scope)
         return value if value is not None and math.isfinite(value) else None
 
 

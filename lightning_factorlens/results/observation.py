@@ -11,6 +11,7 @@ from torch import Tensor
 from lightning_factorlens.results import _text
 from lightning_factorlens.results.factorization import Factorization
 from lightning_factorlens.results.plottable import Plottable
+from lightning_factorlens.results.quantities import find_value
 from lightning_factorlens.results.record import Record, Value
 
 
@@ -63,7 +64,33 @@ class Observation(Plottable):
             yield from record.values()
 
     def value(self, quantity: str, scope: str | None = None, rank: int | None = None) -> float | None:
-        """One number, or None where the observation does not have it.
+        """One number.
+
+        Args:
+            quantity: Name of the quantity, as in `Value`, such as ``"effective_rank"``.
+            scope: The part that it belongs to, as in `Value`. None for a number of the whole observation; where the
+                quantity has none, that of the scope ``"total"``.
+            rank: The rank of the factorisation; None for a quantity without ranks.
+
+        Returns:
+            The number; None where a measurement declares the quantity, but this observation was made without it (no
+            time within ``max_overhead``, no class scores), or where it has been condensed to the whole network.
+
+        Raises:
+            KeyError: A name that nothing declares, or a scope or rank that the quantity does not have; the message
+                lists those that it has.
+
+        Example:
+            >>> from lightning_factorlens.results import ScopedScalar
+            >>> record = ScopedScalar("effective_rank", {"total": 20.5, "inputs": 21.5, "conv1": 3.0})
+            >>> observation = Observation(epoch=1, step=100, records={"effective_rank": record})
+            >>> observation.value("effective_rank"), observation.value("effective_rank", "inputs")
+            (20.5, 21.5)
+        """
+        return find_value(list(self.values()), quantity, scope, rank, self.is_full)
+
+    def get_value(self, quantity: str, scope: str | None = None, rank: int | None = None) -> float | None:
+        """One number of exactly this quantity, scope and rank, or None where there is none; see `value`.
 
         Args:
             quantity: See `Value`.

@@ -8,6 +8,7 @@ from observations import MEASUREMENTS
 from lightning_factorlens.loggers.best_values import BestValues, best_scalars, latest_values, leading_scalar
 from lightning_factorlens.measurements import RankAtError, RootMeanSquare
 from lightning_factorlens.results import RequiredRank
+from lightning_factorlens.results.findings import StopAdvice
 
 
 def capped(rank, is_lower_bound):
@@ -20,16 +21,25 @@ def updates(observations, history=()):
 
 
 def test_a_new_best_observation_has_its_epoch_and_summary_scalars(observe):
-    values = (0.1, 2.0, 1.0, 1.5, 0.5)
-    found = updates([observe(epoch, consistency=value) for epoch, value in enumerate(values)][1:])
-    assert [update.get("factorlens_best/epoch") for update in found] == [1.0, 2.0, None, 4.0]
+    values = (2.0, 1.0, 1.5, 0.5)
+    found = updates([observe(epoch, consistency=value) for epoch, value in enumerate(values, start=11)])
+    assert [update.get("factorlens_best/epoch") for update in found] == [11.0, 12.0, None, 14.0]
     assert found[-1] == {
-        "factorlens_best/epoch": 4.0,
+        "factorlens_best/epoch": 14.0,
         "factorlens_best/consistency": 0.5,
         "factorlens_best/rank_at_30pct": 9.25,
         "factorlens_best/effective_rank": 20.5,
         "factorlens_best/mean_alpha": 3.0,
     }
+
+
+def test_the_stopping_rule_of_the_run_chooses_the_best_observation(observe):
+    best = BestValues(MEASUREMENTS)
+    best.update(observe(11, consistency=0.5))
+    assert best.update(observe(12, consistency=0.7)) == {}
+    changed = best.decide(StopAdvice("LabelFreeStopping", 12, None))  # it decides after the observation was written
+    assert (changed["factorlens_best/epoch"], changed["factorlens_best/consistency"]) == (12.0, 0.7)
+    assert best.decide(StopAdvice("LabelFreeStopping", 12, 12)) == {}
 
 
 def test_the_observation_before_training_and_missing_values_are_never_the_best(observe):
@@ -47,12 +57,12 @@ def test_a_rank_that_is_only_a_lower_bound_is_left_out(observe):
 
 
 def test_a_resumed_run_knows_the_best_observation_of_before(observe):
-    earlier = [observe(1, consistency=0.5), observe(2, consistency=0.7)]
-    live = [*earlier, observe(3, consistency=0.6)]  # the run's history has the newest observation already
-    first, second, third = updates([live[-1], observe(4, consistency=0.55), observe(5, consistency=0.4)], live)
-    assert first["factorlens_best/epoch"] == 1.0  # the new log file has nothing of the old one
+    earlier = [observe(11, consistency=0.5), observe(12, consistency=0.7)]
+    live = [*earlier, observe(13, consistency=0.6)]  # the run's history has the newest observation already
+    first, second, third = updates([live[-1], observe(14, consistency=0.55), observe(15, consistency=0.4)], live)
+    assert first["factorlens_best/epoch"] == 11.0  # the new log file has nothing of the old one
     assert second == {}
-    assert third["factorlens_best/epoch"] == 5.0
+    assert third["factorlens_best/epoch"] == 15.0
 
 
 def test_a_completed_observation_has_more_values(observe):

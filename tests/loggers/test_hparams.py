@@ -63,13 +63,13 @@ def test_the_row_has_the_best_values_with_their_epoch_and_the_last_values(observ
     columns = table_columns(MEASUREMENTS, RANKS)
     write_hparams(logger, {"lr": 0.1}, columns)
     sink = LoggerSink([logger], MEASUREMENTS, options=NO_FIGURES)
-    for epoch, (consistency, rank) in enumerate([(2.0, 10.0), (1.0, 20.0), (1.5, 30.0)], start=1):
+    for epoch, (consistency, rank) in enumerate([(2.0, 10.0), (1.0, 20.0), (1.5, 30.0)], start=11):
         effective_rank = {"total": rank}
         sink.write(observe(epoch, consistency=consistency, effective_rank=effective_rank))
     sink.close()
     logger.experiment.close()
     row = values_of_row(logger.log_dir, columns)
-    assert (row["factorlens_best/epoch"], row["factorlens_best/consistency"]) == (2.0, 1.0)
+    assert (row["factorlens_best/epoch"], row["factorlens_best/consistency"]) == (12.0, 1.0)
     assert (row["factorlens/consistency"], row["factorlens/effective_rank"]) == (1.5, 30.0)
     assert row["factorlens_best/effective_rank"] == 20.0
 

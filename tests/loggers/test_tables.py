@@ -35,12 +35,12 @@ def test_the_line_leaves_out_what_was_not_measured(observe):
 
 
 def test_the_table_of_a_run_is_aligned(observe):
-    history = [observe(epoch, consistency=value) for epoch, value in ((0, None), (1, 0.5), (7, 1.0))]
+    history = [observe(epoch, consistency=value) for epoch, value in ((0, None), (7, 0.5), (8, 1.0))]
     lines = run_table(history, MEASUREMENTS, "student").splitlines()
     assert lines[0].split("  ")[-3:] == [
         "first, epoch 0 (step 7)",
-        "best, epoch 1 (step 107)",
-        "last, epoch 7 (step 707)",
+        "best, epoch 7 (step 707)",
+        "last, epoch 8 (step 807)",
     ]
     rows = {line.split()[0]: line.split(maxsplit=1)[1] for line in lines[2:]}
     assert rows["student/consistency"].split() == ["-", "0.5", "1"]

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from artists import by_id
 
-from lightning_factorlens.measurements.dashboard import DASHBOARD, default_advice
+from lightning_factorlens.measurements.dashboard import DASHBOARD
 from lightning_factorlens.plots.dashboard import HEIGHT, dashboard_figure
 from lightning_factorlens.plots.style import DPI, WIDTH, to_array
 from lightning_factorlens.results.findings import StopAdvice, run_findings
+from lightning_factorlens.stopping.run_advice import default_advice
 
 LEARNING = [2.3 * 0.9**k for k in range(20)]
 MEMORISING = [2.3, 1.9, 1.6, 1.4, 1.3, 1.2, 1.1, 1.0, *[1.05 + 0.05 * k for k in range(14)]]
@@ -28,11 +29,11 @@ def test_a_run_that_learns(observe):
     figure = DASHBOARD.draw(history)
     assert words(figure) == {
         "learning": "yes",
-        "learning/reason": f"(lowest {LEARNING[-1]:.3g} at epoch 19)",
+        "learning/reason": f"(lowest consistency {LEARNING[-1]:.3g} at epoch 19)",
         "memorising": "no sign",
         "memorising/reason": "(now at its lowest)",
         "stop": "not yet",
-        "stop/reason": "(default rule: best is epoch 19)",
+        "stop/reason": "(consistency: best is epoch 19)",
     }
     assert "stop" not in by_id(figure.axes[0].lines)
 
@@ -44,12 +45,13 @@ def test_a_run_that_memorises(observe):
     found = words(figure)
     assert found["memorising"] == "likely, or over-confident"
     assert found["memorising/reason"] == "(+70% since epoch 7)"
-    assert found["learning/reason"] == "(lowest 1 at epoch 7)"
+    assert found["learning/reason"] == "(lowest consistency 1 at epoch 7)"
     assert found["stop"] == f"epoch {advice.best_epoch}"
-    assert found["stop/reason"] == f"(default rule stops after {advice.stop_epoch})"
+    assert found["stop/reason"] == f"(best by consistency, stop after {advice.stop_epoch})"
     lines = by_id(figure.axes[0].lines)
     assert list(lines["consistency"].get_ydata()) == MEMORISING
     assert (list(lines["lowest"].get_xdata()), list(lines["lowest"].get_ydata())) == ([7], [1.0])
+    assert lines["best"].get_xdata()[0] == advice.best_epoch
     assert lines["stop"].get_xdata()[0] == advice.stop_epoch
     assert [text.get_text() for text in figure.texts if text.get_text().endswith("?")] == [
         finding.question for finding in run_findings(history).all
@@ -96,4 +98,4 @@ def test_the_stopping_rule_of_the_run_answers_where_there_is_one(observe):
     undecided = StopAdvice("LabelFreeStopping", best_epoch=None, stop_epoch=None)
     expected = words(DASHBOARD.draw(history))
     assert words(DASHBOARD.draw(history, advice=undecided)) == expected
-    assert expected["stop/reason"].startswith("(default rule")
+    assert expected["stop/reason"].startswith("(best by consistency, ")

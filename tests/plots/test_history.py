@@ -9,6 +9,7 @@ from artists import by_id
 from lightning_factorlens.plots.history import history_figure
 from lightning_factorlens.plots.style import to_array
 from lightning_factorlens.results import RequiredRank
+from lightning_factorlens.results.findings import StopAdvice
 
 
 def legend_of(ax):
@@ -16,14 +17,14 @@ def legend_of(ax):
 
 
 def test_lines_and_texts_are_the_record(observe):
-    values = (2.0, 0.75, None, 1.25)
-    history = [observe(epoch, consistency=value) for epoch, value in zip((0, 1, 2, 5), values)]
+    values = (2.0, 0.75, None, 2.25)
+    history = [observe(epoch, consistency=value) for epoch, value in zip((0, 11, 12, 15), values)]
     consistency, ranks = history_figure(history).axes
     lines = by_id(consistency.lines)
-    np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 1.25])
-    assert list(lines["consistency"].get_xdata()) == [0, 1, 2, 5]
-    assert (list(lines["lowest"].get_xdata()), list(lines["lowest"].get_ydata())) == ([1], [0.75])
-    assert consistency.get_title(loc="left") == "Consistency: lowest 0.75 at epoch 1, now 1.25"
+    np.testing.assert_array_equal(lines["consistency"].get_ydata(), [2.0, 0.75, math.nan, 2.25])
+    assert list(lines["consistency"].get_xdata()) == [0, 11, 12, 15]
+    assert (list(lines["best"].get_xdata()[:1]), list(lines["best"].get_ydata()[:1])) == ([11], [0.75])
+    assert consistency.get_title(loc="left") == "Consistency; best epoch 11 by default rule on consistency"
     lines = by_id(ranks.lines)
     assert list(lines["effective_rank"].get_ydata()) == [o["effective_rank"]["total"] for o in history]
     assert list(lines["rank_at/0.3"].get_ydata()) == [9.25] * 4
@@ -34,13 +35,14 @@ def test_lines_and_texts_are_the_record(observe):
         "rank@12.5%, now > 32",
         "hollow: more than that",
     ]
-    assert {ax.get_xlabel() for ax in (consistency, ranks)} == {"epoch (5 is step 507)"}
+    assert {ax.get_xlabel() for ax in (consistency, ranks)} == {"epoch (15 is step 1507)"}
 
 
-def test_of_equally_low_epochs_the_first_is_marked_and_a_level_end_is_not_mentioned(observe):
-    history = [observe(epoch, consistency=value) for epoch, value in enumerate((2.0, 0.75, 0.75))]
-    consistency = history_figure(history).axes[0]
-    assert consistency.get_title(loc="left") == "Consistency: lowest 0.75 at epoch 1"
+def test_the_epoch_of_the_stopping_rule_is_marked(observe):
+    history = [observe(epoch, consistency=value) for epoch, value in enumerate((2.0, 0.75, 0.8))]
+    consistency = history_figure(history, StopAdvice("LabelFreeStopping", 2, None, signal="loss_signal")).axes[0]
+    assert consistency.get_title(loc="left") == "Consistency; best epoch 2 by LabelFreeStopping on loss_signal"
+    assert by_id(consistency.lines)["best"].get_xdata()[0] == 2
 
 
 def test_without_consistency_only_ranks_are_drawn(observe):
@@ -53,7 +55,7 @@ def test_a_consistency_that_is_nowhere_finite_is_not_drawn(observe):
     assert "effective_rank" in by_id(ranks.lines)
     history = [observe(k, consistency=value) for k, value in enumerate((math.nan, math.inf, 0.5))]
     consistency = history_figure(history).axes[0]
-    assert consistency.get_title(loc="left") == "Consistency: lowest 0.5 at epoch 2"
+    assert consistency.get_title(loc="left") == "Consistency; best epoch 2 by default rule on consistency"
 
 
 def test_without_ranks_only_consistency_is_drawn(observe):

@@ -1,5 +1,7 @@
 """Observations hold records by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from lightning_factorlens.results import Scalars
@@ -32,7 +34,27 @@ def test_a_value_is_found_by_quantity_scope_and_rank(observe):
     assert o.value("consistency") == 0.4375
     assert o.value("rel_error", "layer10", 8) == o["reconstruction_error"]["layer10"].rel_error[3]
     assert o.value("effective_rank", "inputs") == 21.5
-    assert o.value("effective_rank") is None
+    assert o.value("effective_rank") == o.value("effective_rank", "total") == 20.5
+    assert o.value("rel_error", rank=8) == o["reconstruction_error"]["total"].rel_error[3]
+
+
+def test_a_wrong_name_is_an_error_that_lists_what_there_is(observe):
+    o = observe()
+    with pytest.raises(KeyError, match="no quantity 'efective_rank'.*Did you mean 'effective_rank'"):
+        o.value("efective_rank")
+    with pytest.raises(KeyError, match="scopes: 'total', 'inputs', .*Did you mean scope='layer1"):
+        o.value("effective_rank", "layr1")
+    with pytest.raises(KeyError, match="rank=None .* ranks: 1, 2, 4, 8, 16, 32"):
+        o.value("rel_error", "total")
+    with pytest.raises(KeyError, match="Did you mean scope='total'"):
+        o.condensed().value("effective_rank", "totl")
+
+
+def test_what_was_not_measured_has_no_value(observe):
+    assert observe(consistency=None).value("consistency") is None
+    assert observe(required_ranks=None).value("rank_at_30pct", "total") is None
+    assert replace(observe(), is_full=False).value("of_my_own") is None
+    assert observe().condensed().value("effective_rank", "layer1") is None
 
 
 def test_with_record_adds_or_replaces_one(observe):

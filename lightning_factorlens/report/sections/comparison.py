@@ -16,11 +16,10 @@ from lightning_factorlens.plots.comparison import (
 from lightning_factorlens.report.parts import Part, Table, Text
 from lightning_factorlens.report.pictures import figure_picture
 from lightning_factorlens.report.section import Section
-from lightning_factorlens.report.sections.verdict import findings_of_subject
+from lightning_factorlens.report.sections.verdict import advice_of, findings_of_subject
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import RankCurves
 from lightning_factorlens.results._text import format_number
-from lightning_factorlens.results.leading_scalar import best_observation
 from lightning_factorlens.results.record import network_scopes
 
 MISSING = "–"
@@ -69,8 +68,9 @@ def _verdicts(subjects: Sequence[Subject]) -> Table:
     rows: dict[str, list[str]] = {"observations": []}
     for subject in subjects:
         rows["observations"].append(_span(subject))
-        best = best_observation(subject.history)
-        rows.setdefault("lowest consistency", []).append(MISSING if best is None else f"epoch {best.epoch}")
+        advice = advice_of(subject)
+        best = MISSING if advice is None else f"{advice.best_epoch}, by {advice.criterion}"
+        rows.setdefault("best epoch", []).append(best)
         for finding in findings_of_subject(subject).all:
             verdict = finding.verdict if subject.is_run else MISSING
             rows.setdefault(finding.question, []).append(verdict)

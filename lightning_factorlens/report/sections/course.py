@@ -17,7 +17,6 @@ from lightning_factorlens.report.sections.verdict import advice_of
 from lightning_factorlens.report.subject import Subject
 
 #: What the columns of the table are, where their names do not say it: a stopping rule may call another epoch the best.
-COLUMNS = {"best": "lowest consistency"}
 
 
 def _build(subjects: Sequence[Subject]) -> list[Part]:
@@ -57,12 +56,12 @@ def _figures(subject: Subject) -> list[Part]:
         alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
         caption = (
             "Diamond: the lowest value, which is sought after the first epochs where there are more. Area: a rise "
-            "above it by more than a tenth."
+            "above it by more than a tenth. Dotted line: the best epoch by the stopping rule."
         )
         if advice is not None and advice.stop_epoch is not None:
             caption += " Dashed line: the decision to stop."
         parts.append(figure_picture(dashboard, alt, caption))
-    course = history_figure(history)
+    course = history_figure(history, advice_of(subject))
     if course is not None:
         alt = f"Charts of the consistency, the required ranks and the effective rank over {span}."
         parts.append(figure_picture(course, alt))
@@ -70,19 +69,20 @@ def _figures(subject: Subject) -> list[Part]:
 
 
 def _table(subject: Subject) -> Table:
-    columns, rows = summary_rows(subject.history, default_measurements())
+    columns, rows = summary_rows(subject.history, default_measurements(), advice=advice_of(subject))
     if not subject.is_run:
         columns.pop("best", None)
         columns.pop("first", None)
         rows = {tag: row[-1:] for tag, row in rows.items()}
     header = [
         "number",
-        *(f"{COLUMNS.get(name, name)}, epoch {observation.epoch}" for name, observation in columns.items()),
+        *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items()),
     ]
     cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
     caption = "First and last observation" if subject.is_run else "Values"
-    if "best" in columns:
-        caption += ", and that of the lowest consistency"
+    advice = advice_of(subject)
+    if "best" in columns and advice is not None:
+        caption += f", and that of the best epoch by {advice.criterion}"
     return Table(f"{caption}; a number after > is a lower bound", header, cells)
 
 

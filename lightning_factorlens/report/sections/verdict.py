@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.measurements.dashboard import default_advice
 from lightning_factorlens.report.certainty import certainty
 from lightning_factorlens.report.facts import cautions, facts
 from lightning_factorlens.report.parts import Part, Text
@@ -13,7 +12,7 @@ from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
 from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
-from lightning_factorlens.stopping import default_monitor
+from lightning_factorlens.stopping.run_advice import SIGNAL, run_advice
 
 
 def advice_of(subject: Subject) -> StopAdvice | None:
@@ -25,10 +24,7 @@ def advice_of(subject: Subject) -> StopAdvice | None:
     Returns:
         The advice; None where no rule can say anything, as before the first observation after training has begun.
     """
-    known = subject.advice
-    if known is not None and known.best_epoch is not None:
-        return known
-    return default_advice(subject.history)
+    return run_advice(subject.history, subject.advice)
 
 
 def findings_of_subject(subject: Subject) -> Findings:
@@ -46,7 +42,7 @@ def has_signal(subject: Subject) -> bool:
     Args:
         subject: A run or a checkpoint.
     """
-    signal = LeadingScalar(default_monitor().partition("/")[2])
+    signal = LeadingScalar(SIGNAL)
     return any(signal.value_of(observation) is not None for observation in subject.history)
 
 
