@@ -16,8 +16,6 @@ from lightning_factorlens.report.section import Section, for_each
 from lightning_factorlens.report.sections.verdict import advice_of
 from lightning_factorlens.report.subject import Subject
 
-#: What the columns of the table are, where their names do not say it: a stopping rule may call another epoch the best.
-
 
 def _build(subjects: Sequence[Subject]) -> list[Part]:
     parts = for_each(subjects, _parts)
