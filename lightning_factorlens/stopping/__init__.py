@@ -1,7 +1,8 @@
 """Stopping rules: a series of scalars in, a decision with its reason out.
 
 Rules read only past values, and their states consist of plain types. Importing this package loads neither torch nor
-lightning; only `lightning_factorlens.stopping.lr_lookahead`, which simulates schedulers, needs torch.
+lightning; only `lightning_factorlens.stopping.lr_lookahead`, which simulates schedulers, and
+`lightning_factorlens.stopping.run_advice`, which reads histories, need torch.
 """
 
 from lightning_factorlens.stopping.combine import AllOf, AnyOf, Maximize, OnMetric
