@@ -20,6 +20,7 @@ from lightning_factorlens.callbacks._validation_stage import ForwardContext
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
+from lightning_factorlens.capture.refused_inputs import RefusedInputsError
 from lightning_factorlens.capture.sharded_parameters import is_fsdp1
 
 
@@ -139,7 +140,9 @@ def reraise_with_hint(probe: Probe, forward_fn: ForwardFn | None = None) -> Iter
     """
     try:
         yield
-    except Exception as error:
+    except Exception as raised:
+        error = raised.__cause__ if isinstance(raised, RefusedInputsError) else raised
+        assert isinstance(error, Exception)
         is_about_call = _comes_from_forward(error) and not isinstance(error, OSError)
         if not is_about_call or is_out_of_memory(error):
             raise

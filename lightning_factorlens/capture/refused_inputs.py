@@ -11,6 +11,10 @@ from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
 
 
+class RefusedInputsError(RuntimeError):
+    """A model's forward pass has failed; the message says on what, and the model's own error is the cause."""
+
+
 @contextmanager
 def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
     """Adds what the model was called with to the error where a forward pass fails inside of this context.
@@ -20,8 +24,8 @@ def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
         batch: What it is called with.
 
     Raises:
-        RuntimeError: The forward pass has raised one, or has found that a batch is no tensor. Errors that report that
-            memory did not suffice stay as they are.
+        RefusedInputsError: The forward pass has raised a RuntimeError, or has found that a batch is no tensor. Errors
+            that report that memory did not suffice stay as they are.
 
     Example:
         >>> import torch
@@ -38,7 +42,7 @@ def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
     except (AttributeError, TypeError) as error:
         if isinstance(batch.data, Tensor):
             raise
-        raise RuntimeError(
+        raise RefusedInputsError(
             f"probe: the model's forward pass failed with a batch of type {type(batch.data).__name__}: {error}. If the "
             "model takes one tensor, pass the inputs as one, without labels: torch.stack(images) of a list; if it "
             "takes parts of a batch, pass `forward_fn=`, such as ForwardArgs(['image'])."
@@ -49,7 +53,7 @@ def describe_refused_inputs(model: nn.Module, batch: Batch) -> Iterator[None]:
         found = f"{tuple(batch.inputs.shape)} and type {batch.inputs.dtype}"
         dtypes = [parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()]
         usual = f", in {dtypes[0]}" if dtypes else ""
-        raise RuntimeError(
+        raise RefusedInputsError(
             f"probe: the model's forward pass failed with samples of shape {found}: {error}. If the model takes "
             f"others, pass them as in training: images as (N, C, H, W){usual}."
         ) from error

@@ -30,7 +30,7 @@ def page(tmp_path_factory):
 def test_every_chart_of_the_layout_is_drawn(page):
     screenshots.show(page, page.url_of_tensorboard, "custom_scalars")
     lengths = screenshots.charts(page)
-    assert len(lengths) == 11  # ten of lines, and one with the margin above the error of the SVD
+    assert len(lengths) == 13  # twelve of lines, and one with the margin above the error of the SVD
     assert all(lines and max(lines) > screenshots.DRAWN for lines in lengths)
 
 

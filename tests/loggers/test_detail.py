@@ -38,6 +38,7 @@ NEW_SINCE = (
     "factorlens/loss_signal",
     "factorlens/accuracy_signal",
     "factorlens/memorization_gap",
+    "factorlens/stop_probability",
 )
 
 
