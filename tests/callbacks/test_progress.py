@@ -101,7 +101,7 @@ def test_verbose_false_silences_the_line_and_the_table(monkeypatch, caplog):
         assert "FactorLens" not in caplog.text
         fit(loud, monkeypatch=monkeypatch)
     assert silent.lines == [] and len(loud.lines) == 6
-    assert "FactorLens, summary of the run (best: lowest factorlens/consistency):" in caplog.text
+    assert re.search(r"FactorLens, summary of the run \(best: .*default rule on \w+", caplog.text)
 
 
 def test_a_run_without_a_progress_bar_continues(monkeypatch):
@@ -156,10 +156,11 @@ def test_the_closing_table_is_short_aligned_and_correct(monkeypatch, caplog):
     assert [line.partition("?")[0] for line in lines[1:4]] == ["Still learning", "Memorising", "When to stop"]
     table = lines[4:-1]
     assert len({len(line) for line in table if not line.startswith("factorlens_spectra/mean_alpha")}) == 1
+    pattern = r"first, epoch 0 \(step 0\) +best, epoch (\d) \(step \d+\) +last, epoch 2 \(step \d+\)"
+    best = int(re.search(pattern, table[0])[1])
     values = [observation["consistency"]["consistency"] for observation in lens.history]
     row = next(line for line in lines if line.startswith("factorlens/consistency")).split()
-    assert row[1:] == [f"{value:.4g}" for value in (values[0], min(values[1:]), values[-1])]
-    assert re.search(r"first, epoch 0 \(step 0\) +best, epoch \d \(step \d+\) +last, epoch 2 \(step \d+\)", table[0])
+    assert row[1:] == [f"{value:.4g}" for value in (values[0], values[best], values[-1])]
 
 
 def test_many_thresholds_leave_the_table_within_eight_lines(monkeypatch):
