@@ -169,6 +169,7 @@ def test_a_logger_that_fails_and_recovers_misses_only_those_points(alone, tmp_pa
     assert [step for name, step in written if name == "b"] == [3]
 
 
+@pytest.mark.slow
 def test_callbacks_that_monitor_a_lens_without_values_do_not_end_the_run(alone, tmp_path):
     stop = EarlyStopping("factorlens_spectra/mean_alpha", patience=1, check_on_train_epoch_end=True)
     keep = ModelCheckpoint(tmp_path, monitor="factorlens_spectra/mean_alpha", save_on_train_epoch_end=True)

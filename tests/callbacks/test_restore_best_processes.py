@@ -47,7 +47,8 @@ def check_end(folder, ranks=1):
     assert end["files"] == [end["path"]]
 
 
-@pytest.mark.parametrize("kill_in", [pytest.param(3, marks=pytest.mark.slow), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("kill_in", [3, 4])
 def test_a_run_that_was_killed_ends_with_the_best_weights_after_it_is_resumed(tmp_path, kill_in):
     assert run(tmp_path, kill_in=kill_in) == -signal.SIGKILL
     assert (tmp_path / "copy0.pt").exists() == (kill_in == 4)  # before the end of the best epoch, or after it

@@ -17,10 +17,10 @@ TRAINERS = [{}, {"precision": "bf16-mixed"}, {"accumulate_grad_batches": 2}]
 
 
 def setups():
-    """All options with the plain Trainer, and each other Trainer with two of them; the rest are slow tests."""
+    """Three options with the plain Trainer, and each other Trainer with two; the rest are slow tests."""
     for number, trainer in enumerate(TRAINERS):
         for position, options in enumerate(OPTIONS):
-            is_fast = number == 0 or position in (2, 4 * (number - 1))
+            is_fast = position in (0, 2, 3) if number == 0 else position in (2, 4 * (number - 1))
             name = f"{next(iter(options), 'default')}-{next(iter(trainer), 'plain')}"
             yield pytest.param(options, trainer, id=name, marks=() if is_fast else pytest.mark.slow)
 

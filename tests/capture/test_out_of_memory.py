@@ -34,7 +34,7 @@ class Limited(FullyConvolutional):
         (50, RuntimeError),
         (50, torch.OutOfMemoryError),
         (50, MemoryError),
-        (3, torch.OutOfMemoryError),
+        pytest.param(3, torch.OutOfMemoryError, marks=pytest.mark.slow),
         pytest.param(3, RuntimeError, marks=pytest.mark.slow),
         pytest.param(3, MemoryError, marks=pytest.mark.slow),
         pytest.param(1, RuntimeError, marks=pytest.mark.slow),

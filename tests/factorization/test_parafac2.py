@@ -297,6 +297,7 @@ def test_processes_with_some_features_each_find_the_same_factors(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_residual_of_tiny_errors_is_summed_over_the_processes(tmp_path):
     first, second = run_in_processes(exact_fit_of_own_features, 2, tmp_path)
     assert torch.equal(first.sse, second.sse)

@@ -134,6 +134,7 @@ def observe_in_a_group(group):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_two_processes_find_what_one_finds(tmp_path):
     numbers, shares, F = observe_in_a_group(SingleProcess())
     first, second = run_in_processes(observe_in_a_group, 2, tmp_path)

@@ -110,7 +110,7 @@ def test_every_section_is_filled_and_every_link_and_image_alive(page):
     assert all(width > 0 and len(alt) > 20 for width, alt in images)
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(DESK, "light"), (PHONE, "dark")])
+@pytest.mark.parametrize(("width", "scheme"), [pytest.param(DESK, "light", marks=pytest.mark.slow), (PHONE, "dark")])
 def test_axe_finds_nothing_serious(page, width, scheme):
     source = axe()
     page.set_viewport_size({"width": width, "height": 800})

@@ -41,6 +41,7 @@ def test_a_run_killed_in_a_measurement_and_in_the_middle_of_an_epoch_logs_the_sa
     check(compare(STEPS, tmp_path, [(3, MEASUREMENT), (8, "on_before_optimizer_step")]), 2)
 
 
+@pytest.mark.slow
 @resumes
 @pytest.mark.parametrize(
     "run", [LAST_BATCHES[0], pytest.param(LAST_BATCHES[1], marks=pytest.mark.slow)], ids=lambda run: run.name

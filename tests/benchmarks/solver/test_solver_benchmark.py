@@ -46,6 +46,7 @@ def shaky():
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_solver_run_from_problem_to_report(problem, best, shaky):
     found = cold(problem, best, seeds=2, quick=True, only=[""], prototype=None)
     solvers = found["solvers"]

@@ -37,7 +37,11 @@ SOME = (
 pytestmark = pytest.mark.usefixtures("quiet")
 
 
-@pytest.mark.parametrize("name", SOME)
+#: Those of `SOME` that take several seconds.
+LONG = ("failure: out of memory in every observation",)
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if name in LONG else ()) for name in SOME])
 def test_training_with_the_lens_equals_training_without_it_bit_for_bit(name, tmp_path):
     row = compare(find_situation(name), tmp_path / "run")
     assert row["result"] == IDENTICAL, row["differences"]
@@ -129,6 +133,7 @@ def test_a_training_that_does_not_end_as_it_is_meant_to_is_impossible(tmp_path):
     assert "should have ended with ValueError" in row["differences"]
 
 
+@pytest.mark.slow
 def test_a_lens_that_should_fail_and_does_not_is_reported(tmp_path):
     situation = Situation("failure", "none", lambda _: Training(), lens_fails=True)
     assert "did not fail" in compare(situation, tmp_path / "run")["differences"]
