@@ -28,7 +28,7 @@ def demo_output(folder: str) -> str:
 
 
 def shortened(output: str) -> str:
-    """The demo's table without most of its epochs, and the lines below it but for the TensorBoard command.
+    """The demo's table without most of its epochs, and the lines below it but for the commands with a folder.
 
     Raises:
         ValueError: The output has no table, or no line about the restored weights.
@@ -43,7 +43,7 @@ def shortened(output: str) -> str:
     kept = []
     for line in lines[start:]:
         row = re.match(r" +(\d+)  .* \| ", line)
-        if line.startswith("To see the curves"):
+        if line.startswith(("To see the curves", "To share what")):
             continue
         if row is None or int(row[1]) in shown:
             kept.append(line.rstrip())
