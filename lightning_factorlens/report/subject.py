@@ -36,7 +36,7 @@ class Subject:
 
     @property
     def described(self) -> str:
-        """Its source and its observations, in words."""
+        """The source of the subject and its observations, in words."""
         n = len(self.history)
         first, last = self.history[0].epoch, self.history[-1].epoch
         span = f"{n} observations, epochs {first} to {last}" if n > 1 else "1 observation"
