@@ -12,11 +12,27 @@ from pathlib import Path
 
 import torch
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 
 from lightning_factorlens import FactorLens, LensOptions, default_measurements, write_jsonl
 from lightning_factorlens.loggers.tables import epoch_line
 from lightning_factorlens.stopping import EpochInfo, default_rule
+
+
+def load_images() -> tuple[Tensor, Tensor]:
+    """Scikit-learn's digits, enlarged to 16 × 16 pixels, and their labels."""
+    images, labels = load_digits(return_X_y=True)
+    x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
+    return nn.functional.interpolate(x, scale_factor=2, mode="bilinear"), torch.tensor(labels)
+
+
+def make_model() -> nn.Sequential:
+    """A small convolutional network for the digits."""
+    return nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(32 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -27,16 +43,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(1)
 
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images, dtype=torch.float32).view(-1, 1, 8, 8) / 16
-    x = nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
-    y = torch.tensor(labels)
+    x, y = load_images()
     unlabelled = x[600:800]
-    model = nn.Sequential(
-        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-        nn.Flatten(), nn.Linear(32 * 4 * 4, 64), nn.ReLU(), nn.Linear(64, 10),
-    )  # fmt: skip
+    model = make_model()
     optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
 
     measurements = default_measurements()

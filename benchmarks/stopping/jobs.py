@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.stopping.tasks import Task
+
+Job = TypeVar("Job")
 
 
 def queue(tasks: Iterable[Task]) -> list[tuple[Task, int]]:
@@ -14,6 +17,26 @@ def queue(tasks: Iterable[Task]) -> list[tuple[Task, int]]:
     jobs = [(i, task.part == "confirmation", task, seed) for task in tasks for i, seed in enumerate(task.seeds)]
     jobs.sort(key=lambda job: job[:2])
     return [(task, seed) for _, _, task, seed in jobs]
+
+
+def unmade(jobs: Iterable[Job], out: Path, name_of: Callable[[Job], str]) -> Iterator[Job]:
+    """The jobs whose records neither exist nor are being made by another process; each is locked while it is made.
+
+    Args:
+        jobs: All jobs.
+        out: Folder of the records and locks.
+        name_of: Name of a job's record, without a suffix.
+    """
+    for job in jobs:
+        path = out / f"{name_of(job)}.npz"
+        lock = out / f"{name_of(job)}.lock"
+        if path.exists() or not claimed(lock):
+            continue
+        try:
+            if not path.exists():
+                yield job
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def claimed(lock: Path) -> bool:

@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.stopping.jobs import claimed, queue
+from benchmarks.stopping.jobs import queue, unmade
 from benchmarks.stopping.tasks import TASKS, Task, record_name
 from benchmarks.stopping.training_run import RANKS, SUBSET, Run
 from benchmarks.stopping.transforms import training_transforms
@@ -103,15 +103,8 @@ def record(task: Task, seed: int, folder: Path, out: Path) -> Path:
 def work(jobs: Iterable[tuple[Task, int]], folder: Path, out: Path) -> None:
     """Makes, one after another, the records that neither exist nor are being made by another process."""
     torch.set_num_threads(1)
-    for task, seed in jobs:
-        name = record_name(task, seed)
-        if (out / f"{name}.npz").exists() or not claimed(out / f"{name}.lock"):
-            continue
-        try:
-            if not (out / f"{name}.npz").exists():
-                record(task, seed, folder, out)
-        finally:
-            (out / f"{name}.lock").unlink(missing_ok=True)
+    for task, seed in unmade(jobs, out, lambda job: record_name(*job)):
+        record(task, seed, folder, out)
 
 
 def main() -> None:

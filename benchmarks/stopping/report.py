@@ -149,7 +149,7 @@ class Scores:
         ]
         return markdown_table(("regret / points lost", *(f"{n} ({len(g)})" for n, g in groups.items())), rows)
 
-    def record_table(self, names: Sequence[str]) -> str:
+    def record_table(self, names: Sequence[str], heading: str = "record") -> str:
         """The epochs kept and of the stop, the regret and the accuracy lost, record by record."""
         rows = []
         for i, record in enumerate(self.records):
@@ -158,7 +158,7 @@ class Scores:
                 o = self[name].outcomes[i]
                 cells.append(f"{o.chosen:.0f} / {o.stop}: {o.regret:.2f}, {o.points:.1f}")
             rows.append((record, str(self.tasks[i]["epochs"]), *cells))
-        return markdown_table(("record", "epochs", *(f"{n}: kept / stop: regret, points" for n in names)), rows)
+        return markdown_table((heading, "epochs", *(f"{n}: kept / stop: regret, points" for n in names)), rows)
 
     def figures(self, part: str) -> list[Figure]:
         """The figures of the default relative to validation splits and label-free baselines."""

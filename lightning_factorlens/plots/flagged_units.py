@@ -22,7 +22,7 @@ def flagged_units_figure(shares: Mapping[str, float], untrained: Mapping[str, fl
 
     Args:
         shares: Share by layer, from input to output; of many layers some are drawn, evenly spaced.
-        untrained: The same numbers of the untrained network; empty where they are not known.
+        untrained: Share by layer in the untrained network; empty where it is not known.
 
     Returns:
         The figure. Bars have the ids ``flagged/<layer>``, the marks together ``untrained``.

@@ -22,7 +22,7 @@ from benchmarks.stopping.campaign.raw import ARRAYS
 from benchmarks.stopping.campaign.run import SUBSET, Run
 from benchmarks.stopping.campaign.task import Task
 from benchmarks.stopping.campaign.tasks import TASKS, queue, run_name
-from benchmarks.stopping.jobs import claimed
+from benchmarks.stopping.jobs import unmade
 
 #: Largest file of the weights of every epoch, in bytes.
 LARGEST_WEIGHTS = 40_000_000
@@ -113,17 +113,10 @@ def work(jobs: list[tuple[Task, int]], folder: Path, out: Path, weights: Path | 
     No run is begun after the time ``until``, in seconds since 1970.
     """
     torch.set_num_threads(1)
-    for task, seed in jobs:
-        name = run_name(task, seed)
+    for task, seed in unmade(jobs, out, lambda job: run_name(*job)):
         if time.time() > until:
             return
-        if (out / f"{name}.npz").exists() or not claimed(out / f"{name}.lock"):
-            continue
-        try:
-            if not (out / f"{name}.npz").exists():
-                record(task, seed, folder, out, weights)
-        finally:
-            (out / f"{name}.lock").unlink(missing_ok=True)
+        record(task, seed, folder, out, weights)
 
 
 def main() -> None:

@@ -74,7 +74,7 @@ def text(part: str, found: Scores, images: Scores) -> str:
             "By regime, regret / points lost:",
             tables.regime_table(found, BY_REGIME),
             "Run by run:",
-            tables.run_table(found, SIDE_BY_SIDE),
+            found.record_table(SIDE_BY_SIDE, heading="run"),
         ]
     )
 

@@ -122,18 +122,6 @@ def regime_table(found: Scores, names: Sequence[str]) -> str:
     return markdown_table(("regime", "runs", *names), rows)
 
 
-def run_table(found: Scores, names: Sequence[str]) -> str:
-    """The epochs kept and of the stop, regret and points lost of some rules, run by run."""
-    rows = []
-    for i, record in enumerate(found.records):
-        cells = []
-        for name in names:
-            outcome = found[name].outcomes[i]
-            cells.append(f"{outcome.chosen:.0f} / {outcome.stop}: {outcome.regret:.2f}, {outcome.points:.1f}")
-        rows.append((record, str(found.tasks[i]["epochs"]), *cells))
-    return markdown_table(("run", "epochs", *(f"{name}: kept / stop: regret, points" for name in names)), rows)
-
-
 def figures(found: Scores, ours: Scored, control: Scored, part: str) -> list[Figure]:
     """The figures of the campaign's goals 1 to 3."""
     everywhere = list(range(len(found.records)))
