@@ -1,5 +1,6 @@
 """Runs a function in several processes of a gloo process group, and returns what it returned in each of them."""
 
+import os
 import socket
 
 import pytest
@@ -22,10 +23,7 @@ def run_in_processes(work, world_size, folder):
     Returns:
         The result of each process, ordered by rank.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    context = torch.multiprocessing.spawn(_main, (world_size, port, folder, work), nprocs=world_size, join=False)
+    context = torch.multiprocessing.spawn(_main, (world_size, folder, work), nprocs=world_size, join=False)
     for _ in range(TIMEOUT_SECONDS):
         if context.join(timeout=1):
             break
@@ -57,12 +55,15 @@ def run_pair(context, target, folder, *arguments):
     assert [process.exitcode for process in processes] == [0, 0]
 
 
-def _main(rank, world_size, port, folder, work):
+def _main(rank, world_size, folder, work):
     torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=world_size)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world_size)
     result = work(get_process_group(torch.device("cpu"), world_size))
     torch.save(result, f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+    dist.barrier()
+    # Neither `destroy_process_group` nor the interpreter's end: before torch 2.8 both may wait for ever for a thread of
+    # gloo that drops a tensor (docs/installation.md).
+    os._exit(0)
 
 
 def error_of(call):
