@@ -13,7 +13,7 @@ from lightning_factorlens.batches.batch import fingerprint
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
-from lightning_factorlens.training_loss import TrainingLoss
+from lightning_factorlens.run_state.training_loss import TrainingLoss
 
 #: Entry of the state of a measurement with a cadence: how many observations ago it was made.
 N_SINCE = "n_since"

@@ -19,11 +19,11 @@ from lightning_factorlens.capture.outputs import NAMES, OutputDecision
 from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import fit, full_precision, make_problem
+from lightning_factorlens.lens.model_runner import ModelRunner
+from lightning_factorlens.lens.pending_observation import PendingObservation
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
 from lightning_factorlens.measurements.deferred import Deferred, as_record
-from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record
 from lightning_factorlens.run_state import WarmStart
 
