@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens._private_api import tensor_version
+from lightning_factorlens._private_api.tensors import tensor_version
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.distributed import apply_sign_policies_distributed

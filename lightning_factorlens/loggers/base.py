@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from lightning_factorlens._private_api import logger_name_prefix
+from lightning_factorlens._private_api.loggers import logger_name_prefix
 from lightning_factorlens.results import Observation
 
 T = TypeVar("T")
