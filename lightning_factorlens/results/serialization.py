@@ -38,6 +38,7 @@ from lightning_factorlens.results.layers import LayerSimilarities, LayerSimilari
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.packed_tensors import pack_tensor, unpack_tensor
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
+from lightning_factorlens.results.setup import Setup
 
 #: Types that a JSON line names, by their names.
 RECORD_TYPES: dict[str, type[Record]] = {
@@ -99,6 +100,8 @@ def to_json(observation: Observation) -> str:
         "notes": list(observation.notes),
         "records": records,
     }
+    if observation.setup is not None:
+        line["setup"] = _encode(observation.setup)
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -162,12 +165,14 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         elif kind is not None:
             records[name] = _decode_record(kind, content.get("fields", {}))
     notes = tuple(found.get("notes", ()))
+    setup = None if found.get("setup") is None else _decode_record(Setup, found["setup"])
     return Observation(
         epoch=found["epoch"],
         step=found["step"],
         records=records,
         notes=notes,
         is_full=found.get("is_full", True),
+        setup=setup,
     )
 
 
