@@ -129,9 +129,7 @@ class Observation(Plottable):
         setup = later.setup
         if setup is not None and self.setup is not None:
             setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
-        return replace(
-            later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True, setup=setup
-        )
+        return replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True, setup=setup)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""
