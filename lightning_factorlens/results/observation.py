@@ -13,6 +13,7 @@ from lightning_factorlens.results.factorization import Factorization
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.quantities import find_value
 from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.setup import Setup
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +36,8 @@ class Observation(Plottable):
         factorization: The factors themselves; None where no measurement needed them.
         notes: Remarks without which the numbers could be misread, in words.
         is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
+        setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
+            before version 0.2.0.
     """
 
     epoch: int
@@ -44,6 +47,7 @@ class Observation(Plottable):
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
     is_full: bool = True
+    setup: Setup | None = None
 
     def __getitem__(self, measurement: str) -> Any:
         if measurement not in self.records:
@@ -122,7 +126,10 @@ class Observation(Plottable):
             if name in found:
                 records[name] = found[name]
         notes = tuple(dict.fromkeys((*later.notes, *self.notes)))
-        return replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
+        setup = later.setup
+        if setup is not None and self.setup is not None:
+            setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
+        return replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True, setup=setup)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

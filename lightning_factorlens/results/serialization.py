@@ -16,6 +16,7 @@ from lightning_factorlens.results.json_encoding import encode, encode_record
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record
 from lightning_factorlens.results.record_types import PICTURE_FIELDS, RECORD_TYPES
+from lightning_factorlens.results.setup import Setup
 
 
 def to_json(observation: Observation) -> str:
@@ -43,6 +44,8 @@ def to_json(observation: Observation) -> str:
         "notes": list(observation.notes),
         "records": records,
     }
+    if observation.setup is not None:
+        line["setup"] = encode(observation.setup)
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -106,10 +109,12 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         elif kind is not None:
             records[name] = decode_record(kind, content.get("fields", {}))
     notes = tuple(found.get("notes", ()))
+    setup = None if found.get("setup") is None else decode_record(Setup, found["setup"])
     return Observation(
         epoch=found["epoch"],
         step=found["step"],
         records=records,
         notes=notes,
         is_full=found.get("is_full", True),
+        setup=setup,
     )
