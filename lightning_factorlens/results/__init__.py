@@ -35,6 +35,7 @@ from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, V
 from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 from lightning_factorlens.results.tcav import TCAVResult
 from lightning_factorlens.results.unit_pictures import FeatureMaps, WeightPictures
 from lightning_factorlens.results.unit_projections import UnitProjections
@@ -59,6 +60,7 @@ __all__ = [
     "Factorization",
     "FeatureMaps",
     "FeatureVisualization",
+    "HandedOver",
     "HierarchyRecord",
     "HierarchyReport",
     "HierarchySizes",
@@ -99,6 +101,7 @@ __all__ = [
     "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
+    "StoppingDecision",
     "TCAVResult",
     "UnitPicturesRecord",
     "UnitProjections",
