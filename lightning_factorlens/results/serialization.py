@@ -17,6 +17,10 @@ from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record
 from lightning_factorlens.results.record_types import PICTURE_FIELDS, RECORD_TYPES
 from lightning_factorlens.results.setup import Setup
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
+
+#: Fields of an observation that a line has only where they are not empty, and the types of their entries.
+DECISION_FIELDS: dict[str, type] = {"decisions": StoppingDecision, "handed_over": HandedOver}
 
 
 def to_json(observation: Observation) -> str:
@@ -46,6 +50,10 @@ def to_json(observation: Observation) -> str:
     }
     if observation.setup is not None:
         line["setup"] = encode(observation.setup)
+    for name in DECISION_FIELDS:
+        found = getattr(observation, name)
+        if found:
+            line[name] = encode(found)
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -117,4 +125,13 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         notes=notes,
         is_full=found.get("is_full", True),
         setup=setup,
+        **_decode_decisions(found),
     )
+
+
+def _decode_decisions(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line that are about stopping."""
+    decoded = {}
+    for name, kind in DECISION_FIELDS.items():
+        decoded[name] = tuple(decode_record(kind, content) for content in line.get(name, ()))
+    return decoded
