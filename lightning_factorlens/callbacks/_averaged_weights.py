@@ -9,8 +9,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lightning_factorlens.callbacks._best_weights import NO_BEST_EPOCH, BestWeights
+from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._weight_average import WeightAverage
+from lightning_factorlens.callbacks._weights_outcome import AVERAGE, NO_BEST_EPOCH, Outcome
 from lightning_factorlens.callbacks._weights_store import is_whole
 
 #: Number of epochs after the best one that belong to the average.
@@ -84,7 +85,7 @@ class AveragedWeights(BestWeights):
         super().judge(trainer, epoch, best_epoch=epoch)
         self._is_final = self.best is not None
 
-    def finish(self, trainer: Trainer, best_epoch: int | None) -> str:
+    def finish(self, trainer: Trainer, best_epoch: int | None) -> Outcome | None:
         """Gives the module the average, and leaves no other file of this run.
 
         Args:
@@ -92,10 +93,10 @@ class AveragedWeights(BestWeights):
             best_epoch: The rule's best epoch; None if it has found none, and then the weights stay as they are.
 
         Returns:
-            What was done, in words that follow the subject; empty where there is nothing to say.
+            What was done; None outside of a ``fit``.
         """
         if not self._is_open:
-            return ""
+            return None
         self._is_open = False
         if best_epoch is not None and self._average.n_epochs > 0 and not self._is_final:
             self._keep(trainer, trainer.current_epoch)
@@ -103,11 +104,11 @@ class AveragedWeights(BestWeights):
         best = self.best
         self._files.finish(trainer, None if best is None else best.path)
         if best is None:
-            return NO_BEST_EPOCH if best_epoch is None else ""
+            return NO_BEST_EPOCH if best_epoch is None else Outcome("could not keep the average", is_reported=True)
         words = f"restores the average of the weights up to epoch {best.epoch}"
         if best_epoch is not None:
             words += f", where epoch {best_epoch} is the best"
-        return self._restore(trainer, best, words)
+        return self._restore(trainer, best, Outcome(words, AVERAGE, best.epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """The state: the average itself, and which file the run refers to."""

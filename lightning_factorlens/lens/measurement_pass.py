@@ -20,6 +20,7 @@ from lightning_factorlens.lens.shared_tensors import unchanged_tensors
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
 from lightning_factorlens.measurements.deferred import Deferred, as_record
+from lightning_factorlens.measurements.observation_setup import observation_setup
 from lightning_factorlens.results import LayerInfo, Observation, Record
 from lightning_factorlens.run_state import WarmStart
 
@@ -157,6 +158,7 @@ class MeasurementPass:
                 records[measurement.name] = self.records[measurement.name]
         records["cost"] = self.timer.cost()
         inputs = context.probe.inputs
+        setup = observation_setup(context, self._layers, self.measurements)
         return Observation(
             epoch=context.epoch,
             step=context.step,
@@ -164,6 +166,7 @@ class MeasurementPass:
             inputs=inputs if inputs.ndim == 4 else None,
             factorization=factorization,
             notes=tuple(notes),
+            setup=setup,
         )
 
     def _next_warm_start(self) -> WarmStart:

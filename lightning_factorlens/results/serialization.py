@@ -16,6 +16,11 @@ from lightning_factorlens.results.json_encoding import encode, encode_record
 from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.record import Record
 from lightning_factorlens.results.record_types import PICTURE_FIELDS, RECORD_TYPES
+from lightning_factorlens.results.setup import Setup
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
+
+#: Fields of an observation that a line has only where they are not empty, and the types of their entries.
+DECISION_FIELDS: dict[str, type] = {"decisions": StoppingDecision, "handed_over": HandedOver}
 
 
 def to_json(observation: Observation) -> str:
@@ -43,6 +48,12 @@ def to_json(observation: Observation) -> str:
         "notes": list(observation.notes),
         "records": records,
     }
+    if observation.setup is not None:
+        line["setup"] = encode(observation.setup)
+    for name in DECISION_FIELDS:
+        found = getattr(observation, name)
+        if found:
+            line[name] = encode(found)
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -106,10 +117,21 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         elif kind is not None:
             records[name] = decode_record(kind, content.get("fields", {}))
     notes = tuple(found.get("notes", ()))
+    setup = None if found.get("setup") is None else decode_record(Setup, found["setup"])
     return Observation(
         epoch=found["epoch"],
         step=found["step"],
         records=records,
         notes=notes,
         is_full=found.get("is_full", True),
+        setup=setup,
+        **_decode_decisions(found),
     )
+
+
+def _decode_decisions(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line that are about stopping."""
+    decoded = {}
+    for name, kind in DECISION_FIELDS.items():
+        decoded[name] = tuple(decode_record(kind, content) for content in line.get(name, ()))
+    return decoded
