@@ -18,7 +18,7 @@ from lightning_factorlens.factorization.monotone import enforce_monotone_
 from lightning_factorlens.factorization.named_solvers import check_solver
 from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.objective import objective_of_errors, replace_by_zero_
-from lightning_factorlens.factorization.penalties import check_signed_blocks
+from lightning_factorlens.factorization.penalty_pairs import check_signed_blocks
 from lightning_factorlens.factorization.precision import full_precision
 from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
 from lightning_factorlens.factorization.schedule import run_schedule
