@@ -23,9 +23,10 @@ from lightning_factorlens.callbacks._monitors import (
 )
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
+from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars, with_cost
+from lightning_factorlens.loggers.tags import monitored_scalars, with_cost
 
 
 class Publisher:
