@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -26,6 +27,8 @@ from lightning_factorlens.visualization.deconvnet import Start
 from lightning_factorlens.visualization.deconvnet_rules import Unpool
 from lightning_factorlens.visualization.feature_visualization import Progress
 from lightning_factorlens.visualization.node_health import LEVEL, RATE
+
+T = TypeVar("T")
 
 
 class VisualizationMethods(LensMethods):
@@ -127,20 +130,8 @@ class VisualizationMethods(LensMethods):
             >>> FactorLens(model).deconvnet(torch.rand(20, 1, 8, 8), "1", [2]).projections.shape
             torch.Size([1, 9, 1, 8, 8])
         """
-        self._check_one_process("projections of units")
-        runner = self._runner()
-        with runner.forward_context():
-            return deconvnet(
-                self.model,
-                runner.wrap(probe),
-                layer,
-                units,
-                images,
-                count=count,
-                unpool=unpool,
-                start=start,
-                forward_fn=runner.forward_fn,
-            )
+        project = partial(deconvnet, layer=layer, units=units, images=images, count=count, unpool=unpool, start=start)
+        return self._of_units("projections of units", probe, project)
 
     def node_importance(self, probe: Any, layers: Collection[str] | None = None) -> NodeImportance:
         """Measures how much of every image arrives at every unit, see `visualization.node_importance`.
@@ -156,10 +147,7 @@ class VisualizationMethods(LensMethods):
             ValueError: As `visualization.node_importance` raises it, or the lens divides its work between several
                 processes.
         """
-        self._check_one_process("importances of units")
-        runner = self._runner()
-        with runner.forward_context():
-            return node_importance(self.model, runner.wrap(probe), layers, forward_fn=runner.forward_fn)
+        return self._of_units("importances of units", probe, partial(node_importance, layers=layers))
 
     def node_health(
         self, probe: Any, layers: Collection[str] | None = None, *, rate: float | None = RATE, level: float = LEVEL
@@ -180,12 +168,8 @@ class VisualizationMethods(LensMethods):
             ValueError: As `visualization.node_health` raises it, or the lens divides its work between several
                 processes.
         """
-        self._check_one_process("verdicts on units")
-        runner = self._runner()
-        with runner.forward_context():
-            return node_health(
-                self.model, runner.wrap(probe), layers, rate=rate, level=level, forward_fn=runner.forward_fn
-            )
+        test = partial(node_health, layers=layers, rate=rate, level=level)
+        return self._of_units("verdicts on units", probe, test)
 
     def feature_maps(
         self, probe: Any, layer: str, units: Sequence[int], images: Sequence[int] | None = None
@@ -205,7 +189,18 @@ class VisualizationMethods(LensMethods):
             ValueError: As `visualization.feature_maps` raises it, or the lens divides its work between several
                 processes.
         """
-        self._check_one_process("maps of units")
+        maps = partial(feature_maps, layer=layer, units=units, images=images)
+        return self._of_units("maps of units", probe, maps)
+
+    def _of_units(self, what: str, probe: Any, function: Callable[..., T]) -> T:
+        """The result of a function of the model, a probe and the function that calls the model.
+
+        Args:
+            what: What is found, in the plural.
+            probe: See `observe`.
+            function: Takes the model, the samples and ``forward_fn``.
+        """
+        self._check_one_process(what)
         runner = self._runner()
         with runner.forward_context():
-            return feature_maps(self.model, runner.wrap(probe), layer, units, images, forward_fn=runner.forward_fn)
+            return function(self.model, runner.wrap(probe), forward_fn=runner.forward_fn)
