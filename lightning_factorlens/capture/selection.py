@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import storage_reference
+from lightning_factorlens._private_api.tensors import storage_reference
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.batches.sample_rows import sample_rows

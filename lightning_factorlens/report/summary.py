@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from lightning_factorlens.loggers.best_values import latest_values
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.report.certainty import certainty
 from lightning_factorlens.report.sections.verdict import findings_of_subject, has_signal
+from lightning_factorlens.report.setups import setup_of
 from lightning_factorlens.report.subject import Subject
 
 
@@ -21,6 +23,7 @@ def report_summary(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
     found = []
     for subject in subjects:
         last = subject.history[-1]
+        setup = setup_of(subject)
         values = {}
         for tag, (entry, _) in latest_values(subject.history, last, default_measurements()).items():
             values[tag] = entry.value.value
@@ -32,6 +35,7 @@ def report_summary(subjects: Sequence[Subject]) -> list[dict[str, Any]]:
                 "last_epoch": last.epoch,
                 "findings": _findings(subject) if subject.is_run else [],
                 "values": values,
+                "setup": None if setup is None else asdict(setup),
             }
         )
     return found

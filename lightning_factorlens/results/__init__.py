@@ -32,6 +32,7 @@ from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, P
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.setup import Setup
 from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
@@ -97,6 +98,7 @@ __all__ = [
     "ScopedScalar",
     "SeedAgreement",
     "SemanticStructure",
+    "Setup",
     "Signals",
     "SimilarityOverlay",
     "SkippedWeights",

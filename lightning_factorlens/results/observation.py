@@ -13,6 +13,7 @@ from lightning_factorlens.results.factorization import Factorization
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.quantities import find_value
 from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.setup import Setup
 from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 
 
@@ -36,6 +37,8 @@ class Observation(Plottable):
         factorization: The factors themselves; None where no measurement needed them.
         notes: Remarks without which the numbers could be misread, in words.
         is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
+        setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
+            before version 0.2.0.
         decisions: What each `LabelFreeStopping` of the run has decided by this observation.
         handed_over: Which weights each of them has given the module at the end of ``fit``; on the last observation.
     """
@@ -47,6 +50,7 @@ class Observation(Plottable):
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
     is_full: bool = True
+    setup: Setup | None = None
     decisions: tuple[StoppingDecision, ...] = ()
     handed_over: tuple[HandedOver, ...] = ()
 
@@ -133,8 +137,12 @@ class Observation(Plottable):
             if name in found:
                 records[name] = found[name]
         notes = tuple(dict.fromkeys((*later.notes, *self.notes)))
-        completed = replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
-        return replace(completed, decisions=self.decisions, handed_over=self.handed_over)
+        setup = later.setup
+        if setup is not None and self.setup is not None:
+            setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
+        of_both = replace(later, records=records, notes=notes, is_full=True, setup=setup)
+        own = {"epoch": self.epoch, "step": self.step, "decisions": self.decisions, "handed_over": self.handed_over}
+        return replace(of_both, **own)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

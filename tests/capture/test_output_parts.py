@@ -12,7 +12,7 @@ from lightning_factorlens import LensOptions
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.output_parts import find_parts, inspect_outputs
 from lightning_factorlens.distributed import SingleProcess
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.lens.model_runner import ModelRunner
 
 Pair = namedtuple("Pair", "mean variance")
 

@@ -12,7 +12,7 @@ from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.late_fit import choose_blocks, fit_late
 from lightning_factorlens.factorization import factorize
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.lens.model_runner import ModelRunner
 
 
 def test_the_last_two_layers_decide_and_all_other_blocks_are_joined():

@@ -7,7 +7,7 @@ from small_lens import make_net, make_probe
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.stability import measure_stability
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.lens.model_runner import ModelRunner
 from lightning_factorlens.results import Block
 
 

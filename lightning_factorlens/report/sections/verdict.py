@@ -8,6 +8,7 @@ from lightning_factorlens.report.certainty import certainty
 from lightning_factorlens.report.facts import cautions, facts
 from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.section import Section, for_each
+from lightning_factorlens.report.setups import course_changes
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
@@ -66,6 +67,9 @@ def _parts(subject: Subject) -> list[Part]:
         )
     for fact in facts(subject):
         parts.append(fact)
+    changes = course_changes(subject)
+    if changes:
+        parts.append(Text(changes, "Caution."))
     for note in dict.fromkeys((*subject.notes, *subject.history[-1].notes)):
         parts.append(Text(note, "Note."))
     return parts

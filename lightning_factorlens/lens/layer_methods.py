@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.hierarchy import decomposition_panels, projection_maps, similarity_overlay
-from lightning_factorlens.lens_methods import LensMethods
+from lightning_factorlens.lens.method_base import LensMethods
 from lightning_factorlens.results import LayerDecomposition, ProjectionMaps, SimilarityOverlay
 
 T = TypeVar("T")

@@ -292,7 +292,7 @@ def test_a_budget_that_never_suffices_leaves_a_full_observation_at_both_ends(tmp
 SCRIPT = """
 import json, sys, time
 sys.path.insert(0, sys.argv[2])
-import test_budget as t
+import test_overhead_budget as t
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 import torch

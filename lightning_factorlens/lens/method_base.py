@@ -12,7 +12,7 @@ from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.distributed import SingleProcess
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.lens.model_runner import ModelRunner
 from lightning_factorlens.results import LayerInfo
 
 

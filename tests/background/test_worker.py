@@ -12,7 +12,7 @@ import weakref
 import pytest
 import torch
 
-from lightning_factorlens.background import SWITCH_INTERVAL, BackgroundWorker
+from lightning_factorlens.background.worker import SWITCH_INTERVAL, BackgroundWorker
 
 
 @pytest.fixture

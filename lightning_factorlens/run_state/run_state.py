@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.batches.batch import fingerprint
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.results import History, Observation, Record
-from lightning_factorlens.training_loss import TrainingLoss
+from lightning_factorlens.run_state.training_loss import TrainingLoss
 
 #: Entry of the state of a measurement with a cadence: how many observations ago it was made.
 N_SINCE = "n_since"
@@ -149,16 +148,15 @@ class RunState:
         self.metrics.update(self.epoch_metrics)
         self.measured_this_epoch = metrics is not None
 
-    def update_probe(self, samples: Tensor) -> bool:
-        """Makes these samples the probe; a warm start of other samples is dropped.
+    def update_probe(self, found: str) -> bool:
+        """Makes other samples the probe; a warm start of other samples is dropped.
 
         Args:
-            samples: The probe's inputs.
+            found: The fingerprint of the probe, see `Probe.fingerprint`.
 
         Returns:
             Whether they equal the probe so far, bit for bit.
         """
-        found = fingerprint(samples)
         is_same = self.probe_fingerprint in ("", found)
         self.probe_fingerprint = found
         if not is_same:

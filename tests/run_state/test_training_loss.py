@@ -6,7 +6,7 @@ from lightning.pytorch.callbacks import Callback, GradientAccumulationScheduler
 from training import Net, lens, train
 
 from lightning_factorlens.distributed import SingleProcess
-from lightning_factorlens.training_loss import TrainingLoss
+from lightning_factorlens.run_state.training_loss import TrainingLoss
 
 
 def test_steps_without_a_loss_do_not_count():

@@ -13,7 +13,7 @@ from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import Hierarchy, exemplary_images, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
 from lightning_factorlens.hierarchy.signals import layer_signals
-from lightning_factorlens.lens_methods import LensMethods
+from lightning_factorlens.lens.method_base import LensMethods
 from lightning_factorlens.results import Exemplars, ProbeSignals, Signals
 
 

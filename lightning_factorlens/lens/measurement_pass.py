@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens._private_api import tensor_version
+from lightning_factorlens._private_api.tensors import tensor_version
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
 from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
@@ -19,11 +19,12 @@ from lightning_factorlens.capture.outputs import NAMES, OutputDecision
 from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.distributed import Partition
 from lightning_factorlens.factorization import fit, full_precision, make_problem
+from lightning_factorlens.lens.model_runner import ModelRunner
+from lightning_factorlens.lens.pending_observation import PendingObservation
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
 from lightning_factorlens.measurements.deferred import Deferred, as_record
-from lightning_factorlens.model_runner import ModelRunner
-from lightning_factorlens.pending_observation import PendingObservation
+from lightning_factorlens.measurements.observation_setup import observation_setup
 from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record
 from lightning_factorlens.run_state import WarmStart
 
@@ -248,6 +249,7 @@ class MeasurementPass:
                 records[measurement.name] = self.records[measurement.name]
         records["cost"] = self.timer.cost()
         inputs = context.probe.inputs
+        setup = observation_setup(context, self._layers, self.measurements)
         return Observation(
             epoch=context.epoch,
             step=context.step,
@@ -255,6 +257,7 @@ class MeasurementPass:
             inputs=inputs if inputs.ndim == 4 else None,
             factorization=factorization,
             notes=tuple(notes),
+            setup=setup,
         )
 
     def _next_warm_start(self) -> WarmStart:

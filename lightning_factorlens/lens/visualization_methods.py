@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_factorlens.lens_methods import LensMethods
+from lightning_factorlens.lens.method_base import LensMethods
 from lightning_factorlens.results import FeatureVisualization
 from lightning_factorlens.results.node_health import NodeHealthResult
 from lightning_factorlens.results.node_importance import NodeImportance

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from lightning_factorlens import FactorLens
+from lightning_factorlens.batches.batch import fingerprint
 from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.results.history import MAX_HISTORY
@@ -28,7 +29,7 @@ def make_state(observation, n_observations=1, patterns="None"):
     state.epochs = 4
     state.last_step = 7
     state.publish({"factorlens_cost/seconds": 1.5})
-    state.update_probe(observation.inputs)
+    state.update_probe(fingerprint(observation.inputs))
     return state
 
 
@@ -64,11 +65,11 @@ def test_layers_that_other_patterns_selected_are_not_reused(observation, tmp_pat
 
 def test_a_probe_of_other_samples_drops_the_warm_start(observation):
     state = make_state(observation)
-    assert state.update_probe(observation.inputs.clone())
+    assert state.update_probe(fingerprint(observation.inputs.clone()))
     assert state.warm_start.F is not None
-    assert not state.update_probe(observation.inputs + 1e-6)
+    assert not state.update_probe(fingerprint(observation.inputs + 1e-6))
     assert state.warm_start == WarmStart()
-    assert state.update_probe(observation.inputs + 1e-6)
+    assert state.update_probe(fingerprint(observation.inputs + 1e-6))
 
 
 def test_a_checkpoint_keeps_the_last_observations_of_a_long_run(observation, tmp_path):

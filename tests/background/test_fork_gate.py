@@ -7,7 +7,7 @@ import threading
 import pytest
 import torch
 
-from lightning_factorlens.fork_gate import fork_gate
+from lightning_factorlens.background.fork_gate import fork_gate
 from lightning_factorlens.spectra import layer_spectra
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")

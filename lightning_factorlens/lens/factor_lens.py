@@ -28,19 +28,19 @@ from lightning_factorlens.capture.sharding_problems import sharding_problem
 from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.wrapped_model import unwrap_model
-from lightning_factorlens.concept_methods import ConceptMethods
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
 from lightning_factorlens.distributed import SingleProcess
-from lightning_factorlens.hierarchy_methods import HierarchyMethods
-from lightning_factorlens.layer_methods import LayerMethods
-from lightning_factorlens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
+from lightning_factorlens.lens.concept_methods import ConceptMethods
+from lightning_factorlens.lens.hierarchy_methods import HierarchyMethods
+from lightning_factorlens.lens.layer_methods import LayerMethods
+from lightning_factorlens.lens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
+from lightning_factorlens.lens.model_runner import CaptureSource, ModelRunner
+from lightning_factorlens.lens.pending_observation import PendingObservation
+from lightning_factorlens.lens.visualization_methods import VisualizationMethods
 from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
-from lightning_factorlens.model_runner import CaptureSource, ModelRunner
-from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import LayerInfo, Observation
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
 from lightning_factorlens.run_state import RunState, WarmStart
-from lightning_factorlens.visualization_methods import VisualizationMethods
 
 #: Samples in the trace that finds the layers: enough to see a sign.
 TRACE_BATCH = 4

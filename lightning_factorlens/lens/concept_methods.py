@@ -15,7 +15,7 @@ from lightning_factorlens.concepts.matching import SAME
 from lightning_factorlens.concepts.predictions import PREDICTIONS, class_probabilities, predicted_classes
 from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
 from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
-from lightning_factorlens.lens_methods import LensMethods
+from lightning_factorlens.lens.method_base import LensMethods
 from lightning_factorlens.results import Concepts, TCAVResult
 
 

@@ -198,7 +198,7 @@ def test_datasets_loaders_and_arrays_are_observed_as_their_inputs_are():
 
 
 def test_passes_on_a_cpu_are_small_where_samples_do_not_depend_on_each_other(monkeypatch):
-    from lightning_factorlens import model_runner
+    from lightning_factorlens.lens import model_runner
 
     monkeypatch.setattr(model_runner, "MIN_THREAD_SAMPLES", 1)
     monkeypatch.setattr(model_runner, "MAX_OUTPUT_BYTES", 10 * 8 * 64 * 4)  # ten samples of the largest output
