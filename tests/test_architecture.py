@@ -91,11 +91,25 @@ MAY_IMPORT = {
 #: Files that may import less than their package, and of their own package only what is named.
 NARROWER = {
     "lens/model_runner.py": {"config", "capture"} | SAMPLES | FLOOR,
+    "lens/pass_sizes.py": {"lens.model_runner", "batches", "capture", "results"},
+    "lens/output_inspection.py": {"lens.model_runner", "batches", "capture", "isolation"},
+    "lens/phase_timer.py": {"results"},
+    "lens/shared_tensors.py": {"measurements", "_private_api"},
     "lens/pending_observation.py": {"measurements", "results"},
-    "lens/measurement_pass.py": {"lens.model_runner", "lens.pending_observation", "measurements", "run_state"} | MIDDLE,
+    "lens/capture_factorization.py": {"lens.phase_timer", "measurements", "linalg", "capture", "factorization"} | FLOOR,
+    "lens/measurement_pass.py": {
+        "lens.capture_factorization",
+        "lens.model_runner",
+        "lens.pending_observation",
+        "lens.phase_timer",
+        "lens.shared_tensors",
+        "measurements",
+        "run_state",
+    }
+    | MIDDLE,
     "lens/method_base.py": {"lens.model_runner", "config", "capture", "batches"} | FLOOR,
-    "lens/concept_methods.py": {"lens.method_base", "concepts", "capture", "batches"} | FLOOR,
-    "lens/hierarchy_methods.py": {"lens.method_base", "concepts", "hierarchy", "batches"} | FLOOR,
+    "lens/concept_methods.py": {"lens.selection_methods", "concepts", "capture", "batches"} | FLOOR,
+    "lens/hierarchy_methods.py": {"lens.selection_methods", "concepts", "hierarchy", "batches"} | FLOOR,
     "lens/layer_methods.py": {"lens.method_base", "hierarchy", "batches"} | FLOOR,
     "lens/visualization_methods.py": {"lens.method_base", "visualization"} | FLOOR,
 }

@@ -15,11 +15,11 @@ from lightning_factorlens.concepts.matching import SAME
 from lightning_factorlens.concepts.predictions import PREDICTIONS, class_probabilities, predicted_classes
 from lightning_factorlens.concepts.stability import ConceptStability, measure_stability
 from lightning_factorlens.concepts.tcav import check_same_inputs, tcav
-from lightning_factorlens.lens.method_base import LensMethods
+from lightning_factorlens.lens.selection_methods import SelectionMethods
 from lightning_factorlens.results import Concepts, TCAVResult
 
 
-class ConceptMethods(LensMethods):
+class ConceptMethods(SelectionMethods):
     """The methods of `FactorLens` for concepts; see there for the attributes."""
 
     @abstractmethod

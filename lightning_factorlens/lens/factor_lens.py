@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from textwrap import shorten
@@ -11,21 +11,10 @@ from typing import Any
 from torch import Size, nn
 
 from lightning_factorlens._validation import check_int
-from lightning_factorlens.background import BackgroundWorker
-from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.forward_gradients import ForwardNeeds
-from lightning_factorlens.capture.out_of_memory import run_pass
-from lightning_factorlens.capture.output_parts import OutputPart
 from lightning_factorlens.capture.output_reader import OutputReader
 from lightning_factorlens.capture.outputs import OutputDecision, Outputs, check_outputs
-from lightning_factorlens.capture.parameter_values import check_parameter_values
-from lightning_factorlens.capture.refused_inputs import describe_refused_inputs
-from lightning_factorlens.capture.selection import select_layers
-from lightning_factorlens.capture.sharding_problems import sharding_problem
-from lightning_factorlens.capture.size_changes import compare_sizes
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.wrapped_model import unwrap_model
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
@@ -33,25 +22,17 @@ from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.lens.concept_methods import ConceptMethods
 from lightning_factorlens.lens.hierarchy_methods import HierarchyMethods
 from lightning_factorlens.lens.layer_methods import LayerMethods
-from lightning_factorlens.lens.measurement_pass import CAPTURE_NEEDS, MeasurementPass, PhaseTimer
 from lightning_factorlens.lens.model_runner import CaptureSource, ModelRunner
-from lightning_factorlens.lens.pending_observation import PendingObservation
+from lightning_factorlens.lens.observation_methods import ObservationMethods
 from lightning_factorlens.lens.visualization_methods import VisualizationMethods
-from lightning_factorlens.measurements import Context, Measurement, check_measurements, default_measurements
-from lightning_factorlens.results import LayerInfo, Observation
+from lightning_factorlens.measurements import Measurement, check_measurements, default_measurements
+from lightning_factorlens.results import LayerInfo
 from lightning_factorlens.results.layer_table import LayerTable, lens_html, lens_text
-from lightning_factorlens.run_state import RunState, WarmStart
-
-#: Samples in the trace that finds the layers: enough to see a sign.
-TRACE_BATCH = 4
-#: Samples in the forward pass that finds the parts of the output.
-OUTPUT_BATCH = 3
-#: Needs for which layers are selected.
-LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
+from lightning_factorlens.run_state import RunState
 
 
 @dataclass(repr=False, init=False)
-class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMethods):
+class FactorLens(ObservationMethods, ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMethods):
     """Observes a model through unlabelled samples.
 
     Example:
@@ -143,214 +124,9 @@ class FactorLens(ConceptMethods, HierarchyMethods, LayerMethods, VisualizationMe
     def _repr_html_(self) -> str:
         return lens_html(type(self.model).__name__, self.options.ranks, self.layer_table)
 
-    @property
-    def needs(self) -> frozenset[str]:
-        """All needs of the measurements."""
-        needs: set[str] = set()
-        for measurement in self.measurements:
-            needs |= measurement.needs
-        return frozenset(needs)
-
-    def select_layers(self, probe: Any, previous: Collection[str] = ()) -> list[LayerInfo]:
-        """Finds the layers with one forward pass of a few samples; `measure` calls it unless that was done before.
-
-        Args:
-            probe: The samples, as in `observe`.
-            previous: Names of the layers selected before a run was interrupted, see `capture.selection.select_layers`.
-
-        Returns:
-            One entry for each tensor of the forward pass: whether it is selected, and why.
-
-        Raises:
-            ValueError: Patterns that match nothing, fewer samples than the largest rank that was given, or a model
-                whose parameters have no values or are divided in a way that cannot be observed.
-            RuntimeError: The model's forward pass fails; the message says with samples of which shape and type.
-        """
-        runner = self._runner()
-        samples = runner.wrap(probe)
-        self._check_model()
-        runner.start_lockstep(samples)
-        self.options_for(samples)
-        traces: list[list[TracedOutput]] = []
-
-        def trace(batch: Batch, _: int) -> None:
-            with describe_refused_inputs(self.model, batch):
-                traces.append(runner.trace(batch))
-
-        run_pass(samples, trace, samples.smallest_batch, TRACE_BATCH)
-        traced = traces[0]
-        if len(samples.whole) > 1:
-            run_pass(samples, trace, samples.largest_batch, TRACE_BATCH)
-            traced = compare_sizes(*traces)
-        table = select_layers(traced, self.options.layers, previous)
-        self.layer_table = LayerTable(self.process_group.broadcast_object(lambda: table))
-        self._traced_shape = samples.inputs.shape[1:]
-        self._decide_outputs(runner, samples)
-        return self.layer_table
-
-    def options_for(self, probe: Probe) -> LensOptions:
-        """The options with which a probe is measured: default ranks above its number of samples are left out.
-
-        Raises:
-            ValueError: A rank that the user gave is above the number of samples.
-        """
-        if "factorization" not in self.needs:
-            return self.options
-        return self.options.for_samples(len(probe), probe.is_limited)
-
-    def _decide_outputs(self, runner: ModelRunner, probe: Probe) -> None:
-        """Decides which part of the output is read, the same in all processes.
-
-        A decision that `state` holds is kept, unless the user says otherwise.
-        """
-        found: list[tuple[OutputPart, ...]] = []
-        run_pass(
-            probe, lambda batch, _: found.append(runner.inspect_outputs(batch)), probe.smallest_batch, OUTPUT_BATCH
-        )
-        self.output_reader = OutputReader(self.model, found[0], self.output_word)
-        decision = self.output_reader.decide()
-        if self.output_word is None and self.state.output_decision is not None:
-            decision = self.state.output_decision
-        self.output_decision = self.process_group.broadcast_object(lambda: decision)
-
-    def draw(self, probe: Any) -> Probe:
-        """The samples as a probe, for several methods that are to see the same ones and draw them once.
-
-        Args:
-            probe: See `observe`.
-        """
-        return self._runner().wrap(probe)
-
-    def observe(self, probe: Any, epoch: int = 0, step: int = 0, training_loss: float | None = None) -> Observation:
-        """Makes one observation and keeps it, and the warm start of the next one, in `state`.
-
-        Args:
-            probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
-                ``forward_fn`` takes, a `Probe`; or a dataset, a list of samples with labels or a loader, of which
-                ``probe_size`` samples are drawn, always the same ones. They are moved to the model's device.
-            epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
-                enter later pseudo-labels.
-            step: Position on the x axis of the loggers.
-            training_loss: Mean cross-entropy of the training batches since the last observation, in nats, which the
-                stop signals read; None where it is not known.
-
-        Returns:
-            The records of all measurements.
-
-        Raises:
-            ValueError: As `select_layers` raises it; or captured values are NaN or infinite, and the message names
-                the layer.
-        """
-        observation, warm_start = self.measure(probe, epoch, step, training_loss=training_loss)
-        self.state.record(observation, warm_start)
-        return observation
-
-    def measure(
-        self,
-        probe: Any,
-        epoch: int = 0,
-        step: int = 0,
-        measurements: Sequence[Measurement] | None = None,
-        training_loss: float | None = None,
-    ) -> tuple[Observation, WarmStart]:
-        """Makes one observation; `state` is read and not changed.
-
-        Args:
-            probe: See `observe`.
-            epoch: See `observe`.
-            step: See `observe`.
-            measurements: Those of the lens's measurements to make; None for all, which is a full observation.
-            training_loss: See `observe`.
-
-        Returns:
-            The observation and the warm start of the next one, which keeps what belongs to the other measurements.
-
-        Raises:
-            ValueError: As `observe` raises it.
-        """
-        pending, warm_start = self.begin(probe, epoch, step, measurements, training_loss=training_loss)
-        return pending.observation, warm_start
-
-    def begin(
-        self,
-        probe: Any,
-        epoch: int = 0,
-        step: int = 0,
-        measurements: Sequence[Measurement] | None = None,
-        worker: BackgroundWorker | None = None,
-        training_loss: float | None = None,
-    ) -> tuple[PendingObservation, WarmStart]:
-        """Makes one observation as `measure` does, without waiting for what is computed on another thread.
-
-        Args:
-            probe: See `observe`.
-            epoch: See `observe`.
-            step: See `observe`.
-            measurements: See `measure`.
-            worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none. With
-                several processes it is not used: what each has computed is collected by all of them together.
-            training_loss: See `observe`.
-
-        Returns:
-            The observation, which its method ``complete`` makes whole, and the warm start of the next one.
-
-        Raises:
-            ValueError: As `observe` raises it.
-        """
-        runner = self._runner()
-        samples = runner.wrap(probe)
-        if not self.layer_table and self.needs & LAYER_NEEDS:
-            self.select_layers(samples)
-        elif not self.layer_table:  # the weights alone are read
-            self._check_model()
-        context = Context(
-            model=self.model,
-            options=self.options_for(samples),
-            probe=samples,
-            epoch=epoch,
-            step=step,
-            process_group=self.process_group,
-            cache=self._cache,
-            used=self._used,
-            output_decision=self.output_decision,
-            training_loss=training_loss,
-            worker=worker if self.process_group.world_size == 1 else None,
-        )
-        runner.decision = self.output_decision
-        runner.start_lockstep(samples)
-        runner.limit_passes(samples, self.layer_table)
-        runner.keep_dependent_passes(samples)
-        timer = PhaseTimer(self.state.budget.clock, samples.device)
-        chosen = self.measurements if measurements is None else measurements
-        previous = self.state.warm_start
-        pending, warm_start = MeasurementPass(runner, chosen, self.layer_table, context, previous, timer).run()
-        names = [measurement.name for measurement in chosen]
-        is_full = len(names) == len(self.measurements)
-        pending.observation = replace(pending.observation, is_full=is_full)
-        return pending, warm_start if is_full else previous.updated(warm_start, names)
-
-    def _fits_layers(self, samples: Probe) -> bool:
-        """Whether the layers are those of samples of this shape; images of another size have layers of another size."""
-        if not self.layer_table:
-            self.select_layers(samples)
-        return self._traced_shape in (None, samples.inputs.shape[1:])
-
     def _copy(self) -> FactorLens:
         """A lens of the same model and options that has selected no layers."""
         return replace(self)
-
-    def reset(self) -> None:
-        """Drops the warm start, for a probe of other samples; measurements with a cadence keep it."""
-        self.state.warm_start = self.state.warm_start.for_other_samples()
-
-    def _check_model(self) -> None:
-        """Refuses parameters without values, and divisions between processes under which the numbers would be wrong."""
-        check_parameter_values(self.model)
-        problem = sharding_problem(self.model, self.process_group, "gradients" in self.needs)
-        if problem:
-            raise ValueError(f"model: {problem}")
-        for measurement in self.measurements:
-            measurement.check_model(self.model)
 
     def _runner(self) -> ModelRunner:
         return ModelRunner(

@@ -13,11 +13,11 @@ from lightning_factorlens.concepts.predictions import predicted_classes
 from lightning_factorlens.hierarchy import Hierarchy, exemplary_images, hierarchy, significance
 from lightning_factorlens.hierarchy.joined_signals import join_signals
 from lightning_factorlens.hierarchy.signals import layer_signals
-from lightning_factorlens.lens.method_base import LensMethods
+from lightning_factorlens.lens.selection_methods import SelectionMethods
 from lightning_factorlens.results import Exemplars, ProbeSignals, Signals
 
 
-class HierarchyMethods(LensMethods):
+class HierarchyMethods(SelectionMethods):
     """The methods of `FactorLens` for the singular vectors of the weights; see there for the attributes."""
 
     def signals(self, probe: Any, layers: str | Sequence[str] | None = None, *, extrema: bool = False) -> ProbeSignals:

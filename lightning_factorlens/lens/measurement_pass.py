@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Generator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from lightning_factorlens._private_api.tensors import tensor_version
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture
-from lightning_factorlens.capture.distributed import apply_sign_policies_distributed
-from lightning_factorlens.capture.inputs import input_blocks
 from lightning_factorlens.capture.outputs import NAMES, OutputDecision
-from lightning_factorlens.capture.signs import resolve_sign_policy
 from lightning_factorlens.distributed import Partition
-from lightning_factorlens.factorization import fit, full_precision, make_problem
+from lightning_factorlens.factorization import full_precision
+from lightning_factorlens.lens.capture_factorization import factorize_capture
 from lightning_factorlens.lens.model_runner import ModelRunner
 from lightning_factorlens.lens.pending_observation import PendingObservation
+from lightning_factorlens.lens.phase_timer import PhaseTimer
+from lightning_factorlens.lens.shared_tensors import unchanged_tensors
 from lightning_factorlens.linalg.threads import limit_threads
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Context, Measurement, no_class_scores
 from lightning_factorlens.measurements.deferred import Deferred, as_record
 from lightning_factorlens.measurements.observation_setup import observation_setup
-from lightning_factorlens.results import Block, Cost, LayerInfo, Observation, Record
+from lightning_factorlens.results import LayerInfo, Observation, Record
 from lightning_factorlens.run_state import WarmStart
 
 #: Needs for which the probe's activations and outputs are captured.
 CAPTURE_NEEDS = frozenset({"capture", "class_scores", "factorization", "forward", "outputs"})
 #: Needs for which the activations of layers are captured.
 ACTIVATION_NEEDS = frozenset({"capture", "factorization", "gradients"})
-
-
-class PhaseTimer:
-    """Seconds by phase.
-
-    Args:
-        clock: Returns seconds.
-        device: Device whose kernels a phase waits for.
-    """
-
-    def __init__(self, clock: Callable[[], float], device: torch.device) -> None:
-        self.clock = clock
-        self.device = device
-        self.seconds: dict[str, float] = {}
-
-    @contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        """Adds the time that is spent inside the context to a phase."""
-        start = self.clock()
-        try:
-            yield
-            if self.device.type == "cuda":  # kernels are asynchronous: wait for what the phase has started
-                torch.cuda.synchronize(self.device)
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + self.clock() - start
-
-    def cost(self) -> Cost:
-        """The phases and their sum."""
-        return Cost({**self.seconds, "total": sum(self.seconds.values())})
 
 
 class MeasurementPass:
@@ -131,7 +98,7 @@ class MeasurementPass:
         if self._needs & CAPTURE_NEEDS:
             capture, partition = self._capture(early)
             if "factorization" in self._needs:
-                n_entries = self._factorize(capture, partition)
+                n_entries = factorize_capture(self.context, capture, partition, self.warm_start.F, self.timer)
         for measurement in late:
             if "factorization" in measurement.needs:
                 with limit_threads(n_entries), torch.no_grad(), full_precision():
@@ -150,56 +117,6 @@ class MeasurementPass:
                 self._measure(measurement)
         return capture, partition
 
-    def _factorize(self, capture: Capture, partition: Partition) -> int:
-        """Factorises inputs and activations.
-
-        Returns:
-            The number of entries that this process holds.
-        """
-        options = self.context.options
-        with self.timer("factorization"):
-            blocks, partition = self._blocks(capture, partition)
-        n_entries = sum(block.samples.numel() for block in blocks)
-        with limit_threads(n_entries), self.timer("factorization"):
-            start = self._warm_factors()
-            problem = make_problem(blocks, options.weighting, partition, options.solver, warm=start is not None)
-            result = fit(problem, options.ranks, solver=options.solver, start=start, seed=options.seed)
-        self.context.intermediates.problem = problem
-        self.context.intermediates.factorization = result
-        return n_entries
-
-    def _blocks(self, capture: Capture, partition: Partition) -> tuple[list[Block], Partition]:
-        """Inputs and activations, non-negative, on one device."""
-        options = self.context.options
-        inputs = input_blocks(self.context.probe.inputs, options.max_neurons_per_layer, options.seed)
-        blocks, partition = apply_sign_policies_distributed(
-            partition,
-            inputs,
-            capture.layers,
-            resolve_sign_policy("input_sign_policy", options.input_sign_policy),
-            resolve_sign_policy("activation_sign_policy", options.activation_sign_policy),
-        )
-        target = blocks[-1].samples
-        device = "cpu" if target.device.type == "mps" else target.device  # that backend has no float64
-        converted = []
-        for block in blocks:
-            converted.append(replace(block, samples=block.samples.to(device, target.dtype)))
-        return converted, partition
-
-    def _warm_factors(self) -> tuple[Tensor, ...] | None:
-        """The last factors, where they belong to these ranks and to as many samples."""
-        F = self.warm_start.F
-        if F is None:
-            return None
-        n_samples = len(self.context.probe)
-        shapes = []
-        for factor in F:
-            shapes.append(tuple(factor.shape))
-        expected = [(rank, n_samples) for rank in self.context.options.ranks]
-        if shapes != expected:
-            return None
-        return F
-
     def _measure(self, measurement: Measurement) -> None:
         """Makes one measurement and keeps its record."""
         intermediates = self.context.intermediates
@@ -208,19 +125,11 @@ class MeasurementPass:
         if "class_scores" in measurement.needs and not self._has_class_scores():
             self.context.note(no_class_scores(measurement, self.context.output_decision))
             return
-        shared = dict(_shared_tensors(self.context))
-        versions = {name: tensor_version(tensor) for name, tensor in shared.items()}
-        with self.timer(measurement.name):
+        with unchanged_tensors(self.context, measurement.name), self.timer(measurement.name):
             try:
                 found = measurement.measure(self.context)
             finally:
                 intermediates.close_captures()  # while an error's traceback, or the measurement, still holds them
-        for name, tensor in shared.items():
-            if tensor_version(tensor) != versions[name]:
-                raise RuntimeError(
-                    f"measurements: {measurement.name!r} has overwritten {name}, which other measurements and later "
-                    "observations read; let it change a copy, see torch.Tensor.clone."
-                )
         self._keep(measurement, found)
 
     def _keep(self, measurement: Measurement, found: Any) -> None:
@@ -264,20 +173,3 @@ class MeasurementPass:
         intermediates = self.context.intermediates
         F = None if intermediates.factorization is None else intermediates.factorization.F
         return WarmStart(F, intermediates.states)
-
-
-def _shared_tensors(context: Context) -> Iterator[tuple[str, Tensor]]:
-    """What several measurements read, by name."""
-    intermediates = context.intermediates
-    yield "context.probe.inputs", context.probe.inputs
-    if intermediates.capture is not None:
-        if intermediates.capture.outputs is not None:
-            yield "context.capture.outputs", intermediates.capture.outputs
-        for block in intermediates.capture.layers:
-            yield f"the samples of {block.name!r} in context.capture", block.samples
-    if intermediates.factorization is not None:
-        result = intermediates.factorization
-        for rank, F, factors in zip(result.ranks, result.F, result.W):
-            yield f"F of rank {rank} in context.factorization", F
-            for name, W in zip(result.block_names, factors):
-                yield f"W of rank {rank} and {name!r} in context.factorization", W

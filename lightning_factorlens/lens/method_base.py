@@ -29,10 +29,6 @@ class LensMethods(ABC):
     def _runner(self) -> ModelRunner:
         """Calls the model."""
 
-    @abstractmethod
-    def _fits_layers(self, samples: Probe) -> bool:
-        """Whether the layers are those of samples of this shape."""
-
     def _samples(self, probe: Any) -> Probe:
         """The probe of all processes.
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import torch
-from torch import Size, Tensor, nn
+from torch import Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.probe import Probe
@@ -21,14 +21,11 @@ from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import (
     ForwardNeeds,
     detach_output,
-    graph_without_tensors,
     lacks_gradients,
 )
-from lightning_factorlens.capture.gradients import differentiable_batch
-from lightning_factorlens.capture.output_parts import OutputPart, find_parts, inspect_outputs, largest_change
 from lightning_factorlens.capture.outputs import OutputDecision
 from lightning_factorlens.capture.selection import trace_layers
-from lightning_factorlens.capture.sharded_parameters import is_fully_dtensor, sharded_parameters
+from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import PROBE_SIZE, LensOptions
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
@@ -39,16 +36,6 @@ from lightning_factorlens.sampling.sample_source import probe_of
 T = TypeVar("T")
 #: Makes forward passes of some samples with what calls the model.
 SampleFunction = Callable[[Probe, Callable[[Any], Any]], T]
-#: Outputs change by less, relative to their norm, where samples are independent, in bfloat16 too.
-INDEPENDENT = 0.02
-#: They change by at most this on a CPU, where nothing is rounded to fewer bits than float32 has.
-ROUNDING = 1e-4
-#: Largest output of a pass on a CPU. The C library gives memory of more than 32 MiB back whenever it is freed.
-MAX_OUTPUT_BYTES = 2**23
-FLOAT_BYTES = 4
-#: Fewest samples of a pass for each thread of torch, so that threads do not wait for each other.
-MIN_THREAD_SAMPLES = 8
-
 #: See `ModelRunner.source`.
 CaptureSource = Callable[[CaptureFn, Probe, Sequence[LayerInfo]], Capture]
 
@@ -70,6 +57,7 @@ class ModelRunner:
         probe_size: Number of samples that are drawn of a dataset or a loader.
         source: Receives a function that makes a pass of some samples, the samples and the layers, and returns their
             capture, which may have been made before; None to make the pass.
+        is_sharded: Whether several processes hold parts of the model's parameters, so that a pass needs all of them.
     """
 
     model: nn.Module
@@ -85,7 +73,7 @@ class ModelRunner:
 
     def __post_init__(self) -> None:
         self._is_isolated = False
-        self._is_sharded = self.process_group.world_size > 1 and bool(sharded_parameters(self.model))
+        self.is_sharded = self.process_group.world_size > 1 and bool(sharded_parameters(self.model))
 
     def start_lockstep(self, probe: Probe) -> None:
         """Lets this process take part in the other processes' forward passes of a sharded model.
@@ -94,55 +82,13 @@ class ModelRunner:
             probe: Its first two samples pass where this process has no pass of its own to make; a model may fail for
                 one alone, e.g. where it drops axes of length 1.
         """
-        if self._is_sharded:
+        if self.is_sharded:
             self.process_group.join_pass = partial(self._join_pass, probe)
 
     def _join_pass(self, probe: Probe) -> None:
         """A forward pass whose results are dropped; no hook of the lens is there."""
         with self.isolated():
             self._call_alone(probe.part(0, 2).data)
-
-    def keep_dependent_passes(self, probe: Probe) -> None:
-        """Forbids to divide passes between processes where a sample's output depends on the others of its pass.
-
-        So it does where a batch norm has no running statistics. A pass of four samples is compared with one of two.
-        """
-        world_size = self.process_group.world_size
-        if not probe.is_cuttable or probe.unit_ends(world_size) == probe.unit_ends():
-            return
-        probe.pass_size.is_divisible = self._change_with_pass(probe) <= INDEPENDENT
-
-    def limit_passes(self, probe: Probe, layers: Sequence[LayerInfo]) -> None:
-        """Makes the passes on a CPU smaller, so that their outputs get memory that has been used before.
-
-        Larger memory is given back to the system after use, and all its pages are cleared again for the next output,
-        which takes up to a quarter of the time of a pass. Nothing is changed where outputs depend on the other samples
-        of a pass.
-
-        Args:
-            probe: The samples.
-            layers: The table of layers, whose shapes tell the size of the largest output.
-        """
-        if probe.device.type != "cpu" or not probe.is_cuttable or not layers:
-            return
-        largest = max(Size(layer.shape).numel() for layer in layers)
-        n_samples = max(MAX_OUTPUT_BYTES // (FLOAT_BYTES * largest), MIN_THREAD_SAMPLES * torch.get_num_threads())
-        n_samples -= n_samples % 2  # perturbed copies of the probe treat even and odd samples differently
-        if n_samples >= min(probe.pass_size.unit, len(probe)):
-            return
-        if self.needs.whole_passes is None:
-            self.needs.whole_passes = self._change_with_pass(probe) > ROUNDING
-        if not self.needs.whole_passes:
-            probe.pass_size.limit(n_samples)
-
-    def _change_with_pass(self, probe: Probe) -> float:
-        """How much outputs change where a pass has two samples instead of four; the same in all processes."""
-        outputs = []
-        for n_samples in (4, 2):
-            batch = probe.part(0, n_samples)
-            with self.isolated():
-                outputs.append(find_parts(detach_output(self._call(batch.data)), len(batch)))
-        return -self.process_group.all_reduce_min([-largest_change(*outputs)])[0]
 
     def wrap(self, probe: Any) -> Probe:
         """The samples as a probe on the model's device; where the model lies on several, on the probe's own.
@@ -177,50 +123,17 @@ class ModelRunner:
         """Every tensor of one forward pass, with gradients if ``forward`` needs them."""
         try:
             with self.isolated(), self.used.record(self.model):
-                return trace_layers(self.model, self._call, batch)
+                return trace_layers(self.model, self.call, batch)
         except RuntimeError as error:
             if self.needs.gradients or not lacks_gradients(error):
                 raise
         self.needs.gradients = True
         return self.trace(batch)
 
-    def inspect_outputs(self, batch: Batch) -> tuple[OutputPart, ...]:
-        """The parts of the model's output for a few samples, with gradients where the model can be run with them.
-
-        Parts whose shape depends on the number of samples, as similarities between samples, are left out.
-        """
-        parts = None
-        # FSDP1 and DeepSpeed expect a backward pass after a forward pass with gradients.
-        if not self._is_sharded or is_fully_dtensor(self.model):
-            parts = self._inspect_graph(batch, graph_without_tensors)
-            if parts is None:  # the model takes gradients itself
-                parts = self._inspect_graph(batch, nullcontext)
-        if parts is None:  # it has no gradients, or too little memory for them
-            with self.isolated():
-                parts = inspect_outputs(self.model, self._call, batch.data, len(batch))
-        if len(batch) < 2 or not batch.is_cuttable or not any(len(batch) in part.shape for part in parts):
-            return parts
-        fewer = batch[: len(batch) - 1]
-        with self.isolated():
-            found = inspect_outputs(self.model, self._call, fewer.data, len(fewer))
-        fixed_shapes = {(part.path, part.shape) for part in found}
-        return tuple(part for part in parts if (part.path, part.shape) in fixed_shapes)
-
-    def _inspect_graph(
-        self, batch: Batch, recording: Callable[[], AbstractContextManager[None]]
-    ) -> tuple[OutputPart, ...] | None:
-        """The parts of the output with their signatures; None where a forward pass with gradients fails."""
-        try:
-            with isolate_model(self.model, gradients=True), self.forward_context(), recording():
-                recorded, _ = differentiable_batch(batch, input_gradients=False)
-                return inspect_outputs(self.model, self._call, recorded.data, len(batch))
-        except Exception:
-            return None
-
     def read_output(self, batch: Batch) -> Tensor | None:
         """The part of the output for a batch that is read, whatever it is, float32; see `OutputDecision.tensor`."""
         with self.isolated():
-            return self.decision.tensor(self._call(batch.data), len(batch))
+            return self.decision.tensor(self.call(batch.data), len(batch))
 
     def capture(self, probe: Probe, layers: Sequence[LayerInfo]) -> tuple[Capture, Partition]:
         """Activations and outputs for the probe, and which features of them this process holds."""
@@ -242,7 +155,7 @@ class ModelRunner:
         """
         partition = make_partition(self.process_group, probe.unit_ends(self.process_group.world_size))
         with self.isolated(), self.used.record(self.model):
-            found = function(partition.local_samples(probe), self._call)
+            found = function(partition.local_samples(probe), self.call)
         return self.process_group.all_gather_object(found)
 
     def outputs(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
@@ -258,7 +171,7 @@ class ModelRunner:
         with isolate_model(self.model, gradients=True), self.forward_context():
             yield from capture_batches(
                 self.model,
-                self._call,
+                self.call,
                 probe,
                 layers,
                 options.max_neurons_per_layer,
@@ -267,8 +180,9 @@ class ModelRunner:
                 decision=decision,
             )
 
-    def _call(self, batch: Any) -> Any:
-        if self._is_sharded:
+    def call(self, batch: Any) -> Any:
+        """The model's output for the data of a batch; of a sharded model, all processes take part."""
+        if self.is_sharded:
             self.process_group.announce_pass()
         return self._call_alone(batch)
 
@@ -292,7 +206,7 @@ class ModelRunner:
         options = self.options
         return capture_activations(
             self.model,
-            self._call,
+            self.call,
             probe,
             layers,
             options.max_neurons_per_layer,

@@ -141,8 +141,8 @@ class Observation(Plottable):
         if setup is not None and self.setup is not None:
             setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
         of_both = replace(later, records=records, notes=notes, is_full=True, setup=setup)
-        own = {"epoch": self.epoch, "step": self.step, "decisions": self.decisions, "handed_over": self.handed_over}
-        return replace(of_both, **own)
+        decided = replace(of_both, decisions=self.decisions, handed_over=self.handed_over)
+        return replace(decided, epoch=self.epoch, step=self.step)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from lightning_factorlens.results.json_decoding import decode_own_record, decode_record
 from lightning_factorlens.results.json_encoding import encode, encode_record

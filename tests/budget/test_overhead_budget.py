@@ -48,7 +48,7 @@ def simulate(max_fraction, epochs, train, observe, signal=lambda epoch: 0.0, clo
         The budget, the epochs with a full observation, and the overhead after each of these.
     """
     clock = clock or Clock()
-    budget = OverheadBudget(max_fraction, clock)
+    budget = OverheadBudget(max_fraction, clock=clock)
     budget.start()
     observed = []
     overheads = []
@@ -131,7 +131,7 @@ def test_seconds_until_affordable_is_the_training_time_until_the_next_full_obser
 
 def test_figures_are_allowed_when_their_price_is_covered():
     clock = Clock()
-    budget = OverheadBudget(0.1, clock)
+    budget = OverheadBudget(0.1, clock=clock)
     budget.start()
     budget.begin()
     assert not budget.can_afford_figures()
@@ -146,12 +146,12 @@ def test_figures_are_allowed_when_their_price_is_covered():
     clock.time += 20
     budget.begin()
     assert budget.can_afford_figures()
-    assert OverheadBudget(None, clock).can_afford_figures()
+    assert OverheadBudget(None, clock=clock).can_afford_figures()
 
 
 def test_the_price_of_figures_is_what_the_last_ones_took_and_no_part_of_that_of_an_observation():
     clock = Clock()
-    budget = OverheadBudget(0.1, clock)
+    budget = OverheadBudget(0.1, clock=clock)
     budget.start()
     observe_once(budget, clock, 1.0, is_full=True, figures=3.0)
     assert (budget.full_seconds, budget.figure_seconds, budget.total_seconds) == (1.0, 3.0, 4.0)
@@ -165,7 +165,7 @@ def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
     state = first.state_dict()
     late = Clock()
     late.time = 1e9
-    second = OverheadBudget(0.05, late)
+    second = OverheadBudget(0.05, clock=late)
     second.load_state_dict(state)
     second.start()
     after = []
@@ -182,7 +182,7 @@ def test_a_resumed_budget_continues_and_the_time_between_is_not_counted():
 
 
 def test_the_first_observation_is_on_credit_and_before_it_there_is_no_overhead():
-    budget = OverheadBudget(0.01, Clock())
+    budget = OverheadBudget(0.01, clock=Clock())
     assert math.isnan(budget.overhead)
     budget.start()
     assert budget.can_afford()

@@ -130,13 +130,13 @@ def test_the_model_and_the_probe_are_left_as_found(monkeypatch):
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     random_state = torch.get_rng_state()
     passes = []
-    call = ModelRunner._call
+    call = ModelRunner.call
 
     def counting(runner, batch):
         passes.append(len(batch))
         return call(runner, batch)
 
-    monkeypatch.setattr(ModelRunner, "_call", counting)
+    monkeypatch.setattr(ModelRunner, "call", counting)
     lens = FactorLens(net, outputs="classes")
     lens.select_layers(probe)
     passes.clear()

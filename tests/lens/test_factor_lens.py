@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture import DrawnBatch, Probe
-from lightning_factorlens.measurements import Consistency, ReconstructionError, WeightSpectra
+from lightning_factorlens.measurements import ReconstructionError, WeightSpectra
 
 OPTIONS = LensOptions(ranks=(1, 4))
 
@@ -195,23 +195,6 @@ def test_datasets_loaders_and_arrays_are_observed_as_their_inputs_are():
         torch.testing.assert_close(errors(samples), expected, rtol=1e-6, atol=0)
     small = FactorLens(make_net(), ranks=(1, 2), measurements=[ReconstructionError()], probe_size=8)
     assert small.observe(labelled)["reconstruction_error"]["total"].rel_error != expected
-
-
-def test_passes_on_a_cpu_are_small_where_samples_do_not_depend_on_each_other(monkeypatch):
-    from lightning_factorlens.lens import model_runner
-
-    monkeypatch.setattr(model_runner, "MIN_THREAD_SAMPLES", 1)
-    monkeypatch.setattr(model_runner, "MAX_OUTPUT_BYTES", 10 * 8 * 64 * 4)  # ten samples of the largest output
-    images = torch.rand(40, 1, 8, 8)
-    for norm, expected in {nn.BatchNorm2d(8): 10, nn.BatchNorm2d(8, track_running_stats=False): 128}.items():
-        model = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), norm, nn.ReLU(), nn.Flatten(), nn.Linear(8 * 64, 3))
-        lens = FactorLens(model, OPTIONS, [WeightSpectra(), Consistency()], outputs="classes")
-        whole, limited = Probe.wrap(images), Probe.wrap(images)
-        with monkeypatch.context() as context:
-            context.setattr(model_runner, "MAX_OUTPUT_BYTES", 2**24)
-            unlimited = lens.observe(whole)["consistency"]["consistency"]
-        assert lens.observe(limited)["consistency"]["consistency"] == pytest.approx(unlimited, rel=1e-5)
-        assert (whole.pass_size.current, limited.pass_size.current) == (128, expected)
 
 
 def test_a_lens_of_weights_alone_refuses_a_model_without_values():
