@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "pending_observation": {"measurements", "results"},
     "budget": {"results"},
     "run_state": {"budget", "batches", "capture", "results", "training_loss"},
-    "training_loss": {"distributed"},
+    "training_loss": {"distributed", "_validation"},
     "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
     "measurement_pass": {"pending_observation", "model_runner", "measurements", "run_state"} | MIDDLE,
     "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
@@ -60,6 +60,7 @@ MAY_IMPORT = {
         "measurements",
         "config",
         "run_state",
+        "training_loss",
         "capture",
         "batches",
     }
