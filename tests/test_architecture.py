@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "visualization": MIDDLE,
     "plots": {"stopping", "results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
+    "argument_advice": set(),
     "background": set(),
     "fork_gate": set(),
     "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
@@ -49,6 +50,7 @@ MAY_IMPORT = {
     "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
     "layer_methods": {"lens_methods", "hierarchy", "batches"} | FLOOR,
     "lens": {
+        "argument_advice",
         "background",
         "concept_methods",
         "hierarchy_methods",
@@ -68,7 +70,7 @@ MAY_IMPORT = {
     "loggers": {"background", "fork_gate", "measurements", "plots", "config", "budget", "stopping"} | FLOOR,
     "stopping": {"results", "_validation"},
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
-    | {"background", "pending_observation"}
+    | {"argument_advice", "background", "pending_observation"}
     | SAMPLES
     | FLOOR,
     "report": {
@@ -96,7 +98,17 @@ MAY_IMPORT = {
         "visualization",
         "spectra",
     },
-    "integrations": {"lens", "loggers", "measurements", "config", "run_state", "capture", "batches", "sampling"}
+    "integrations": {
+        "argument_advice",
+        "lens",
+        "loggers",
+        "measurements",
+        "config",
+        "run_state",
+        "capture",
+        "batches",
+        "sampling",
+    }
     | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),

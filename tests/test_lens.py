@@ -181,7 +181,9 @@ def test_a_probe_in_the_hosts_memory_is_moved_to_the_model():
 
 def test_options_can_be_given_by_name():
     assert FactorLens(make_net(), LensOptions(seed=3), ranks=(1, 2)).options == LensOptions(ranks=(1, 2), seed=3)
-    with pytest.raises(TypeError, match=r"rank: is no argument; the options of a lens are layers, ranks,"):
+    with pytest.raises(
+        TypeError, match=r"rank: is no argument; did you mean ranks\? The options of a lens are layers, ranks,"
+    ):
         FactorLens(make_net(), rank=3)
 
 

@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.argument_advice import FOR_LIGHTNING
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.budget import DEFAULT_FRACTION, OverheadBudget
@@ -39,7 +40,7 @@ from lightning_factorlens.callbacks._unfinished import UnfinishedObservation
 from lightning_factorlens.callbacks._validation_capture import ValidationCapture
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
-from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions
+from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions, options_with
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
@@ -70,7 +71,7 @@ class FactorLensCallback(Callback):
 
     Example:
         >>> from lightning.pytorch import Trainer
-        >>> trainer = Trainer(callbacks=[FactorLensCallback(lens=LensOptions(ranks=(1, 4, 16)))], logger=False)
+        >>> trainer = Trainer(callbacks=[FactorLensCallback(ranks=(1, 4, 16))], logger=False)
 
     Args:
         probe: Samples to observe through: a tensor (N, C, H, W), a dict of tensors, a dataset or a loader; labels are
@@ -118,6 +119,7 @@ class FactorLensCallback(Callback):
             full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
             Trainer's progress bar), and a summary of the run.
+        **lens_options: Fields of `LensOptions`, such as ``ranks=(1, 4)``, which change those of ``lens``.
 
     Attributes:
         observation: The last observation, whole; None before the first. After training in child processes
@@ -159,6 +161,7 @@ class FactorLensCallback(Callback):
         background: bool = True,
         on_error: str = "warn",
         verbose: bool = True,
+        **lens_options: Any,
     ) -> None:
         super().__init__()
         check_int("probe_size", probe_size, 1)
@@ -179,7 +182,7 @@ class FactorLensCallback(Callback):
         self.every_n_train_steps = every_n_train_steps
         self.reuse_validation = reuse_validation
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = check_options("lens", lens, LensOptions)
+        self.options = options_with(lens, lens_options, "lens", FOR_LIGHTNING)
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
         self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)

@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from lightning_factorlens._validation import check_choice, check_int, raised_by_package
+from lightning_factorlens.argument_advice import FOR_TRANSFORMERS
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
@@ -97,7 +98,7 @@ class HuggingFaceCallback(TrainerCallback):
         self.probe_source = probe
         self.probe_size = probe_size
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = options_with(lens, lens_options)
+        self.options = options_with(lens, lens_options, "lens", FOR_TRANSFORMERS)
         self.outputs = outputs
         self.forward_fn = check_forward_fn(forward_fn)
         self.prefix = prefix
