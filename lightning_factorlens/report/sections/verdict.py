@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.report.certainty import certainty
+from lightning_factorlens.report.certainty import certainty, recorded_runs
 from lightning_factorlens.report.facts import cautions, facts
 from lightning_factorlens.report.parts import Part, Text
 from lightning_factorlens.report.section import Section, for_each
@@ -12,8 +12,8 @@ from lightning_factorlens.report.setups import course_changes
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
-from lightning_factorlens.stopping.run_advice import SIGNAL, run_advice
+from lightning_factorlens.results.leading_scalar import is_untrained
+from lightning_factorlens.stopping.run_advice import run_advice
 
 
 def advice_of(subject: Subject) -> StopAdvice | None:
@@ -37,25 +37,19 @@ def findings_of_subject(subject: Subject) -> Findings:
     return run_findings(subject.history, advice=advice_of(subject))
 
 
-def has_signal(subject: Subject) -> bool:
-    """Whether a subject has the default stopping rule's own signal.
-
-    Args:
-        subject: A run or a checkpoint.
-    """
-    signal = LeadingScalar(SIGNAL)
-    return any(signal.value_of(observation) is not None for observation in subject.history)
-
-
 def _build(subjects: Sequence[Subject]) -> list[Part]:
-    return for_each(subjects, _parts)
+    parts = for_each(subjects, _parts)
+    if any(subject.is_run for subject in subjects):
+        parts.append(Text(recorded_runs(), "How sure the answers are."))
+    return parts
 
 
 def _parts(subject: Subject) -> list[Part]:
     parts: list[Part] = [*cautions(subject)]
     if subject.is_run:
+        advice = advice_of(subject)
         for finding in findings_of_subject(subject).all:
-            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, has_signal(subject))}"
+            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, advice)}"
             parts.append(Text(sentence, f"{finding.question} {finding.verdict}."))
     else:
         parts.append(
