@@ -82,6 +82,13 @@ class Publisher:
         if self._waits_for_figures:
             self._finish_figures()
 
+    def amend(self) -> None:
+        """Passes the last observation, which has been written, to the sinks that keep decisions."""
+        observation = self._results.observation
+        assert observation is not None
+        with self._results.state.budget.writing():
+            self._sink.amend(observation)
+
     @contextmanager
     def _failing_once(self) -> Iterator[None]:
         """Drops all failures in writing an observation but the first, since one observation counts as one failure."""

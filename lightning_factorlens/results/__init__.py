@@ -36,6 +36,7 @@ from lightning_factorlens.results.setup import Setup
 from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 from lightning_factorlens.results.tcav import TCAVResult
 from lightning_factorlens.results.unit_pictures import FeatureMaps, WeightPictures
 from lightning_factorlens.results.unit_projections import UnitProjections
@@ -60,6 +61,7 @@ __all__ = [
     "Factorization",
     "FeatureMaps",
     "FeatureVisualization",
+    "HandedOver",
     "HierarchyRecord",
     "HierarchyReport",
     "HierarchySizes",
@@ -101,6 +103,7 @@ __all__ = [
     "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
+    "StoppingDecision",
     "TCAVResult",
     "UnitPicturesRecord",
     "UnitProjections",

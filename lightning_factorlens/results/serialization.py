@@ -39,6 +39,7 @@ from lightning_factorlens.results.observation import Observation
 from lightning_factorlens.results.packed_tensors import pack_tensor, unpack_tensor
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar
 from lightning_factorlens.results.setup import Setup
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 
 #: Types that a JSON line names, by their names.
 RECORD_TYPES: dict[str, type[Record]] = {
@@ -73,6 +74,8 @@ PICTURE_FIELDS: dict[type, str] = {
     UnitPicturesRecord: "found",
     LayerHierarchies: "diagram",
 }
+#: Fields of an observation that a line has only where they are not empty, and the types of their entries.
+DECISION_FIELDS: dict[str, type] = {"decisions": StoppingDecision, "handed_over": HandedOver}
 NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
@@ -102,6 +105,10 @@ def to_json(observation: Observation) -> str:
     }
     if observation.setup is not None:
         line["setup"] = _encode(observation.setup)
+    for name in DECISION_FIELDS:
+        found = getattr(observation, name)
+        if found:
+            line[name] = _encode(found)
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
@@ -173,7 +180,16 @@ def from_json(line: str, record_types: Mapping[str, type[Record]] | None = None)
         notes=notes,
         is_full=found.get("is_full", True),
         setup=setup,
+        **_decode_decisions(found),
     )
+
+
+def _decode_decisions(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a line that are about stopping."""
+    decoded = {}
+    for name, kind in DECISION_FIELDS.items():
+        decoded[name] = tuple(_decode_record(kind, content) for content in line.get(name, ()))
+    return decoded
 
 
 def _encode_record(record: Record) -> dict[str, Any]:
