@@ -250,7 +250,7 @@ def test_epochs_of_a_run_may_repeat_but_not_go_back():
 def test_an_observation_that_fails_keeps_the_losses_for_the_next_one(monkeypatch):
     lens = FactorLens(make_net(), ranks=(1, 2), measurements=[Consistency()], outputs="classes")
     lens.record_loss(0.7)
-    monkeypatch.setattr("lightning_factorlens.lens.MeasurementPass", lambda *_: 1 / 0)
+    monkeypatch.setattr("lightning_factorlens.lens.observation_methods.MeasurementPass", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         lens.observe(make_probe(), epoch=1, step=4)
     assert lens.state.training_loss.count == 1
