@@ -15,18 +15,26 @@ from statistics import mean
 
 import numpy as np
 import torch
+from torch import nn
 
 from benchmarks.reporting import markdown_table, write_json
 from benchmarks.stopping.campaign.averaged_weights import Score, decide_on, score_of
+from benchmarks.stopping.campaign.averages import load_flat
+from benchmarks.stopping.campaign.data import load as load_parts
+from benchmarks.stopping.campaign.losses import loss_and_accuracy
+from benchmarks.stopping.campaign.networks import build
 from benchmarks.stopping.campaign.predictions import Predictions
 from benchmarks.stopping.campaign.raw import RawRun, load
 from benchmarks.stopping.campaign.rules import scheduled
+from benchmarks.stopping.campaign.run import outputs
 from benchmarks.stopping.campaign.saved_weights import hidden_scores, saved_weights
 from benchmarks.stopping.campaign.signals import Array, loss_signal, smoothed
 
 #: Epochs after the kept one, at most up to the stop.
 AFTER = 8
 WARMUP = 5
+#: Averages whose batch-norm statistics are also measured anew.
+REMEASURED = ("polynomial, power 2", "5 before to 5 after")
 
 
 def polynomial(epochs: Array, power: float = 2.0) -> Array:
@@ -35,24 +43,20 @@ def polynomial(epochs: Array, power: float = 2.0) -> Array:
     return weights
 
 
-def capped(n_epochs: int, horizon: float) -> Array:
-    """The polynomial average whose newest epoch never has a smaller share than 1 / horizon."""
-    shares = np.maximum(3 / (np.arange(1, n_epochs + 1) + 2), 1 / horizon)
-    kept = np.append(np.cumprod((1 - shares)[::-1])[::-1][1:], 1.0)
-    result: Array = shares * kept
-    return result
+def smooth_signal(signal: Array) -> tuple[Array, float]:
+    """The smoothed signal, infinite before the end of the warm-up and where it has no value, and its jitter.
 
-
-def soup(signal: Array, scale: float) -> Array:
-    """Weights exp(−(s − lowest) / (scale × jitter)) of the smoothed signal s after the warm-up: a label-free soup."""
-    values = smoothed(np.nan_to_num(signal, nan=np.inf))
+    Args:
+        signal: The signal of every epoch up to the stop.
+    """
+    values = np.full(len(signal), np.inf)
+    begun = np.isfinite(signal)
+    values[begun] = smoothed(signal[begun])
+    values[: min(WARMUP, len(values) - 1)] = np.inf
     changes = np.abs(np.diff(signal))
     changes = changes[np.isfinite(changes)]
     jitter = max(float(np.median(changes)), 1e-4) if len(changes) else 1e-3
-    values[: min(WARMUP, len(values) - 1)] = np.inf
-    lowest = values[np.isfinite(values)].min()
-    result: Array = np.exp(-(values - lowest) / (scale * jitter))
-    return result
+    return values, jitter
 
 
 def ideas(run: RawRun, signal: Array, kept: int, stop: int) -> Mapping[str, Array]:
@@ -67,15 +71,19 @@ def ideas(run: RawRun, signal: Array, kept: int, stop: int) -> Mapping[str, Arra
     last = min(stop, kept + AFTER)
     epochs = np.arange(1, last + 1)
     rates = np.maximum(run.learning_rate[:last], 1e-3 * run.learning_rate.max()).astype(np.float64)
-    found = {f"polynomial, power {p}": polynomial(epochs, p) for p in (1, 2, 3, 4)}
-    found |= {f"polynomial, newest at least 1 / {h}": capped(last, h) for h in (5, 8, 12, 20)}
+    found = {f"polynomial, power {p}": polynomial(epochs, p) for p in (1, 2, 4)}
     found["polynomial / √rate"] = polynomial(epochs) / np.sqrt(rates)
     found["polynomial / rate"] = polynomial(epochs) / rates
     found["later half"] = (epochs > last // 2).astype(np.float64)
     for before, after in ((5, 5), (10, 10), (0, 8), (4, 8)):
         within = np.arange(1, min(stop, kept + after) + 1) >= kept - before
         found[f"{before} before to {after} after"] = within.astype(np.float64)
-    found |= {f"soup, {scale} × jitter": soup(signal[:stop], scale) for scale in (1, 3, 10)}
+    values, jitter = smooth_signal(signal[:stop])
+    if np.isfinite(values).any():
+        for scale in (1, 3, 10):
+            above = (values - values.min()) / (scale * jitter)
+            found[f"soup, exp(−rise / ({scale} × jitter))"] = np.exp(-above)
+            found[f"soup, rise at most {scale} × jitter"] = (above <= 1).astype(np.float64)
     return found
 
 
@@ -97,8 +105,33 @@ def scores(run: RawRun, data: Path, folder: Path) -> dict[str, Score] | None:
     for shares in found.values():
         normed = torch.from_numpy(shares / shares.sum()).to(weights)
         vectors.append(torch.einsum("t,tn->n", normed, weights[: len(normed)]))
-    measured = hidden_scores(data, run.task, run.seed, vectors)
-    return {name: score_of(run, *values) for name, values in zip(found, measured)}
+    measured = dict(zip(found, hidden_scores(data, run.task, run.seed, vectors)))
+    names = list(found)
+    for name in REMEASURED:
+        vector = vectors[names.index(name)]
+        measured[f"{name}, statistics measured anew"] = remeasured_scores(data, run, vector)
+    return {name: score_of(run, *values) for name, values in measured.items()}
+
+
+def remeasured_scores(data: Path, run: RawRun, vector: torch.Tensor) -> tuple[float, float]:
+    """Hidden test loss and accuracy after the statistics of batch norms have been measured anew on the probe.
+
+    Args:
+        data: Folder of the data sets.
+        run: The run.
+        vector: Averaged weights and statistics.
+    """
+    parts = load_parts(data, run.task, run.seed)
+    model = build(run.task.net, tuple(parts.train_x.shape[1:]), parts.classes, run.task.dropout, run.seed).eval()
+    load_flat(model, vector)
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the statistics become plain means
+        norm.train()
+    if norms:
+        outputs(model, parts.probe_x)
+    return loss_and_accuracy(outputs(model.eval(), parts.test_x)[0], parts.test_y)
 
 
 def main() -> None:

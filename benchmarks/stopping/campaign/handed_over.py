@@ -9,8 +9,8 @@ from statistics import mean
 from benchmarks.stopping.campaign.average_series import average_of
 from benchmarks.stopping.replay import LEAST, PREMATURE, Candidate, Outcome, Record, decide, outcome
 
-#: Epochs after the kept one that the package's average includes.
-EPOCHS_AFTER = 8
+#: Epochs after the kept one that the average of the package includes.
+EPOCHS_AFTER = 5
 
 
 @dataclass(frozen=True)
