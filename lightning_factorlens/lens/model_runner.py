@@ -23,8 +23,8 @@ from lightning_factorlens.capture.forward_gradients import (
     detach_output,
     lacks_gradients,
 )
+from lightning_factorlens.capture.layer_tracing import trace_layers
 from lightning_factorlens.capture.outputs import OutputDecision
-from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.config import PROBE_SIZE, LensOptions
