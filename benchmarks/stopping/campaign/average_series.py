@@ -10,7 +10,7 @@ is absent where they were too large to be saved; `average_of` takes the recorded
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def averages(run: RawRun, data: Path | None, folder: Path | None) -> dict[str, S
     return found
 
 
-def average_of(record: dict[str, Any], name: str) -> Series:
+def average_of(record: Mapping[str, Any], name: str) -> Series:
     """An average's series; the recorded mean where the weights of the run were too large to be saved.
 
     Args:
@@ -81,7 +81,7 @@ def average_of(record: dict[str, Any], name: str) -> Series:
         name: ``"polynomial"`` or ``"swa"``.
     """
     known: dict[str, Series] = record["averages"]
-    return known.get(name, known["swa"])
+    return known[name] if name in known else known["swa"]
 
 
 def main() -> None:
