@@ -34,15 +34,18 @@ MAY_IMPORT = {
     "visualization": MIDDLE,
     "plots": {"stopping", "results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
+    "argument_advice": set(),
     "background": set(),
     "budget": {"results"},
-    "run_state": {"budget", "batches", "capture", "results", "distributed"},
+    "run_state": {"budget", "batches", "capture", "results", "distributed", "_validation"},
     "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
-    "lens": {"background", "measurements", "config", "run_state", "concepts", "hierarchy", "visualization"} | MIDDLE,
+    "lens": {"argument_advice", "background", "measurements", "config", "run_state"}
+    | {"concepts", "hierarchy", "visualization"}
+    | MIDDLE,
     "loggers": {"background", "measurements", "plots", "config", "budget", "stopping"} | FLOOR,
     "stopping": {"results", "_validation"},
     "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "background", "stopping"}
-    | {"capture"}
+    | {"argument_advice", "capture"}
     | SAMPLES
     | FLOOR,
     "report": {
@@ -70,7 +73,17 @@ MAY_IMPORT = {
         "visualization",
         "spectra",
     },
-    "integrations": {"lens", "loggers", "measurements", "config", "run_state", "capture", "batches", "sampling"}
+    "integrations": {
+        "argument_advice",
+        "lens",
+        "loggers",
+        "measurements",
+        "config",
+        "run_state",
+        "capture",
+        "batches",
+        "sampling",
+    }
     | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),

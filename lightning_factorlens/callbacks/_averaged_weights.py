@@ -21,7 +21,8 @@ EPOCHS_AFTER = 5
 class AveragedWeights(BestWeights):
     """The average of the weights up to `EPOCHS_AFTER` epochs after the rule's best one, or up to the last epoch.
 
-    If the training goes on after these epochs, the average stays in a file; a later best epoch makes it void.
+    If the training goes on after these epochs, the average stays in a file; a later best epoch makes it void. With
+    several processes the first one has the average, of its own buffers, as in a checkpoint; all read it from the file.
 
     Args:
         name: First part of the name of the file.
@@ -50,11 +51,13 @@ class AveragedWeights(BestWeights):
                 f"LabelFreeStopping(restore_best='average') needs all weights in each process, found strategy {name}; "
                 "pass restore_best=True to end with the weights of the best epoch."
             )
+        if not trainer.is_global_zero:
+            self._average = WeightAverage()  # that of the checkpoint is the first process's
         super().open(trainer, best_epoch)
 
     def _resume(self, trainer: Trainer, best_epoch: int | None) -> None:
         """Checks the file that the checkpoint names; where there is no average in it, it begins with this ``fit``."""
-        if self._average.n_epochs == 0 and best_epoch is not None:
+        if best_epoch is not None and not self._has_average(trainer):
             self._files.rename(trainer)
             rank_zero_warn(
                 "LabelFreeStopping: the checkpoint was written without restore_best='average' and has no average of "
@@ -74,11 +77,20 @@ class AveragedWeights(BestWeights):
             best_epoch: The rule's best epoch; None if there is none.
         """
         event = f"could not average the weights of epoch {epoch}"
-        self._attempts.alone(event, lambda: self._average.update(trainer.strategy.lightning_module_state_dict()))
+        self._attempts.alone(event, lambda: self._update(trainer))
         if best_epoch == epoch:
             self._is_final = False
         elif best_epoch is not None and epoch >= best_epoch + EPOCHS_AFTER and not self._is_final:
             self._keep(trainer, epoch)
+
+    def _update(self, trainer: Trainer) -> None:
+        weights = trainer.strategy.lightning_module_state_dict()  # in every process, because modules may communicate
+        if trainer.is_global_zero:
+            self._average.update(weights)
+
+    def _has_average(self, trainer: Trainer) -> bool:
+        has_average: bool = trainer.strategy.broadcast(self._average.n_epochs > 0)
+        return has_average
 
     def _keep(self, trainer: Trainer, epoch: int) -> None:
         self.take(trainer, epoch, self._average.in_place_of(trainer.strategy.lightning_module_state_dict()))
@@ -98,7 +110,7 @@ class AveragedWeights(BestWeights):
         if not self._is_open:
             return None
         self._is_open = False
-        if best_epoch is not None and self._average.n_epochs > 0 and not self._is_final:
+        if best_epoch is not None and not self._is_final and self._has_average(trainer):
             self._keep(trainer, trainer.current_epoch)
             self._is_final = False  # another `fit` may go on with the average
         best = self.best

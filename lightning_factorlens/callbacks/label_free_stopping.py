@@ -48,8 +48,8 @@ class LabelFreeStopping(StoppingResults):
     - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
     - ``factorlens/stop_probability`` is the estimated probability that the best epoch of the planned training lies
-      behind (`BestEpochBehind`). It is absent for a rule of your own without ``min_probability``, and for a ``monitor``
-      other than that of the target, for which it has not been calibrated.
+      behind, that is, at or before the present one (`BestEpochBehind`). It is absent for a rule of your own without
+      ``min_probability``, and for a ``monitor`` other than that of the target, for which it has not been calibrated.
 
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Size, nn
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.argument_advice import FOR_LENS
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.forward_gradients import ForwardNeeds
 from lightning_factorlens.capture.output_reader import OutputReader
@@ -101,7 +102,7 @@ class FactorLens(ObservationMethods, ConceptMethods, HierarchyMethods, LayerMeth
             )
         check_int("probe_size", probe_size, 1)
         self.model, self.forward_fn = unwrap_model(model, check_forward_fn(forward_fn))
-        self.options = options_with(options, lens_options)
+        self.options = options_with(options, lens_options, advice=FOR_LENS)
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.forward_context = forward_context
         self.process_group = SingleProcess() if process_group is None else process_group

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from lightning_factorlens._validation import checked_int
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.used_parameters import UsedParameters
@@ -17,6 +18,7 @@ from lightning_factorlens.lens.selection_methods import SelectionMethods
 from lightning_factorlens.measurements import Context, Measurement
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import WarmStart
+from lightning_factorlens.run_state.training_loss import checked_training_loss
 
 #: Needs for which layers are selected.
 LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
@@ -43,22 +45,63 @@ class ObservationMethods(SelectionMethods):
             probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
                 ``forward_fn`` takes, a `Probe`; or a dataset, a list of samples with labels or a loader, of which
                 ``probe_size`` samples are drawn, always the same ones. They are moved to the model's device.
-            epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained: its predictions do not
-                enter later pseudo-labels.
+            epoch: Number of finished epochs, not below that of the last observation. At epoch 0 and step 0 the network
+                is untrained: its predictions do not enter later pseudo-labels.
             step: Position on the x axis of the loggers.
             training_loss: Mean cross-entropy of the training batches since the last observation, in nats, which the
-                stop signals read; None where it is not known.
+                stop signals read: a number, or a tensor of one number on any device. None for the mean of the losses
+                that `record_loss` has received since then, if any. With several processes the mean over all of them is
+                taken. Where it is NaN or infinite, the stop signals have no value.
 
         Returns:
             The records of all measurements.
 
         Raises:
-            ValueError: As `select_layers` raises it; or captured values are NaN or infinite, and the message names
-                the layer.
+            ValueError: As `select_layers` raises it; captured values are NaN or infinite, and the message names
+                the layer; or ``epoch``, ``step`` or ``training_loss`` is not such a number.
+            TypeError: ``training_loss`` is no number.
         """
-        observation, warm_start = self.measure(probe, epoch, step, training_loss=training_loss)
+        epoch = checked_int("epoch", epoch, 0)
+        last_epoch = self.state.history[-1].epoch if self.state.history else 0
+        if epoch < last_epoch:
+            raise ValueError(
+                f"epoch: found {epoch} after an observation of epoch {last_epoch}, with which the signals of this one "
+                f"would be compared. Pass the number of finished epochs, as observe(probe, epoch={last_epoch + 1}, "
+                "step=…), and make another FactorLens for another run or network."
+            )
+        observation, warm_start = self.measure(probe, epoch, checked_int("step", step, 0), training_loss=training_loss)
         self.state.record(observation, warm_start)
+        self.state.training_loss.reset()
         return observation
+
+    def record_loss(self, loss: Any) -> None:
+        """Takes the loss of one training batch, for the stop signals of the next `observe`.
+
+        They read the mean over all batches since the last observation. Nothing is read from the device before that, so
+        that a loop does not wait. Losses that are NaN or infinite are left out of the mean.
+
+        Args:
+            loss: The mean cross-entropy of the batch, in nats: a tensor on any device, of which the mean is taken, or a
+                number. Where gradients are accumulated, pass it before it is divided by the number of batches.
+
+        Raises:
+            TypeError, ValueError: ``loss`` is something else, or an empty tensor.
+
+        Example:
+            >>> import torch
+            >>> model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+            >>> optimizer = torch.optim.SGD(model.parameters(), 0.1)
+            >>> lens = FactorLens(model, ranks=(1, 2), outputs="classes")
+            >>> for images, labels in [(torch.rand(8, 1, 4, 4), torch.arange(8) % 3)]:
+            ...     loss = nn.functional.cross_entropy(model(images), labels)
+            ...     loss.backward()
+            ...     optimizer.step()
+            ...     lens.record_loss(loss)
+            >>> observation = lens.observe(torch.rand(8, 1, 4, 4), epoch=1, step=1)
+            >>> observation["consistency"]["memorization_gap"] >= 0
+            True
+        """
+        self.state.training_loss.record(loss)
 
     def measure(
         self,
@@ -81,9 +124,10 @@ class ObservationMethods(SelectionMethods):
             The observation and the warm start of the next one, which keeps what belongs to the other measurements.
 
         Raises:
-            ValueError: As `observe` raises it.
+            ValueError, TypeError: As `observe` raises them.
         """
-        pending, warm_start = self.begin(probe, epoch, step, measurements, training_loss=training_loss)
+        mean_loss = self.state.training_loss.mean(self.process_group, checked_training_loss(training_loss))
+        pending, warm_start = self.begin(probe, epoch, step, measurements, training_loss=mean_loss)
         return pending.observation, warm_start
 
     def begin(
@@ -104,7 +148,8 @@ class ObservationMethods(SelectionMethods):
             measurements: See `measure`.
             worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none. With
                 several processes it is not used: what each has computed is collected by all of them together.
-            training_loss: See `observe`.
+            training_loss: Mean cross-entropy of the training batches, the same in all processes; None where it is not
+                known.
 
         Returns:
             The observation, which its method ``complete`` makes whole, and the warm start of the next one.

@@ -37,10 +37,10 @@ class Observation(Plottable):
         factorization: The factors themselves; None where no measurement needed them.
         notes: Remarks without which the numbers could be misread, in words.
         is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
-        setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
-            before version 0.2.0.
         decisions: What each `LabelFreeStopping` of the run has decided by this observation.
         handed_over: Which weights each of them has given the module at the end of ``fit``; on the last observation.
+        setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
+            before version 0.2.0.
     """
 
     epoch: int
@@ -50,9 +50,9 @@ class Observation(Plottable):
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
     is_full: bool = True
-    setup: Setup | None = None
     decisions: tuple[StoppingDecision, ...] = ()
     handed_over: tuple[HandedOver, ...] = ()
+    setup: Setup | None = None
 
     def __getitem__(self, measurement: str) -> Any:
         if measurement not in self.records:
@@ -140,9 +140,8 @@ class Observation(Plottable):
         setup = later.setup
         if setup is not None and self.setup is not None:
             setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
-        of_both = replace(later, records=records, notes=notes, is_full=True, setup=setup)
-        decided = replace(of_both, decisions=self.decisions, handed_over=self.handed_over)
-        return replace(decided, epoch=self.epoch, step=self.step)
+        completed = replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
+        return replace(completed, decisions=self.decisions, handed_over=self.handed_over, setup=setup)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

@@ -1,5 +1,8 @@
 """One observation of models and data of every kind, without a Trainer."""
 
+import math
+
+import numpy as np
 import pytest
 import torch
 from factorization_checks import needs_cuda
@@ -19,7 +22,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture import DrawnBatch, Probe
-from lightning_factorlens.measurements import ReconstructionError, WeightSpectra
+from lightning_factorlens.measurements import Consistency, ReconstructionError, WeightSpectra
 
 OPTIONS = LensOptions(ranks=(1, 4))
 
@@ -178,7 +181,9 @@ def test_a_probe_in_the_hosts_memory_is_moved_to_the_model():
 
 def test_options_can_be_given_by_name():
     assert FactorLens(make_net(), LensOptions(seed=3), ranks=(1, 2)).options == LensOptions(ranks=(1, 2), seed=3)
-    with pytest.raises(TypeError, match=r"rank: is no argument; the options of a lens are layers, ranks,"):
+    with pytest.raises(
+        TypeError, match=r"rank: is no argument; did you mean ranks\? The options of a lens are layers, ranks,"
+    ):
         FactorLens(make_net(), rank=3)
 
 
@@ -201,3 +206,51 @@ def test_a_lens_of_weights_alone_refuses_a_model_without_values():
     model = nn.Sequential(nn.Linear(4, 3, device="meta"))
     with pytest.raises(ValueError, match="2 parameters have no values yet"):
         FactorLens(model, OPTIONS, [WeightSpectra()]).observe(torch.rand(8, 4))
+
+
+def test_a_loop_says_the_loss_of_each_batch_or_their_mean():
+    losses = [1.2, 0.8, 0.4]
+    made = {}
+    for how in ("each batch", "their mean", "not at all"):
+        lens = FactorLens(make_net(), ranks=(1, 2), measurements=[Consistency()], outputs="classes")
+        for parameter in lens.model.parameters():
+            nn.init.normal_(parameter, std=3.0, generator=torch.Generator().manual_seed(1))
+        for loss in losses:
+            lens.record_loss(torch.tensor(loss, requires_grad=True) if how == "each batch" else 99.0)
+        given = {"training_loss": torch.tensor(0.8)} if how == "their mean" else {}
+        if how == "not at all":
+            lens.state.training_loss.reset()
+        observations = [lens.observe(make_probe(), epoch=epoch, step=epoch, **given) for epoch in (1, 2)]
+        made[how] = [observation["consistency"]["memorization_gap"] for observation in observations]
+    assert made["each batch"][0] == pytest.approx(made["their mean"][0], rel=1e-6)
+    assert math.isnan(made["not at all"][0])
+    assert math.isnan(made["each batch"][1]), "every observation begins anew"
+
+
+def test_epochs_of_a_run_may_repeat_but_not_go_back():
+    lens = FactorLens(make_net(), ranks=(1, 2), measurements=[Consistency()], outputs="classes")
+    probe = make_probe()
+    for epoch, step in [(0, 0), (np.int64(1), torch.tensor(3)), (1, 5)]:
+        lens.observe(probe, epoch, step)
+    assert [(type(o.epoch), o.epoch, o.step) for o in lens.state.history] == [(int, 0, 0), (int, 1, 3), (int, 1, 5)]
+    with pytest.raises(ValueError, match="epoch: found 0 after an observation of epoch 1.*another FactorLens"):
+        lens.observe(probe)
+    assert len(lens.state.history) == 3
+    for epoch, step, text in [
+        (1.5, 0, "epoch: must be .* found 1.5"),
+        (2, -1, "step: must be"),
+        ("2", 0, "epoch: .*'2'"),
+    ]:
+        with pytest.raises(ValueError, match=text):
+            lens.observe(probe, epoch, step)
+    with pytest.raises(ValueError, match="training_loss: must be one number"):
+        lens.observe(probe, epoch=2, step=9, training_loss=torch.rand(4))
+
+
+def test_an_observation_that_fails_keeps_the_losses_for_the_next_one(monkeypatch):
+    lens = FactorLens(make_net(), ranks=(1, 2), measurements=[Consistency()], outputs="classes")
+    lens.record_loss(0.7)
+    monkeypatch.setattr("lightning_factorlens.lens.observation_methods.MeasurementPass", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        lens.observe(make_probe(), epoch=1, step=4)
+    assert lens.state.training_loss.count == 1

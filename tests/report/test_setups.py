@@ -28,7 +28,7 @@ def comparison(*subjects):
     parts = COMPARISON.build(subjects)
     strong = [part.strong for part in parts if hasattr(part, "strong")]
     values = next(part for part in parts if getattr(part, "caption", "").startswith("Values"))
-    return strong, {row[0]: row[-1] for row in values.rows}
+    return strong, {row[0].partition(" (")[0]: row[-1] for row in values.rows}
 
 
 def test_equal_setups_are_said_to_be_comparable():

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from lightning_factorlens.loggers.best_values import latest_values
 from lightning_factorlens.loggers.run_summary import lower_bound_sign
-from lightning_factorlens.loggers.tags import PREFIX
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.plots.comparison import (
     alpha_comparison_figure,
     course_comparison_figure,
     rank_comparison_figure,
 )
+from lightning_factorlens.report.decisions import advice_of, weights_in_words
 from lightning_factorlens.report.parts import Part, Table, Text
 from lightning_factorlens.report.pictures import figure_picture
+from lightning_factorlens.report.row_titles import row_title
 from lightning_factorlens.report.section import Section
-from lightning_factorlens.report.sections.verdict import advice_of, findings_of_subject
+from lightning_factorlens.report.sections.verdict import findings_of_subject
 from lightning_factorlens.report.setups import Difference, differences, reason_against, setup_of, unknown_setups
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import RankCurves
@@ -99,6 +100,8 @@ def _verdicts(subjects: Sequence[Subject]) -> Table:
         advice = advice_of(subject)
         best = MISSING if advice is None else f"{advice.best_epoch}, by {advice.criterion}"
         rows.setdefault("best epoch", []).append(best)
+        has_decided = any(observation.decisions for observation in subject.history)
+        rows.setdefault("weights at the end", []).append(weights_in_words(subject) if has_decided else MISSING)
         for finding in findings_of_subject(subject).all:
             verdict = finding.verdict if subject.is_run else MISSING
             rows.setdefault(finding.question, []).append(verdict)
@@ -118,9 +121,9 @@ def _values(subjects: Sequence[Subject], found: Sequence[Difference]) -> Table:
     reasons: dict[str, str] = {}
     for place, subject in enumerate(subjects):
         last = subject.history[-1]
-        for tag, (entry, source) in latest_values(subject.history, last, default_measurements()).items():
+        for entry, source in latest_values(subject.history, last, default_measurements()).values():
             if entry.measurement != "cost":
-                title = tag.removeprefix(PREFIX).lstrip("_/")
+                title = row_title(entry)
                 row = rows.setdefault(title, [MISSING] * len(subjects))
                 row[place] = lower_bound_sign(source, entry) + format_number(entry.value.value)
                 reasons[title] = reason_against(measurement_of[entry.measurement], found)
