@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from lightning_factorlens._validation import checked_int
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
