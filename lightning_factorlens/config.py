@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
-from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
+from lightning_factorlens.capture.layer_patterns import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
 from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
 

@@ -23,9 +23,10 @@ from lightning_factorlens.callbacks._monitors import (
 )
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
+from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars, with_cost
+from lightning_factorlens.loggers.tags import monitored_scalars, with_cost
 
 
 class Publisher:
@@ -81,6 +82,13 @@ class Publisher:
             self._sink.write(observation)
         if self._waits_for_figures:
             self._finish_figures()
+
+    def amend(self) -> None:
+        """Passes the last observation, which has been written, to the sinks that keep decisions."""
+        observation = self._results.observation
+        assert observation is not None
+        with self._results.state.budget.writing():
+            self._sink.amend(observation)
 
     @contextmanager
     def _failing_once(self) -> Iterator[None]:

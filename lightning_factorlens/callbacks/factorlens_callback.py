@@ -54,7 +54,7 @@ from lightning_factorlens.measurements import (
     check_measurements,
     default_measurements,
 )
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import HandedOver, Observation, StoppingDecision
 from lightning_factorlens.run_state import RunState
 from lightning_factorlens.sampling.probe_batch import ProbeSource
 
@@ -370,6 +370,20 @@ class FactorLensCallback(Callback):
         self._publisher.end_run(trainer, self._prepared.evidence.is_pending, kept)
         self._results.leave(trainer, kept)
         self._worker.close()
+
+    def add_decision(self, trainer: Trainer, found: StoppingDecision | HandedOver) -> None:
+        """Adds to the last observation, and to its line of JSON, what a `LabelFreeStopping` has decided by it.
+
+        Args:
+            trainer: The Trainer.
+            found: The decision, or which weights the module has at the end of ``fit``.
+
+        Raises:
+            Exception: A sink has failed.
+        """
+        self._unfinished.add_decision(found)
+        if not self._is_running:
+            self._results.leave(trainer)
 
     # ---- for other callbacks, equal on every rank
 

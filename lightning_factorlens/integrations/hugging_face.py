@@ -33,9 +33,10 @@ from lightning_factorlens.integrations._trainer_observer import TrainerObserver
 from lightning_factorlens.integrations._training_step import WatchedTrainingStep
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink
+from lightning_factorlens.loggers.declared_tags import later_tags
 from lightning_factorlens.loggers.detail import at_detail
 from lightning_factorlens.loggers.missing_tags import missing_reasons
-from lightning_factorlens.loggers.tags import PREFIX, later_tags, tagged_values
+from lightning_factorlens.loggers.tags import PREFIX, tagged_values
 from lightning_factorlens.measurements import DETAILS, Detail, Measurement, check_measurements, default_measurements
 from lightning_factorlens.results import History
 from lightning_factorlens.run_state import RunState

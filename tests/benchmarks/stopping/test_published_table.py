@@ -12,9 +12,10 @@ from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.score import scores, text
 from benchmarks.stopping.campaign.tasks import CONFIRMATION
 from benchmarks.stopping.make_records import read
-from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table
+from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table, stop_figures
 from benchmarks.stopping.replay import Candidate, Signal, capped, capped_last, outcome
 from lightning_factorlens import LabelFreeStopping
+from lightning_factorlens.report.certainty import figures
 from lightning_factorlens.stopping import DEFAULT_MONITOR
 
 
@@ -31,6 +32,12 @@ def section(page, name=SECTION):
 @pytest.mark.parametrize(("page", "table"), [(README, short_table), (PAGE, long_table)])
 def test_the_tables_in_the_pages_are_those_of_the_committed_records(page, table, confirmation):
     assert section(page) == table(confirmation), "run python -m benchmarks.stopping.campaign.score --part all"
+
+
+def test_a_report_quotes_the_table(confirmation):
+    assert stop_figures(confirmation) == figures()["stop"], (
+        "run python -m benchmarks.stopping.campaign.score --part all"
+    )
 
 
 @pytest.mark.parametrize("part", ["development", "confirmation"])
