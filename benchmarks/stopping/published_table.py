@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from statistics import mean
+from typing import Any
 
 from benchmarks.reporting import ROOT, markdown_table, replace_section
+from benchmarks.stopping.campaign import candidates
 from benchmarks.stopping.campaign import third_candidates as rows_of
+from benchmarks.stopping.certainty import write_certainty
 from benchmarks.stopping.report import Scored, Scores
 from benchmarks.stopping.statistics import mean_and_interval
 
@@ -84,11 +87,32 @@ def long_table(found: Scores) -> str:
     return markdown_table(LONG_HEADER, rows)
 
 
+def stop_figures(found: Scores) -> dict[str, Any]:
+    """What a report quotes of the table: the regret and the points lost of its rows for this and the older default.
+
+    Args:
+        found: The scores of the records of the third part.
+    """
+    figures = {}
+    rules = {
+        "loss_signal": rows_of.LOSS_KEPT,
+        "accuracy_signal": rows_of.ACCURACY_KEPT,
+        "consistency": candidates.OLD,
+    }
+    for signal, name in rules.items():
+        row = found[name]
+        regret = mean_and_interval(row.regrets, found.weights, ".2f")
+        points = mean_and_interval([outcome.points for outcome in row.outcomes], found.weights, ".1f")
+        figures[signal] = [regret, points]
+    return {"n_runs": len(found.records), "by_signal": figures}
+
+
 def write_tables(found: Scores) -> None:
-    """Writes both tables into their pages.
+    """Writes both tables into their pages, and what a report quotes of them into the package.
 
     Args:
         found: The scores of the records of the third part.
     """
     replace_section(README, SECTION, short_table(found))
     replace_section(PAGE, SECTION, long_table(found))
+    write_certainty({"stop": stop_figures(found)})

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import unwrapped_module
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_module
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 from lightning_factorlens.batches.tree import clone, tree_map

@@ -40,6 +40,9 @@ class Subject:
         n = len(self.history)
         first, last = self.history[0].epoch, self.history[-1].epoch
         span = f"{n} observations, epochs {first} to {last}" if n > 1 else "1 observation"
+        setup = self.history[-1].setup
+        if setup is not None and setup.probe:
+            span += f", {setup.samples_text}"
         return f"{self.source}, {span}" if self.source else span
 
     def latest(self, record: str) -> Observation | None:

@@ -14,10 +14,11 @@ from benchmarks.stopping.campaign.tasks import THIRD
 from benchmarks.stopping.campaign.third_score import text as third_text
 from benchmarks.stopping.campaign.third_score import third_scores
 from benchmarks.stopping.make_records import read
-from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table
+from benchmarks.stopping.published_table import PAGE, README, SECTION, long_table, short_table, stop_figures
 from benchmarks.stopping.replay import CAP, LEAST, Candidate, Signal, decide
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.callbacks._averaged_weights import EPOCHS_AFTER
+from lightning_factorlens.report.certainty import figures
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +34,10 @@ def section(page, name=SECTION):
 @pytest.mark.parametrize(("page", "table"), [(README, short_table), (PAGE, long_table)])
 def test_the_tables_in_the_pages_are_those_of_the_committed_records(page, table, third):
     assert section(page) == table(third), "run python -m benchmarks.stopping.campaign.third_score"
+
+
+def test_a_report_quotes_the_table(third):
+    assert stop_figures(third) == figures()["stop"], "run python -m benchmarks.stopping.campaign.third_score"
 
 
 BENCHMARKS_PAGE = ROOT / "benchmarks" / "stopping" / "README.md"
