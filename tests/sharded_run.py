@@ -54,7 +54,7 @@ class Keep(Callback):
         self.last = local_parts(pl_module)
 
     def on_fit_end(self, trainer, pl_module):
-        self.said = self.weights.finish(trainer, best_epoch=2)
+        self.said = self.weights.finish(trainer, best_epoch=2).words
 
 
 def local_parts(module):

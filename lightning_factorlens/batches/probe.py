@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch import Batch, fingerprint
 from lightning_factorlens.batches.batch_inputs import input_shapes, join_inputs, map_inputs, mean_input_size, n_bytes
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.batches.find_inputs import Inputs
@@ -146,6 +146,11 @@ class Probe:
             if isinstance(found, Tensor):
                 return found if len(self) == len(found) else found[self.first : self._last]
         return join_inputs(self.batches(), input_shapes(self.whole), self.whole[0].device)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A hash of the values of `inputs`, equal for probes whose inputs are equal bit for bit."""
+        return fingerprint(self.inputs)
 
     def part(self, start: int, max_size: int | None = None) -> Batch:
         """The samples of one forward pass.

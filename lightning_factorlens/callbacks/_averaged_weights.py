@@ -9,8 +9,9 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
-from lightning_factorlens.callbacks._best_weights import NO_BEST_EPOCH, BestWeights
+from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._weight_average import WeightAverage
+from lightning_factorlens.callbacks._weights_outcome import AVERAGE, NO_BEST_EPOCH, Outcome
 from lightning_factorlens.callbacks._weights_store import is_whole
 
 #: Number of epochs after the best one that belong to the average.
@@ -20,7 +21,8 @@ EPOCHS_AFTER = 5
 class AveragedWeights(BestWeights):
     """The average of the weights up to `EPOCHS_AFTER` epochs after the rule's best one, or up to the last epoch.
 
-    If the training goes on after these epochs, the average stays in a file; a later best epoch makes it void.
+    If the training goes on after these epochs, the average stays in a file; a later best epoch makes it void. With
+    several processes the first one has the average, of its own buffers, as in a checkpoint; all read it from the file.
 
     Args:
         name: First part of the name of the file.
@@ -49,11 +51,13 @@ class AveragedWeights(BestWeights):
                 f"LabelFreeStopping(restore_best='average') needs all weights in each process, found strategy {name}; "
                 "pass restore_best=True to end with the weights of the best epoch."
             )
+        if not trainer.is_global_zero:
+            self._average = WeightAverage()  # that of the checkpoint is the first process's
         super().open(trainer, best_epoch)
 
     def _resume(self, trainer: Trainer, best_epoch: int | None) -> None:
         """Checks the file that the checkpoint names; where there is no average in it, it begins with this ``fit``."""
-        if self._average.n_epochs == 0 and best_epoch is not None:
+        if best_epoch is not None and not self._has_average(trainer):
             self._files.rename(trainer)
             rank_zero_warn(
                 "LabelFreeStopping: the checkpoint was written without restore_best='average' and has no average of "
@@ -73,18 +77,27 @@ class AveragedWeights(BestWeights):
             best_epoch: The rule's best epoch; None if there is none.
         """
         event = f"could not average the weights of epoch {epoch}"
-        self._attempts.alone(event, lambda: self._average.update(trainer.strategy.lightning_module_state_dict()))
+        self._attempts.alone(event, lambda: self._update(trainer))
         if best_epoch == epoch:
             self._is_final = False
         elif best_epoch is not None and epoch >= best_epoch + EPOCHS_AFTER and not self._is_final:
             self._keep(trainer, epoch)
+
+    def _update(self, trainer: Trainer) -> None:
+        weights = trainer.strategy.lightning_module_state_dict()  # in every process, because modules may communicate
+        if trainer.is_global_zero:
+            self._average.update(weights)
+
+    def _has_average(self, trainer: Trainer) -> bool:
+        has_average: bool = trainer.strategy.broadcast(self._average.n_epochs > 0)
+        return has_average
 
     def _keep(self, trainer: Trainer, epoch: int) -> None:
         self.take(trainer, epoch, self._average.in_place_of(trainer.strategy.lightning_module_state_dict()))
         super().judge(trainer, epoch, best_epoch=epoch)
         self._is_final = self.best is not None
 
-    def finish(self, trainer: Trainer, best_epoch: int | None) -> str:
+    def finish(self, trainer: Trainer, best_epoch: int | None) -> Outcome | None:
         """Gives the module the average, and leaves no other file of this run.
 
         Args:
@@ -92,22 +105,22 @@ class AveragedWeights(BestWeights):
             best_epoch: The rule's best epoch; None if it has found none, and then the weights stay as they are.
 
         Returns:
-            What was done, in words that follow the subject; empty where there is nothing to say.
+            What was done; None outside of a ``fit``.
         """
         if not self._is_open:
-            return ""
+            return None
         self._is_open = False
-        if best_epoch is not None and self._average.n_epochs > 0 and not self._is_final:
+        if best_epoch is not None and not self._is_final and self._has_average(trainer):
             self._keep(trainer, trainer.current_epoch)
             self._is_final = False  # another `fit` may go on with the average
         best = self.best
         self._files.finish(trainer, None if best is None else best.path)
         if best is None:
-            return NO_BEST_EPOCH if best_epoch is None else ""
+            return NO_BEST_EPOCH if best_epoch is None else Outcome("could not keep the average", is_reported=True)
         words = f"restores the average of the weights up to epoch {best.epoch}"
         if best_epoch is not None:
             words += f", where epoch {best_epoch} is the best"
-        return self._restore(trainer, best, words)
+        return self._restore(trainer, best, Outcome(words, AVERAGE, best.epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """The state: the average itself, and which file the run refers to."""

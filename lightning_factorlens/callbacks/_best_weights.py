@@ -12,10 +12,8 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from lightning_factorlens.callbacks._attempts import Attempts
 from lightning_factorlens.callbacks._module_forward import as_sentence
 from lightning_factorlens.callbacks._weights_files import KeptWeights, WeightsFiles, paths_after_resume
+from lightning_factorlens.callbacks._weights_outcome import BEST, NO_BEST_EPOCH, Outcome
 from lightning_factorlens.callbacks._weights_store import weights_store
-
-#: What `finish` returns where no observation had a value.
-NO_BEST_EPOCH = "restores no weights, because no epoch has been the best"
 
 
 class BestWeights:
@@ -142,7 +140,7 @@ class BestWeights:
 
     # ---- at the end of ``fit``
 
-    def finish(self, trainer: Trainer, best_epoch: int | None) -> str:
+    def finish(self, trainer: Trainer, best_epoch: int | None) -> Outcome | None:
         """Restores the best weights unless the module has them already, and leaves no other file of this run.
 
         Args:
@@ -150,10 +148,10 @@ class BestWeights:
             best_epoch: The rule's best epoch; None if it has started anew and has found none since.
 
         Returns:
-            What was done, in words that follow the subject; empty where there is nothing to say.
+            What was done; None outside of a ``fit``.
         """
         if not self._is_open:
-            return ""
+            return None
         self._is_open = False
         best = self.best
         self._drop_candidate(trainer)
@@ -161,23 +159,24 @@ class BestWeights:
         if best is None and best_epoch is None:
             return NO_BEST_EPOCH
         if best is None or best_epoch not in (None, best.epoch):
-            return f"restores no weights, because it could not keep those of epoch {best_epoch}, the best"
+            return Outcome(f"restores no weights, because it could not keep those of epoch {best_epoch}, the best")
         if (best.epoch, best.step) == (trainer.current_epoch, trainer.global_step):
-            return f"leaves the weights as they are: the last epoch, {best.epoch}, is the best"
-        return self._restore(trainer, best, f"restores the weights of epoch {best.epoch}, the best")
+            return Outcome(f"leaves the weights as they are: the last epoch, {best.epoch}, is the best")
+        done = Outcome(f"restores the weights of epoch {best.epoch}, the best", BEST, best.epoch)
+        return self._restore(trainer, best, done)
 
-    def _restore(self, trainer: Trainer, best: KeptWeights, words: str) -> str:
+    def _restore(self, trainer: Trainer, best: KeptWeights, done: Outcome) -> Outcome:
         event = f"could not restore the weights of epoch {best.epoch}"
         self._attempts.has_warned = False  # what was reported before is something else
         problem = self._problem(trainer, best.path)
         if problem:
             self._attempts.warn(event, problem)
-            return ""
+            return Outcome(event, is_reported=True)
         is_trusted = best.path in self._written
         is_restored = self._attempts.together(
             trainer, event, lambda: weights_store(trainer).load(best.path, is_trusted)
         )
-        return words if is_restored else ""
+        return done if is_restored else Outcome(event, is_reported=True)
 
     # ---- state
 

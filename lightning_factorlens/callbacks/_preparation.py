@@ -89,7 +89,7 @@ class PreparedLens:
 
     def _check_probe(self, probe: Probe) -> None:
         """Warns where a resumed run has another probe."""
-        if not self._results.state.update_probe(probe.inputs) and not self._settings.resample_probe:
+        if not self._results.state.update_probe(probe.fingerprint) and not self._settings.resample_probe:
             rank_zero_warn(
                 "FactorLens: the probe is not the one that the checkpoint was written with, so the curves may "
                 "jump. Is the validation set split or shuffled anew in every run? Fix its seed, or pass `probe=` a "

@@ -40,7 +40,7 @@ class StoppingActions:
     def __init__(self, settings: ActionSettings) -> None:
         self._settings = settings
 
-    def act(self, trainer: Trainer, decision: Decision, state: StoppingState, rule: Rule) -> bool:
+    def act(self, trainer: Trainer, decision: Decision, state: StoppingState, rule: Rule) -> str:
         """Stops the training, lowers the learning rates, or reports, as the mode says.
 
         Args:
@@ -50,15 +50,16 @@ class StoppingActions:
             rule: The rule, which starts anew when the learning rates have been lowered.
 
         Returns:
-            Whether the training is stopped.
+            What was changed: ``"stop"`` if the training is stopped, ``"lr"`` if the learning rates were lowered, else
+            an empty text.
         """
         if self._settings.action == "stop":
-            return self._stop(trainer, decision, state)
+            return "stop" if self._stop(trainer, decision, state) else ""
         if self._settings.action == "lr":
-            self._scale_learning_rates(trainer, decision, state, rule)
-        elif decision.stop:
+            return "lr" if self._scale_learning_rates(trainer, decision, state, rule) else ""
+        if decision.stop:
             self._announce("would stop", "Training goes on; pass mode='stop' to have it stopped.", decision, state)
-        return False
+        return ""
 
     def _stop(self, trainer: Trainer, decision: Decision, state: StoppingState) -> bool:
         is_stopped = stop_training(trainer, decision)
@@ -81,22 +82,23 @@ class StoppingActions:
             f"or add ModelCheckpoint(monitor={score!r}, mode='min') to keep them in a checkpoint."
         )
 
-    def _scale_learning_rates(self, trainer: Trainer, decision: Decision, state: StoppingState, rule: Rule) -> None:
+    def _scale_learning_rates(self, trainer: Trainer, decision: Decision, state: StoppingState, rule: Rule) -> bool:
         settings = self._settings
         if state.cooldown_left > 0:
             state.cooldown_left -= 1
-            return
+            return False
         if not decision.stop:
-            return
+            return False
         if scale_lrs(trainer, settings.factor, settings.min_lr):
             state.announced = False
             state.cooldown_left = settings.cooldown
             event = f"multiplies the learning rates by {settings.factor:g}"
             self._announce(event, "The rule starts anew.", decision, state)
             state.rule_state = rule.start()
-        else:
-            consequence = f"They are at min_lr={settings.min_lr:g} already."
-            self._announce("would lower the learning rates", consequence, decision, state)
+            return True
+        consequence = f"They are at min_lr={settings.min_lr:g} already."
+        self._announce("would lower the learning rates", consequence, decision, state)
+        return False
 
     def _announce(self, event: str, consequence: str, decision: Decision, state: StoppingState) -> None:
         """Reports an event in words, once until another one happens."""

@@ -12,8 +12,8 @@ from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import report_failure
 from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._settings import Settings
-from lightning_factorlens.pending_observation import PendingObservation
-from lightning_factorlens.results import Cost, Observation
+from lightning_factorlens.lens.pending_observation import PendingObservation
+from lightning_factorlens.results import Cost, HandedOver, Observation, StoppingDecision
 
 
 class UnfinishedObservation:
@@ -112,6 +112,25 @@ class UnfinishedObservation:
         if not self._is_published:
             self._is_published = True
             self._publisher.publish(trainer)
+
+    def add_decision(self, found: StoppingDecision | HandedOver) -> None:
+        """Adds to the last observation what `LabelFreeStopping` has decided by it, and writes that.
+
+        Args:
+            found: The decision, or which weights the module has at the end of ``fit``.
+
+        Raises:
+            Exception: A sink has failed.
+        """
+        observation = self._results.observation
+        if observation is None:  # there has been none since the run was resumed
+            return
+        self._results.observation = observation.with_decision(found)
+        self._results.state.replace_last(self._results.observation, self._results.state.warm_start)
+        if self._pending is None:
+            self._publisher.amend()
+        else:
+            self._pending.observation = self._pending.observation.with_decision(found)
 
     def _complete(self) -> None:
         """Adds the deferred records to the observation, and writes it."""

@@ -10,6 +10,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens._validation import check_bool, check_int
 from lightning_factorlens.callbacks._best_weights import BestWeights
+from lightning_factorlens.callbacks._decision_record import handed_over, stopping_decision
 from lightning_factorlens.callbacks._lr_schedule import check_scheduler_supported
 from lightning_factorlens.callbacks._monitored_lens import check_metrics, find_lens_callback
 from lightning_factorlens.callbacks._stopping_actions import StoppingActions
@@ -24,6 +25,8 @@ from lightning_factorlens.callbacks._stopping_arguments import (
 from lightning_factorlens.callbacks._stopping_results import StoppingResults
 from lightning_factorlens.callbacks._stopping_rule import stopping_rule
 from lightning_factorlens.callbacks._stopping_scalars import log_scalars, values_for_loggers
+from lightning_factorlens.callbacks._weights_outcome import NOT_ASKED_FOR, Outcome
+from lightning_factorlens.results import HandedOver, StoppingDecision
 from lightning_factorlens.stopping import Rule, default_monitor
 
 
@@ -45,8 +48,8 @@ class LabelFreeStopping(StoppingResults):
     - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
     - ``factorlens/stop_probability`` is the estimated probability that the best epoch of the planned training lies
-      behind (`BestEpochBehind`). It is absent for a rule of your own without ``min_probability``, and for a ``monitor``
-      other than that of the target, for which it has not been calibrated.
+      behind, that is, at or before the present one (`BestEpochBehind`). It is absent for a rule of your own without
+      ``min_probability``, and for a ``monitor`` other than that of the target, for which it has not been calibrated.
 
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
@@ -128,6 +131,7 @@ class LabelFreeStopping(StoppingResults):
         super().__init__(monitor, chosen, tag_name, verbose, restore_best)
         # not `self.mode`: EarlyStopping reads that attribute as "min" or "max" (`monitor_op`, `state_key`)
         self.action = mode
+        self.target = None if chosen is rule else target
         self.factor = factor
         self.min_lr = min_lr
         self.cooldown = cooldown
@@ -218,9 +222,11 @@ class LabelFreeStopping(StoppingResults):
             if not self._metrics_checked:
                 self._check_metrics()
             decision = self._course.advance(epoch, metrics)
-            if self._actions.act(trainer, decision, self._course.state, self.rule):
+            action = self._actions.act(trainer, decision, self._course.state, self.rule)
+            if action == "stop":
                 self.stopped_epoch = trainer.current_epoch
                 self.stopping_reason_message = decision.reason
+            self._record(trainer, stopping_decision(self, epoch, decision, action))
         if weights is not None:
             weights.judge(trainer, epoch, self._course.state.best_epoch)
         self._log(trainer, to_loggers=has_measurement)
@@ -237,11 +243,18 @@ class LabelFreeStopping(StoppingResults):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restores the best weights; leaves the decision for the main process, if this is a child process."""
+        outcome: Outcome | None = NOT_ASKED_FOR
         if self._weights is not None:
             outcome = self._weights.finish(trainer, self._course.state.best_epoch)
-            if outcome and self.verbose:
-                rank_zero_info(f"LabelFreeStopping {outcome} of {self.monitor}.")
+            if outcome is not None and self.verbose and not outcome.is_reported:
+                rank_zero_info(f"LabelFreeStopping {outcome.words} of {self.monitor}.")
+        if outcome is not None and self._course.decision is not None:
+            self._record(trainer, handed_over(self, outcome))
         self._leave_results(trainer)
+
+    def _record(self, trainer: Trainer, found: StoppingDecision | HandedOver) -> None:
+        record = partial(self._lens_callback.add_decision, trainer, found)
+        self._attempts.alone("could not record its decision", record)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes that the checkpoint names the kept file, which therefore must not be removed."""

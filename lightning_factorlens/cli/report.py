@@ -26,6 +26,7 @@ from lightning_factorlens.report.checkpoint import checkpoint_subject, position_
 from lightning_factorlens.report.naming import with_distinct_names
 from lightning_factorlens.report.page import check_jinja
 from lightning_factorlens.report.reading import SUFFIX, history_of_checkpoint
+from lightning_factorlens.report.setups import differences
 from lightning_factorlens.report.summary import report_summary
 from lightning_factorlens.report.views import (
     PictureRequest,
@@ -79,10 +80,14 @@ def _run(words: Any) -> None:
     except OSError as error:
         raise CommandError(f"--output: {words.output!r} cannot be written: {error}") from error
     summary = report_summary(subjects)
+    different = differences(subjects)
     if words.json:
-        print_json({"report": str(file), "bytes": file.stat().st_size, "subjects": summary})
+        found = {difference.name: difference.sentence for difference in different}
+        print_json({"report": str(file), "bytes": file.stat().st_size, "subjects": summary, "differences": found})
     else:
         _print_findings(summary)
+        for difference in different:
+            print(f"Different {difference.name}: {difference.sentence}")
         print(f"Report: {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 

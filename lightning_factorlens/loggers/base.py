@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from lightning_factorlens._private_api import logger_name_prefix
+from lightning_factorlens._private_api.loggers import logger_name_prefix
 from lightning_factorlens.results import Observation
 
 T = TypeVar("T")
@@ -21,7 +20,8 @@ class Sink(Protocol):
     closed.
 
     A sink may also have a method ``complete(observation)``. It is called after each `write` with the same observation
-    and its whole cost, of which the time to write is a part.
+    and its whole cost, of which the time to write is a part. It may have a method ``amend(observation)`` too, which is
+    called when the observation that was written last has got a decision of `LabelFreeStopping`, also after `close`.
     """
 
     def write(self, observation: Observation) -> None:
@@ -80,17 +80,19 @@ class CompositeSink:
 
     def complete(self, observation: Observation) -> None:
         """Passes the observation that was written last to the sinks that have a method ``complete``."""
-        run_all(
-            [sink for sink in self.sinks if has_methods(sink, "complete")], partial(_complete, observation), "sinks"
-        )
+        self._pass_to("complete", observation)
+
+    def amend(self, observation: Observation) -> None:
+        """Passes the observation that was written last to the sinks that have a method ``amend``."""
+        self._pass_to("amend", observation)
+
+    def _pass_to(self, method: str, observation: Observation) -> None:
+        sinks = [sink for sink in self.sinks if has_methods(sink, method)]
+        run_all(sinks, lambda sink: getattr(sink, method)(observation), "sinks")
 
     def close(self) -> None:
         """Closes every sink."""
         run_all(self.sinks, lambda sink: sink.close(), "sinks")
-
-
-def _complete(observation: Observation, sink: Any) -> None:
-    sink.complete(observation)
 
 
 def has_methods(candidate: Any, *methods: str) -> bool:

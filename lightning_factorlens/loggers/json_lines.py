@@ -105,6 +105,7 @@ class JSONLinesSink:
         self._is_open = False
         self._last_position: tuple[int, int] | None = None
         self._last_start = 0
+        self._last_end = 0
 
     def write(self, observation: Observation) -> None:
         """Appends one line; the file is closed in between, so that it can be read while the run goes on.
@@ -113,15 +114,9 @@ class JSONLinesSink:
         """
         if not self._is_open:
             self._keep_earlier_lines(observation.step)
+            self._last_position = None
             self._is_open = True
-        position = (observation.epoch, observation.step)
-        with self.path.open("a", encoding="utf-8") as file:
-            if position == self._last_position:
-                file.truncate(self._last_start)
-            else:
-                self._last_start = self.path.stat().st_size
-            file.write(to_json(observation) + "\n")
-        self._last_position = position
+        self._write_line(observation)
         if self._writes_pictures:
             self._pictures.write(observation)
 
@@ -132,7 +127,24 @@ class JSONLinesSink:
     def close(self) -> None:
         """Ends the run; the next observation starts another one."""
         self._is_open = False
-        self._last_position = None
+
+    def amend(self, observation: Observation) -> None:
+        """Replaces the observation's line by one with its decisions, if it is the file's last line, from this sink."""
+        is_last = self.path.exists() and self.path.stat().st_size == self._last_end
+        if is_last and _position(observation) == self._last_position:
+            self._write_line(observation)
+
+    def _write_line(self, observation: Observation) -> None:
+        """Appends a line, or replaces the last one if it belongs to the same observation."""
+        position = _position(observation)
+        with self.path.open("a", encoding="utf-8") as file:
+            if position == self._last_position:
+                file.truncate(self._last_start)
+            else:
+                self._last_start = self.path.stat().st_size
+            file.write(to_json(observation) + "\n")
+        self._last_end = self.path.stat().st_size
+        self._last_position = position
 
     def _keep_earlier_lines(self, step: int) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +152,10 @@ class JSONLinesSink:
         kept = [line + "\n" for line in _finished_lines(text) if json.loads(line)["step"] < step]
         self.path.write_text("".join(kept), encoding="utf-8")
         self._pictures.keep_before(step)
+
+
+def _position(observation: Observation) -> tuple[int, int]:
+    return observation.epoch, observation.step
 
 
 def _finished_lines(text: str) -> list[str]:

@@ -2,57 +2,91 @@
 
 from __future__ import annotations
 
-from lightning_factorlens.results.findings import LEARNING, MEMORISING, NO_SIGN, RISEN, UNKNOWN, Finding
+import json
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
 
-#: After an answer to "Still learning?": the percentage of epochs after which the test loss of a recorded run still
-#: reached a new low, as the mean over runs, and the number of runs with such an answer.
-NEW_LOWS = {"yes": (58, 67), "levelled off": (19, 55), "no": (5, 52)}
-#: After an answer to "Memorising?" at the end of a recorded run: in how many runs the test loss had risen by more than
-#: a tenth, and the number of runs with such an answer.
-RISES = {RISEN: (47, 49), NO_SIGN: (4, 23)}
-#: Rows of the table of ``docs/stopping.md`` by whether a record has the default rule's own signal: the row's title,
-#: regret in test loss, and points of accuracy lost, on the runs of the second confirmation.
-CONFIRMED = {
-    True: ("`LabelFreeStopping`, no labels", "0.32 (0.18 to 0.49)", "5.0 (2.5 to 8.1)"),
-    False: ("the default of version 0.1, no labels", "0.45 (0.31 to 0.63)", "5.7 (3.2 to 8.8)"),
+from lightning_factorlens.results.findings import LEARNING, MEMORISING, UNKNOWN, Finding, StopAdvice
+
+#: The figures, with the runs that they are of. ``python -m benchmarks.stopping.answers --write`` writes those of the
+#: answers, and ``python -m benchmarks.stopping.campaign.third_score`` those of the stop.
+FIGURES_FILE = Path(__file__).with_name("certainty.json")
+
+
+@lru_cache
+def figures() -> Mapping[str, Any]:
+    """The figures of the recorded runs.
+
+    Returns:
+        ``"answers"``: the number of recorded runs and their kind; after each answer to "Still learning?" the
+        percentage of epochs after which the test loss still reached a new low, as the mean over runs, and the number
+        of runs with such an answer; after each answer to "Memorising?" at the end of a run, in how many the test loss
+        had risen by more than a tenth, and the number of runs with such an answer. ``"stop"``: the number of
+        confirmation runs, and by the default rule's signal its regret in test loss and the points of accuracy lost.
+    """
+    content: Mapping[str, Any] = json.loads(FIGURES_FILE.read_text(encoding="utf-8"))
+    return content
+
+
+#: How a sentence calls the rule that was tried with a signal.
+RULES = {
+    "loss_signal": "default rule",
+    "accuracy_signal": "default rule for the accuracy",
+    "consistency": "default rule of version 0.1, whose signal this record has,",
 }
-#: Runs of the second confirmation.
-N_CONFIRMED = 47
 
 
-def certainty(finding: Finding, has_signal: bool = True) -> str:
-    """How sure an answer is, in one sentence; ``python -m benchmarks.stopping.answers`` computes the first figures.
+def certainty(finding: Finding, advice: StopAdvice | None = None) -> str:
+    """How sure an answer is, in one sentence.
 
     Args:
         finding: The answer to one question about a run.
-        has_signal: Whether the run has recorded the default rule's own signal; of others the rule of version 0.1 judges
-            the consistency.
+        advice: What a stopping rule has decided, where there is one.
 
     Returns:
         The sentence; empty where the answer is that the record does not suffice.
 
     Example:
+        >>> from lightning_factorlens.results.findings import RISEN
         >>> certainty(Finding(MEMORISING, RISEN, "consistency has risen"))
-        'In 47 of 49 recorded runs that ended with this answer the test loss had risen by more than a tenth.'
+        'In 31 of 36 recorded runs that ended with this answer the test loss had risen by more than a tenth.'
     """
     if finding.verdict == UNKNOWN:
         return ""
+    answers = figures()["answers"]
     if finding.question == LEARNING:
-        percent, n_runs = NEW_LOWS[finding.verdict]
+        percent, n_runs = answers["new_lows"][finding.verdict]
         return (
             f"In {n_runs} recorded runs that had this answer, the test loss reached a new low later after {percent} % "
             "of the epochs with it."
         )
     if finding.question == MEMORISING:
-        n_risen, n_runs = RISES[finding.verdict]
+        n_risen, n_runs = answers["rises"][finding.verdict]
         return (
             f"In {n_risen} of {n_runs} recorded runs that ended with this answer the test loss had risen by more than "
             "a tenth."
         )
-    _, regret, points = CONFIRMED[has_signal]
-    rule = "default rule" if has_signal else "default rule of version 0.1, whose signal this record has,"
+    return _certainty_of_stop(advice)
+
+
+def _certainty_of_stop(advice: StopAdvice | None) -> str:
+    tried = figures()["stop"]
+    if advice is None or not advice.is_default or advice.signal not in tried["by_signal"]:
+        return "This rule with this signal was not tried on recorded runs, so that nothing is known of its errors."
+    regret, points = tried["by_signal"][advice.signal]
     return (
-        f"On {N_CONFIRMED} runs on which the {rule} was tried once, its best epoch had a regret of {regret} in test "
-        f"loss, where 0 is the best epoch of the run and 1 a random one, and was {points} points of accuracy below the "
-        "best."
+        f"On {tried['n_runs']} runs on which the {RULES[advice.signal]} was tried once, its best epoch had a regret of "
+        f"{regret} in test loss, where 0 is the best epoch of the run and 1 a random one, and was {points} points of "
+        "accuracy below the best; in brackets 95 % intervals."
+    )
+
+
+def recorded_runs() -> str:
+    """Of which recorded runs the certainty of the answers is, in a sentence."""
+    answers = figures()["answers"]
+    return (
+        f"The counts beside the first two answers are of {answers['n_runs']} {answers['kind']}, whose test loss is "
+        "known, and which were trained after the answers had been fixed. For other networks and data nothing is known."
     )

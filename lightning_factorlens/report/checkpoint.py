@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.report.subject import Subject
-from lightning_factorlens.results import Observation
+from lightning_factorlens.results import Observation, Setup
 
 #: Records of the checkpoint that stand beside those of the run, because a history keeps a part of them alone and they
 #: do not depend on the samples.
@@ -49,9 +49,20 @@ def checkpoint_subject(run: Subject | None, observation: Observation, name: str,
         if not is_recorded or key not in (from_run | {"cost"}):
             records[key] = record
     last = run.history[-1]
-    merged = replace(observation, epoch=last.epoch, step=last.step, records={**last.records, **records})
+    merged = replace(
+        observation, epoch=last.epoch, step=last.step, records={**last.records, **records}, setup=last.setup
+    )
     note = (
         f"The course is that of the run, as its checkpoint holds it; {', '.join(sorted(records))}: of the checkpoint's "
-        "weights on the given samples."
+        f"weights on {_given_samples(last.setup, observation.setup)}."
     )
     return replace(run, history=(*run.history[:-1], merged), notes=(*run.notes, note))
+
+
+def _given_samples(of_run: Setup | None, of_checkpoint: Setup | None) -> str:
+    """Whether the samples that were given for the checkpoint are those of its run."""
+    if of_run is None or of_checkpoint is None or not of_run.probe:
+        return "the given samples"
+    if of_run.probe == of_checkpoint.probe:
+        return "the samples that the run was observed on too"
+    return f"the given samples, which are not those of the run ({of_run.samples_text})"

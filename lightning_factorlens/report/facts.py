@@ -59,7 +59,7 @@ def _rank_fact(subject: Subject) -> Text | None:
             parts.append(f"{sign}{rank} {noun} for an error of {100 * required.tau:.4g} %")
     if not parts:
         return None
-    text = f"The network's picture of the probe takes {' and '.join(parts)}."
+    text = f"To describe the probe's inputs and activations together takes {' and '.join(parts)}."
     return Text(text + _when(subject, "required_rank"), "Ranks.")
 
 
@@ -78,8 +78,8 @@ def _alpha_fact(subject: Subject) -> Text | None:
     n_inside = sum(low <= alpha <= high for alpha in alphas)
     span = f", from {min(alphas):.2f} to {max(alphas):.2f}" if len(alphas) > 1 else ""
     text = (
-        f"α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least {MIN_EIGENVALUES} "
-        f"eigenvalues: mean {mean(alphas):.2f}{span}; {n_inside} of {len(alphas)} between "
+        f"The exponent α of {len(alphas)} of {len(all_exponents)} weight matrices, those with at least "
+        f"{MIN_EIGENVALUES} eigenvalues: mean {mean(alphas):.2f}{span}; {n_inside} of {len(alphas)} between "
         f"{low:g} and {high:g}, as in well-trained large networks."
     )
     return Text(text + _when(subject, "weight_spectra"), "Weights.")
@@ -93,14 +93,16 @@ def _weight_fact(subject: Subject) -> Text | None:
     broken = [spectrum.layer for spectrum in record.layers if not spectrum.has_finite_weight]
     if not broken:
         return None
-    return Text(f"{len(broken)} hold NaN or infinite values, the first is {broken[0]!r}.", "Caution.")
+    noun = "weight matrix holds" if len(broken) == 1 else "weight matrices hold"
+    return Text(f"{len(broken)} {noun} NaN or infinite values, the first is {broken[0]!r}.", "Caution.")
 
 
 def _health_fact(subject: Subject) -> Text | None:
     record = subject.latest_record("node_health")
     if not isinstance(record, ScopedScalar) or "total" not in record.by_scope:
         return None
-    text = f"{record['total']:.1%} are dead, rarely active or active in single pixels, by tests over the probe."
+    share = f"{record['total']:.1%}"
+    text = f"{share} of the units are dead, rarely active or active in single pixels, by tests over the probe."
     return Text(text + _when(subject, "node_health"), "Units.")
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
 from lightning_factorlens.report.subject import Subject
+
+#: A folder that Lightning's loggers number; it does not tell what was trained.
+VERSION = re.compile(r"version_\d+")
 
 
 def distinguishing_names(paths: Sequence[PurePath]) -> list[str]:
@@ -21,10 +25,15 @@ def distinguishing_names(paths: Sequence[PurePath]) -> list[str]:
         ['a', 'b']
         >>> distinguishing_names([PurePath("runs/a/curves.jsonl")]), distinguishing_names([PurePath("net.ckpt")])
         (['a'], ['net'])
+        >>> distinguishing_names([PurePath("runs/digits/version_0/curves.jsonl")])
+        ['digits/version_0']
     """
     parts = [list(path.with_suffix("").parts) for path in paths]
     if len(parts) == 1:
-        return parts[0][-2:-1] or parts[0]
+        folders = parts[0][:-1]
+        if len(folders) > 1 and VERSION.fullmatch(folders[-1]):
+            return ["/".join(folders[-2:])]
+        return folders[-1:] or parts[0]
     while all(len(part) > 1 for part in parts) and len({part[0] for part in parts}) == 1:
         parts = [part[1:] for part in parts]
     while all(len(part) > 1 for part in parts) and len({part[-1] for part in parts}) == 1:

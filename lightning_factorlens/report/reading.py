@@ -14,6 +14,7 @@ from lightning_factorlens.report.naming import distinguishing_names
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import History, Observation
 from lightning_factorlens.results.findings import StopAdvice
+from lightning_factorlens.stopping import default_rule
 
 SUFFIX = ".jsonl"
 #: Pictures of a record, which lie beside it.
@@ -168,8 +169,15 @@ def _advice(states: Sequence[Any]) -> StopAdvice | None:
     for state in states:
         if isinstance(state, Mapping) and isinstance(state.get("best_epoch"), int) and "stop_epoch" in state:
             probability = state.get("probability")
-            signal = _monitored_name(str(state.get("rule", "")))
-            return StopAdvice("LabelFreeStopping", state["best_epoch"], state["stop_epoch"], probability, signal)
+            rule = str(state.get("rule", ""))
+            return StopAdvice(
+                "LabelFreeStopping",
+                state["best_epoch"],
+                state["stop_epoch"],
+                probability,
+                _monitored_name(rule),
+                is_default=repr(default_rule()) in rule,
+            )
     return None
 
 

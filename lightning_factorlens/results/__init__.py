@@ -32,9 +32,11 @@ from lightning_factorlens.results.panels import Exemplars, LayerDecomposition, P
 from lightning_factorlens.results.parafac2 import Parafac2Factorization
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Scalars, ScopedScalar, Value
+from lightning_factorlens.results.setup import Setup
 from lightning_factorlens.results.signals import ProbeSignals, Signals
 from lightning_factorlens.results.sparsity import SparsityPath
 from lightning_factorlens.results.spectra import AlphaSummary, LayerExponent, LayerSpectrum, PowerLawFit
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 from lightning_factorlens.results.tcav import TCAVResult
 from lightning_factorlens.results.unit_pictures import FeatureMaps, WeightPictures
 from lightning_factorlens.results.unit_projections import UnitProjections
@@ -59,6 +61,7 @@ __all__ = [
     "Factorization",
     "FeatureMaps",
     "FeatureVisualization",
+    "HandedOver",
     "HierarchyRecord",
     "HierarchyReport",
     "HierarchySizes",
@@ -95,10 +98,12 @@ __all__ = [
     "ScopedScalar",
     "SeedAgreement",
     "SemanticStructure",
+    "Setup",
     "Signals",
     "SimilarityOverlay",
     "SkippedWeights",
     "SparsityPath",
+    "StoppingDecision",
     "TCAVResult",
     "UnitPicturesRecord",
     "UnitProjections",

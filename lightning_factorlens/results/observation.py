@@ -13,6 +13,8 @@ from lightning_factorlens.results.factorization import Factorization
 from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.quantities import find_value
 from lightning_factorlens.results.record import Record, Value
+from lightning_factorlens.results.setup import Setup
+from lightning_factorlens.results.stopping_decision import HandedOver, StoppingDecision
 
 
 @dataclass(frozen=True, repr=False)
@@ -35,6 +37,10 @@ class Observation(Plottable):
         factorization: The factors themselves; None where no measurement needed them.
         notes: Remarks without which the numbers could be misread, in words.
         is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
+        decisions: What each `LabelFreeStopping` of the run has decided by this observation.
+        handed_over: Which weights each of them has given the module at the end of ``fit``; on the last observation.
+        setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
+            before version 0.2.0.
     """
 
     epoch: int
@@ -44,6 +50,9 @@ class Observation(Plottable):
     factorization: Factorization | None = None
     notes: tuple[str, ...] = field(default=())
     is_full: bool = True
+    decisions: tuple[StoppingDecision, ...] = ()
+    handed_over: tuple[HandedOver, ...] = ()
+    setup: Setup | None = None
 
     def __getitem__(self, measurement: str) -> Any:
         if measurement not in self.records:
@@ -106,6 +115,12 @@ class Observation(Plottable):
         """A copy with one more record, or with the record of this name replaced."""
         return replace(self, records={**self.records, name: record})
 
+    def with_decision(self, found: StoppingDecision | HandedOver) -> Observation:
+        """A copy with one more decision, or with one more statement about the weights at the end of ``fit``."""
+        if isinstance(found, HandedOver):
+            return replace(self, handed_over=(*self.handed_over, found))
+        return replace(self, decisions=(*self.decisions, found))
+
     def completed_by(self, later: Observation, order: Sequence[str]) -> Observation:
         """This observation with the records that it lacks.
 
@@ -122,7 +137,11 @@ class Observation(Plottable):
             if name in found:
                 records[name] = found[name]
         notes = tuple(dict.fromkeys((*later.notes, *self.notes)))
-        return replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
+        setup = later.setup
+        if setup is not None and self.setup is not None:
+            setup = replace(setup, measurements={**self.setup.measurements, **setup.measurements})
+        completed = replace(later, epoch=self.epoch, step=self.step, records=records, notes=notes, is_full=True)
+        return replace(completed, decisions=self.decisions, handed_over=self.handed_over, setup=setup)
 
     def without_tensors(self) -> Observation:
         """A copy without the probe, the factors and the tensors of the records, for histories."""

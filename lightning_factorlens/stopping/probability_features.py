@@ -80,7 +80,7 @@ class SeriesFeatures:
         jitter = max(state["jitter"], LEAST_JITTER * abs(score))
         rise = (score - lowest) / jitter if jitter else 0.0
         features = {SINCE: math.log1p(n_since), RISE: math.log1p(rise), FALL: coming_fall(info)}
-        if info.max_epochs is not None:
+        if info.max_epochs is not None and info.max_epochs > 0:  # a Trainer's −1 stands for no limit
             features[SHARE] = min(1.0, info.epoch / info.max_epochs)
         return state, {name: features[name] for name in FEATURES if name in features}
 

@@ -103,9 +103,9 @@ def _advice(signal: str, value_of: Mapping[int, float], rule: Rule) -> StopAdvic
     decisions = replay(rule, list(value_of.values()), epoch_infos(len(value_of), epochs=list(value_of)))
     for epoch, decision in zip(value_of, decisions):
         if decision.stop:
-            return StopAdvice(DEFAULT_SOURCE, decision.best_epoch, epoch, signal=signal)
+            return StopAdvice(DEFAULT_SOURCE, decision.best_epoch, epoch, signal=signal, is_default=True)
     last = decisions[-1]
-    return StopAdvice(DEFAULT_SOURCE, last.best_epoch, None, signal=signal)
+    return StopAdvice(DEFAULT_SOURCE, last.best_epoch, None, signal=signal, is_default=True)
 
 
 def observation_of(history: Sequence[Observation], advice: StopAdvice | None) -> Observation | None:

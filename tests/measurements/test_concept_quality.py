@@ -58,7 +58,7 @@ def test_concepts_are_found_at_every_nth_observation_and_drawn_at_the_next_figur
     resampled = lens_with(measurement)
     found = []
     for k in range(4):
-        resampled.state.update_probe(torch.rand(3))
+        resampled.state.update_probe("other samples")
         found.append(len(resampled.observe(make_probe(40) + k).records))
     assert found == [2, 1, 1, 2]
 

@@ -10,7 +10,7 @@ import pytest
 from observations import make_observation, power_law
 
 from lightning_factorlens.report import ReportError, write_report
-from lightning_factorlens.report.certainty import CONFIRMED, N_CONFIRMED
+from lightning_factorlens.report.certainty import figures
 from lightning_factorlens.report.registry import SECTIONS
 from lightning_factorlens.results import (
     Cost,
@@ -130,10 +130,15 @@ def test_what_is_no_run_is_refused(runs, tmp_path):
 def test_the_certainty_is_that_of_the_documentation():
     root = Path(__file__).parents[2]
     table = (root / "docs/stopping.md").read_text()
-    for title, regret, points in CONFIRMED.values():
-        assert f"| {title} | {regret} | {points} |" in table
-    records = (root / "benchmarks/stopping/campaign/records").glob("*-s300.json.gz")
-    assert len(list(records)) == N_CONFIRMED
+    tried = figures()["stop"]
+    titles = {
+        "loss_signal": "`LabelFreeStopping`, no labels",
+        "accuracy_signal": '`LabelFreeStopping(target="accuracy")`, no labels',
+        "consistency": "the default of version 0.1, no labels",
+    }
+    for signal, (regret, points) in tried["by_signal"].items():
+        assert f"| {titles[signal]} | {regret} | {points} |" in table
+    assert f"on those {tried['n_runs']} runs" in table
 
 
 def test_weights_of_few_eigenvalues_count_neither_in_the_verdict_nor_in_the_mean(tmp_path):

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from lightning_factorlens.loggers.best_values import latest_values
 from lightning_factorlens.loggers.run_summary import summary_rows
-from lightning_factorlens.loggers.tags import PREFIX
 from lightning_factorlens.measurements import default_measurements
 from lightning_factorlens.plots import dashboard_figure, history_figure
+from lightning_factorlens.report.decisions import advice_of
 from lightning_factorlens.report.glossary import glossary
 from lightning_factorlens.report.parts import Part, Table
 from lightning_factorlens.report.pictures import figure_picture
+from lightning_factorlens.report.row_titles import row_title
 from lightning_factorlens.report.section import Section, for_each
-from lightning_factorlens.report.sections.verdict import advice_of
 from lightning_factorlens.report.subject import Subject
 
 
@@ -54,15 +54,21 @@ def _figures(subject: Subject) -> list[Part]:
         alt = f"Chart of the consistency over {span} with the answers of the section Verdict above it."
         caption = (
             "Diamond: the lowest value, which is sought after the first epochs where there are more. Area: a rise "
-            "above it by more than a tenth. Dotted line: the best epoch by the stopping rule."
+            "above it by more than a tenth."
         )
+        if advice is not None:
+            caption += f" Dotted line: the best epoch by {advice.criterion}."
         if advice is not None and advice.stop_epoch is not None:
             caption += " Dashed line: the decision to stop."
         parts.append(figure_picture(dashboard, alt, caption))
     course = history_figure(history, advice_of(subject))
     if course is not None:
         alt = f"Charts of the consistency, the required ranks and the effective rank over {span}."
-        parts.append(figure_picture(course, alt))
+        caption = (
+            "The consistency on a scale from 0, and where they were measured the effective rank and the numbers of "
+            "components with which an error of so many percent remains (rank@30%)."
+        )
+        parts.append(figure_picture(course, alt, caption))
     return parts
 
 
@@ -76,7 +82,11 @@ def _table(subject: Subject) -> Table:
         "number",
         *(f"{name}, epoch {observation.epoch}" for name, observation in columns.items()),
     ]
-    cells = [(tag.removeprefix(PREFIX).lstrip("_/"), *row) for tag, row in rows.items()]
+    titles: dict[str, str] = {}
+    for observation in (subject.history[0], subject.history[-1]):
+        for tag, (entry, _) in latest_values(subject.history, observation, default_measurements()).items():
+            titles[tag] = row_title(entry)
+    cells = [(titles.get(tag, tag), *row) for tag, row in rows.items()]
     caption = "First and last observation" if subject.is_run else "Values"
     advice = advice_of(subject)
     if "best" in columns and advice is not None:

@@ -76,8 +76,9 @@ def _sentences(observation: Observation, record: LayerHierarchies, before: Layer
     same = _layer(before, strongest.layer)
     if same is not None and math.isfinite(same.class_share):
         predicted = before.predicted_classes if before is not None else 0
+        noun = "class" if predicted == 1 else "classes"
         text += (
-            f", and before training, when the network predicted {predicted} classes, it was {percent(same.class_share)}"
+            f", and before training, when the network predicted {predicted} {noun}, it was {percent(same.class_share)}"
         )
     more = [found for found in layers if found.vector_classes > found.null_vector_classes]
     classes = f"In {len(more)} of {len(layers)} layers there are more classes of vectors than chance gives."

@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.report.certainty import certainty
+from lightning_factorlens.report.certainty import certainty, recorded_runs
+from lightning_factorlens.report.decisions import advice_of, stopping_texts
 from lightning_factorlens.report.facts import cautions, facts
-from lightning_factorlens.report.parts import Part, Text
+from lightning_factorlens.report.parts import Group, Part, Text
 from lightning_factorlens.report.section import Section, for_each
+from lightning_factorlens.report.setups import course_changes
 from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.findings import Findings, StopAdvice, run_findings
-from lightning_factorlens.results.leading_scalar import LeadingScalar, is_untrained
-from lightning_factorlens.stopping.run_advice import SIGNAL, run_advice
-
-
-def advice_of(subject: Subject) -> StopAdvice | None:
-    """What the run's own stopping rule has decided, or else what the default rule would have.
-
-    Args:
-        subject: A run or a checkpoint.
-
-    Returns:
-        The advice; None where no rule can say anything, as before the first observation after training has begun.
-    """
-    return run_advice(subject.history, subject.advice)
+from lightning_factorlens.results.findings import Findings, run_findings
+from lightning_factorlens.results.leading_scalar import is_untrained
 
 
 def findings_of_subject(subject: Subject) -> Findings:
@@ -36,26 +25,21 @@ def findings_of_subject(subject: Subject) -> Findings:
     return run_findings(subject.history, advice=advice_of(subject))
 
 
-def has_signal(subject: Subject) -> bool:
-    """Whether a subject has the default stopping rule's own signal.
-
-    Args:
-        subject: A run or a checkpoint.
-    """
-    signal = LeadingScalar(SIGNAL)
-    return any(signal.value_of(observation) is not None for observation in subject.history)
-
-
 def _build(subjects: Sequence[Subject]) -> list[Part]:
-    return for_each(subjects, _parts)
+    parts = for_each(subjects, _parts)
+    if any(subject.is_run for subject in subjects):
+        parts.append(Text(recorded_runs(), "How sure the answers are."))
+    return parts
 
 
 def _parts(subject: Subject) -> list[Part]:
     parts: list[Part] = [*cautions(subject)]
     if subject.is_run:
+        advice = advice_of(subject)
         for finding in findings_of_subject(subject).all:
-            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, has_signal(subject))}"
+            sentence = f"{finding.reason[:1].upper()}{finding.reason[1:]}. {certainty(finding, advice)}"
             parts.append(Text(sentence, f"{finding.question} {finding.verdict}."))
+        parts += stopping_texts(subject)
     else:
         parts.append(
             Text(
@@ -66,8 +50,14 @@ def _parts(subject: Subject) -> list[Part]:
         )
     for fact in facts(subject):
         parts.append(fact)
-    for note in dict.fromkeys((*subject.notes, *subject.history[-1].notes)):
+    changes = course_changes(subject)
+    if changes:
+        parts.append(Text(changes, "Caution."))
+    for note in subject.notes:
         parts.append(Text(note, "Note."))
+    remarks = [Text(note) for note in dict.fromkeys(subject.history[-1].notes)]
+    if remarks:
+        parts.append(Group("Remarks of the last observation", remarks, is_folded=True))
     return parts
 
 
@@ -85,8 +75,9 @@ VERDICT = Section(
     "Verdict",
     "verdict",
     "No label was used. Whether the network learns or memorises is read from the consistency of its predictions under "
-    "small shifts of the probe's inputs; when to stop, from what the run's LabelFreeStopping has decided, or else from "
-    "what its default rule would have. Beside each answer stands how often such an answer was right in recorded runs.",
+    "small shifts of the probe, a fixed set of samples; when to stop, from what the run's LabelFreeStopping has "
+    "decided, or else from what its default rule would have. Beside each answer stands how often such an answer was "
+    "right in recorded runs.",
     "There is no observation.",
     _build,
 )
