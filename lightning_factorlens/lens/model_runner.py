@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import clone
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
 from lightning_factorlens.capture.default_layers import TracedOutput
 from lightning_factorlens.capture.distributed import CaptureFn, capture_distributed, forward_distributed
