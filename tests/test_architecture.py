@@ -136,8 +136,9 @@ HEAVY = {
     "jinja2": {"report"},
     "transformers": {"integrations"},
 }
-#: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it.
-UPWARD = {"results/plottable.py": {"plots"}}
+#: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it,
+#: and concepts are collected on a page before.
+UPWARD = {"results/plottable.py": {"plots", "concepts"}}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -233,11 +233,15 @@ class HuggingFaceCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Closes the sinks."""
+        """Closes the sinks.
+
+        Raises:
+            Exception: A sink has failed, with ``on_error="raise"``.
+        """
         self._is_training = False
         if self._observer is not None:
-            self._attempt(self.sinks.close)
             self._observer.end_run()
+            self._attempt(self.sinks.close)
 
     def _is_own_evaluation(self, metrics: Mapping[str, float]) -> bool:
         """Whether these are the metrics that the scalars belong to."""

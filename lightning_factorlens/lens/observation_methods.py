@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from lightning_factorlens._validation import checked_int
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
@@ -38,16 +40,23 @@ class ObservationMethods(SelectionMethods):
         """
         return self._runner().wrap(probe)
 
-    def observe(self, probe: Any, epoch: int = 0, step: int = 0, training_loss: float | None = None) -> Observation:
+    def observe(
+        self,
+        probe: Any,
+        epoch: int | None = None,
+        step: int | None = None,
+        training_loss: float | Tensor | None = None,
+    ) -> Observation:
         """Makes one observation and keeps it, and the warm start of the next one, in `state`.
 
         Args:
             probe: Images (N, C, H, W) or other inputs (N, …) as a tensor or an array, a list of images, a batch that
                 ``forward_fn`` takes, a `Probe`; or a dataset, a list of samples with labels or a loader, of which
                 ``probe_size`` samples are drawn, always the same ones. They are moved to the model's device.
-            epoch: Number of finished epochs, not below that of the last observation. At epoch 0 and step 0 the network
-                is untrained: its predictions do not enter later pseudo-labels.
-            step: Position on the x axis of the loggers.
+            epoch: Number of finished epochs, not below that of the last observation; None for that one, and 0 before
+                the first. At epoch 0 and step 0 the network is untrained: its predictions do not enter later
+                pseudo-labels.
+            step: Position on the x axis of the loggers; None for that of the last observation, and 0 before the first.
             training_loss: Mean cross-entropy of the training batches since the last observation, in nats, which the
                 stop signals read: a number, or a tensor of one number on any device. None for the mean of the losses
                 that `record_loss` has received since then, if any. With several processes the mean over all of them is
@@ -61,20 +70,21 @@ class ObservationMethods(SelectionMethods):
                 the layer; or ``epoch``, ``step`` or ``training_loss`` is not such a number.
             TypeError: ``training_loss`` is no number.
         """
-        epoch = checked_int("epoch", epoch, 0)
-        last_epoch = self.state.history[-1].epoch if self.state.history else 0
-        if epoch < last_epoch:
+        last = self.state.history[-1] if self.state.history else Observation(epoch=0, step=0, records={})
+        epoch = last.epoch if epoch is None else checked_int("epoch", epoch, 0)
+        step = last.step if step is None else checked_int("step", step, 0)
+        if epoch < last.epoch:
             raise ValueError(
-                f"epoch: found {epoch} after an observation of epoch {last_epoch}, with which the signals of this one "
-                f"would be compared. Pass the number of finished epochs, as observe(probe, epoch={last_epoch + 1}, "
+                f"epoch: found {epoch} after an observation of epoch {last.epoch}, with which the signals of this one "
+                f"would be compared. Pass the number of finished epochs, as observe(probe, epoch={last.epoch + 1}, "
                 "step=…), and make another FactorLens for another run or network."
             )
-        observation, warm_start = self.measure(probe, epoch, checked_int("step", step, 0), training_loss=training_loss)
+        observation, warm_start = self.measure(probe, epoch, step, training_loss=training_loss)
         self.state.record(observation, warm_start)
         self.state.training_loss.reset()
         return observation
 
-    def record_loss(self, loss: Any) -> None:
+    def record_loss(self, loss: float | Tensor) -> None:
         """Takes the loss of one training batch, for the stop signals of the next `observe`.
 
         They read the mean over all batches since the last observation. Nothing is read from the device before that, so
@@ -109,7 +119,7 @@ class ObservationMethods(SelectionMethods):
         epoch: int = 0,
         step: int = 0,
         measurements: Sequence[Measurement] | None = None,
-        training_loss: float | None = None,
+        training_loss: float | Tensor | None = None,
     ) -> tuple[Observation, WarmStart]:
         """Makes one observation; `state` is read and not changed.
 

@@ -9,6 +9,7 @@ from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import HandedOver, Observation, StoppingDecision
 from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping import default_monitor
+from lightning_factorlens.stopping.probability import PROBABILITY_WORDS
 from lightning_factorlens.stopping.run_advice import run_advice
 
 #: Name of the callback whose decisions are recorded.
@@ -55,7 +56,7 @@ def stopping_texts(subject: Subject) -> list[Text]:
     recorded = _by_tag(subject.history)
     if recorded:
         texts = [_text(decisions) for decisions in recorded]
-        return [*texts, Text(weights_in_words(subject), "Weights at the end.")]
+        return [*texts, Text(f"{weights_in_words(subject)}.", "Weights at the end:")]
     if subject.advice is not None:
         text = f"This is what the run's own {CALLBACK} had decided when the checkpoint was written."
     elif advice_of(subject) is None:
@@ -69,7 +70,7 @@ def stopping_texts(subject: Subject) -> list[Text]:
 
 
 def weights_in_words(subject: Subject) -> str:
-    """Which weights a run has ended with, in a sentence.
+    """Which weights a run has ended with, in a few words.
 
     Args:
         subject: A run with recorded decisions.
@@ -77,17 +78,17 @@ def weights_in_words(subject: Subject) -> str:
     for observation in reversed(subject.history):
         if observation.handed_over:
             return _last_change(observation.handed_over)
-    return "Not recorded: the training was interrupted, or it was still going on."
+    return "not recorded, as in a training that was interrupted or still goes on"
 
 
 def _last_change(found: Sequence[HandedOver]) -> str:
     """What the last callback that has changed the weights has done."""
     for handed_over in reversed(found):
         if handed_over.weights == "best":
-            return f"The model has those of epoch {handed_over.epoch}, the best one."
+            return f"those of epoch {handed_over.epoch}, the best one"
         if handed_over.weights == "average":
-            return f"The model has an average over epochs, up to epoch {handed_over.epoch}."
-    return "The model has those of the last epoch."
+            return f"an average over epochs, up to epoch {handed_over.epoch}"
+    return "those of the last epoch"
 
 
 def _by_tag(history: Sequence[Observation]) -> list[list[StoppingDecision]]:
@@ -124,10 +125,15 @@ def _text(decisions: Sequence[StoppingDecision]) -> Text:
     if stops:
         decision = stops[0]
         effect = EFFECTS.get(decision.action, "")
-        text += f" decided to stop after epoch {decision.epoch} {effect} (mode {decision.mode}): {decision.reason}."
+        text += f" decided to stop after epoch {decision.epoch} {effect} (mode {decision.mode}): {_reason(decision)}."
     else:
-        text += f" did not decide to stop (mode {last.mode}); after epoch {last.epoch}: {last.reason}."
+        text += f" did not decide to stop (mode {last.mode}); after epoch {last.epoch}: {_reason(last)}."
     return Text(text, "Stopping rule.")
+
+
+def _reason(decision: StoppingDecision) -> str:
+    """The reason of a decision without its probability, which the answer to "When to stop?" states."""
+    return decision.reason.partition(f"; {PROBABILITY_WORDS}")[0]
 
 
 def _without_prefix(tag: str) -> str:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from lightning_factorlens.results import Observation, Record
 from lightning_factorlens.results.findings import StopAdvice
+
+#: Parts of a path that the page shows: the file, and two folders above it.
+SHOWN_PARTS = 3
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Subject:
         setup = self.history[-1].setup
         if setup is not None and setup.probe:
             span += f", {setup.samples_text}"
-        return f"{self.source}, {span}" if self.source else span
+        return f"{_shown_path(self.source)}, {span}" if self.source else span
 
     def latest(self, record: str) -> Observation | None:
         """The last observation that has a record.
@@ -78,3 +82,9 @@ class Subject:
             if record in self.history[end - 1]:
                 return self.history[:end]
         return ()
+
+
+def _shown_path(source: str) -> str:
+    """The end of a path: the rest says where the writer of the report keeps files, which the page is not to share."""
+    parts = PurePath(source).parts
+    return source if len(parts) <= SHOWN_PARTS else f"…/{'/'.join(parts[-SHOWN_PARTS:])}"

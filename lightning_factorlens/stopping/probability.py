@@ -12,6 +12,8 @@ from lightning_factorlens.stopping.probability_model import TARGETS, fitted_mode
 from lightning_factorlens.stopping.rule import Decision, EpochInfo, RuleWrapper, State
 
 FEATURES = SeriesFeatures()
+#: Begins the part of a decision's reason that states the probability.
+PROBABILITY_WORDS = "the best epoch lies behind with an estimated probability of"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class BestEpochBehind(RuleWrapper):
         features_state, features = FEATURES.step(state["features"], value, info)
         probability = fitted_model(self.target, SHARE in features).probability(features)
         stop = decision.stop
-        words = f"the best epoch lies behind with an estimated probability of {probability:.0%}"
+        words = f"{PROBABILITY_WORDS} {probability:.0%}"
         if self.min_probability is not None:
             stop = probability >= self.min_probability
             words += f", min_probability is {self.min_probability:.0%}"

@@ -234,8 +234,10 @@ def test_epochs_of_a_run_may_repeat_but_not_go_back():
         lens.observe(probe, epoch, step)
     assert [(type(o.epoch), o.epoch, o.step) for o in lens.state.history] == [(int, 0, 0), (int, 1, 3), (int, 1, 5)]
     with pytest.raises(ValueError, match="epoch: found 0 after an observation of epoch 1.*another FactorLens"):
-        lens.observe(probe)
+        lens.observe(probe, epoch=0)
     assert len(lens.state.history) == 3
+    again = lens.observe(probe)
+    assert (again.epoch, again.step) == (1, 5), "a look at the network as it is has the place of the last observation"
     for epoch, step, text in [
         (1.5, 0, "epoch: must be .* found 1.5"),
         (2, -1, "step: must be"),
