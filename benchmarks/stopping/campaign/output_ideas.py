@@ -141,7 +141,8 @@ def main() -> None:
     runs = [load(path) for folder in parser.parse_args().raw for path in sorted(folder.glob("*.npz"))]
     found = {run.name: scores(run) for run in runs}
     images = {run.name for run in runs if run.task.dataset in IMAGES}
-    names = list(max(found.values(), key=len))
+    longest: dict[str, Score] = max(found.values(), key=len)  # runs of other kinds have no temperatures
+    names = list(longest)
     rows = [(name, row(found, name, lambda run: True), row(found, name, images.__contains__)) for name in names]
     print(markdown_table(("idea", "all runs: regret / points", "image classifiers"), rows))
     payload = {
