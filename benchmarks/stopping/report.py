@@ -87,6 +87,19 @@ class Scores:
     def __getitem__(self, name: str) -> Scored:
         return next(row for row in self.rows if row.candidate.name == name)
 
+    def subset(self, places: Sequence[int]) -> Scores:
+        """The same rows on some of the records, without scoring them again.
+
+        Args:
+            places: Indices of the records.
+        """
+        found = Scores((), ())
+        found.tasks = [self.tasks[i] for i in places]
+        found.records = [self.records[i] for i in places]
+        found.weights = bootstrap_weights([task["name"] for task in found.tasks])
+        found.rows = [Scored(row.candidate, tuple(row.outcomes[i] for i in places)) for row in self.rows]
+        return found
+
     def where(self, belongs: Callable[[Mapping[str, Any]], bool]) -> list[int]:
         """The indices of the records whose task belongs to a group."""
         return [i for i, t in enumerate(self.tasks) if belongs(t)]

@@ -36,24 +36,25 @@ SPLIT = "clean validation split, patience 10"
 BY_REGIME = (PRIMARY, LOSS, ACCURACY_KEPT, SPLIT, f"{SPLIT}, averaged", "last epoch")
 
 
-def third_scores(folder: Path = RECORDS, images_only: bool = False) -> Scores:
+def third_scores(folder: Path = RECORDS) -> Scores:
     """Scores every row on the available records of the third part; other records are not opened.
 
     Args:
         folder: Folder of the derived records.
-        images_only: Whether to leave out tables and sequences.
 
     Raises:
         SystemExit: There is no record of the part.
     """
-    records = []
-    for task in PARTS["third"]:
-        path = folder / f"{task.name}-s{task.seeds[0]}.json.gz"
-        if path.exists() and not (images_only and task.dataset in NO_IMAGES):
-            records.append(read(path))
+    paths = [folder / f"{task.name}-s{task.seeds[0]}.json.gz" for task in PARTS["third"]]
+    records = [read(path) for path in paths if path.exists()]
     if not records:
         raise SystemExit(f"--records: no record of the third part in {folder}")
     return Scores(third_candidates(), records, score)
+
+
+def image_scores(found: Scores) -> Scores:
+    """The scores of the image classifiers alone."""
+    return found.subset(found.where(lambda task: task["dataset"] not in NO_IMAGES))
 
 
 def figures(found: Scores, name: str) -> list[Figure]:
@@ -76,13 +77,9 @@ def upper_end(found: Scores, row: Scored, other: Scored) -> float:
     return interval(difference, found.weights)[1]
 
 
-def text(found: Scores, images: Scores) -> str:
-    """The section of the benchmark's README.
-
-    Args:
-        found: The scores of all runs.
-        images: Those of the image classifiers.
-    """
+def text(found: Scores) -> str:
+    """The section of the benchmark's README."""
+    images = image_scores(found)
     n_tasks = len(PARTS["third"])
     split = tables.better_split(found, "clean").candidate.name
     return "\n\n".join(
@@ -115,9 +112,8 @@ def report(folder: Path = RECORDS) -> list[Figure]:
         The figures.
     """
     found = third_scores(folder)
-    images = third_scores(folder, images_only=True)
-    result = [*figures(found, "third"), *figures(images, "third_images")]
-    write_section("stopping", "third", text(found, images))
+    result = [*figures(found, "third"), *figures(image_scores(found), "third_images")]
+    write_section("stopping", "third", text(found))
     write_json("stopping", "third_confirmation", found.payload(), result)
     write_tables(found)
     return result
