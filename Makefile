@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Python 3.10 of `make test-floor`, whose environment lies in .venv-floor.
 PYTHON_FLOOR ?= python3.10
 FLOOR := .venv-floor
-SMOKE := tests/test_lens.py tests/test_private_api.py tests/callbacks/test_factorlens_callback.py \
+SMOKE := tests/lens/test_factor_lens.py tests/test_private_api.py tests/_private_api tests/callbacks/test_factorlens_callback.py \
   tests/callbacks/test_label_free_stopping.py tests/callbacks/test_restore_best.py tests/callbacks/test_lightning_cli.py \
   tests/callbacks/test_stateful_models.py tests/callbacks/test_unchanged_training.py tests/capture tests/cli tests/isolation \
   tests/loggers tests/measurements tests/spectra tests/stopping

@@ -61,6 +61,7 @@ def main() -> None:
                 optimizer.zero_grad()
                 fabric.backward(loss)
                 optimizer.step()
+                lens.record_loss(loss)
                 step += 1
         with group.synchronized_errors():
             observation = lens.observe(unlabelled, epoch, step)

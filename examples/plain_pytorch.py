@@ -56,15 +56,13 @@ def main() -> None:
     state = rule.start()
     best_weights = deepcopy(model.state_dict())
     for epoch in range(1, args.epochs + 1):
-        losses = []
         for batch in torch.randperm(600).split(32):
             loss = nn.functional.cross_entropy(model(x[batch]), y[batch])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.detach())
-        training_loss = float(torch.stack(losses).mean())
-        observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19, training_loss=training_loss))
+            lens.record_loss(loss)
+        observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19))
         print(epoch_line(observations[-1], measurements))
         signal = observations[-1]["consistency"]["loss_signal"]
         # The rate is constant: it will not fall any more.

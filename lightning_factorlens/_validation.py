@@ -36,6 +36,30 @@ def check_int(name: str, value: Any, minimum: int, or_none: str = "") -> None:
         raise ValueError(f"{name}: must be a whole number ≥ {minimum}{alternative}, found {value!r}.")
 
 
+def checked_int(name: str, value: Any, minimum: int) -> int:
+    """A whole number of Python, NumPy or PyTorch as an int.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        minimum: The smallest number that is allowed.
+
+    Raises:
+        ValueError: The value is something else, or below ``minimum``.
+
+    Example:
+        >>> import numpy as np
+        >>> checked_int("epoch", np.int64(3), 0)
+        3
+        >>> checked_int("epoch", 1.5, 0)
+        Traceback (most recent call last):
+        ValueError: epoch: must be a whole number ≥ 0, found 1.5.
+    """
+    number = _whole(value)
+    check_int(name, number, minimum)
+    return int(number)
+
+
 def check_bool(name: str, value: Any) -> None:
     """Checks that a value is True or False.
 

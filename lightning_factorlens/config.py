@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
-from lightning_factorlens.capture.selection import LayerPatterns, check_patterns
+from lightning_factorlens.capture.layer_patterns import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
 from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
 
@@ -90,12 +91,19 @@ class LensOptions:
         raise ValueError(f"ranks: rank {largest} needs at least {largest} samples, found {n_samples}; {advice}.")
 
 
-def options_with(options: LensOptions | None, changes: dict[str, Any]) -> LensOptions:
+def options_with(
+    options: LensOptions | None,
+    changes: Mapping[str, Any],
+    name: str = "options",
+    advice: Mapping[str, str] | None = None,
+) -> LensOptions:
     """Options with some of their fields changed.
 
     Args:
         options: The options; None for the default ones.
         changes: New values by the name of the field.
+        name: Name of the argument that has the options, for messages.
+        advice: What to do in place of passing an argument of another class of the package, by its name.
 
     Raises:
         TypeError: ``options`` is something else, or a name is not that of a field.
@@ -104,18 +112,26 @@ def options_with(options: LensOptions | None, changes: dict[str, Any]) -> LensOp
     Example:
         >>> options_with(None, {"ranks": [4]}).ranks
         (4,)
+        >>> options_with(None, {"rank": 4})
+        Traceback (most recent call last):
+        ...
+        TypeError: rank: is no argument; did you mean ranks? The options of a lens are layers, ranks, solver, ...
     """
     if options is None:
         options = LensOptions()
     if not isinstance(options, LensOptions):
         raise TypeError(
-            f"options: must be a LensOptions, found {options!r}; write FactorLens(model, LensOptions(…)), or "
-            "FactorLens(model, ranks=…)."
+            f"{name}: must be a LensOptions or None, found {options!r}; write {name}=LensOptions(…), or give its "
+            "fields by name, such as ranks=(1, 4)."
         )
     allowed = [field.name for field in fields(LensOptions)]
-    unknown = [name for name in changes if name not in allowed]
-    if unknown:
-        raise TypeError(f"{unknown[0]}: is no argument; the options of a lens are {', '.join(allowed)}.")
+    for unknown in changes:
+        if unknown in (advice or {}):
+            raise TypeError(f"{unknown}: is no argument here; {(advice or {})[unknown]}.")
+        if unknown not in allowed:
+            meant = get_close_matches(unknown, allowed, n=1)
+            question = f"did you mean {meant[0]}? The" if meant else "the"
+            raise TypeError(f"{unknown}: is no argument; {question} options of a lens are {', '.join(allowed)}.")
     return replace(options, **changes)
 
 

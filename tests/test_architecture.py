@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "_validation": set(),
     "_private_api": set(),
     "distributed": set(),
-    "linalg": {"fork_gate"} | FLOOR,
+    "linalg": {"background"} | FLOOR,
     "isolation": {"_private_api"},
     "batches": set(),
     "sampling": {"isolation", "batches", "_private_api"},
@@ -34,40 +34,18 @@ MAY_IMPORT = {
     "visualization": MIDDLE,
     "plots": {"stopping", "results", "_validation"},
     "config": {"factorization", "capture"} | FLOOR,
+    "argument_advice": set(),
     "background": set(),
-    "fork_gate": set(),
-    "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
-    "pending_observation": {"measurements", "results"},
     "budget": {"results"},
-    "run_state": {"budget", "batches", "capture", "results", "training_loss"},
-    "training_loss": {"distributed"},
-    "model_runner": {"config", "capture"} | SAMPLES | FLOOR,
-    "measurement_pass": {"pending_observation", "model_runner", "measurements", "run_state"} | MIDDLE,
-    "lens_methods": {"model_runner", "config", "capture", "batches"} | FLOOR,
-    "concept_methods": {"lens_methods", "concepts", "capture", "batches"} | FLOOR,
-    "hierarchy_methods": {"lens_methods", "concepts", "hierarchy", "batches"} | FLOOR,
-    "visualization_methods": {"lens_methods", "visualization"} | FLOOR,
-    "layer_methods": {"lens_methods", "hierarchy", "batches"} | FLOOR,
-    "lens": {
-        "background",
-        "concept_methods",
-        "hierarchy_methods",
-        "visualization_methods",
-        "layer_methods",
-        "measurement_pass",
-        "pending_observation",
-        "model_runner",
-        "measurements",
-        "config",
-        "run_state",
-        "capture",
-        "batches",
-    }
-    | FLOOR,
-    "loggers": {"background", "fork_gate", "measurements", "plots", "config", "budget", "stopping"} | FLOOR,
+    "run_state": {"budget", "batches", "capture", "results", "distributed", "_validation"},
+    "measurements": {"background", "plots", "config", "stopping", "run_state"} | ANALYSES,
+    "lens": {"argument_advice", "background", "measurements", "config", "run_state"}
+    | {"concepts", "hierarchy", "visualization"}
+    | MIDDLE,
+    "loggers": {"background", "measurements", "plots", "config", "budget", "stopping"} | FLOOR,
     "stopping": {"results", "_validation"},
-    "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "stopping", "capture"}
-    | {"background", "pending_observation"}
+    "callbacks": {"lens", "loggers", "measurements", "config", "run_state", "budget", "background", "stopping"}
+    | {"argument_advice", "capture"}
     | SAMPLES
     | FLOOR,
     "report": {
@@ -95,7 +73,17 @@ MAY_IMPORT = {
         "visualization",
         "spectra",
     },
-    "integrations": {"lens", "loggers", "measurements", "config", "run_state", "capture", "batches", "sampling"}
+    "integrations": {
+        "argument_advice",
+        "lens",
+        "loggers",
+        "measurements",
+        "config",
+        "run_state",
+        "capture",
+        "batches",
+        "sampling",
+    }
     | FLOOR,
     "__main__": {"cli"},
     "_public_names": set(),
@@ -113,6 +101,31 @@ MAY_IMPORT = {
     | MIDDLE
     | ANALYSES,
 }
+#: Files that may import less than their package, and of their own package only what is named.
+NARROWER = {
+    "lens/model_runner.py": {"config", "capture"} | SAMPLES | FLOOR,
+    "lens/pass_sizes.py": {"lens.model_runner", "batches", "capture", "results"},
+    "lens/output_inspection.py": {"lens.model_runner", "batches", "capture", "isolation"},
+    "lens/phase_timer.py": {"results"},
+    "lens/shared_tensors.py": {"measurements", "_private_api"},
+    "lens/pending_observation.py": {"measurements", "results"},
+    "lens/capture_factorization.py": {"lens.phase_timer", "measurements", "linalg", "capture", "factorization"} | FLOOR,
+    "lens/measurement_pass.py": {
+        "lens.capture_factorization",
+        "lens.model_runner",
+        "lens.pending_observation",
+        "lens.phase_timer",
+        "lens.shared_tensors",
+        "measurements",
+        "run_state",
+    }
+    | MIDDLE,
+    "lens/method_base.py": {"lens.model_runner", "config", "capture", "batches"} | FLOOR,
+    "lens/concept_methods.py": {"lens.selection_methods", "concepts", "capture", "batches"} | FLOOR,
+    "lens/hierarchy_methods.py": {"lens.selection_methods", "concepts", "hierarchy", "batches"} | FLOOR,
+    "lens/layer_methods.py": {"lens.method_base", "hierarchy", "batches"} | FLOOR,
+    "lens/visualization_methods.py": {"lens.method_base", "visualization"} | FLOOR,
+}
 #: Packages that only some may import.
 HEAVY = {
     "lightning": {"callbacks"},
@@ -123,8 +136,9 @@ HEAVY = {
     "jinja2": {"report"},
     "transformers": {"integrations"},
 }
-#: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it.
-UPWARD = {"results/plottable.py": {"plots"}}
+#: Modules that import a package above their own, in a function: a result's method ``plot`` calls what draws it,
+#: and concepts are collected on a page before.
+UPWARD = {"results/plottable.py": {"plots", "concepts"}}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -151,11 +165,12 @@ def exists(part):
 def test_imports_follow_the_order_of_the_packages(path):
     package = package_of(path)
     assert package in MAY_IMPORT, f"{package} is new: draw it in ARCHITECTURE.md and add it to this test"
+    file = path.relative_to(PACKAGE).as_posix()
+    allowed = NARROWER.get(file, {package} | MAY_IMPORT[package] | UPWARD.get(file, set()))
     for module in imported_modules(path):
         parts = module.split(".")
         if parts[0] == NAME and len(parts) > 1 and exists(parts[1]):
-            allowed = MAY_IMPORT[package] | UPWARD.get(path.relative_to(PACKAGE).as_posix(), set())
-            assert parts[1] == package or parts[1] in allowed, f"{path} imports {module}"
+            assert parts[1] in allowed or ".".join(parts[1:3]) in allowed, f"{path} imports {module}"
         if parts[0] in HEAVY:
             assert package in HEAVY[parts[0]], f"{path} imports {module}"
 
@@ -187,6 +202,15 @@ def test_type_checkers_and_dir_know_the_public_names():
     assert {*lightning_factorlens.__all__, "HuggingFaceCallback", "plots", "stopping"} <= set(listed)
     assert not {"Any", "TYPE_CHECKING", "annotations", "importlib"} & set(listed), "what a completion would offer"
     assert not any(exists(name) for name in lightning_factorlens._MODULES), "a module of that name would hide it"
+
+
+def test_narrower_tables_are_of_files_that_exist_and_within_those_of_their_packages():
+    for file, allowed in NARROWER.items():
+        path = PACKAGE / file
+        assert path.exists(), file
+        for name in allowed:
+            package = name.split(".")[0]
+            assert package in MAY_IMPORT[package_of(path)] or (PACKAGE / f"{name.replace('.', '/')}.py").exists(), name
 
 
 def test_every_order_has_no_circle():

@@ -13,7 +13,7 @@ NAME = "lightning_factorlens"
 ROOTS = {
     (f"{NAME}.callbacks.factorlens_callback", "FactorLensCallback"),
     (f"{NAME}.callbacks.label_free_stopping", "LabelFreeStopping"),
-    (f"{NAME}.lens", "FactorLens"),
+    (f"{NAME}.lens.factor_lens", "FactorLens"),
     (f"{NAME}.integrations.hugging_face", "HuggingFaceCallback"),
     (f"{NAME}.cli.main", "main"),
 }

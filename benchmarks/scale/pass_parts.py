@@ -17,6 +17,7 @@ from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture import capture_activations, isolate_model
 from lightning_factorlens.capture.capture_difference import largest_difference
 from lightning_factorlens.capture.passing_rows import PassingRows
+from lightning_factorlens.lens.pass_sizes import limit_passes
 from lightning_factorlens.metrics.consistency import alternating_shift, default_shift
 
 #: Columns of the table of parts.
@@ -39,7 +40,7 @@ def pass_parts(model: nn.Module, images: torch.Tensor, repetitions: int) -> dict
     lens = FactorLens(model, outputs="classes")
     probe = Probe.wrap(images)
     lens.select_layers(probe)
-    lens._runner().limit_passes(probe, lens.layer_table)
+    limit_passes(lens._runner(), probe, lens.layer_table)
     shift = default_shift(images) or 1
     shifted = probe.map_inputs(lambda part: alternating_shift(part, shift))
     assert shifted is not None
@@ -85,7 +86,7 @@ def reused_pass(lens: FactorLens, model: nn.Module, images: torch.Tensor) -> dic
         difference of an activation or class score from a pass of the lens's own, see `largest_difference`.
     """
     own = Probe.wrap(images)
-    lens._runner().limit_passes(own, lens.layer_table)
+    limit_passes(lens._runner(), own, lens.layer_table)
     decision = lens.output_decision
     with isolate_model(model):
         expected = capture_activations(model, model, own, lens.layer_table, 4096, decision=decision)

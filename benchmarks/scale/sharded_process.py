@@ -15,7 +15,7 @@ from torch import Tensor
 
 from benchmarks.scale.sharded_models import STEPS, WAYS, Net, Training, make_net
 from lightning_factorlens import FactorLens
-from lightning_factorlens._private_api import own_parameters
+from lightning_factorlens._private_api.modules import own_parameters
 from lightning_factorlens.capture.dealt_weights import DealtWeights, deal_weights
 from lightning_factorlens.capture.used_parameters import UsedParameters
 from lightning_factorlens.capture.whole_parameters import WholeParameters

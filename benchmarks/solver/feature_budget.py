@@ -29,7 +29,8 @@ from benchmarks.solver.feature_budget_report import judge, report
 from benchmarks.solver.networks import DATA, RECIPES, trained
 from lightning_factorlens.capture.activations import capture_activations
 from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.config import LensOptions
 from lightning_factorlens.factorization import CoupledProblem, fit
 from lightning_factorlens.isolation.isolation import isolate_model

@@ -1,4 +1,4 @@
-"""The table of stops in the project's README and in `docs/stopping.md`, written from the second campaign's runs."""
+"""The table of stops in the project's README and in `docs/stopping.md`, written from the runs of the third part."""
 
 from __future__ import annotations
 
@@ -7,78 +7,82 @@ from typing import Any
 
 from benchmarks.reporting import ROOT, markdown_table, replace_section
 from benchmarks.stopping.campaign import candidates
+from benchmarks.stopping.campaign import third_candidates as rows_of
 from benchmarks.stopping.certainty import write_certainty
 from benchmarks.stopping.report import Scored, Scores
 from benchmarks.stopping.statistics import mean_and_interval
 
-#: The section that `campaign.score --part confirmation` replaces in each page.
+#: The section that `campaign.third_score` replaces in each page.
 SECTION = "stops"
 README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "stopping.md"
 
-SHORT_HEADER = ("stop", "regret, best weights kept", "regret, last weights", "points lost, kept / last")
+SHORT_HEADER = ("stop", "handed over", "regret", "points lost")
 LONG_HEADER = (
     "stop",
-    "regret, best weights kept",
+    "handed over",
+    "regret",
     "points lost",
-    "regret, last weights",
-    "points lost, last weights",
     "epochs saved",
     "healthy runs stopped early",
+    "plateaus stopped too low",
+)
+#: The rows: name of the stop, what is handed over, and the candidate.
+ROWS = (
+    ('`LabelFreeStopping(target="accuracy")`', "average", rows_of.PRIMARY),
+    ('`LabelFreeStopping(target="accuracy")`', "best epoch", rows_of.ACCURACY_KEPT),
+    ("`LabelFreeStopping()`", "average", rows_of.LOSS),
+    ("`LabelFreeStopping()`", "best epoch", rows_of.LOSS_KEPT),
+    ("the default of version 0.1", "best epoch", candidates.OLD),
+    ("clean split of 10 %, patience 5", "best epoch", "clean validation split, patience 5"),
+    ("clean split of 10 %, patience 10", "best epoch", "clean validation split, patience 10"),
+    ("clean split of 10 %, patience 10", "average", "clean validation split, patience 10, averaged"),
+    ("split as wrong as the rest, patience 10", "best epoch", "noisy validation split, patience 10"),
+    ("split as wrong as the rest, patience 10", "average", "noisy validation split, patience 10, averaged"),
+    ("training to the end", "last epoch", "last epoch"),
+)
+#: Those of the README, which has room for the most important rows alone.
+SHORT = (
+    rows_of.PRIMARY,
+    rows_of.ACCURACY_KEPT,
+    "clean validation split, patience 5",
+    "clean validation split, patience 10",
+    "clean validation split, patience 10, averaged",
+    "noisy validation split, patience 10",
+    "last epoch",
 )
 
 
-def named_rows(found: Scores) -> list[tuple[str, Scored]]:
-    """The rules that the table shows, each with its name there: the default first, training to the end last."""
-    clean = "validation split of 10 %, right labels"
-    noisy = "validation split of 10 %, as wrong as the rest"
-    return [
-        ("`LabelFreeStopping`, no labels", found[candidates.DEFAULT]),
-        ('`LabelFreeStopping(target="accuracy")`, no labels', found[candidates.ACCURACY]),
-        ("the default of version 0.1, no labels", found[candidates.OLD]),
-        (f"{clean}, patience 5", found["clean validation split, patience 5"]),
-        (f"{clean}, patience 10", found["clean validation split, patience 10"]),
-        (f"{noisy}, patience 5", found["noisy validation split, patience 5"]),
-        (f"{noisy}, patience 10", found["noisy validation split, patience 10"]),
-        ("training to the end", found["last epoch"]),
-    ]
+def _measures(found: Scores, row: Scored) -> tuple[str, str]:
+    points = [outcome.points for outcome in row.outcomes]
+    return mean_and_interval(row.regrets, found.weights, ".2f"), mean_and_interval(points, found.weights, ".1f")
 
 
 def short_table(found: Scores) -> str:
-    """The README's table: the regrets with their intervals, and the points lost."""
+    """The README's table: what is handed over, its regret with the interval, and the mean of the points lost."""
     rows = []
-    for name, row in named_rows(found):
-        if name.endswith("the rest, patience 10") or "0.1" in name:
-            continue  # the README has room for the most important rows alone
-        points = mean(outcome.points for outcome in row.outcomes)
-        last_points = mean(outcome.last_points for outcome in row.outcomes)
-        rows.append(
-            (
-                name,
-                mean_and_interval(row.regrets, found.weights, ".2f"),
-                mean_and_interval(row.last_regrets, found.weights, ".2f"),
-                f"{points:.1f} / {last_points:.1f}",
-            )
-        )
+    for stop, handed_over, name in ROWS:
+        if name in SHORT:
+            regret, points = _measures(found, found[name])
+            rows.append((stop, handed_over, regret, points.split(" ")[0]))
     return markdown_table(SHORT_HEADER, rows)
 
 
 def long_table(found: Scores) -> str:
-    """The table of `docs/stopping.md`: every measure with its interval."""
+    """The table of `docs/stopping.md`: every measure, with intervals."""
     healthy = found.where(lambda task: task["healthy"])
+    plateaus = found.where(lambda task: task["plateau"])
     rows = []
-    for name, row in named_rows(found):
-        outcomes = row.outcomes
-        stopped_early = sum(outcomes[i].premature for i in healthy)
+    for stop, handed_over, name in ROWS:
+        outcomes = found[name].outcomes
         rows.append(
             (
-                name,
-                mean_and_interval(row.regrets, found.weights, ".2f"),
-                mean_and_interval([outcome.points for outcome in outcomes], found.weights, ".1f"),
-                mean_and_interval(row.last_regrets, found.weights, ".2f"),
-                mean_and_interval([outcome.last_points for outcome in outcomes], found.weights, ".1f"),
+                stop,
+                handed_over,
+                *_measures(found, found[name]),
                 f"{mean(outcome.saved for outcome in outcomes):.0%}",
-                f"{stopped_early} of {len(healthy)}",
+                f"{sum(outcomes[i].premature for i in healthy)} of {len(healthy)}",
+                f"{sum(outcomes[i].premature for i in plateaus)} of {len(plateaus)}",
             )
         )
     return markdown_table(LONG_HEADER, rows)
@@ -88,12 +92,12 @@ def stop_figures(found: Scores) -> dict[str, Any]:
     """What a report quotes of the table: the regret and the points lost of its rows for this and the older default.
 
     Args:
-        found: The scores of the confirmation records.
+        found: The scores of the records of the third part.
     """
     figures = {}
     rules = {
-        "loss_signal": candidates.DEFAULT,
-        "accuracy_signal": candidates.ACCURACY,
+        "loss_signal": rows_of.LOSS_KEPT,
+        "accuracy_signal": rows_of.ACCURACY_KEPT,
         "consistency": candidates.OLD,
     }
     for signal, name in rules.items():
@@ -108,7 +112,7 @@ def write_tables(found: Scores) -> None:
     """Writes both tables into their pages, and what a report quotes of them into the package.
 
     Args:
-        found: The scores of the confirmation records.
+        found: The scores of the records of the third part.
     """
     replace_section(README, SECTION, short_table(found))
     replace_section(PAGE, SECTION, long_table(found))

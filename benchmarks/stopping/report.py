@@ -70,16 +70,35 @@ class Scores:
     Args:
         candidates: The candidates; the first is the default.
         records: The derived records.
+        score: Scores a candidate on a record.
     """
 
-    def __init__(self, candidates: Sequence[Candidate], records: Sequence[Record]) -> None:
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        records: Sequence[Record],
+        score: Callable[[Candidate, Record], Outcome] = outcome,
+    ) -> None:
         self.tasks = [r["task"] for r in records]
         self.records = [r["record"] for r in records]
         self.weights = bootstrap_weights([t["name"] for t in self.tasks])
-        self.rows = [Scored(c, tuple(outcome(c, r) for r in records)) for c in candidates]
+        self.rows = [Scored(c, tuple(score(c, r) for r in records)) for c in candidates]
 
     def __getitem__(self, name: str) -> Scored:
         return next(row for row in self.rows if row.candidate.name == name)
+
+    def subset(self, places: Sequence[int]) -> Scores:
+        """The same rows on some of the records, without scoring them again.
+
+        Args:
+            places: Indices of the records.
+        """
+        found = Scores((), ())
+        found.tasks = [self.tasks[i] for i in places]
+        found.records = [self.records[i] for i in places]
+        found.weights = bootstrap_weights([task["name"] for task in found.tasks])
+        found.rows = [Scored(row.candidate, tuple(row.outcomes[i] for i in places)) for row in self.rows]
+        return found
 
     def where(self, belongs: Callable[[Mapping[str, Any]], bool]) -> list[int]:
         """The indices of the records whose task belongs to a group."""

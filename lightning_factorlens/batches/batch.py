@@ -10,16 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lightning_factorlens.batches.batch_objects import batch_objects, is_batch_object, move, object_inputs
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
-from lightning_factorlens.batches.tree import (
-    batch_objects,
-    holds_records,
-    is_batch_object,
-    move,
-    object_inputs,
-    replace_tensors,
-    tree_map,
-)
+from lightning_factorlens.batches.tree import holds_records, replace_tensors, tree_map
 
 
 @dataclass(frozen=True)

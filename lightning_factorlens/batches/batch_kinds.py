@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.batches.batch import Batch
-from lightning_factorlens.batches.tree import batch_objects, object_inputs
+from lightning_factorlens.batches.batch_objects import batch_objects, object_inputs
 
 #: Attributes under which a batch object, such as a batch of graphs, holds labels.
 LABEL_ATTRIBUTES = ("y", "label", "labels", "target", "targets")

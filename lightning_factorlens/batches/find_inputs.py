@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_factorlens.batches.tree import INPUT_KEYS, is_record, object_inputs, record_fields
+from lightning_factorlens.batches.batch_objects import is_record, object_inputs, record_fields
+from lightning_factorlens.batches.tree import INPUT_KEYS
 
 #: A tensor of all samples, or a list of one tensor for each sample.
 Inputs = Tensor | list[Tensor]

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool1d
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import batch_objects, node_stores, object_inputs
 from lightning_factorlens.batches.find_inputs import Inputs
-from lightning_factorlens.batches.tree import batch_objects, node_stores, object_inputs, tree_leaves
+from lightning_factorlens.batches.tree import tree_leaves
 
 
 def sample_rows(values: Tensor, batch: Batch) -> Tensor | None:

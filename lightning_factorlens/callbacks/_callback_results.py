@@ -81,10 +81,15 @@ class CallbackResults:
         self.state = self._new_state()
         self.state.n_failed = n_failed
 
-    def leave(self, trainer: Trainer) -> None:
-        """Leaves the results for the main process, if this is a child process."""
+    def leave(self, trainer: Trainer, kept: list[Exception] | None = None) -> None:
+        """Leaves the results for the main process, if this is a child process.
+
+        Args:
+            trainer: The Trainer.
+            kept: Receives failures, see `guarded`.
+        """
         state = self.state
-        with guarded(state):
+        with guarded(state, kept):
             self._spawn_results.write(trainer, lambda: pack_results(state, self.observation))
 
     def _collect(self) -> None:

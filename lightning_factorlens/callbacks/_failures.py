@@ -11,6 +11,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 
 from lightning_factorlens._validation import raised_by_package
 from lightning_factorlens.callbacks._module_forward import as_sentence
+from lightning_factorlens.distributed import PeerError
 from lightning_factorlens.run_state import RunState
 
 
@@ -76,13 +77,35 @@ def report_failure(failure: Exception, state: RunState) -> None:
 
 
 @contextmanager
-def guarded(state: RunState) -> Iterator[None]:
+def guarded(state: RunState, kept: list[Exception] | None = None) -> Iterator[None]:
     """Reports a failure inside the context, which need not happen on all ranks, and goes on.
 
     Args:
         state: The run's state.
+        kept: Receives the failure in place of a report, for a caller that raises it after further steps.
     """
     try:
         yield
     except Exception as error:
-        report_failure(error, state)
+        if kept is None:
+            report_failure(error, state)
+        else:
+            state.n_failed += 1
+            kept.append(error)
+
+
+def raise_everywhere(trainer: Trainer, kept: list[Exception] | None) -> None:
+    """Raises the failure that one rank has kept on all ranks, so that none waits for another; a collective operation.
+
+    Args:
+        trainer: The Trainer.
+        kept: The failures of this rank; None, on all ranks alike, where none are kept, and nothing is done.
+
+    Raises:
+        Exception: The failure, on the other ranks as a `PeerError`.
+    """
+    if kept is None or not trainer.strategy.reduce_boolean_decision(bool(kept), all=False):
+        return
+    if kept:
+        raise kept[0]
+    raise PeerError("FactorLens has failed in another process, and on_error='raise' ends the run in all.")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from lightning.pytorch import Trainer
 
-from lightning_factorlens._private_api import add_batches_that_stepped, batches_that_stepped
+from lightning_factorlens._private_api.trainer import add_batches_that_stepped, batches_that_stepped
 
 
 def log_step(trainer: Trainer, after_epoch: bool) -> int:

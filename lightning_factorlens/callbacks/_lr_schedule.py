@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CyclicLR, LRScheduler, OneCycleLR
 
-from lightning_factorlens._private_api import sub_schedulers
+from lightning_factorlens._private_api.schedulers import sub_schedulers
 from lightning_factorlens.stopping.lr_lookahead import highest_lr, min_future, simulate_schedule
 
 

@@ -13,9 +13,10 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import is_record, move, record_fields
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import is_record, move, record_fields, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.callbacks._validation_stage import ForwardContext
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import LABEL_KEYS, infer_forward_fn

@@ -10,12 +10,12 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from lightning_factorlens._private_api import (
-    callback_metrics_store,
+from lightning_factorlens._private_api.monitoring_callbacks import (
     checks_on_train_epoch_end,
     save_on_train_epoch_end_method,
     saves_by_steps,
 )
+from lightning_factorlens._private_api.trainer import callback_metrics_store
 from lightning_factorlens.measurements import Scalar
 from lightning_factorlens.results.findings import StopAdvice
 

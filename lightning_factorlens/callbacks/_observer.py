@@ -14,10 +14,11 @@ from lightning_factorlens.callbacks._observation_maker import ObservationMaker
 from lightning_factorlens.callbacks._output_evidence import tags_that_need
 from lightning_factorlens.callbacks._progress import ProgressLine
 from lightning_factorlens.lens import FactorLens
+from lightning_factorlens.lens.pending_observation import PendingObservation
+from lightning_factorlens.loggers.declared_tags import later_tags
 from lightning_factorlens.loggers.tables import epoch_line
-from lightning_factorlens.loggers.tags import later_tags, monitored_scalars, undefined_tags
+from lightning_factorlens.loggers.tags import monitored_scalars, undefined_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement
-from lightning_factorlens.pending_observation import PendingObservation
 from lightning_factorlens.results import Observation
 
 
@@ -67,7 +68,7 @@ class Observer(ObservationMaker):
         state.publish(metrics)
         if metrics is not None:
             self.observed_step = trainer.global_step
-            state.training_loss.reset()
+            state.training_loss.reset(may_warn=not state.n_failed)
         self._publisher.publish(trainer)
         self._unfinished.advance()
         return metrics is not None

@@ -11,7 +11,7 @@ from torch import Tensor
 from lightning_factorlens.capture.loss_terms import LossGraph, read_loss_graph
 from lightning_factorlens.capture.outputs import NAMES, OutputDecision
 from lightning_factorlens.lens import FactorLens
-from lightning_factorlens.loggers.tags import declared_tags
+from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.measurements import OUTPUT_NEEDS, Measurement, no_class_scores, without_outputs
 from lightning_factorlens.results import Observation
 from lightning_factorlens.run_state import WarmStart

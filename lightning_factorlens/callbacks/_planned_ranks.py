@@ -8,7 +8,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
-from lightning_factorlens._private_api import validation_data_source
+from lightning_factorlens._private_api.trainer import validation_data_source
 from lightning_factorlens.config import DEFAULT_RANKS, LensOptions
 
 

@@ -16,10 +16,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_warn
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lightning_factorlens._private_api import before_batch_transfer, validation_data_source
+from lightning_factorlens._private_api.trainer import before_batch_transfer, validation_data_source
+from lightning_factorlens.batches.batch_objects import move
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import move, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.callbacks._module_forward import ModuleForward, suppress_logging
 from lightning_factorlens.callbacks._progress import DrawProgress
 from lightning_factorlens.callbacks._validation_stage import validation_stage

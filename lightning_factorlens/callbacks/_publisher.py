@@ -23,9 +23,10 @@ from lightning_factorlens.callbacks._monitors import (
 )
 from lightning_factorlens.callbacks._settings import Settings
 from lightning_factorlens.loggers.base import CompositeSink
+from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
-from lightning_factorlens.loggers.tags import declared_tags, monitored_scalars, with_cost
+from lightning_factorlens.loggers.tags import monitored_scalars, with_cost
 
 
 class Publisher:
@@ -159,27 +160,28 @@ class Publisher:
             self._relaxed_stoppings += relax_finite_checks(trainer, self._settings.prefix)
             publish_metrics(trainer, dict.fromkeys(self.monitored_tags, math.nan))
 
-    def end_run(self, trainer: Trainer, has_unwritten: bool) -> None:
+    def end_run(self, trainer: Trainer, has_unwritten: bool, kept: list[Exception] | None = None) -> None:
         """Closes the sinks and prints a summary; nothing here is a collective operation.
 
         Args:
             trainer: The Trainer.
             has_unwritten: Whether the last observation has not been written, because there was no training step.
+            kept: Receives failures, see `guarded`.
         """
         settings = self._settings
         restore_finite_checks(self._relaxed_stoppings)
         state = self._results.state
         with state.budget.exclude_from_price("writing"):
             if has_unwritten and self._results.observation is not None:
-                with guarded(state):
+                with guarded(state, kept):
                     self.write()
-            with guarded(state):
+            with guarded(state, kept):
                 self.finish()
-            with guarded(state):
+            with guarded(state, kept):
                 self._sink.close()
         self._loggers = None
         if settings.verbose and trainer.is_global_zero and state.n_measured:
-            with guarded(state):
+            with guarded(state, kept):
                 cost = cost_line(state.n_measured, state.n_full, state.n_failed, state.budget, settings.measurements)
                 advice = stop_advice(trainer, settings.prefix)
                 rank_zero_info(run_report(state.history, settings.measurements, settings.prefix, cost, advice))

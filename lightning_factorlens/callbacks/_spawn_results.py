@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 
-from lightning_factorlens._private_api import trains_in_child_processes
+from lightning_factorlens._private_api.trainer import trains_in_child_processes
 
 
 class SpawnResults:

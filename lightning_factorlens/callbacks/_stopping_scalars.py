@@ -80,7 +80,8 @@ def _declare_probability(name: str) -> Scalar:
     return Scalar(
         name,
         f"{{prefix}}/{name}",
-        "Estimated probability that the best epoch of the planned training lies behind; 0 before the first decision.",
+        "Estimated probability that the best epoch of the planned training lies behind, at or before the present one; "
+        "0 before the first decision.",
         reading="It was calibrated on image classifiers, and depends on `max_epochs` and the planned learning rates.",
         chart=f"{name}: estimated probability that the best epoch lies behind",
         monitored=True,

@@ -22,7 +22,8 @@ class StoppingState:
         lr: The latest learning rate; None without an optimizer.
         min_future_lr: The lowest rate that the schedule will still set; None if it is unknown.
         max_epochs: The planned number of epochs; None if it is unknown.
-        probability: The latest estimated probability that the best epoch lies behind; None if there is none.
+        probability: The latest estimated probability that the best epoch lies at or before the present one; None
+            if there is none.
     """
 
     rule_state: State

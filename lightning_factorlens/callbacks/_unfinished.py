@@ -12,7 +12,7 @@ from lightning_factorlens.callbacks._callback_results import CallbackResults
 from lightning_factorlens.callbacks._failures import report_failure
 from lightning_factorlens.callbacks._publisher import Publisher
 from lightning_factorlens.callbacks._settings import Settings
-from lightning_factorlens.pending_observation import PendingObservation
+from lightning_factorlens.lens.pending_observation import PendingObservation
 from lightning_factorlens.results import Cost, HandedOver, Observation, StoppingDecision
 
 

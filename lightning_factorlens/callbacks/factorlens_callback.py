@@ -10,12 +10,13 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.argument_advice import FOR_LIGHTNING
 from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.budget import DEFAULT_FRACTION, OverheadBudget
 from lightning_factorlens.callbacks._arguments import check_cadence, check_options, check_sinks, settings_text
 from lightning_factorlens.callbacks._callback_results import CallbackResults
-from lightning_factorlens.callbacks._failures import guarded
+from lightning_factorlens.callbacks._failures import guarded, raise_everywhere
 from lightning_factorlens.callbacks._global_step import as_previous_epoch_end, log_step
 from lightning_factorlens.callbacks._hp_metric import may_log_hp_metric
 from lightning_factorlens.callbacks._last_observation import LastObservation
@@ -39,7 +40,7 @@ from lightning_factorlens.callbacks._unfinished import UnfinishedObservation
 from lightning_factorlens.callbacks._validation_capture import ValidationCapture
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
-from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions
+from lightning_factorlens.config import PROBE_SIZE, LensOptions, TensorBoardOptions, options_with
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import Sink, logger_prefix
 from lightning_factorlens.loggers.hparams import table_columns, write_hparams
@@ -70,7 +71,7 @@ class FactorLensCallback(Callback):
 
     Example:
         >>> from lightning.pytorch import Trainer
-        >>> trainer = Trainer(callbacks=[FactorLensCallback(lens=LensOptions(ranks=(1, 4, 16)))], logger=False)
+        >>> trainer = Trainer(callbacks=[FactorLensCallback(ranks=(1, 4, 16))], logger=False)
 
     Args:
         probe: Samples to observe through: a tensor (N, C, H, W), a dict of tensors, a dataset or a loader; labels are
@@ -118,6 +119,7 @@ class FactorLensCallback(Callback):
             full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
             Trainer's progress bar), and a summary of the run.
+        **lens_options: Fields of `LensOptions`, such as ``ranks=(1, 4)``, which change those of ``lens``.
 
     Attributes:
         observation: The last observation, whole; None before the first. After training in child processes
@@ -159,6 +161,7 @@ class FactorLensCallback(Callback):
         background: bool = True,
         on_error: str = "warn",
         verbose: bool = True,
+        **lens_options: Any,
     ) -> None:
         super().__init__()
         check_int("probe_size", probe_size, 1)
@@ -179,7 +182,7 @@ class FactorLensCallback(Callback):
         self.every_n_train_steps = every_n_train_steps
         self.reuse_validation = reuse_validation
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = check_options("lens", lens, LensOptions)
+        self.options = options_with(lens, lens_options, "lens", FOR_LIGHTNING)
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
         self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)
@@ -207,19 +210,30 @@ class FactorLensCallback(Callback):
     # ---- before training: wrong arguments and unsupported Trainers raise here
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own."""
+        """Refuses unsupported Trainers, and writes the run's row in HParams before Lightning writes its own.
+
+        Raises:
+            Exception: A logger has failed, with ``on_error="raise"``, on the other ranks as a `PeerError`.
+        """
         check_supported(trainer)
         if stage != "fit":
             return
         self._results.begin(trainer, partial(self._end_run, trainer))
-        if self.tensorboard.layout and trainer.is_global_zero:
-            with guarded(self._results.state):
-                ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
-                columns = table_columns(self.measurements, ranks, self.prefix, foreign_scalars(trainer, self.prefix))
-                params = hyperparameters(trainer, pl_module)
-                has_hp_metric = may_log_hp_metric(trainer, pl_module)
-                for logger in trainer.loggers:
-                    write_hparams(logger, params, columns, logger_prefix(logger), has_hp_metric)
+        if self.tensorboard.layout:
+            kept: list[Exception] | None = [] if self.on_error == "raise" else None
+            if trainer.is_global_zero:
+                with guarded(self._results.state, kept):
+                    self._write_hparams(trainer, pl_module)
+            raise_everywhere(trainer, kept)
+
+    def _write_hparams(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes the run's row in HParams."""
+        ranks = planned_ranks(trainer, self.probe, self.probe_size, self.options)
+        columns = table_columns(self.measurements, ranks, self.prefix, foreign_scalars(trainer, self.prefix))
+        params = hyperparameters(trainer, pl_module)
+        has_hp_metric = may_log_hp_metric(trainer, pl_module)
+        for logger in trainer.loggers:
+            write_hparams(logger, params, columns, logger_prefix(logger), has_hp_metric)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws the probe, selects the layers, and observes once before the first step."""
@@ -329,24 +343,32 @@ class FactorLensCallback(Callback):
             self._last_observation.complete(trainer, pl_module, self._observer.observed_step)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Closes the sinks and prints a summary of the run."""
-        self._end_run(trainer)
+        """Closes the sinks and prints a summary of the run.
+
+        Raises:
+            Exception: A logger or a sink has failed, with ``on_error="raise"``, on the rank where it has. Nothing waits
+                for this rank then: the strategy has ended its work, and all sinks are closed.
+        """
+        kept: list[Exception] | None = [] if self.on_error == "raise" else None
+        self._end_run(trainer, kept)
+        if kept:
+            raise kept[0]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Ends the run as `on_fit_end` does, after an error or an interrupt."""
+        """Ends the run as `on_fit_end` does, after an error or an interrupt; failures of the lens are reported then."""
         self._end_run(trainer)
 
-    def _end_run(self, trainer: Trainer) -> None:
-        """Ends the run once; nothing here is a collective operation."""
+    def _end_run(self, trainer: Trainer, kept: list[Exception] | None = None) -> None:
+        """Ends the run once; nothing here is a collective operation. Failures are reported, or added to ``kept``."""
         self._validation.drop()
         if not self._is_running:
             return
         self._is_running = False
         self._prepared.end_run()
-        with guarded(self._results.state):
+        with guarded(self._results.state, kept):
             self._unfinished.finish()
-        self._publisher.end_run(trainer, has_unwritten=self._prepared.evidence.is_pending)
-        self._results.leave(trainer)
+        self._publisher.end_run(trainer, self._prepared.evidence.is_pending, kept)
+        self._results.leave(trainer, kept)
         self._worker.close()
 
     def add_decision(self, trainer: Trainer, found: StoppingDecision | HandedOver) -> None:

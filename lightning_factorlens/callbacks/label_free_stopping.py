@@ -48,8 +48,10 @@ class LabelFreeStopping(StoppingResults):
     - ``factorlens/should_stop`` is 1 if the rule's latest decision is to stop, else 0.
     - ``factorlens/stop_best_epoch`` is the rule's best epoch, counted from 1; 0 before the first decision.
     - ``factorlens/stop_probability`` is the estimated probability that the best epoch of the planned training lies
-      behind (`BestEpochBehind`). It is absent for a rule of your own without ``min_probability``, and for a ``monitor``
-      other than that of the target, for which it has not been calibrated.
+      behind, that is, at or before the present one (`BestEpochBehind`). It is absent for a rule of your own without
+      ``min_probability``, and for a ``monitor`` other than that of the target, for which it has not been calibrated.
+
+    Every decision is also kept in the observation that it was made by (`Observation.decisions`), with its reason.
 
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
@@ -85,6 +87,7 @@ class LabelFreeStopping(StoppingResults):
         prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
             the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
+        target: The argument of that name; None for a rule of your own that does not read it.
         best_epoch: With ``restore_best``, the epoch whose weights are kept, or the last one of the average, counted
             from 1; None if there is none.
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.
@@ -98,7 +101,7 @@ class LabelFreeStopping(StoppingResults):
     Example:
         >>> from lightning.pytorch import Trainer
         >>> from lightning_factorlens import FactorLensCallback
-        >>> stopping = LabelFreeStopping(mode="stop", restore_best=True)
+        >>> stopping = LabelFreeStopping(target="accuracy", mode="stop", restore_best="average")
         >>> stopping.tags[:3]
         ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[FactorLensCallback(), stopping])

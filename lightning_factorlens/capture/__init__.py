@@ -12,8 +12,9 @@ from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.activations import Capture, capture_activations, capture_batches
 from lightning_factorlens.capture.forward_fn import ForwardArgs
 from lightning_factorlens.capture.inputs import input_blocks
+from lightning_factorlens.capture.layer_tracing import trace_layers
 from lightning_factorlens.capture.linear_layers import LinearLayer, linear_layers
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.signs import Denormalize, KeepSigned, Rectify, Split, SubtractMin
 from lightning_factorlens.capture.weights import weight_layers
 from lightning_factorlens.isolation.isolation import isolate_model, isolate_rng

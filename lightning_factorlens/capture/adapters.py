@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lightning_factorlens._private_api import ConvolutionBase
+from lightning_factorlens._private_api.modules import ConvolutionBase
 from lightning_factorlens.isolation.isolation import isolate_model
 
 #: Unit vectors that pass through a wrapper together.

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_factorlens._private_api import node_input_shapes
+from lightning_factorlens._private_api.autograd_nodes import node_input_shapes
 
 #: Operations that change the shape, the type or the choice of rows of a tensor, and not what its entries mean.
 NEUTRAL_OPERATIONS = frozenset(

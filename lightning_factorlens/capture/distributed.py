@@ -4,7 +4,7 @@ Each process passes some samples through the model; then the processes exchange 
 some features of every layer for all samples. The samples are assigned in whole passes (`Probe.unit_ends`), so that
 every pass is the one that a single process would have made, and its activations are equal bit for bit. Where there are
 more processes than passes, the passes are divided, if the batches can be and samples do not depend on each other
-(`ModelRunner.keep_dependent_passes`): activations and curves then differ by rounding, by at most about 1e-5.
+(`lens.pass_sizes.keep_dependent_passes`): activations and curves then differ by rounding, by at most about 1e-5.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import remove_global_hooks
+from lightning_factorlens._private_api.modules import remove_global_hooks
 
 
 class EntryFinder:

@@ -14,8 +14,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lightning_factorlens.batches.batch_objects import is_record, record_fields
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
-from lightning_factorlens.batches.tree import is_record, record_fields
 
 ForwardFn = Callable[[nn.Module, Any], Any]
 

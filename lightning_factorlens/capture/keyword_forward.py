@@ -13,10 +13,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import unwrapped_module
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_module
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import clone
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
-from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.forward_gradients import lacks_gradients
 from lightning_factorlens.isolation.isolation import isolate_model

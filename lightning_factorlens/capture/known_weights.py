@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lightning_factorlens._private_api import tensor_base, unwrapped_path
+from lightning_factorlens._private_api.tensors import tensor_base
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_path
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.weights import WeightLayer

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path
+from lightning_factorlens._private_api.compiled_modules import uncompiled_path
+from lightning_factorlens._private_api.modules import ConvolutionBase
 from lightning_factorlens.capture.layer_bias import layer_bias, projection_bias
 from lightning_factorlens.capture.module_names import layer_class, named_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters

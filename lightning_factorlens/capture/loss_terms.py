@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_factorlens._private_api import node_dim
+from lightning_factorlens._private_api.autograd_nodes import node_dim
 from lightning_factorlens.capture.autograd_graph import Edge, Signature, edge_shape, operation, signature, walk_graph
 
 #: Operation → the kind of output that it is taken of, and its name in words.

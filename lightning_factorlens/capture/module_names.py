@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from torch import nn
 
-from lightning_factorlens._private_api import is_wrapper, unwrapped_path
+from lightning_factorlens._private_api.wrapped_modules import is_wrapper, unwrapped_path
 
 
 def named_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

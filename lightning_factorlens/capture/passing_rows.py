@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-from lightning_factorlens._private_api import has_dispatch_mode, remove_global_hooks, without_function_modes
+from lightning_factorlens._private_api.modules import remove_global_hooks
+from lightning_factorlens._private_api.tensors import has_dispatch_mode, without_function_modes
 from lightning_factorlens.batches.batch import Batch
 from lightning_factorlens.capture.activations import Capture, find_class_scores
 from lightning_factorlens.capture.layer_buffers import ScatteredBuffer, make_blocks, make_buffers

@@ -6,12 +6,8 @@ from collections.abc import Iterable
 
 from torch import nn
 
-from lightning_factorlens._private_api import (
-    global_forward_hooks,
-    has_compiled_code,
-    has_forward_hooks,
-    is_compiled,
-)
+from lightning_factorlens._private_api.compiled_modules import has_compiled_code, is_compiled
+from lightning_factorlens._private_api.modules import global_forward_hooks, has_forward_hooks
 from lightning_factorlens.capture.passing_rows import PassingRows
 from lightning_factorlens.capture.tracing import ACTIVATION_FUNCTIONS
 from lightning_factorlens.results import LayerInfo

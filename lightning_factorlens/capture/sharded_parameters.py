@@ -7,7 +7,8 @@ from typing import Any
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import fsdp2_parameters, unwrapped_path
+from lightning_factorlens._private_api.sharded_modules import fsdp2_parameters
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_path
 
 
 def sharded_parameters(model: nn.Module) -> list[str]:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lightning_factorlens._private_api import uncompiled_path
+from lightning_factorlens._private_api.compiled_modules import uncompiled_path
 from lightning_factorlens.capture.module_names import layer_class, named_layers
 
 #: Functions that end a layer the way an activation module does.

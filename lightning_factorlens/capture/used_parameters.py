@@ -10,7 +10,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from lightning_factorlens._private_api import own_parameters, unwrapped_path
+from lightning_factorlens._private_api.modules import own_parameters
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_path
 from lightning_factorlens.capture.module_names import named_layers
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters
 

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lightning_factorlens._private_api import ConvolutionBase, uncompiled_path, unwrapped_path
+from lightning_factorlens._private_api.compiled_modules import uncompiled_path
+from lightning_factorlens._private_api.modules import ConvolutionBase
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_path
 from lightning_factorlens.capture.adapters import adapted_layer, may_adapt
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.sharded_parameters import sharded_parameters

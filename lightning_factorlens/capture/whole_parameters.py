@@ -8,7 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import is_wrapper, own_parameters, unwrapped_path
+from lightning_factorlens._private_api.modules import own_parameters
+from lightning_factorlens._private_api.wrapped_modules import is_wrapper, unwrapped_path
 from lightning_factorlens.capture.sharded_parameters import is_dtensor, is_fsdp1
 
 

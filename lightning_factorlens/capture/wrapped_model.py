@@ -11,7 +11,8 @@ from typing import Any
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from lightning_factorlens._private_api import FabricModule, compiled_module, fabric_module
+from lightning_factorlens._private_api.compiled_modules import compiled_module
+from lightning_factorlens._private_api.wrapped_modules import FabricModule, fabric_module
 from lightning_factorlens.batches.find_inputs import Inputs, find_inputs
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.sharded_parameters import is_fsdp1

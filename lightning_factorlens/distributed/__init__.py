@@ -10,13 +10,10 @@ from lightning_factorlens.distributed.assignment import (
     split_units,
 )
 from lightning_factorlens.distributed.partition import Partition
-from lightning_factorlens.distributed.process_group import (
-    PeerError,
-    ProcessGroup,
-    SingleProcess,
-    get_process_group,
-)
+from lightning_factorlens.distributed.process_group import ProcessGroup, get_process_group
 from lightning_factorlens.distributed.sharded_partition import ShardedPartition, make_partition
+from lightning_factorlens.distributed.single_process import SingleProcess
+from lightning_factorlens.distributed.synchronized_group import PeerError
 
 __all__ = [
     "Partition",

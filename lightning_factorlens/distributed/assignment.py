@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import TypeVar
 
-from lightning_factorlens.distributed.process_group import SingleProcess
+from lightning_factorlens.distributed.single_process import SingleProcess
 
 #: Fewer items than these in one unit save no time.
 SMALLEST_UNIT = 16

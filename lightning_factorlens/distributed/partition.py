@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
-from lightning_factorlens.distributed.process_group import SingleProcess
+from lightning_factorlens.distributed.single_process import SingleProcess
 
 #: Features that are processed together, so that their products stay in the processor's cache.
 FEATURE_CHUNK = 8192

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lightning_factorlens.distributed.assignment import feature_unit, split_blocks, split_evenly, split_units
 from lightning_factorlens.distributed.partition import FEATURE_CHUNK, Batch, Partition
-from lightning_factorlens.distributed.process_group import SingleProcess
+from lightning_factorlens.distributed.single_process import SingleProcess
 
 #: Blocks are gathered in one operation up to this size, above which memory for a second copy matters more than time.
 GATHERED_BYTES = 64 * 2**20

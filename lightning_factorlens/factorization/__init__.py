@@ -1,5 +1,6 @@
 """Coupled non-negative matrix factorization: every method is a file, and every option a field of its solver."""
 
+from lightning_factorlens.factorization.block_weights import WEIGHTINGS, Weighting
 from lightning_factorlens.factorization.fit import checked_ranks, factorize, fit, make_problem
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
@@ -10,7 +11,7 @@ from lightning_factorlens.factorization.objective import objective
 from lightning_factorlens.factorization.parafac2 import parafac2
 from lightning_factorlens.factorization.penalties import L1, L2, GroupLasso, Penalty
 from lightning_factorlens.factorization.precision import full_precision
-from lightning_factorlens.factorization.problem import WEIGHTINGS, CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.refit_components import refit_components
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.sparsity_path import sparsity_path

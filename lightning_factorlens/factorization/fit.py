@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.block_weights import Weighting
 from lightning_factorlens.factorization.evaluate import block_sse
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.iterate import StageResult
@@ -18,9 +19,9 @@ from lightning_factorlens.factorization.monotone import enforce_monotone_
 from lightning_factorlens.factorization.named_solvers import check_solver
 from lightning_factorlens.factorization.normalize import normalize_rows_
 from lightning_factorlens.factorization.objective import objective_of_errors, replace_by_zero_
-from lightning_factorlens.factorization.penalties import check_signed_blocks
+from lightning_factorlens.factorization.penalty_pairs import check_signed_blocks
 from lightning_factorlens.factorization.precision import full_precision
-from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.schedule import run_schedule
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage

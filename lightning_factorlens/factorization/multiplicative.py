@@ -16,7 +16,8 @@ from lightning_factorlens._validation import check_int, check_non_negative
 from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.objective import objective, ridge_weight
-from lightning_factorlens.factorization.penalties import Penalty, UnitBall, check_penalty
+from lightning_factorlens.factorization.penalties import Penalty, check_penalty
+from lightning_factorlens.factorization.penalty_pairs import UnitBall
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.solver import Solver
 from lightning_factorlens.factorization.state import SolverResult, Stage, State

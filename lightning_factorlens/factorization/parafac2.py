@@ -15,11 +15,12 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_bool, check_int, check_non_negative
 from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.block_weights import Weighting
 from lightning_factorlens.factorization.parafac2_iterate import AcceleratedALS, best_start, initial_state, restrict
 from lightning_factorlens.factorization.parafac2_result import parafac2_result
 from lightning_factorlens.factorization.parafac2_step import Parafac2State, SliceGrams
 from lightning_factorlens.factorization.precision import full_precision
-from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.linalg.svd import row_products
 from lightning_factorlens.results import Block, Parafac2Factorization

@@ -12,23 +12,25 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lightning_factorlens._validation import check_choice
 from lightning_factorlens.distributed import Partition, ends_to_slices
+from lightning_factorlens.factorization.block_weights import (
+    WEIGHTINGS,
+    Weighting,
+    block_weights,
+    check_blocks,
+    squared_norms,
+)
 from lightning_factorlens.factorization.prepare import check_signs, prepare_blocks, safe_unit
 from lightning_factorlens.factorization.row_norms import feature_row_norms
 from lightning_factorlens.results import Block
 
-Weighting = Literal["unit", "raw"]
-WEIGHTINGS: tuple[str, ...] = ("unit", "raw")
 #: On an accelerator, where a kernel launch costs more than a cache miss, so many chunks are processed together.
 ACCELERATOR_CHUNK_FACTOR = 16
-#: Largest weight of a block whose square is a float64 number with some space left.
-MAX_WEIGHT = 1e150
 
 
 class CoupledProblem:
@@ -75,11 +77,11 @@ class CoupledProblem:
         self.weighting: Weighting = weighting
         self.partition = partition or Partition()
         self.feature_counts = self.partition.feature_counts([block.samples for block in self.blocks])
-        _check_blocks(self.blocks, self.feature_counts)
+        check_blocks(self.blocks, self.feature_counts)
         self.row_norms = self.partition.gather_features(self._local_row_norms())
-        self.block_energy = self._energies(self.row_norms)
+        self.block_energy = squared_norms(self.blocks, self.row_norms)
         self.energy = math.fsum(self.block_energy)
-        self.weights = self._block_weights()
+        self.weights = block_weights(self.blocks, self.block_energy, weighting)
         self.units = self._rescale()
         self.samples = [block.samples for block in self.blocks]
         # With this scale every product below is of order 1, which avoids overflow and underflow.
@@ -107,35 +109,14 @@ class CoupledProblem:
         self.blocks = tuple(blocks)
         return tuple(units)
 
-    def _energies(self, row_norms: Sequence[Tensor]) -> tuple[float, ...]:
-        """Returns Σ ‖row‖² of each block, corrected for unsampled features."""
-        energies = []
-        for block, norms in zip(self.blocks, row_norms):
-            energies.append(block.sampling_factor * float(norms.square().sum()))
-        return tuple(energies)
-
-    def _block_weights(self) -> tuple[float, ...]:
-        """Returns w_b; they preserve the total energy, so that errors are in the units of the activations."""
-        if self.weighting == "raw":
-            return (1.0,) * len(self.blocks)
-        n_nonzero = sum(energy > 0 for energy in self.block_energy)
-        weights = [0.0] * len(self.blocks)
-        for b, energy in enumerate(self.block_energy):
-            if energy > 0:
-                weights[b] = math.sqrt(self.energy / n_nonzero / energy)
-            if weights[b] > MAX_WEIGHT:
-                raise ValueError(
-                    f"blocks: block {self.blocks[b].name!r} is more than {MAX_WEIGHT:g} times smaller than the largest "
-                    "block, and float64 cannot hold its weight; rescale the blocks, or pass weighting='raw'."
-                )
-        return tuple(weights)
-
     @cached_property
     def local_energy(self) -> tuple[float, ...]:
         """Part of ``block_energy`` that this process's features have."""
         if not self.partition.is_sharded:
             return self.block_energy
-        return self._energies(list(map(self.partition.local_features, range(len(self.blocks)), self.row_norms)))
+        return squared_norms(
+            self.blocks, list(map(self.partition.local_features, range(len(self.blocks)), self.row_norms))
+        )
 
     @property
     def N(self) -> int:
@@ -263,22 +244,3 @@ class CoupledProblem:
 def _consecutive(lengths: Sequence[int]) -> tuple[slice, ...]:
     ends = torch.tensor(lengths).cumsum(0).tolist()
     return tuple(ends_to_slices(ends))
-
-
-def _check_blocks(blocks: Sequence[Block], feature_counts: Sequence[int]) -> None:
-    """Raises ValueError if there are no blocks, or if their shapes are not (N, features) with one N."""
-    if not blocks:
-        raise ValueError(
-            "blocks: found none; a coupled factorization needs at least one block. Pass an input channel or a layer."
-        )
-    for block, features in zip(blocks, feature_counts):
-        if block.samples.ndim != 2 or not len(block.samples) or not features:
-            raise ValueError(
-                f"blocks: the samples of block {block.name!r} must have the shape (N, features) with at least one "
-                f"sample and one feature, found {tuple(block.samples.shape)}. Leave the block out or reshape it."
-            )
-    sizes = {block.samples.shape[0] for block in blocks}
-    if len(sizes) > 1:
-        raise ValueError(
-            f"blocks: all must hold the same samples, found N = {sorted(sizes)}. Capture them from one probe."
-        )

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.factorization.block_weights import Weighting
 from lightning_factorlens.factorization.fit import fit
 from lightning_factorlens.factorization.hals import HALS
-from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.state import Stage
 from lightning_factorlens.factorization.streaming import StreamedProblem
 from lightning_factorlens.results import Block, Factorization, SparsityPath

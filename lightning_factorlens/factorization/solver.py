@@ -11,7 +11,8 @@ from lightning_factorlens.factorization.evaluate import row_sums
 from lightning_factorlens.factorization.factor_update import fit_W
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.objective import objective
-from lightning_factorlens.factorization.penalties import Penalty, effective_penalties
+from lightning_factorlens.factorization.penalties import Penalty
+from lightning_factorlens.factorization.penalty_pairs import effective_penalties
 from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.state import SolverResult, Stage, State
 

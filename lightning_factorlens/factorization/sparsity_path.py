@@ -10,13 +10,14 @@ from torch import Tensor
 
 from lightning_factorlens._validation import check_int, check_non_negative, is_number
 from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.block_weights import Weighting
 from lightning_factorlens.factorization.factor_update import initialize_W_
 from lightning_factorlens.factorization.fit import make_problem
 from lightning_factorlens.factorization.group_sparsity import GroupSparseProblem, SparseState
 from lightning_factorlens.factorization.groups import ComponentGroups
 from lightning_factorlens.factorization.hals import HALS
 from lightning_factorlens.factorization.precision import full_precision
-from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.factorization.schedule import run_schedule
 from lightning_factorlens.factorization.sparsity_points import PathPoint, descend, fit_point, with_number
 from lightning_factorlens.factorization.stages import StageProblems

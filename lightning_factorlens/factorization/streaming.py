@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from lightning_factorlens.distributed import Partition
+from lightning_factorlens.factorization.block_weights import Weighting
 from lightning_factorlens.factorization.prepare import prepare_blocks
-from lightning_factorlens.factorization.problem import CoupledProblem, Weighting
+from lightning_factorlens.factorization.problem import CoupledProblem
 from lightning_factorlens.results import Block
 
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_positions, check_type
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import clone
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.linear_calls import LinearCallTracer
 from lightning_factorlens.capture.linear_layers import FoundLayers, LinearLayer, find_linear_layers
 from lightning_factorlens.capture.tracing import trace_calls

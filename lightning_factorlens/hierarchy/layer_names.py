@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_factorlens._private_api import unwrapped_path
+from lightning_factorlens._private_api.wrapped_modules import unwrapped_path
 from lightning_factorlens.capture.linear_layers import FoundLayers
 
 #: Why a parameter has no signals that is no module's weight.

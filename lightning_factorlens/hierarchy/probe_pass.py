@@ -8,8 +8,9 @@ from typing import Any
 from torch import nn
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import clone
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.linear_calls import LinearCall, LinearCallTracer
 from lightning_factorlens.capture.linear_layers import FoundLayers
 from lightning_factorlens.capture.out_of_memory import run_pass

@@ -7,9 +7,10 @@ from typing import Any, Protocol
 
 from torch import nn
 
+from lightning_factorlens.batches.batch_objects import move
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import move, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.keyword_forward import (
     KeywordForward,

@@ -18,6 +18,7 @@ except ModuleNotFoundError as error:
     ) from error
 
 from lightning_factorlens._validation import check_choice, check_int, raised_by_package
+from lightning_factorlens.argument_advice import FOR_TRANSFORMERS
 from lightning_factorlens.capture.forward_fn import ForwardFn, check_forward_fn
 from lightning_factorlens.capture.outputs import Outputs, check_outputs
 from lightning_factorlens.config import PROBE_SIZE, LensOptions, options_with
@@ -29,11 +30,13 @@ from lightning_factorlens.integrations._evaluation_metrics import (
     monitored_name,
 )
 from lightning_factorlens.integrations._trainer_observer import TrainerObserver
+from lightning_factorlens.integrations._training_step import WatchedTrainingStep
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink
+from lightning_factorlens.loggers.declared_tags import later_tags
 from lightning_factorlens.loggers.detail import at_detail
 from lightning_factorlens.loggers.missing_tags import missing_reasons
-from lightning_factorlens.loggers.tags import PREFIX, later_tags, tagged_values
+from lightning_factorlens.loggers.tags import PREFIX, tagged_values
 from lightning_factorlens.measurements import DETAILS, Detail, Measurement, check_measurements, default_measurements
 from lightning_factorlens.results import History
 from lightning_factorlens.run_state import RunState
@@ -96,7 +99,7 @@ class HuggingFaceCallback(TrainerCallback):
         self.probe_source = probe
         self.probe_size = probe_size
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = options_with(lens, lens_options)
+        self.options = options_with(lens, lens_options, "lens", FOR_TRANSFORMERS)
         self.outputs = outputs
         self.forward_fn = check_forward_fn(forward_fn)
         self.prefix = prefix
@@ -124,6 +127,9 @@ class HuggingFaceCallback(TrainerCallback):
     def attach(self, trainer: Trainer) -> HuggingFaceCallback:
         """Adds the callback to a Trainer, before all others, so that these receive its scalars.
 
+        The Trainer's ``training_step`` is wrapped, so that the stop signals have the mean training loss since the last
+        observation: that of `WatchedTrainingStep`. It returns what it returned before.
+
         Args:
             trainer: The Trainer, before ``train()``.
 
@@ -133,8 +139,15 @@ class HuggingFaceCallback(TrainerCallback):
         callbacks = trainer.callback_handler.callbacks
         if self not in callbacks:
             callbacks.insert(0, self)
+            trainer.training_step = WatchedTrainingStep(trainer, self._receive_loss)  # type: ignore[method-assign]
         self._trainer = trainer
         return self
+
+    def _receive_loss(self, loss: Any) -> None:
+        """Sums up the losses of training steps on their device; see `WatchedTrainingStep`."""
+        trainer = self._trainer
+        if trainer is not None and self._is_training and self._observer is not None:
+            self._attempt(lambda: self.state.training_loss.add(loss, trainer.current_gradient_accumulation_steps))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -220,11 +233,15 @@ class HuggingFaceCallback(TrainerCallback):
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Closes the sinks."""
+        """Closes the sinks.
+
+        Raises:
+            Exception: A sink has failed, with ``on_error="raise"``.
+        """
         self._is_training = False
         if self._observer is not None:
-            self._attempt(self.sinks.close)
             self._observer.end_run()
+            self._attempt(self.sinks.close)
 
     def _is_own_evaluation(self, metrics: Mapping[str, float]) -> bool:
         """Whether these are the metrics that the scalars belong to."""

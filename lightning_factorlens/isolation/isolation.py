@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lightning_factorlens._private_api import registered_buffers
+from lightning_factorlens._private_api.modules import registered_buffers
 from lightning_factorlens.isolation.python_state import PythonState
 from lightning_factorlens.isolation.sharded_units import note_again, reshard, used_elsewhere
 

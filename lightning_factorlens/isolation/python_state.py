@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import plain_tensor_operations, script_attributes, wrapped_tensors
+from lightning_factorlens._private_api.modules import script_attributes
+from lightning_factorlens._private_api.tensors import plain_tensor_operations, wrapped_tensors
 from lightning_factorlens.isolation.function_state import called_functions, function_parts, global_variables
 from lightning_factorlens.isolation.object_contents import HEAP_TYPE, SavedScript, save_class, save_contents, save_slots
 from lightning_factorlens.isolation.saved_objects import SavedAttributes

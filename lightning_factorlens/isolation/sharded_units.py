@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from lightning_factorlens._private_api import reshard_fsdp
+from lightning_factorlens._private_api.sharded_modules import reshard_fsdp
 
 #: The attribute of a module in which DeepSpeed keeps parameters of other modules that its ``forward`` reads.
 NOTES = "_external_params"

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import set_tensor_version, sparse_parts, tensor_version
+from lightning_factorlens._private_api.tensors import set_tensor_version, sparse_parts, tensor_version
 
 #: Copies of more bytes than this are kept in the main memory where the memory of an accelerator is scarce.
 MAX_DEVICE_BYTES = 1 << 20

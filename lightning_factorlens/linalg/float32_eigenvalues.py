@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_factorlens.fork_gate import fork_gate
+from lightning_factorlens.background.fork_gate import fork_gate
 from lightning_factorlens.linalg.svd import gram_eigvalsh
 
 #: With fewer rows float64 takes about as little time.

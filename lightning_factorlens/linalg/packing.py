@@ -14,7 +14,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from lightning_factorlens._private_api import tensor_base
+from lightning_factorlens._private_api.tensors import tensor_base
 
 #: Gram matrix of each group, or one Gram matrix of all components, of which only the groups' diagonal blocks are read.
 Grams = Sequence[Tensor] | Tensor

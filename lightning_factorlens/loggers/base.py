@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from lightning_factorlens._private_api import logger_name_prefix
+from lightning_factorlens._private_api.loggers import logger_name_prefix
 from lightning_factorlens.results import Observation
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_factorlens._private_api import logger_name_prefix
+from lightning_factorlens._private_api.loggers import logger_name_prefix
 from lightning_factorlens.loggers.base import has_methods
 from lightning_factorlens.loggers.media import MediaLogger
 from lightning_factorlens.plots.style import to_png

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 
 from lightning_factorlens._validation import check_int
+from lightning_factorlens.background.fork_gate import fork_gate
 from lightning_factorlens.budget import OverheadBudget
-from lightning_factorlens.fork_gate import fork_gate
 from lightning_factorlens.measurements import FigureSpec, Measurement
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import StopAdvice

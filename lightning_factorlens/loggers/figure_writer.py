@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lightning_factorlens.background import BackgroundWorker, Task
+from lightning_factorlens.background.fork_gate import fork_gate
 from lightning_factorlens.budget import OverheadBudget
-from lightning_factorlens.fork_gate import fork_gate
 from lightning_factorlens.loggers.base import run_all
 from lightning_factorlens.loggers.figure_schedule import Drawing, Images, image_tag
 from lightning_factorlens.loggers.media import MediaLogger

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning_factorlens._private_api import default_hp_metric, file_writer
+from lightning_factorlens._private_api.loggers import default_hp_metric, file_writer
 from lightning_factorlens.loggers.best_values import best_scalars
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger
 from lightning_factorlens.loggers.tags import PREFIX, with_cost

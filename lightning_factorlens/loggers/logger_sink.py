@@ -11,17 +11,14 @@ from lightning_factorlens.budget import OverheadBudget
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.base import logger_prefix, run_all
 from lightning_factorlens.loggers.best_values import BestValues
-from lightning_factorlens.loggers.detail import at_detail, includes, scalars_at_detail
+from lightning_factorlens.loggers.detail import at_detail, scalars_at_detail
 from lightning_factorlens.loggers.figure_schedule import Drawing, FigureSchedule, numbered_figures
 from lightning_factorlens.loggers.figure_writer import FigureWriter
-from lightning_factorlens.loggers.labels import check_prefix, scope_labels
-from lightning_factorlens.loggers.layout import scalar_layout
-from lightning_factorlens.loggers.media import MediaLogger
-from lightning_factorlens.loggers.media_registry import get_media_logger
+from lightning_factorlens.loggers.labels import check_prefix
+from lightning_factorlens.loggers.media_of_loggers import MediaOfLoggers
 from lightning_factorlens.loggers.run_summary import run_summary
 from lightning_factorlens.loggers.scalars import is_tensorboard_logger, write_scalars
 from lightning_factorlens.loggers.tags import PREFIX, TaggedValue, tagged_values
-from lightning_factorlens.loggers.text_reports import help_tag, metric_guide
 from lightning_factorlens.measurements import DETAILS, Detail, Measurement, Scalar, default_measurements
 from lightning_factorlens.results import Observation
 from lightning_factorlens.results.findings import StopAdvice
@@ -89,7 +86,9 @@ class LoggerSink:
         self._completes_cost = completes_cost
         self._advice = advice
         self._best = BestValues(self.measurements, self.prefix, history or ())
-        self._media: dict[int, MediaLogger | None] = {}
+        self._media = MediaOfLoggers(
+            self.measurements, self.extra_scalars, self.prefix, self.detail, self.options.layout
+        )
         self._charted: dict[str, TaggedValue] = {}
         self._last_position: tuple[int, int] | None = None
         self._last_tags: set[str] = set()
@@ -114,9 +113,7 @@ class LoggerSink:
 
         def write_to(logger: Any) -> None:
             _log_metrics(logger, metrics, observation.step)
-            media = self._media_of(logger)
-            if media is not None:
-                self._write_media(media, logger, observation)
+            self._media.write(logger, observation, list(self._charted.values()))
 
         try:
             run_all(self.loggers, write_to, "loggers")
@@ -134,7 +131,7 @@ class LoggerSink:
         return metrics
 
     def _start_figures(self, drawing: Drawing | None, step: int) -> None:
-        targets = [media for media in map(self._media_of, self.loggers) if media is not None]
+        targets = [media for media in map(self._media.of, self.loggers) if media is not None]
         if drawing is not None and targets:
             self._figure_writer.start(drawing, targets, step)
 
@@ -187,7 +184,7 @@ class LoggerSink:
             """Writes the last best values, the summary and the projector of one logger."""
             if last is not None and best:
                 _log_metrics(logger, best, last.step)
-            media = self._media.get(id(logger))
+            media = self._media.known(logger)
             if media is None or last is None:
                 return
             summary = run_summary(self.figures.history, self.measurements, self.prefix, self._decision)
@@ -211,49 +208,12 @@ class LoggerSink:
         self.figures.clear()
         self._best = BestValues(self.measurements, self.prefix)
 
-    def _media_of(self, logger: Any) -> MediaLogger | None:
-        """The media logger of a logger, if it has one; at the first observation the guide to the metrics is written."""
-        key = id(logger)  # stays unique, because the sink holds the logger
-        if key not in self._media:
-            media = get_media_logger(logger)
-            self._media[key] = media
-            if media is not None:
-                guide = metric_guide(self.measurements, self.extra_scalars, self.prefix)
-                media.log_guide(help_tag(self.prefix), guide)
-        return self._media[key]
-
-    def _write_media(self, media: MediaLogger, logger: Any, observation: Observation) -> None:
-        """The layout, with every tag that has appeared so far, and the histograms."""
-        if self.options.layout:
-            charted = list(self._charted.values())
-            media.log_layout(scalar_layout(charted, self.extra_scalars, self.prefix, logger_prefix(logger)))
-        for measurement in self.measurements:
-            record = observation.get(measurement.name)
-            if record is None or not includes(self.detail, measurement.histogram_detail):
-                continue
-            histograms = list(measurement.histograms(record))
-            scopes = []
-            for _, scope, _ in histograms:
-                scopes.append(scope)
-            labels = scope_labels(list(record.values()), scopes)
-            for template, scope, values in histograms:
-                tag = template.format(prefix=self.prefix, scope=labels[scope])
-                media.log_histogram(tag, values, observation.step)
-
     def _notify_once(self) -> None:
-        """Sends one message about all loggers that were found to show no figures."""
+        """Sends the message about loggers that show no figures, unless it was sent or no figures are wanted."""
         notify = self.notify
         self.notify = None
-        names: dict[str, None] = {}
-        for logger in self.loggers:
-            key = id(logger)
-            if key in self._media and self._media[key] is None:
-                names[type(logger).__name__] = None
-        if notify is not None and names and self.figures.every_n:
-            notify(
-                f"FactorLens: {' and '.join(names)} cannot show figures and gets all numbers. TensorBoardLogger, "
-                "WandbLogger, MLFlowLogger and CometLogger show them, also beside it; figures_every_n=0 draws none."
-            )
+        if notify is not None and self.figures.every_n:
+            self._media.notify(self.loggers, notify)
 
 
 def _log_metrics(logger: Any, metrics: dict[str, float], step: int) -> None:

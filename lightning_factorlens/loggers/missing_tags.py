@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lightning_factorlens.loggers.tags import declared_tags
+from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.measurements import Measurement
 from lightning_factorlens.measurements.missing_outputs import is_absence_note
 from lightning_factorlens.results import Observation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from lightning_factorlens._private_api import file_writer, has_file_writer
+from lightning_factorlens._private_api.loggers import file_writer, has_file_writer
 
 #: Packages whose TensorBoardLogger is known: `write_scalars` writes what its ``log_metrics`` would write.
 KNOWN_PACKAGES = ("lightning.", "pytorch_lightning.")

@@ -168,57 +168,6 @@ def undefined_tags(observation: Observation, measurements: Sequence[Measurement]
     return tags
 
 
-def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX) -> list[str]:
-    """The tags that `monitored_scalars` may have, before there is an observation.
-
-    Args:
-        measurements: The measurements; pass `with_cost` of them for the tags of the cost too.
-        ranks: The lens's ranks.
-        prefix: First part of every tag.
-
-    Returns:
-        The tags, in the order of the measurements, without those that name a block or a layer.
-
-    Example:
-        >>> from lightning_factorlens.measurements import Consistency
-        >>> declared_tags([Consistency()], ranks=(1, 2))[0]
-        'factorlens/consistency'
-    """
-    tags: dict[str, None] = {}
-    for measurement in measurements:
-        for scalar in measurement.scalars:
-            if scalar.monitored and "{scope}" not in scalar.tag:
-                for rank in ranks:
-                    tags[scalar.tag.format(prefix=prefix, rank=rank)] = None
-    return list(tags)
-
-
-def later_tags(
-    measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX, class_scores: bool = True
-) -> list[str]:
-    """Those of `declared_tags` that the first observations may lack.
-
-    Args:
-        measurements: See `declared_tags`.
-        ranks: See `declared_tags`.
-        prefix: See `declared_tags`.
-        class_scores: Whether the model's output is, or may be, read as class scores.
-
-    Example:
-        >>> from lightning_factorlens.measurements import ConceptQuality
-        >>> later_tags([ConceptQuality()], ranks=(1, 2), class_scores=False)
-        ['factorlens_concepts/clarity', 'factorlens_concepts/stability']
-    """
-    tags: dict[str, None] = {}
-    for measurement in measurements:
-        for scalar in measurement.scalars:
-            may_come = scalar.starts_later and (class_scores or not scalar.of_class_scores)
-            if may_come and scalar.monitored and "{scope}" not in scalar.tag:
-                for rank in ranks:
-                    tags[scalar.tag.format(prefix=prefix, rank=rank)] = None
-    return list(tags)
-
-
 def other_scalars(
     observation: Observation, measurements: Sequence[Measurement], prefix: str = PREFIX
 ) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The measurements of a lens: each is an object in a file of its own, with its scalars, its figures and its needs."""
 
-from lightning_factorlens.measurements.base import FigureSpec, Measurement, check_measurements, record_types
+from lightning_factorlens.measurements.base import FigureSpec, Measurement, record_types
+from lightning_factorlens.measurements.checked_measurements import check_measurements
 from lightning_factorlens.measurements.concept_quality import ConceptQuality
 from lightning_factorlens.measurements.consistency import Consistency
 from lightning_factorlens.measurements.context import Context

@@ -133,6 +133,8 @@ class Consistency(Measurement):
             found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
         if not has_begun and math.isfinite(value):
             context.note(absence_note("loss_signal", "the network does not tell the inputs apart yet."))
+        elif training_loss is not None and not math.isfinite(training_loss):
+            context.note(absence_note("loss_signal", "the training loss is NaN or infinite."))
         if has_begun:
             found["loss_signal"] = loss_signal(outputs, shifted, labels, training_loss, is_probability)
             found["accuracy_signal"] = accuracy_signal(found["loss_signal"], outputs, labels)

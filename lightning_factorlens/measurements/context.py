@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
-import numpy as np
 from torch import Tensor, nn
 
 from lightning_factorlens.background import BackgroundWorker
@@ -20,13 +19,11 @@ from lightning_factorlens.distributed import Partition, SingleProcess
 from lightning_factorlens.factorization import CoupledProblem
 from lightning_factorlens.measurements.deferred import Deferred
 from lightning_factorlens.measurements.intermediates import Captures, Intermediates
+from lightning_factorlens.measurements.kept_state import copy_state
 from lightning_factorlens.metrics.rank_curve import BlockGroups
 from lightning_factorlens.results import Factorization, RankCurve, Record
 
 T = TypeVar("T")
-
-#: Types of a state that are kept as they are; of a subclass, the plain value.
-PLAIN_TYPES: tuple[type, ...] = (bool, int, float, str, bytes)
 
 
 @dataclass
@@ -152,7 +149,7 @@ class Context:
         intermediates = self.intermediates
         name = intermediates.measurement
         if name not in intermediates.states_read:
-            intermediates.states_read[name] = _copy_state(intermediates.previous_states.get(name))
+            intermediates.states_read[name] = copy_state(intermediates.previous_states.get(name))
         return intermediates.states_read[name]
 
     def keep_state(self, state: Any) -> None:
@@ -164,7 +161,7 @@ class Context:
         Raises:
             TypeError: Anything else, which a checkpoint could not give back.
         """
-        self.intermediates.states[self.intermediates.measurement] = _copy_state(state)
+        self.intermediates.states[self.intermediates.measurement] = copy_state(state)
 
     def forward(self, probes: Sequence[Probe], outputs: Tensor) -> list[Tensor]:
         """The model's outputs for changed copies of the probe; needs ``"forward"``.
@@ -248,30 +245,3 @@ class Context:
                 f"add {need!r} to its `needs`, found {sorted(self.intermediates.needs)}."
             )
         return value
-
-
-def _copy_state(value: Any) -> Any:
-    """A copy in plain types that shares no memory with ``value``: neither weights nor earlier states.
-
-    Raises:
-        TypeError: A value of another type.
-    """
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, Mapping):
-        return {_copy_state(key): _copy_state(inner) for key, inner in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_copy_state(inner) for inner in value)
-    if isinstance(value, list):
-        return [_copy_state(inner) for inner in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    for kind in PLAIN_TYPES:
-        if isinstance(value, kind):
-            return value if type(value) is kind else kind(value)
-    if value is None:
-        return None
-    raise TypeError(
-        f"keep_state: found {value!r} of type {type(value).__name__}; keep tensors, numbers and text in dictionaries, "
-        "lists and tuples, since checkpoints are loaded with weights_only."
-    )

@@ -11,6 +11,7 @@ from lightning_factorlens.plots.concept_sheet import concept_sheet_figure
 from lightning_factorlens.plots.concept_timeline import concept_timeline_figure
 from lightning_factorlens.plots.decomposition import decomposition_figure
 from lightning_factorlens.plots.deconvnet import deconvnet_figure
+from lightning_factorlens.plots.exemplars import exemplars_figure
 from lightning_factorlens.plots.feature_visualization import feature_visualization_figure
 from lightning_factorlens.plots.hasse import hasse_figure
 from lightning_factorlens.plots.hierarchy_nulls import hierarchy_nulls_figure
@@ -31,6 +32,7 @@ from lightning_factorlens.plots.unit_spread import unit_spread_figure
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,18 @@ def _concepts(record: results.ConceptRecord) -> Figure | None:
     return None if record.page is None else concept_sheet_figure(record.page)
 
 
+def _exemplars(exemplars: results.Exemplars, inputs: Tensor | None = None, **options: Any) -> Figure | None:
+    if inputs is None:
+        raise TypeError(
+            "inputs: Exemplars holds positions of images alone; pass the images of the probe, as plot(inputs=images)."
+        )
+    return exemplars_figure(exemplars, inputs, **options)
+
+
+def _last_hierarchy(record: results.LayerHierarchies) -> Figure | None:
+    return None if record.diagram is None else hasse_figure(record.diagram)
+
+
 def _unit_pictures(record: results.UnitPicturesRecord) -> Figure | None:
     return None if record.found is None else feature_visualization_figure(record.found)
 
@@ -108,8 +122,12 @@ FIGURES: dict[type, ResultFigure] = {
     results.ConceptRecord: ResultFigure(_concepts, "a page of concepts, which histories and files do not keep"),
     results.ConceptTimeline: ResultFigure(concept_timeline_figure, "a second fit", is_single=True),
     results.HierarchyRecord: ResultFigure(hasse_figure, "classes of vectors", is_single=True),
+    results.LayerHierarchies: ResultFigure(
+        _last_hierarchy, "the hierarchy of the last layer, which histories and files do not keep", is_single=True
+    ),
     results.HierarchyReport: ResultFigure(hierarchy_nulls_figure),
     results.LayerDecomposition: ResultFigure(decomposition_figure),
+    results.Exemplars: ResultFigure(_exemplars, "inputs that are images", is_single=True),
     results.ProjectionMaps: ResultFigure(projection_figure),
     results.SimilarityOverlay: ResultFigure(overlay_figure),
     results.FeatureVisualization: ResultFigure(feature_visualization_figure, "inputs that are images"),

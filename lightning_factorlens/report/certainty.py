@@ -11,7 +11,7 @@ from typing import Any
 from lightning_factorlens.results.findings import LEARNING, MEMORISING, UNKNOWN, Finding, StopAdvice
 
 #: The figures, with the runs that they are of. ``python -m benchmarks.stopping.answers --write`` writes those of the
-#: answers, and ``python -m benchmarks.stopping.campaign.score --part confirmation`` those of the stop.
+#: answers, and ``python -m benchmarks.stopping.campaign.third_score`` those of the stop.
 FIGURES_FILE = Path(__file__).with_name("certainty.json")
 
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_factorlens.results._short_repr import ShortRepr
 from lightning_factorlens.results.factorization import BlockKind
+from lightning_factorlens.results.plottable import PlottableAsPage
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,7 +36,7 @@ class ConceptBlock(ShortRepr):
 
 
 @dataclass(frozen=True, eq=False)
-class Concepts:
+class Concepts(PlottableAsPage):
     """What `FactorLens.concepts` finds, for the functions of `lightning_factorlens.concepts`.
 
     All tensors are on the CPU. Concept k is row k of F with column k of every W. Letters as in `results.factorization`.

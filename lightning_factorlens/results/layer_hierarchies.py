@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 
 from lightning_factorlens.results.hierarchy import HierarchyRecord
+from lightning_factorlens.results.plottable import Plottable
 from lightning_factorlens.results.record import Record, Value
 
 
@@ -44,7 +45,7 @@ class LayerHierarchy:
 
 
 @dataclass(frozen=True)
-class LayerHierarchies(Record):
+class LayerHierarchies(Record, Plottable):
     """The hierarchies of one observation in numbers.
 
     Attributes:

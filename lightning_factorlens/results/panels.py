@@ -50,8 +50,10 @@ class LayerDecomposition(ShortRepr, Plottable):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Exemplars(ShortRepr):
+class Exemplars(ShortRepr, Plottable):
     """The images with the strongest signals of each singular vector of a layer, on both sides.
+
+    It holds their positions: ``plot(inputs=images)`` takes the images of the probe.
 
     Attributes:
         layer: Name of the layer.

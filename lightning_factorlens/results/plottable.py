@@ -1,7 +1,7 @@
 """The method `plot` of results.
 
-Results lie below the package that draws them. This is the only module that imports upwards, and it does so when a
-figure is asked for, so that results can be read without matplotlib.
+Results lie below the packages that draw them and that collect what is drawn. This is the only module that imports
+upwards, and it does so when a figure is asked for, so that results can be read without matplotlib.
 """
 
 from __future__ import annotations
@@ -50,3 +50,35 @@ class Plottable:
         from lightning_factorlens.plots.plot_result import plot_result
 
         return plot_result(self, ax, options)
+
+
+class PlottableAsPage(Plottable):
+    """Base of concepts, which are drawn as the page on which `concepts.concept_page` collects what figures show."""
+
+    def plot(
+        self, ax: Axes | Sequence[Axes] | np.ndarray | None = None, **options: Any
+    ) -> tuple[Figure, Axes | np.ndarray]:
+        """Draws the clearest concepts: latent images and top images.
+
+        Example:
+            >>> import torch
+            >>> from lightning_factorlens import FactorLens
+            >>> model = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.ReLU())
+            >>> concepts = FactorLens(model).concepts(torch.rand(9, 1, 5, 5), rank=2)
+            >>> figure, axes = concepts.plot(title="Two concepts")
+
+        Args:
+            ax: Left out, since the panels are laid out together.
+            **options: Arguments of `concepts.concept_page`, such as ``names=``, ``stability=`` and ``count=``, and of
+                `plots.concept_sheet_figure`, such as ``title=``.
+
+        Returns:
+            The figure, and its axes as an array.
+
+        Raises:
+            ValueError: ``ax`` is given; or as `concept_page` raises it.
+        """
+        from lightning_factorlens.concepts.page import concept_page
+
+        of_page = {name: options.pop(name) for name in ("names", "stability", "count") if name in options}
+        return concept_page(self, **of_page).plot(ax, **options)  # type: ignore[arg-type]

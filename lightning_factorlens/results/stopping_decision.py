@@ -20,8 +20,8 @@ class StoppingDecision:
         best_epoch: The epoch whose weights the rule would keep; None before the first value.
         score: The value that the rule has compared, after its smoothing; NaN if the measurement has no value.
         reason: The reason in words.
-        probability: Estimated probability that the best epoch of the planned training lies behind; None if there is
-            none.
+        probability: Estimated probability that the best epoch of the planned training lies behind, that is, at or
+            before ``epoch``; None if there is none.
         action: What the decision has changed: ``"stop"`` if the training was ended, ``"lr"`` if the learning rates were
             lowered, empty if nothing was changed.
     """

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, IterDataPipe, default_collate, default_convert
 
-from lightning_factorlens._private_api import iterates_by_itself
+from lightning_factorlens._private_api.data_loading import iterates_by_itself
 from lightning_factorlens.sampling.key_source import KeySource, KnownKeys, SampledKeys
 from lightning_factorlens.sampling.keyed_readings import SampleReading, WholeBatchReading
 from lightning_factorlens.sampling.readings import Reading, StreamReading

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils.data import RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
 from torch.utils.data.distributed import DistributedSampler
 
-from lightning_factorlens._private_api import wrapped_sampler
+from lightning_factorlens._private_api.data_loading import wrapped_sampler
 
 #: Keys that are read from a sampler at most, and from one over a dataset without a length.
 MAX_KEYS = 1_000_000

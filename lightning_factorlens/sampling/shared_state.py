@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lightning_factorlens._private_api import manager_value_key, replace_manager_calls
+from lightning_factorlens._private_api.data_loading import manager_value_key, replace_manager_calls
 from lightning_factorlens.sampling.file_offsets import separate_file_offsets
 
 #: Device and inode of a pipe or socket, which are equal in all processes.

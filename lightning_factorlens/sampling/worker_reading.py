@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from lightning_factorlens._private_api import shutdown_workers
+from lightning_factorlens._private_api.data_loading import shutdown_workers
 from lightning_factorlens.batches.drawn_batch import DrawnBatch
 from lightning_factorlens.sampling.plain_pickle import from_bytes, to_bytes
 from lightning_factorlens.sampling.readings import Reading, Report, count_rows

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-from lightning_factorlens._private_api import node_argument
+from lightning_factorlens._private_api.autograd_nodes import node_argument
 from lightning_factorlens.capture.autograd_graph import operation, walk_graph
 from lightning_factorlens.visualization.deconvnet_operations import (
     BILINEAR_OPERATIONS,

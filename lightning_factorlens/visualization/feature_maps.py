@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from lightning_factorlens._validation import check_positions
 from lightning_factorlens.batches.probe import Probe
 from lightning_factorlens.capture.forward_fn import ForwardFn
-from lightning_factorlens.capture.tracing import TracedCall
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.results.unit_pictures import FeatureMaps
-from lightning_factorlens.visualization.probe_pass import bind_forward, check_layer, read_calls, select_samples
-from lightning_factorlens.visualization.unit_maps import UnitAxis
+from lightning_factorlens.visualization.layer_maps import read_layer_maps
+from lightning_factorlens.visualization.probe_pass import bind_forward, select_samples
 
 
 def feature_maps(
@@ -51,23 +50,14 @@ def feature_maps(
     samples = Probe.wrap(probe)
     chosen: Sequence[int] = range(len(samples)) if images is None else images
     chosen = check_positions("images", chosen, len(samples), "images of the probe")
-    names: dict[str, None] = {}
-    axis = UnitAxis()
 
-    def read(call: TracedCall) -> Tensor | None:
+    def of_units(maps: Tensor) -> Tensor:
         """The maps of the units."""
-        names.setdefault(call.name)
-        axis.note(call)
-        if call.name != layer:
-            return None
-        maps = axis.maps(call, call.output)
         check_positions("units", units, maps.shape[1], f"units of {layer!r}")
         return maps[:, list(units)].float().cpu()
 
     passed = samples if images is None else Probe.wrap(select_samples(samples, chosen))
     with isolate_model(model):
-        passes = read_calls(model, passed, read, bind_forward(model, forward_fn))
-    check_layer(layer, list(names))
-    parts = [found[layer] for found in passes]
-    maps = torch.cat(parts).transpose(0, 1).contiguous()
+        found = read_layer_maps(model, passed, layer, of_units, bind_forward(model, forward_fn))
+    maps = found.transpose(0, 1).contiguous()
     return FeatureMaps(layer, tuple(map(int, units)), torch.tensor(chosen), samples.inputs.detach().cpu()[chosen], maps)

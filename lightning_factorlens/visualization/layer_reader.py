@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lightning_factorlens._private_api import uncompiled_path
+from lightning_factorlens._private_api.compiled_modules import uncompiled_path
 from lightning_factorlens.capture.module_names import named_layers
 from lightning_factorlens.capture.output_parts import find_parts
 from lightning_factorlens.capture.tracing import TracedCall, trace_calls

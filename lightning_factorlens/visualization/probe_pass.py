@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lightning_factorlens.batches.batch import Batch
+from lightning_factorlens.batches.batch_objects import clone
 from lightning_factorlens.batches.merge import merge_batches
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.batches.tree import clone, tree_map
+from lightning_factorlens.batches.tree import tree_map
 from lightning_factorlens.capture.forward_fn import ForwardFn
 from lightning_factorlens.capture.module_names import layer_class
 from lightning_factorlens.capture.out_of_memory import run_pass

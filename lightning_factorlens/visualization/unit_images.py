@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from lightning_factorlens._validation import check_positions
 from lightning_factorlens.batches.probe import Probe
-from lightning_factorlens.capture.tracing import TracedCall
-from lightning_factorlens.visualization.probe_pass import Forward, check_layer, check_no_nan, read_calls
-from lightning_factorlens.visualization.unit_maps import UnitAxis, strongest_values
+from lightning_factorlens.visualization.layer_maps import read_layer_maps
+from lightning_factorlens.visualization.probe_pass import Forward, check_no_nan
+from lightning_factorlens.visualization.unit_maps import strongest_values
 
 
 def images_of_units(
@@ -61,16 +61,8 @@ def images_of_units(
 
 def _strongest_values(model: nn.Module, samples: Probe, layer: str, forward: Forward) -> Tensor:
     """The largest value of every unit in every image, shape (N, units)."""
-    names: dict[str, None] = {}
-    axis = UnitAxis()
 
-    def read(call: TracedCall) -> Tensor | None:
-        names.setdefault(call.name)
-        axis.note(call)
-        if call.name != layer:
-            return None
-        return check_no_nan(layer, strongest_values(axis.maps(call, call.output)).float().cpu())
+    def strongest(maps: Tensor) -> Tensor:
+        return check_no_nan(layer, strongest_values(maps).float().cpu())
 
-    passes = read_calls(model, samples, read, forward)
-    check_layer(layer, list(names))
-    return torch.cat([found[layer] for found in passes])
+    return read_layer_maps(model, samples, layer, strongest, forward)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from lightning_factorlens._private_api import ConvolutionBase
+from lightning_factorlens._private_api.modules import ConvolutionBase
 from lightning_factorlens.capture.tracing import TracedCall
 
 

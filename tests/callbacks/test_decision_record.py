@@ -124,7 +124,7 @@ def test_a_resumed_run_has_each_decision_once(tmp_path):
 def test_without_a_rule_lines_are_as_before_and_lines_of_before_are_read(tmp_path):
     path = tmp_path / "curves.jsonl"
     train(tmp_path, lens(path), epochs=1)
-    assert {tuple(line) for line in lines(path)} == {("epoch", "step", "is_full", "notes", "records")}
+    assert not any({"decisions", "handed_over"} & line.keys() for line in lines(path))
     assert {(o.decisions, o.handed_over) for o in read_jsonl(path)} == {((), ())}
     content = lines(path)[-1]
     content["decisions"] = [{**dict.fromkeys(FIELDS), "score": "NaN", "what comes later": 1}]

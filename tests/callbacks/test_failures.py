@@ -1,6 +1,7 @@
 """Something fails while the lens observes: training ends as it would have, with one warning, and keeps what was logged."""
 
 import warnings
+from contextlib import ExitStack
 
 import pytest
 import torch
@@ -9,16 +10,21 @@ from broken_lens import (
     EPOCHS,
     FAULTS,
     FIGURES,
+    FULL,
     STEPS,
     WRITING,
     FragileDataset,
     Sabotage,
+    UserSink,
     hook_raises,
     lens,
     points,
+    raiser,
     train,
 )
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+
+from lightning_factorlens import FactorLensCallback
 
 WHEN = {"in the first epoch": {0}, "in the last": {EPOCHS - 1}, "always": set(range(EPOCHS))}
 
@@ -104,6 +110,57 @@ def test_a_failure_while_closing_only_warns(fault, alone, healthy, tmp_path):
     assert len(messages(caught)) == 1, messages(caught)
     assert end == alone
     assert healthy.items() <= points(tmp_path).items()
+
+
+@pytest.mark.parametrize("fault", ["the summary fails", "the sink's close fails"])
+def test_a_failure_while_closing_is_raised_after_all_is_closed_with_on_error_raise(fault, tmp_path):
+    closed = []
+
+    class Closing(UserSink):
+        def close(self):
+            closed.append(self)
+
+    callback = lens(on_error="raise", sinks=[UserSink(), Closing()], verbose=fault == "the summary fails")
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path, AtEnd(CLOSING[fault]), callback)
+    assert len(closed) == 1
+    assert callback.state.n_failed == 1
+    assert len(callback.history) == EPOCHS + 1
+
+
+class AtEnd(Callback):
+    """Something is broken from the end of the training on."""
+
+    def __init__(self, breaks):
+        self.breaks, self.active = breaks, ExitStack()
+
+    def on_train_end(self, trainer, pl_module):
+        callback = next(c for c in trainer.callbacks if isinstance(c, FactorLensCallback))
+        self.active.enter_context(self.breaks(callback, pl_module, trainer))
+
+    def teardown(self, trainer, pl_module, stage):
+        self.active.close()
+
+
+def test_a_failure_in_writing_the_row_of_the_run_is_raised_before_training_with_on_error_raise(tmp_path, monkeypatch):
+    monkeypatch.setattr("lightning_factorlens.callbacks.factorlens_callback.write_hparams", raiser(FULL))
+    callback = lens(on_error="raise")
+    with pytest.raises(OSError, match="No space left"):
+        train(tmp_path, callback)
+    assert not callback.history
+
+
+def test_an_error_of_the_training_is_not_hidden_by_one_of_closing(tmp_path):
+    class Stopping(Callback):
+        def on_train_epoch_end(self, trainer, pl_module):
+            raise RuntimeError("the user's error")
+
+    class Broken(UserSink):
+        def close(self):
+            raise OSError("no space")
+
+    with pytest.raises(RuntimeError, match="the user's error"), pytest.warns(UserWarning, match="no space"):
+        train(None, Stopping(), lens(on_error="raise", sinks=[Broken()]))
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3)], ids=["ctrl-c", "exit"])

@@ -8,7 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from training import Net, lens, train
 
 from lightning_factorlens.capture import passing_rows, reading_problems
-from lightning_factorlens.model_runner import ModelRunner
+from lightning_factorlens.lens.model_runner import ModelRunner
 
 
 class ModuleNet(Net):

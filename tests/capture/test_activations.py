@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from lightning_factorlens.capture.activations import capture_activations
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.isolation.isolation import isolate_model
 
 

@@ -10,7 +10,8 @@ from torch import nn
 from torchvision import models
 
 from lightning_factorlens import FactorLens, LensOptions, default_measurements
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.isolation.isolation import isolate_model
 from lightning_factorlens.loggers.tags import tagged_values
 

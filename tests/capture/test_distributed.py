@@ -14,7 +14,8 @@ from lightning_factorlens.capture.distributed import (
     forward_distributed,
 )
 from lightning_factorlens.capture.inputs import input_blocks
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.signs import Rectify, Split, SubtractMin, apply_sign_policy
 from lightning_factorlens.distributed import Partition, SingleProcess, make_partition
 from lightning_factorlens.results import Block

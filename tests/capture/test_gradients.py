@@ -12,7 +12,8 @@ from torch import nn
 from torchvision import models
 
 from lightning_factorlens.capture import Batch, ForwardArgs, capture_activations, capture_batches, isolate_model
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 
 
 class SmallCNN(nn.Module):

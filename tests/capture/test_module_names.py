@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 
-from lightning_factorlens.capture.selection import trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
 from lightning_factorlens.capture.weights import weight_layers
 
 

@@ -6,8 +6,8 @@ from kinds_of_data import FullyConvolutional, GraphNet, graph_batches
 
 from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.capture import Probe, capture_activations, capture_batches, isolate_model, select_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
 from lightning_factorlens.capture.out_of_memory import is_out_of_memory
-from lightning_factorlens.capture.selection import trace_layers
 from lightning_factorlens.measurements import default_measurements
 
 OPTIONS = LensOptions(ranks=(1, 2))

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 from torchvision import models
 
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.isolation.isolation import isolate_model
 
 

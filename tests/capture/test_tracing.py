@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_factorlens.capture.selection import select_layers, trace_layers
+from lightning_factorlens.capture.layer_tracing import trace_layers
+from lightning_factorlens.capture.selection import select_layers
 from lightning_factorlens.capture.tracing import trace_calls
 from lightning_factorlens.isolation.isolation import isolate_model
 

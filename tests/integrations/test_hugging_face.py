@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from lightning_factorlens import JSONLinesSink, read_jsonl
+from lightning_factorlens import FactorLens, JSONLinesSink, read_jsonl
+from lightning_factorlens.distributed import SingleProcess
 from lightning_factorlens.measurements import Consistency, ReconstructionError
 
 transformers = pytest.importorskip("transformers", reason="transformers is not installed")
@@ -200,6 +201,80 @@ def test_failures_never_cost_the_run_but_a_wrong_configuration_ends_it_before(tm
         trainer.train()
     with pytest.raises(ValueError, match="attach"):
         make_trainer(tmp_path, callbacks=[HuggingFaceCallback()]).train()
+
+
+class ByItems(Net):
+    """A network that divides the sum of its losses by the number of labels of a whole step, as language models do."""
+
+    def forward(self, pixel_values, mask, labels=None, num_items_in_batch=None, **kwargs):
+        found = super().forward(pixel_values, mask)
+        if labels is not None:
+            number = (labels != -100).sum() if num_items_in_batch is None else num_items_in_batch
+            found["loss"] = nn.functional.cross_entropy(found["logits"], labels, reduction="sum") / number
+        return {name: found[name] for name in ("loss", "logits") if name in found}
+
+
+class PartlyLabelled(Samples):
+    """Samples of which one in three has no label, so that micro-batches have different numbers of labels."""
+
+    def __getitem__(self, index):
+        found = super().__getitem__(index)
+        return {**found, "labels": -100 if index % 3 == 1 else found["labels"]}
+
+
+@pytest.mark.parametrize("kind", ["means", "sums over items"])
+def test_the_signals_have_the_mean_training_loss_of_the_micro_batches(kind, tmp_path, monkeypatch):
+    losses, found = [], []
+    begin = FactorLens.begin
+
+    def recording_begin(lens, *args, training_loss=None, **options):
+        found.append(training_loss)
+        return begin(lens, *args, training_loss=training_loss, **options)
+
+    class Recording(transformers.Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+            result = super().compute_loss(model, inputs, return_outputs=return_outputs, **kwargs)
+            if model.training:
+                losses.append(float(result.detach()))
+            return result
+
+    monkeypatch.setattr(FactorLens, "begin", recording_begin)
+    monkeypatch.setattr(transformers, "Trainer", Recording)
+    by_items = kind == "sums over items"
+    trainer = make_trainer(
+        tmp_path, ByItems() if by_items else Net(), per_device_train_batch_size=4, gradient_accumulation_steps=3,
+        data={"train_dataset": PartlyLabelled(32, 0) if by_items else Samples(32, 0)},
+    )  # fmt: skip
+    callback = observing(trainer, measurements=[Consistency()])
+    trainer.train()
+    assert trainer.model_accepts_loss_kwargs == by_items
+    means = []
+    for epoch in (losses[:8], losses[8:]):  # two steps of three micro-batches, and one of two
+        in_steps = 3 * sum(epoch[:3]) + 3 * sum(epoch[3:6]) + 2 * sum(epoch[6:])
+        means.append((in_steps if by_items else sum(epoch)) / 8)
+    assert found == [None, pytest.approx(means[0], rel=1e-6), pytest.approx(means[1], rel=1e-6)]
+    assert math.isfinite(callback.history[-1]["consistency"]["memorization_gap"])
+
+
+def test_the_training_loss_is_the_one_that_the_trainer_logs(tmp_path):
+    trainer = make_trainer(tmp_path, vit(), label_smoothing_factor=0.1, gradient_accumulation_steps=2, max_steps=2)
+    callback = observing(trainer, outputs=None, on_error="warn")
+    trainer.add_callback(ReadsLoss(callback))
+    trainer.train()
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert logged
+    assert trainer.callback_handler.callbacks[-1].means == pytest.approx(logged, rel=1e-6)
+
+
+class ReadsLoss(transformers.TrainerCallback):
+    """Reads the mean training loss when the Trainer logs its own."""
+
+    def __init__(self, observing):
+        self.observing, self.means = observing, []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            self.means.append(self.observing.state.training_loss.mean(SingleProcess()))
 
 
 def test_no_label_reaches_the_lens(tmp_path):

@@ -9,6 +9,7 @@ import torch
 from small_lens import make_net, make_probe
 
 import lightning_factorlens.integrations as integrations
+from lightning_factorlens import FactorLens
 
 PATH = f"{integrations.__path__[0]}/hugging_face.py"
 
@@ -37,6 +38,13 @@ class StandInTrainer:
         )  # fmt: skip
         self.state = SimpleNamespace(global_step=0, epoch=0.0, log_history=[], is_world_process_zero=True)
         self.callback_handler = SimpleNamespace(callbacks=[])
+        self.losses = []
+
+    current_gradient_accumulation_steps = 2
+
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        """The loss of a micro-batch, divided by the number of micro-batches of a step of the optimizer."""
+        return torch.tensor(inputs, requires_grad=True) / 2
 
     def log(self, logs):
         self.state.log_history.append({**logs, "step": self.state.global_step})
@@ -51,6 +59,7 @@ class StandInTrainer:
         self.call("on_train_begin")
         for epoch in range(1, epochs + 1):
             self.call("on_epoch_begin")
+            self.losses += [self.training_step(self.model, loss) for loss in (0.1, 0.3, 0.2 * epoch)]
             self.state.global_step += 3
             self.state.epoch = float(epoch)
             self.call("on_epoch_end")
@@ -71,6 +80,26 @@ def test_the_events_of_a_trainer_give_metrics_of_the_evaluations(monkeypatch):
     assert [found["eval_factorlens/consistency"] for found in metrics] == expected[1:]
     assert [entry["eval_factorlens/consistency"] for entry in trainer.state.log_history] == expected
     assert len(callback.lens.draw(callback._observer._probe)) == 8
+
+
+def test_the_stop_signals_have_the_mean_loss_of_the_training_steps(monkeypatch):
+    module = load(monkeypatch, SimpleNamespace(TrainerCallback=object))
+    trainer = StandInTrainer(make_net())
+    given = []
+    measure = FactorLens.begin
+
+    def begin(lens, *args, training_loss=None, **options):
+        given.append(training_loss)
+        return measure(lens, *args, training_loss=training_loss, **options)
+
+    monkeypatch.setattr(FactorLens, "begin", begin)
+    callback = module.HuggingFaceCallback(ranks=(1, 2), outputs="classes", on_error="raise").attach(trainer)
+    assert callback.attach(trainer) is callback, "a second call must not count losses twice"
+    trainer.train(2)
+    assert given == [None, pytest.approx(0.2), pytest.approx(0.8 / 3)]
+    assert [loss.item() for loss in trainer.losses[:2]] == pytest.approx([0.05, 0.15])
+    assert trainer.losses[0].requires_grad
+    assert len(trainer.losses) == 6
 
 
 def test_the_error_names_the_package(monkeypatch):

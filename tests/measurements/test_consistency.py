@@ -165,6 +165,23 @@ def test_the_signals_wait_until_the_inputs_are_told_apart():
     assert third["consistency"]["memorization_gap"] == 0.0
 
 
+def test_without_a_finite_training_loss_there_is_no_signal_and_a_note_says_why():
+    lens = lens_with(Consistency())
+    for parameter in lens.model.parameters():
+        nn.init.normal_(parameter, std=3.0, generator=torch.Generator().manual_seed(1))
+    for loss in (1.0, math.nan, 3.0):
+        lens.record_loss(torch.tensor(loss))
+    with pytest.warns(UserWarning, match="1 of 3 training losses"):
+        first = lens.observe(make_probe(), epoch=1, step=4)
+    assert math.isfinite(first["consistency"]["loss_signal"])
+    lens.record_loss(torch.tensor(math.nan))
+    second = lens.observe(make_probe(), epoch=2, step=8)
+    assert math.isnan(second["consistency"]["loss_signal"])
+    assert math.isnan(second["consistency"]["memorization_gap"])
+    assert "no loss signal: the training loss is NaN or infinite." in second.notes
+    assert math.isfinite(second["consistency"]["consistency"])
+
+
 def test_the_ensemble_matters(run):
     """Else the test above would not notice an ensemble that is not used."""
     callback, copies = run

@@ -13,10 +13,14 @@ from small_lens import make_net, make_probe
 
 from lightning_factorlens import FactorLens, results
 from lightning_factorlens.concepts import concept_page, follow_concepts
-from lightning_factorlens.hierarchy import hierarchy, hierarchy_report, significance
+from lightning_factorlens.hierarchy import exemplary_images, hierarchy, hierarchy_report, significance
 from lightning_factorlens.metrics.torchmetrics import Confidence
 from lightning_factorlens.plots._result_figures import FIGURES
+from lightning_factorlens.results import LayerHierarchies
 from lightning_factorlens.visualization import Channel, Settings, unit_spread, weight_pictures
+
+#: What the figure of a result needs besides the result.
+OPTIONS = {results.Exemplars: {"inputs": make_probe()}}
 
 
 @pytest.fixture(autouse=True)
@@ -56,6 +60,8 @@ def found():
         tree,
         hierarchy_report(tree, signals, [FactorLens(net).signals(images)["conv"] for net in untrained],
                          permutations=20, resamples=4),
+        LayerHierarchies((), 2, tree),
+        exemplary_images(signals),
         lens.panels(images, "conv", 0),
         lens.projections(images, "conv", [0], [0]),
         lens.overlay(images, "conv", 0, [1]),
@@ -70,7 +76,7 @@ def found():
 def test_every_type_gives_a_figure_that_pyplot_shows_and_its_axes(found):
     kinds = set()
     for result in found:
-        figure, axes = result.plot()
+        figure, axes = result.plot(**OPTIONS.get(type(result), {}))
         kind = next(base for base in type(result).__mro__ if base in FIGURES)
         kinds.add(kind)
         assert isinstance(axes, Axes if FIGURES[kind].is_single else np.ndarray), kind
@@ -105,7 +111,23 @@ def test_a_users_axes_are_drawn_into_and_the_others_stay_as_they_are(found):
         assert not pyplot.get_fignums()
 
 
+def test_concepts_are_drawn_as_their_page():
+    concepts = FactorLens(make_net(), ranks=(1, 2)).concepts(make_probe(), rank=2)
+    figure, axes = concepts.plot(count=3, title="Two concepts")
+    page, _ = concept_page(concepts, count=3).plot(title="Two concepts")
+    assert isinstance(axes, np.ndarray)
+    assert by_id(figure.axes[0].images).keys() == by_id(page.axes[0].images).keys()
+    with pytest.raises(ValueError, match="ax: the panels of ConceptPage are laid out together"):
+        concepts.plot(ax=Figure().subplots())
+    with pytest.raises(ValueError, match="count: must be a whole number"):
+        concepts.plot(count=0)
+
+
 def test_wrong_axes_and_empty_results_are_named(observe):
+    with pytest.raises(TypeError, match=r"inputs: Exemplars .* plot\(inputs=images\)"):
+        exemplary_images(FactorLens(make_net()).signals(make_probe())["conv"]).plot()
+    with pytest.raises(ValueError, match="LayerHierarchies: there is nothing to draw; it needs the hierarchy"):
+        LayerHierarchies((), 2).plot()
     observation = observe()
     with pytest.raises(ValueError, match="needs 2 axes"):
         observation.plot(ax=Figure().subplots())

@@ -27,7 +27,8 @@ from lightning_factorlens.results import (
     UnitPicturesRecord,
     Value,
 )
-from lightning_factorlens.results.serialization import RECORD_TYPES, from_json, to_json
+from lightning_factorlens.results.record_types import RECORD_TYPES
+from lightning_factorlens.results.serialization import from_json, to_json
 
 
 def test_what_a_line_promises_comes_back_bit_for_bit(observe):

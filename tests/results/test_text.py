@@ -87,7 +87,7 @@ def test_showing_an_observation_imports_nothing_heavy():
         "import sys, lightning_factorlens.lens as l, torch\n"
         "loaded = lambda name: name in sys.modules\n"
         "print([m for m in sys.modules if m.startswith('lightning_factorlens.loggers')])\n"
-        "lens = l.FactorLens(torch.nn.Sequential(torch.nn.ReLU()), l.LensOptions(ranks=(1, 2)))\n"
+        "lens = l.FactorLens(torch.nn.Sequential(torch.nn.ReLU()), ranks=(1, 2))\n"
         "observation = lens.observe(torch.rand(4, 1, 8, 8))\n"
         "repr(observation), repr(lens), observation._repr_html_()\n"
         "print([m for m in ('matplotlib', 'lightning', 'tensorboard') if loaded(m)])\n"

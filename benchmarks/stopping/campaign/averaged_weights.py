@@ -80,9 +80,7 @@ def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -
         weights: Folder of the saved weights; None for the recorded averages alone.
     """
     rule, series = STOPS[stop]
-    decisions = replay(rule, series(run).tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
-    last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
-    kept = decisions[last - 1].best_epoch or last
+    kept, last = decide_on(run, rule, series(run))
     around = min(last, kept + EPOCHS_AFTER)
     recorded = {
         "kept epoch": (run.hidden_test_loss[kept - 1], run.hidden_test_accuracy[kept - 1]),
@@ -97,10 +95,30 @@ def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -
         found = polynomial_scores(run, around, data, weights)
         if found is not None:
             recorded[POLYNOMIAL] = found
-    return {name: _score(run, float(loss), float(accuracy)) for name, (loss, accuracy) in recorded.items()}
+    return {name: score_of(run, float(loss), float(accuracy)) for name, (loss, accuracy) in recorded.items()}
 
 
-def _score(run: RawRun, loss: float, accuracy: float) -> Score:
+def decide_on(run: RawRun, rule: Rule, values: np.ndarray) -> tuple[int, int]:
+    """The epoch that a rule keeps and the one after which it stops, which may be the last.
+
+    Args:
+        run: The run.
+        rule: The rule.
+        values: The series that it reads.
+    """
+    decisions = replay(rule, values.tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
+    last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
+    return decisions[last - 1].best_epoch or last, last
+
+
+def score_of(run: RawRun, loss: float, accuracy: float) -> Score:
+    """The score of weights from their hidden test loss and accuracy.
+
+    Args:
+        run: The run.
+        loss: Hidden test loss.
+        accuracy: Hidden test accuracy.
+    """
     lowest = float(np.min(run.hidden_test_loss))
     scale = max(float(np.mean(run.hidden_test_loss)) - lowest, LEAST)
     points = 100 * (float(np.max(run.hidden_test_accuracy)) - accuracy)

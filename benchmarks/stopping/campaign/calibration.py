@@ -41,6 +41,12 @@ MODELS = {PLANNED: (RISE, SHARE, FALL), UNPLANNED: (SINCE, RISE, FALL)}
 #: The control that sees the schedule and the clock, but not the signal.
 CLOCK = (SHARE, FALL)
 GOAL = 0.1
+#: The name of the figure of each part; "confirmation" is that of the second campaign.
+NAMES = {
+    "development": "development_calibration_error",
+    "confirmation": "calibration_error",
+    "third": "third_calibration_error",
+}
 
 
 def stated_probabilities(found: Sequence[Sample], target: str, kind: str) -> np.ndarray:
@@ -125,14 +131,14 @@ def report(runs: Sequence[ObservedRun], is_confirmation: bool) -> dict[str, Any]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=("development", "confirmation"), default="development")
+    parser.add_argument("--part", choices=tuple(NAMES), default="development")
     parser.add_argument("--records", type=Path, default=RECORDS, help="folder of the campaign's derived records")
     parser.add_argument("--fit", action="store_true", help="fit the model and write it into the package")
     parser.add_argument("--json", type=Path, help="also write all numbers to this file")
     args = parser.parse_args(arguments)
-    is_confirmation = args.part == "confirmation"
+    is_confirmation = args.part != "development"
     if is_confirmation and args.fit:
-        parser.error("--fit: the model is never fitted on confirmation runs; leave --part confirmation out")
+        parser.error("--fit: the model is never fitted on confirmation runs; leave --part out")
     runs = campaign_runs(args.part, args.records)
     if not runs:
         parser.error(f"--records: no {args.part} record in {args.records}; make them with campaign.derive")
@@ -146,8 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.json is not None:
         args.json.write_text(json.dumps(results, indent=1) + "\n")
     error = results[f"loss, {PLANNED}"]["calibration_error"]
-    name = "calibration_error" if is_confirmation else "development_calibration_error"
-    print_figures([Figure(name, error, GOAL, at_most=True)])
+    print_figures([Figure(NAMES[args.part], error, GOAL, at_most=True)])
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.stopping.campaign.label_noise import structured_noise
 from benchmarks.stopping.campaign.source import Array, Source
 from benchmarks.stopping.campaign.sources import SOURCES
 from benchmarks.stopping.campaign.task import Task
@@ -87,6 +88,8 @@ def other_distribution(x: Tensor, probe: str, seed: int) -> Tensor:
         return x + 0.7 * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     if probe == "contrast":
         return 0.4 * x + 0.5
+    if probe == "blurred":
+        return torch.nn.functional.avg_pool2d(torch.nn.functional.pad(x, (1,) * 4, mode="replicate"), 3, 1)
     return Affine(degrees=30.0).images(x) if probe == "rotated" else x
 
 
@@ -106,6 +109,37 @@ def source(folder: Path, task: Task) -> Source:
     return SOURCES[task.dataset](folder, task)
 
 
+def _given_labels(pool: Source, labeled: Array, task: Task, rng: np.random.Generator) -> Array:
+    """The labels of the labeled samples, some of them wrong."""
+    true = pool.labeled_y[labeled]
+    if task.noise_kind == "uniform":
+        return wrong(true, task.noise, pool.classes, rng)
+    return structured_noise(pool.labeled_x[labeled], true, task.noise, pool.classes, rng, task.noise_kind)
+
+
+def _unlabeled(pool: Source, labeled: Array, task: Task, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """Samples and labels of the probe, and the indices of the hidden test in ``pool.other_x``.
+
+    In the third part the probe comes from where the labeled samples come from, otherwise from where the test does.
+    """
+    n_probe, n_test = SIZES[task.kind]
+    if task.part == "third":
+        test = rng.permutation(len(pool.other_x))[:n_test]
+        spare = rng.permutation(np.setdiff1d(np.arange(len(pool.labeled_x)), labeled))
+        x, y = pool.labeled_x, pool.labeled_y
+    else:
+        n_probe = min(n_probe, len(pool.other_x) // 3)
+        rest = rng.permutation(len(pool.other_x))
+        test, spare = rest[:n_test], rest[n_test:]
+        if len(spare) < n_probe:
+            test, spare = rest[n_probe:], rest[:n_probe]
+        x, y = pool.other_x, pool.other_y
+    probe = spare[:n_probe]
+    if task.probe == "classes":
+        probe = spare[unevenly(y[spare], n_probe, 20.0, pool.classes, rng)]
+    return x[probe], y[probe], test
+
+
 def load(folder: Path, task: Task, seed: int) -> Parts:
     """The samples and labels of a run.
 
@@ -121,17 +155,9 @@ def load(folder: Path, task: Task, seed: int) -> Parts:
     rng = np.random.default_rng(seed)
     labeled = unevenly(pool.labeled_y, task.images, task.imbalance, pool.classes, rng)
     true = pool.labeled_y[labeled]
-    given = wrong(true, task.noise, pool.classes, rng)
+    given = _given_labels(pool, labeled, task, rng)
     held = round(task.images / 10)
-    n_probe, n_test = SIZES[task.kind]
-    n_probe = min(n_probe, len(pool.other_x) // 3)
-    rest = rng.permutation(len(pool.other_x))
-    test, spare = rest[:n_test], rest[n_test:]
-    if len(spare) < n_probe:
-        test, spare = rest[n_probe:], rest[:n_probe]
-    probe = spare[:n_probe]
-    if task.probe == "classes":
-        probe = spare[unevenly(pool.other_y[spare], n_probe, 20.0, pool.classes, rng)]
+    probe_x, probe_y, test = _unlabeled(pool, labeled, task, rng)
 
     def samples(array: Array) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array))
@@ -142,6 +168,6 @@ def load(folder: Path, task: Task, seed: int) -> Parts:
     return Parts(
         samples(pool.labeled_x[labeled[held:]]), targets(given[held:]), targets(true[held:]),
         samples(pool.labeled_x[labeled[:held]]), targets(true[:held]), targets(given[:held]),
-        other_distribution(samples(pool.other_x[probe]), task.probe, seed), targets(pool.other_y[probe]),
+        other_distribution(samples(probe_x), task.probe, seed), targets(probe_y),
         samples(pool.other_x[test]), targets(pool.other_y[test]), pool.classes,
     )  # fmt: skip

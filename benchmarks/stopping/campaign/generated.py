@@ -13,7 +13,8 @@ from benchmarks.stopping.campaign.task import Task
 GENERATED = (4000, 1500)
 
 
-def _generated(x: Array, y: Array, classes: int) -> Source:
+def generated(x: Array, y: Array, classes: int) -> Source:
+    """The samples of a generator: those to be labeled first, then the others, as many as `GENERATED` says."""
     n = GENERATED[0]
     return Source(x[:n], y[:n], x[n:], y[n:], classes)
 
@@ -25,7 +26,7 @@ def mixture(folder: Path, task: Task) -> Source:
     x, y = make_classification(
         sum(GENERATED), 40, n_informative=15, n_redundant=5, n_classes=10, class_sep=1.5, random_state=11
     )
-    return _generated((x / x.std(0)).astype(np.float32), y, 10)
+    return generated((x / x.std(0)).astype(np.float32), y, 10)
 
 
 def teacher(folder: Path, task: Task) -> Source:
@@ -34,7 +35,7 @@ def teacher(folder: Path, task: Task) -> Source:
     x = rng.standard_normal((sum(GENERATED), 20))
     hidden = np.tanh(x @ rng.standard_normal((20, 24)) / 3)
     scores = hidden @ rng.standard_normal((24, 5))
-    return _generated(x.astype(np.float32), (scores - scores.mean(0)).argmax(1), 5)
+    return generated(x.astype(np.float32), (scores - scores.mean(0)).argmax(1), 5)
 
 
 def waves(folder: Path, task: Task) -> Source:
@@ -53,7 +54,7 @@ def waves(folder: Path, task: Task) -> Source:
     two = 0.6 * sine + 0.6 * np.sin(2 * np.pi * (1.7 * frequency * time + 3 * start))
     shapes = np.stack([sine, np.sign(sine), saw, 2 * np.abs(saw) - 1, chirp, two])
     x = shapes[y, np.arange(n)] + 0.6 * rng.standard_normal((n, 48))
-    return _generated(x[:, None].astype(np.float32), y, 6)
+    return generated(x[:, None].astype(np.float32), y, 6)
 
 
 def markov(folder: Path, task: Task) -> Source:
@@ -66,4 +67,4 @@ def markov(folder: Path, task: Task) -> Source:
     x[:, 0] = rng.integers(0, 12, n)
     for k in range(1, 24):
         x[:, k] = (rng.random((n, 1)) > chains[y, x[:, k - 1]]).sum(1).clip(max=11)
-    return _generated(x, y, 5)
+    return generated(x, y, 5)

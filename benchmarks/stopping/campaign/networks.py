@@ -1,5 +1,7 @@
 """The networks of the second campaign: those of the first study, and others for tables, sequences and masks.
 
+`further_networks` has those of the third part alone.
+
 Each is a body that ends in penultimate features, dropout, and a head: ``head(dropout(body(x)))``.
 """
 
@@ -11,10 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.stopping import networks as first_study
+from benchmarks.stopping.campaign.further_networks import FURTHER_NETS
+from benchmarks.stopping.campaign.source import TOKENS
 from benchmarks.stopping.networks import Classifier, EncoderBlock
 
-#: Number of different tokens of the token sequences.
-TOKENS = 12
 Shape = tuple[int, ...]
 
 
@@ -101,6 +103,7 @@ NETS: dict[str, Callable[[Shape, float], Classifier]] = {
     "gru": gru,
     "tokens": tokens,
     "fcn": fcn,
+    **FURTHER_NETS,
 }
 
 

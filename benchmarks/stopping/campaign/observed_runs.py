@@ -13,7 +13,8 @@ import numpy as np
 
 from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.probability_fit import Sample
-from benchmarks.stopping.campaign.tasks import CONFIRMATION, DEVELOPMENT
+from benchmarks.stopping.campaign.task import Part
+from benchmarks.stopping.campaign.tasks import PARTS
 from benchmarks.stopping.candidates import DEFAULT
 from benchmarks.stopping.make_records import read
 from benchmarks.stopping.replay import RECORDS as FIRST_RECORDS
@@ -23,7 +24,6 @@ from lightning_factorlens.stopping.probability_model import TARGETS
 
 #: For each target the name of its signal in the records.
 SIGNALS = {target: default_monitor(target).partition("/")[2] for target in TARGETS}
-PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def first_study(folder: Path = FIRST_RECORDS) -> list[ObservedRun]:
     return runs
 
 
-def campaign_runs(part: str, folder: Path = RECORDS) -> list[ObservedRun]:
-    """The committed records of a part of the campaign; those of the other part are not opened.
+def campaign_runs(part: Part, folder: Path = RECORDS) -> list[ObservedRun]:
+    """The committed records of a part of the campaign; those of other parts are not opened.
 
     Args:
-        part: ``"development"`` or ``"confirmation"``.
+        part: ``"development"``, ``"confirmation"`` or ``"third"``.
         folder: Their folder.
     """
     runs = []

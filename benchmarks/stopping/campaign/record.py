@@ -124,7 +124,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir", type=Path, required=True, help="holds MNIST/raw and cifar10.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder of the raw files, outside the repository")
-    parser.add_argument("--part", choices=("development", "confirmation"), required=True)
+    parser.add_argument("--part", choices=("development", "confirmation", "third"), required=True)
     parser.add_argument("--weights", type=Path, help="folder for the weights of every epoch")
     parser.add_argument("--tasks", nargs="*", choices=sorted(TASKS), metavar="TASK", help="names as in split.json")
     parser.add_argument("--n-seeds", type=int, default=1, help="1, or 2 for the second seed of every task too")

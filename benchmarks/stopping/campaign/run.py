@@ -13,12 +13,13 @@ from torch import Tensor, nn
 
 from benchmarks.stopping.campaign.averages import Averages
 from benchmarks.stopping.campaign.data import load
+from benchmarks.stopping.campaign.erasing import erased
 from benchmarks.stopping.campaign.losses import accuracy_of, loss_and_accuracy, loss_of, mixed
 from benchmarks.stopping.campaign.networks import build
 from benchmarks.stopping.campaign.perturbations import perturbed_probes, shift_size
 from benchmarks.stopping.campaign.pretraining import pretrained_body
 from benchmarks.stopping.campaign.schedules import rate_factor
-from benchmarks.stopping.campaign.task import Task
+from benchmarks.stopping.campaign.task import MIRRORED, Task
 from benchmarks.stopping.data import augmented
 from benchmarks.stopping.networks import channels_last
 from benchmarks.stopping.raw_series import RawSeries
@@ -32,6 +33,10 @@ def make_optimizer(task: Task, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizer of a task."""
     if task.optimizer == "sgd":
         return torch.optim.SGD(model.parameters(), task.rate, momentum=0.9, weight_decay=task.weight_decay)
+    if task.optimizer == "nesterov":
+        return torch.optim.SGD(model.parameters(), task.rate, 0.9, weight_decay=task.weight_decay, nesterov=True)
+    if task.optimizer == "rmsprop":
+        return torch.optim.RMSprop(model.parameters(), task.rate, weight_decay=task.weight_decay)
     return torch.optim.AdamW(model.parameters(), task.rate, weight_decay=task.weight_decay)
 
 
@@ -123,7 +128,9 @@ class Run:
         task = self.task
         x, labels = self.parts.train_x[index], self.parts.train_y[index]
         if task.augment:
-            x = augmented(x, task.dataset == "cifar10", self.generator, reach=task.side // 8)
+            x = augmented(x, task.dataset in MIRRORED, self.generator, reach=max(1, x.shape[-1] // 8))
+        if task.erase:
+            x = erased(x, self.generator)
         rate = task.rate * rate_factor(task, len(self.rates), self.steps_per_epoch)
         self.rates.append(rate)
         for group in self.optimizer.param_groups:

@@ -10,6 +10,9 @@ from benchmarks.stopping.campaign.task import Task
 RISE = {"onecycle": 0.3, "warmup_cosine": 0.1}
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = 1e-4
+#: Share of the steps in which ``"warmup_constant"`` rises, and the fraction at which ``"exponential"`` ends.
+WARMUP = 0.1
+EXPONENTIAL_END = 0.01
 
 
 def _falling(share: float) -> float:
@@ -23,7 +26,9 @@ def rate_factor(task: Task, step: int, steps_per_epoch: int) -> float:
     ``"step"`` falls to a tenth after every epoch of ``task.drops``; ``"cosine"`` falls to 0; ``"warmup_cosine"`` rises
     linearly during a tenth of the run before; ``"restarts"`` repeats a cosine for every length of ``task.cycles``
     (Loshchilov and Hutter 2017, "SGDR"); ``"onecycle"`` rises from 1/25 during 30 % of the run and falls to 1e-4, both
-    as a cosine (Smith and Topin 2018, "Super-convergence", in PyTorch's form).
+    as a cosine (Smith and Topin 2018, "Super-convergence", in PyTorch's form). ``"linear"`` falls to 0 in a straight
+    line, ``"polynomial"`` as the square of that line, ``"exponential"`` by the same factor in every step, to a
+    hundredth; ``"warmup_constant"`` rises linearly during a tenth of the run and stays.
 
     Args:
         task: Names the schedule.
@@ -45,6 +50,19 @@ def rate_factor(task: Task, step: int, steps_per_epoch: int) -> float:
         if task.schedule == "onecycle":
             return ONE_CYCLE_START + (1 - ONE_CYCLE_START) * (1 - _falling(share / rise))
         return (step + 1) / (rise * task.epochs * steps_per_epoch + 1)
+    return _simple(task.schedule, share)
+
+
+def _simple(schedule: str, share: float) -> float:
+    """The schedules that depend on nothing but the share of the steps that have been taken."""
+    if schedule == "linear":
+        return 1 - share
+    if schedule == "polynomial":
+        return (1 - share) ** 2
+    if schedule == "exponential":
+        return EXPONENTIAL_END**share
+    if schedule == "warmup_constant":
+        return min(1.0, 0.05 + 0.95 * share / WARMUP)
     return 1.0
 
 

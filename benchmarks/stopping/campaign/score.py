@@ -2,9 +2,9 @@
 
     python -m benchmarks.stopping.campaign.score [--part development|confirmation|all] [--records DIR]
 
-Prints the tables, writes them into the topic's README and ``results/``, the most important rows of the confirmation
-also into the project's README and `docs/stopping.md`, and ends with the figures. Confirmation records
-were scored once, after the commit that froze the rules (`PROTOCOL.md`).
+Prints the tables, writes them into the topic's README and ``results/``, and ends with the figures. Confirmation records
+were scored once, after the commit that froze the rules (`PROTOCOL.md`). The third part has a module of its own
+(`third_score`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from benchmarks.stopping.campaign import candidates, tables
 from benchmarks.stopping.campaign.derive import RECORDS
 from benchmarks.stopping.campaign.tasks import CONFIRMATION, DEVELOPMENT
 from benchmarks.stopping.make_records import read
-from benchmarks.stopping.published_table import write_tables
 from benchmarks.stopping.report import Scores
 
 PARTS = {"development": DEVELOPMENT, "confirmation": CONFIRMATION}
@@ -93,8 +92,6 @@ def report(part: str, folder: Path) -> list[Figure]:
         figures += tables.figures(of_runs, of_runs[candidates.DEFAULT], control, name)
     write_section("stopping", f"second_{part}", text(part, found, images))
     write_json("stopping", f"second_{part}", found.payload(), figures)
-    if part == "confirmation":
-        write_tables(found)
     return figures
 
 

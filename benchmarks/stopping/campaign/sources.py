@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch.nn import functional
 
 from benchmarks.stopping.campaign.generated import markov, mixture, teacher, waves
+from benchmarks.stopping.campaign.generated_third import GENERATED_SOURCES
+from benchmarks.stopping.campaign.pooling import normalized, pooled
 from benchmarks.stopping.campaign.source import Array, Source
+from benchmarks.stopping.campaign.swapped_sources import SWAPPED_SOURCES
 from benchmarks.stopping.campaign.task import Part, Task
 from benchmarks.stopping.data import cifar10, mnist
 
@@ -17,22 +18,6 @@ from benchmarks.stopping.data import cifar10, mnist
 def _half(array: Array, part: Part) -> Array:
     half = len(array) // 2
     return array[half:] if part == "confirmation" else array[:half]
-
-
-def _pooled(images: Array, side: int) -> Array:
-    """Images in [0, 1] with the given side; MNIST's are padded to 32 pixels first."""
-    x = torch.from_numpy(np.ascontiguousarray(images))
-    pieces = []
-    for piece in x.split(5000):
-        padded = functional.pad(piece.float() / 255, ((32 - piece.shape[-1]) // 2,) * 4)
-        pieces.append(functional.avg_pool2d(padded, 32 // side))
-    return torch.cat(pieces).numpy()
-
-
-def _normalized(x: Array, by: Array) -> Array:
-    axes = (0, *range(2, by.ndim))
-    mean = by.mean(axes, keepdims=True)
-    return ((x - mean) / by.std(axes, keepdims=True)).astype(np.float32)
 
 
 def images(folder: Path, task: Task) -> Source:
@@ -43,16 +28,16 @@ def images(folder: Path, task: Task) -> Source:
         is_own = y >= 5 if task.part == "development" else y < 5
         is_own_other = other_y >= 5 if task.part == "development" else other_y < 5
         x, y, other_x, other_y = x[is_own], y[is_own] % 5, other_x[is_own_other], other_y[is_own_other] % 5
-    x = _pooled(x, task.side)
+    x = pooled(x, task.side)
     statistics = x[:5000]
     classes = 5 if task.pretrained == "classes" else 10
-    return Source(_normalized(x, statistics), y, _normalized(_pooled(other_x, task.side), statistics), other_y, classes)
+    return Source(normalized(x, statistics), y, normalized(pooled(other_x, task.side), statistics), other_y, classes)
 
 
 def _digits16(folder: Path, part: Part) -> tuple[Array, Array, Array, Array]:
     """MNIST's digits in [0, 1] at 16 × 16 pixels."""
     x, y, other_x, other_y = (_half(array, part) for array in mnist(folder))
-    return _pooled(x[:8000], 16), y[:8000], _pooled(other_x, 16), other_y
+    return pooled(x[:8000], 16), y[:8000], pooled(other_x, 16), other_y
 
 
 def pairs(folder: Path, task: Task) -> Source:
@@ -66,7 +51,7 @@ def pairs(folder: Path, task: Task) -> Source:
         return np.stack([labels[0::2], labels[1::2]], 1).astype(np.int64)
 
     by = joined(x)
-    return Source(_normalized(by, by), both(y), _normalized(joined(other_x), by), both(other_y), 10)
+    return Source(normalized(by, by), both(y), normalized(joined(other_x), by), both(other_y), 10)
 
 
 def clutter(folder: Path, task: Task) -> Source:
@@ -87,7 +72,7 @@ def clutter(folder: Path, task: Task) -> Source:
 
     digits, other = x[:2000], other_x[:2000]
     by = cluttered(digits)
-    return Source(_normalized(by, by), mask(digits), _normalized(cluttered(other), by), mask(other), 2)
+    return Source(normalized(by, by), mask(digits), normalized(cluttered(other), by), mask(other), 2)
 
 
 def _bundled(task: Task, is_halved: bool, n_labeled: int) -> Source:
@@ -126,4 +111,6 @@ def rows(folder: Path, task: Task) -> Source:
 SOURCES = {
     **dict.fromkeys(("mnist", "cifar10"), images),
     **{f.__name__: f for f in (pairs, clutter, digits, cancer, rows, mixture, teacher, waves, markov)},
+    **SWAPPED_SOURCES,
+    **GENERATED_SOURCES,
 }

@@ -1,0 +1,35 @@
+"""The training steps of transformers' Trainer, whose losses are passed on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Any
+
+
+class WatchedTrainingStep:
+    """Takes the place of a Trainer's ``training_step``: makes the same step, and passes its loss on.
+
+    ``training_step`` returns the loss of one micro-batch by which the gradients are computed, on its device. Its sum
+    over the ``n`` micro-batches of an optimizer step is the loss of that step: the Trainer divides the mean loss of a
+    micro-batch by ``n``; or the sum over its items, such as tokens, by their number in all micro-batches of the step
+    (``num_items_in_batch``), where the model or ``compute_loss_func`` takes that number. Multiplied by ``n``, the mean
+    over all micro-batches is in both cases what the Trainer logs as ``loss``, of which micro-batches have equal weights
+    in the first case, and items in the second. Several devices of one process are averaged already, and several
+    processes by `TrainingLoss.mean`.
+
+    Args:
+        trainer: The Trainer.
+        receive: Called with the loss of every training step, as the Trainer returns it.
+    """
+
+    def __init__(self, trainer: Any, receive: Callable[[Any], None]) -> None:
+        self._training_step = trainer.training_step
+        self._receive = receive
+        update_wrapper(self, trainer.training_step)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes the step of the Trainer, and returns what it returns."""
+        loss = self._training_step(*args, **kwargs)
+        self._receive(loss)
+        return loss
