@@ -151,7 +151,7 @@ def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(t
     history = []
     for epoch in range(1, 13):
         history.append(
-            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "loss_signal": 2 / epoch}))
+            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "accuracy_signal": 2 / epoch}))
         )
     text = " ".join(page_of(history, tmp_path).texts)
     assert "found epoch 12 the best" in text.replace("Default", "default")
