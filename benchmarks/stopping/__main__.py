@@ -1,9 +1,9 @@
 """Scores stopping rules on the committed records of both campaigns, with today's acceptance figures first.
 
 The third part is scored as by ``python -m benchmarks.stopping.campaign.third_score`` and ``….calibration --part
-third``: its figures are those of the present goals. What follows is history: the parts of the second campaign as by ``….campaign.score --part all`` and
-``….campaign.calibration --part confirmation``, and the first campaign as by ``….score``, whose options this command
-takes.
+third``: its figures are those of the present goals. What follows is history: the parts of the second campaign as by
+``….campaign.score --part all`` and ``….campaign.calibration --part confirmation``, and the first campaign as by
+``….score``, whose options this command takes.
 """
 
 from benchmarks.reporting import print_figures

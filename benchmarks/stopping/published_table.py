@@ -33,6 +33,7 @@ ROWS = (
     ('`LabelFreeStopping(target="accuracy")`', "best epoch", rows_of.ACCURACY_KEPT),
     ("`LabelFreeStopping()`", "average", rows_of.LOSS),
     ("`LabelFreeStopping()`", "best epoch", rows_of.LOSS_KEPT),
+    ("the default of version 0.1", "best epoch", candidates.OLD),
     ("clean split of 10 %, patience 5", "best epoch", "clean validation split, patience 5"),
     ("clean split of 10 %, patience 10", "best epoch", "clean validation split, patience 10"),
     ("clean split of 10 %, patience 10", "average", "clean validation split, patience 10, averaged"),

@@ -133,6 +133,6 @@ class AveragedWeights(BestWeights):
             state: From `state_dict`, or from that of `BestWeights`, whose file is not an average.
         """
         if "average" in state:
-            super().load_state_dict(state)
+            self._continue_with(state)
             self._average.load_state_dict(state["average"])
             self._is_final = state["is_final"]

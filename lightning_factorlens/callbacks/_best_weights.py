@@ -190,8 +190,12 @@ class BestWeights:
         """Continues with the files of a checkpoint.
 
         Args:
-            state: From `state_dict`.
+            state: From `state_dict`, or from that of `AveragedWeights`, whose file has no weights of a single epoch.
         """
+        if "average" not in state:
+            self._continue_with(state)
+
+    def _continue_with(self, state: Mapping[str, Any]) -> None:
         self._files.run_id = state["run_id"]
         self.best = None if state["best"] is None else KeptWeights(**state["best"])
         self._candidate = None if state["candidate"] is None else KeptWeights(**state["candidate"])

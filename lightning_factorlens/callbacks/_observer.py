@@ -68,7 +68,7 @@ class Observer(ObservationMaker):
         state.publish(metrics)
         if metrics is not None:
             self.observed_step = trainer.global_step
-            state.training_loss.reset()
+            state.training_loss.reset(may_warn=not state.n_failed)
         self._publisher.publish(trainer)
         self._unfinished.advance()
         return metrics is not None

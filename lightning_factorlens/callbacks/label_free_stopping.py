@@ -51,6 +51,8 @@ class LabelFreeStopping(StoppingResults):
       behind, that is, at or before the present one (`BestEpochBehind`). It is absent for a rule of your own without
       ``min_probability``, and for a ``monitor`` other than that of the target, for which it has not been calibrated.
 
+    Every decision is also kept in the observation that it was made by (`Observation.decisions`), with its reason.
+
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
             begins with the prefix of the `FactorLensCallback`. None for the signal of the target:
@@ -87,6 +89,8 @@ class LabelFreeStopping(StoppingResults):
         prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
             the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
+        target: ``"accuracy"`` or ``"loss"``, by the argument of that name or by ``monitor``; None for a rule of your own
+            that does not read it.
         best_epoch: With ``restore_best``, the epoch whose weights are kept, or the last one of the average, counted
             from 1; None if there is none.
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.

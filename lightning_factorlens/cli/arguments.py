@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -16,6 +17,10 @@ from lightning_factorlens.lens import FactorLens
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+
+#: Beginning of an error that names an argument.
+ARGUMENT = re.compile(r"[a-z_]+: ")
 
 
 def add_model(parser: Any) -> None:
@@ -39,16 +44,20 @@ def add_data(parser: Any, is_required: bool = True) -> None:
     parser.add_argument("--data_args", type=dict[str, Any], default={}, help="arguments of an object at an import path")
     parser.add_argument("--root", type=str, default=None, help="folder of a torchvision data set")
     parser.add_argument("--size", type=int, default=None, help="edge to which images are resized and cropped")
+    channels_help = "1 converts images of a folder or of torchvision to grey ones, 3 to coloured ones"
+    parser.add_argument("--channels", type=int, default=None, help=channels_help)
     parser.add_argument("--mean", type=list[float], default=None, help="subtracted from every channel, e.g. [0.5]")
     parser.add_argument("--std", type=list[float], default=None, help="divides every channel, e.g. [0.25]")
 
 
 def add_lens(parser: Any) -> None:
     """Adds the options of a lens."""
-    layers_help = "globs, re:… or type:…; without any they are chosen automatically"
+    layers_help = "globs, re:… or type:…, e.g. [layer1*,fc]; without any they are chosen automatically"
     outputs_help = "what the output is, e.g. classes, regression or embedding"
     parser.add_argument("--probe_size", type=int, default=PROBE_SIZE, help="number of samples that are drawn")
-    parser.add_argument("--ranks", type=list[int], default=list(DEFAULT_RANKS), help="ranks of the factorisation")
+    parser.add_argument(
+        "--ranks", type=list[int], default=list(DEFAULT_RANKS), help="ranks of the factorisation, e.g. [1,4,16]"
+    )
     parser.add_argument("--layers", type=list[str], default=None, help=layers_help)
     parser.add_argument("--outputs", type=str, default=None, help=outputs_help)
     parser.add_argument("--seed", type=int, default=0, help="seed of everything that is drawn")
@@ -74,7 +83,8 @@ def make_model(words: Any) -> nn.Module:
 
 def make_samples(words: Any) -> Any:
     """The samples of `add_data`."""
-    return load_samples(words.data, Preprocessing(words.size, words.mean, words.std), words.root, words.data_args)
+    preprocessing = Preprocessing(words.size, words.mean, words.std, words.channels)
+    return load_samples(words.data, preprocessing, words.root, words.data_args)
 
 
 def make_lens(words: Any, model: nn.Module) -> FactorLens:
@@ -145,4 +155,6 @@ def run_lens(function: Any, *arguments: Any, **options: Any) -> Any:
     except CommandError:
         raise
     except Exception as error:
+        if ARGUMENT.match(str(error)):
+            raise CommandError(str(error)) from error
         raise CommandError(f"{type(error).__name__}: {error}") from error

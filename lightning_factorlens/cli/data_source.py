@@ -16,6 +16,8 @@ from lightning_factorlens.cli.errors import CommandError
 from lightning_factorlens.cli.importing import import_object
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+#: Modes of PIL's images by their number of channels.
+MODES = {1: "L", 3: "RGB"}
 #: Entries of an ``.npz`` file that are taken for the inputs, the first that is there: those of a test set before those
 #: that the network was trained on.
 ARRAY_NAMES = (
@@ -36,11 +38,21 @@ class Preprocessing:
         size: Edge of the square to which images are resized and cropped; None keeps them.
         mean: Subtracted from every channel, after images have been scaled to the range from 0 to 1.
         std: Divides every channel.
+        channels: Number of channels to which image files and images of torchvision's data sets are converted: 1 for
+            grey, 3 for colour. None for 3 of files, and for those that a data set has.
+
+    Raises:
+        CommandError: Another number of channels.
     """
 
     size: int | None = None
     mean: Sequence[float] | None = None
     std: Sequence[float] | None = None
+    channels: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.channels not in (None, *MODES):
+            raise CommandError(f"--channels: must be 1 for grey or 3 for colour images, found {self.channels}.")
 
     def __call__(self, image: Any) -> Tensor:
         """Applies it to a PIL image or an image tensor (C, H, W)."""
@@ -50,6 +62,8 @@ class Preprocessing:
             raise CommandError(
                 "--data: images need torchvision: pip install 'lightning-factorlens[examples]'."
             ) from error
+        if self.channels is not None and hasattr(image, "convert"):
+            image = image.convert(MODES[self.channels])
         found = v2.functional.to_image(image)
         if self.size is not None:
             found = v2.functional.center_crop(v2.functional.resize(found, [self.size], antialias=True), [self.size])
@@ -89,7 +103,7 @@ class ImageFolder(Dataset[Tensor]):
         from PIL import Image
 
         with Image.open(self.files[index]) as image:
-            return self.preprocessing(image.convert("RGB"))
+            return self.preprocessing(image.convert("RGB") if self.preprocessing.channels is None else image)
 
 
 def load_samples(

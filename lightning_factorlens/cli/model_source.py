@@ -92,7 +92,7 @@ def _build(path: str, arguments: Mapping[str, Any], hyperparameters: Any) -> nn.
         raise CommandError(f"--model: {path} is a {type(found).__name__}; give a module, a class, or a function.")
     known = _accepted(found, hyperparameters) if isinstance(hyperparameters, Mapping) else {}
     try:
-        model = found(**{**known, **arguments})
+        model = _called(found, known, arguments)
     except Exception as error:
         raise CommandError(
             f"--model: {path} cannot be built ({type(error).__name__}: {error}); give its arguments, e.g. "
@@ -101,6 +101,20 @@ def _build(path: str, arguments: Mapping[str, Any], hyperparameters: Any) -> nn.
     if not isinstance(model, nn.Module):
         raise CommandError(f"--model: {path} returns a {type(model).__name__}; give what returns a torch.nn.Module.")
     return model
+
+
+def _called(function: Any, hyperparameters: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
+    """What a function returns for a checkpoint's hyperparameters and the user's arguments.
+
+    A function that takes any keyword passes on what another one refuses, such as torchvision's ``resnet18`` the
+    hyperparameters of the LightningModule around it: then it is called with the user's arguments alone.
+    """
+    if not hyperparameters:
+        return function(**arguments)
+    try:
+        return function(**{**hyperparameters, **arguments})
+    except TypeError:
+        return function(**arguments)
 
 
 def _initialize(model: nn.Module, path: str) -> None:

@@ -51,7 +51,7 @@ def _add_arguments(parser: Any) -> None:
     add_lens(parser)
     parser.add_argument("--rank", type=int, default=10, help="number of concepts of a checkpoint")
     parser.add_argument("--pictures", type=int, default=4, help="pictures of units of each layer; 0 for none")
-    layers_help = "layers that have pictures of units; without any, three by depth"
+    layers_help = "layers that have pictures of units, e.g. [conv1,fc]; without any, three by depth"
     parser.add_argument("--picture_layers", type=list[str], default=None, help=layers_help)
     seconds_help = "time that the pictures may take; where it does not suffice there are fewer"
     parser.add_argument("--picture_seconds", type=float, default=60.0, help=seconds_help)

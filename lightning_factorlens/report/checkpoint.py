@@ -31,8 +31,8 @@ def checkpoint_subject(run: Subject | None, observation: Observation, name: str,
     """A checkpoint as the subject of a report.
 
     The course is that of the run: its own numbers are not mixed with those of the checkpoint, which may have been
-    observed on other samples. What the run has not recorded, and what its history keeps only a part of, is taken from
-    the observation of the checkpoint.
+    observed on other samples. What the run has not recorded, or of the same samples not at its end, and what its
+    history keeps only a part of, is taken from the observation of the checkpoint.
 
     Args:
         run: The history that the checkpoint holds; None without one.
@@ -43,14 +43,20 @@ def checkpoint_subject(run: Subject | None, observation: Observation, name: str,
     if run is None:
         return Subject(name, source, (observation,))
     from_run = {measurement.name for measurement in default_measurements()} - set(REPLACED)
+    last = run.history[-1]
+    recorded = [last] if _is_same_probe(last.setup, observation.setup) else run.history
     records = {}
     for key, record in observation.records.items():
-        is_recorded = any(key in past for past in run.history)
+        is_recorded = any(key in past for past in recorded)
         if not is_recorded or key not in (from_run | {"cost"}):
             records[key] = record
-    last = run.history[-1]
     merged = replace(
-        observation, epoch=last.epoch, step=last.step, records={**last.records, **records}, setup=last.setup
+        last,
+        records={**last.records, **records},
+        inputs=observation.inputs,
+        factorization=observation.factorization,
+        notes=observation.notes,
+        is_full=observation.is_full,
     )
     note = (
         f"The course is that of the run, as its checkpoint holds it; {', '.join(sorted(records))}: of the checkpoint's "
@@ -60,9 +66,16 @@ def checkpoint_subject(run: Subject | None, observation: Observation, name: str,
 
 
 def _given_samples(of_run: Setup | None, of_checkpoint: Setup | None) -> str:
-    """Whether the samples that were given for the checkpoint are those of its run."""
+    """Whether the samples that were given for the checkpoint are those of its run, in words."""
     if of_run is None or of_checkpoint is None or not of_run.probe:
         return "the given samples"
-    if of_run.probe == of_checkpoint.probe:
+    if _is_same_probe(of_run, of_checkpoint):
         return "the samples that the run was observed on too"
     return f"the given samples, which are not those of the run ({of_run.samples_text})"
+
+
+def _is_same_probe(of_run: Setup | None, of_checkpoint: Setup | None) -> bool:
+    """Whether it is known that the checkpoint was observed on the samples of its run."""
+    if of_run is None or of_checkpoint is None:
+        return False
+    return bool(of_run.probe) and of_run.probe == of_checkpoint.probe

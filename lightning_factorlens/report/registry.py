@@ -16,8 +16,8 @@ from lightning_factorlens.report.sections.verdict import VERDICT
 
 #: A further section is declared in a file of its own and added here.
 SECTIONS: tuple[Section, ...] = (
-    VERDICT,
     COMPARISON,
+    VERDICT,
     COURSE,
     RANK_CURVES,
     ALPHA,

@@ -113,13 +113,17 @@ class TrainingLoss:
             return None
         return total / n_finite if n_finite else math.nan
 
-    def reset(self) -> None:
-        """Begins anew after an observation, and warns once where it has left out many losses."""
+    def reset(self, may_warn: bool = True) -> None:
+        """Begins anew after an observation, and warns once where it has left out many losses.
+
+        Args:
+            may_warn: False where a failure of an observation, which may have the same cause, has been reported.
+        """
         self.total = None
         self.n_finite = None
         self.count = 0
         is_many = self.n_left_out > 0 and self.n_left_out >= MANY * self.n_seen
-        if is_many and self.warns and not self.has_warned:
+        if is_many and may_warn and self.warns and not self.has_warned:
             self.has_warned = True
             warnings.warn(
                 f"FactorLens: {self.n_left_out} of {self.n_seen} training losses since the last observation were NaN "

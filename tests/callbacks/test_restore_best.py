@@ -525,6 +525,16 @@ def test_a_checkpoint_of_a_run_without_it_names_no_file(tmp_path):
     assert same(module.state_dict(), copies.last)
 
 
+def test_the_average_of_another_run_is_not_taken_for_the_weights_of_its_last_epoch(tmp_path):
+    first = stopping(3, restore_best="average")
+    train(tmp_path, lens(), first, epochs=3)[0].save_checkpoint(tmp_path / "3.ckpt")
+    copies, stop = Copies(), stopping(3)
+    with pytest.warns(UserWarning, match="epoch 3.* was written without restore_best=True, and names no file"):
+        module = resumed(tmp_path, tmp_path / "3.ckpt", copies, stop)
+    assert same(module.state_dict(), copies.last)
+    assert os.path.exists(first.best_weights_path)
+
+
 def test_a_run_without_it_goes_on_from_a_checkpoint_with_it(tmp_path):
     interrupted(tmp_path, 2)
     copies = Copies()

@@ -26,6 +26,9 @@ class Net(nn.Module):
     def forward(self, x):
         return self.head(self.act(self.hidden(self.relu(self.conv(x)).flatten(1))))
 
+def around(**words):
+    return Net(**words)
+
 def broken():
     raise RuntimeError("no weights today")
 """
@@ -60,6 +63,11 @@ def test_observe_gives_the_numbers_of_the_lens(files, capsys):
         del observation["records"]["cost"]
     assert found == wanted
     assert read_jsonl(output)[0].value("rel_error", "total", 4) == expected.value("rel_error", "total", 4)
+
+
+def test_hyperparameters_that_a_function_of_any_words_refuses_are_left_out(files, capsys):
+    assert run(files, "spectra", "--model_args.width", "5", data=False, model="net_module.py:around") == 0
+    assert "hidden" in capsys.readouterr().out
 
 
 def test_every_command_prints_a_table_and_json(files, capsys):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from observations import make_observation
+from PIL import Image
 from small_lens import make_probe
 
-from lightning_factorlens import write_jsonl
+from lightning_factorlens import FactorLens, write_jsonl
 from lightning_factorlens.cli.main import main
 from lightning_factorlens.results import History
 
@@ -114,3 +115,30 @@ def test_a_record_is_not_replaced_by_the_page(folder, capsys):
         assert main(["report", str(read), "--output", str(output)]) == 2
         assert "would be replaced" in capsys.readouterr().err
     assert record.read_text() == before
+
+
+def test_images_are_read_with_the_channels_that_the_model_takes(folder, capsys):
+    (folder / "photos").mkdir()
+    for number in range(24):
+        pixels = np.full((8, 8, 3), 10 * number, np.uint8)
+        Image.fromarray(pixels).save(folder / "photos" / f"{number}.png")
+    words = ["net.pt", "--model", "net_module.py:Net", "--data", "photos", "--ranks", "[1,4]", "--rank", "2"]
+    assert report(folder, *words, "--pictures", "0", "--channels", "1", "--json") == 0
+    (found,) = json.loads(capsys.readouterr().out)["subjects"]
+    assert found["setup"]["sample_shape"] == [1, 8, 8]
+    assert report(folder, *words) == 2
+    assert "expected input[4, 3, 8, 8] to have 1 channels" in capsys.readouterr().err
+    assert report(folder, *words, "--channels", "2") == 2
+    assert "--channels: must be 1 for grey or 3 for colour images, found 2." in capsys.readouterr().err
+
+
+def test_runs_on_different_samples_say_so_on_the_terminal_and_in_json(folder, capsys):
+    lens = FactorLens(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)), ranks=(1, 2))
+    for seed in (0, 1):
+        (folder / str(seed)).mkdir()
+        images = torch.rand(12, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+        write_jsonl([lens.observe(images)], folder / str(seed) / "curves.jsonl")
+    assert report(folder, "0", "1") == 0
+    assert "Different samples: 0: 12 samples of shape 1×8×8 (fingerprint" in capsys.readouterr().out
+    assert report(folder, "0", "1", "--json") == 0
+    assert list(json.loads(capsys.readouterr().out)["differences"]) == ["samples"]

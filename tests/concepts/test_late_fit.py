@@ -12,7 +12,6 @@ from lightning_factorlens import FactorLens, LensOptions
 from lightning_factorlens.concepts.blocks import concept_blocks
 from lightning_factorlens.concepts.late_fit import choose_blocks, fit_late
 from lightning_factorlens.factorization import factorize
-from lightning_factorlens.lens.model_runner import ModelRunner
 
 
 def test_the_last_two_layers_decide_and_all_other_blocks_are_joined():
@@ -123,20 +122,12 @@ def test_dead_layers_are_left_out_of_the_fit():
     assert FactorLens(net).concepts(make_probe(16), rank=3, fit_on="all")["input/0"].rel_error < 1
 
 
-def test_the_model_and_the_probe_are_left_as_found(monkeypatch):
+def test_the_model_and_the_probe_are_left_as_found(passes):
     net = make_net().train()
     probe = make_probe(20)
     images = probe.clone()
     weights = {name: value.clone() for name, value in net.state_dict().items()}
     random_state = torch.get_rng_state()
-    passes = []
-    call = ModelRunner.call
-
-    def counting(runner, batch):
-        passes.append(len(batch))
-        return call(runner, batch)
-
-    monkeypatch.setattr(ModelRunner, "call", counting)
     lens = FactorLens(net, outputs="classes")
     lens.select_layers(probe)
     passes.clear()

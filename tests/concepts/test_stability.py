@@ -7,7 +7,6 @@ from small_lens import make_net, make_probe
 from lightning_factorlens import FactorLens
 from lightning_factorlens.concepts.captured_probe import CapturedProbe
 from lightning_factorlens.concepts.stability import measure_stability
-from lightning_factorlens.lens.model_runner import ModelRunner
 from lightning_factorlens.results import Block
 
 
@@ -38,15 +37,7 @@ def test_planted_concepts_survive_and_superfluous_ones_are_marked():
     assert f"chance {many.chance:.2f}; stable from 0.70" in str(many)
 
 
-def test_the_probe_passes_once_through_the_model(monkeypatch):
-    passes = []
-    call = ModelRunner.call
-
-    def counting(runner, batch):
-        passes.append(len(batch))
-        return call(runner, batch)
-
-    monkeypatch.setattr(ModelRunner, "call", counting)
+def test_the_probe_passes_once_through_the_model(passes):
     lens = FactorLens(make_net())
     lens.select_layers(make_probe(20))
     passes.clear()

@@ -7,7 +7,7 @@ import pytest
 from browser import FIGURES, load_screenshots
 from observations import MEASUREMENTS, make_observation
 from PIL import Image
-from torch.utils.tensorboard import SummaryWriter
+from plain_logger import PlainLogger
 
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers.logger_sink import LoggerSink
@@ -26,22 +26,11 @@ VIEWS = [
 ]
 
 
-class Logger:
-    """Lightning's TensorBoardLogger in four lines."""
-
-    def __init__(self, folder):
-        self.experiment = SummaryWriter(folder)
-
-    def log_metrics(self, metrics, step=None):
-        for tag, value in metrics.items():
-            self.experiment.add_scalar(tag, value, step)
-
-
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """A page of TensorBoard that shows a run of known numbers, with what Lightning logs beside it."""
     folder = tmp_path_factory.mktemp("written")
-    logger = Logger(folder / "run")
+    logger = PlainLogger(folder / "run")
     sink = LoggerSink([logger], MEASUREMENTS, options=TensorBoardOptions(figures_every_n=100))
     for epoch, value in enumerate([2.3, 1.8, 1.5, 1.2, 1.1, 1.0, 0.9, *[1.1 + 0.02 * k for k in range(14)]]):
         sink.write(make_observation(epoch, consistency=value))

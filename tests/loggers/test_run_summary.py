@@ -1,23 +1,15 @@
 """The summary of a run names its best and last observation, in words and in numbers, and only what there is."""
 
-import re
 from dataclasses import replace
 
 from observations import MEASUREMENTS
+from report_cells import cells
 
 from lightning_factorlens.loggers.best_of_run import BestOfRun, best_of_run
 from lightning_factorlens.loggers.run_summary import findings_of, run_summary, summary_rows
 from lightning_factorlens.measurements import RootMeanSquare
 from lightning_factorlens.results.findings import UNKNOWN, StopAdvice
 from lightning_factorlens.results.leading_scalar import position
-
-
-def cells(report):
-    rows = []
-    for line in report.splitlines():
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
-    return rows
 
 
 def run(observe, values, **changes):

@@ -9,9 +9,9 @@ import pytest
 from lightning.pytorch import loggers
 from observations import MEASUREMENTS
 from PIL import Image
+from plain_logger import PlainLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar.layout_pb2 import Layout
-from torch.utils.tensorboard import SummaryWriter
 
 from lightning_factorlens.config import TensorBoardOptions
 from lightning_factorlens.loggers import figure_schedule
@@ -28,20 +28,9 @@ NAMES = ("2_rank_curve", "3_latent_images", "4_layer_factors", "5_similarity", "
 FIGURES = {"Dashboard/factorlens"} | {f"factorlens_figures/{name}" for name in (*NAMES, "1_history")}
 
 
-class Logger:
-    """Lightning's TensorBoardLogger in four lines."""
-
-    def __init__(self, folder):
-        self.experiment = SummaryWriter(folder)
-
-    def log_metrics(self, metrics, step=None):
-        for tag, value in metrics.items():
-            self.experiment.add_scalar(tag, value, step)
-
-
 @pytest.fixture
 def logger(tmp_path):
-    logger = Logger(tmp_path)
+    logger = PlainLogger(tmp_path)
     yield logger
     logger.experiment.close()
 
@@ -216,7 +205,7 @@ def test_figures_are_drawn_once_for_all_loggers(observe, tmp_path, monkeypatch):
         return {"p": np.zeros((2, 3, 3), "uint8")}
 
     monkeypatch.setattr(figure_schedule, "render_figures", render)
-    writers = [Logger(tmp_path / name) for name in "ab"]
+    writers = [PlainLogger(tmp_path / name) for name in "ab"]
     sink = make_sink(*writers, figures_every_n=2)
     for epoch in range(4):
         sink.write(observe(epoch))

@@ -3,19 +3,12 @@
 import re
 
 from observations import MEASUREMENTS
+from report_cells import cells
 
 from lightning_factorlens.loggers.figure_schedule import numbered_figures, render_figures
 from lightning_factorlens.loggers.tags import monitored_scalars, other_scalars
 from lightning_factorlens.loggers.text_reports import metric_guide, tag_table
 from lightning_factorlens.measurements import Scalar
-
-
-def cells(report):
-    rows = []
-    for line in report.splitlines():
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]])
-    return rows
 
 
 def test_every_figure_and_every_monitored_scalar_is_explained(observe):

@@ -11,7 +11,10 @@ from observations import make_observation, power_law
 
 from lightning_factorlens.report import ReportError, write_report
 from lightning_factorlens.report.certainty import figures
+from lightning_factorlens.report.parts import Text
 from lightning_factorlens.report.registry import SECTIONS
+from lightning_factorlens.report.sections.comparison import COMPARISON
+from lightning_factorlens.report.subject import Subject
 from lightning_factorlens.results import (
     Cost,
     LayerExponent,
@@ -132,9 +135,9 @@ def test_the_certainty_is_that_of_the_documentation():
     table = (root / "docs/stopping.md").read_text()
     tried = figures()["stop"]
     titles = {
-        "loss_signal": "`LabelFreeStopping`, no labels",
-        "accuracy_signal": '`LabelFreeStopping(target="accuracy")`, no labels',
-        "consistency": "the default of version 0.1, no labels",
+        "loss_signal": "`LabelFreeStopping()` | best epoch",
+        "accuracy_signal": '`LabelFreeStopping(target="accuracy")` | best epoch',
+        "consistency": "the default of version 0.1 | best epoch",
     }
     for signal, (regret, points) in tried["by_signal"].items():
         assert f"| {titles[signal]} | {regret} | {points} |" in table
@@ -190,11 +193,15 @@ def test_what_was_measured_before_the_last_observation_says_when(tmp_path):
     assert sum("measured at epoch 3, and not since." in text for text in texts) == 3
 
 
-def test_a_comparison_of_other_layers_says_so(tmp_path):
+def test_a_comparison_of_old_records_of_other_layers_says_so():
+    def bold(*observations):
+        parts = COMPARISON.build([Subject(str(number), "", (found,)) for number, found in enumerate(observations)])
+        return [part.strong for part in parts if isinstance(part, Text)]
+
     curves = observation(1, 1.0)["reconstruction_error"].curves
     fewer = RankCurves({name: curve for name, curve in curves.items() if name != "layer1"})
     other = observation(1, 1.0, reconstruction_error=fewer)
     condensed = observation(1, 1.0, reconstruction_error=fewer.condensed())
-    assert "Caution." in page_of({"a": [observation(1, 1.0)], "b": [other]}, tmp_path).texts
+    assert bold(observation(1, 1.0), other) == ["Not known.", "Caution."]
     for same in (observation(2, 1.0), condensed):
-        assert "Caution." not in page_of({"a": [observation(1, 1.0)], "b": [same]}, tmp_path).texts
+        assert bold(observation(1, 1.0), same) == ["Not known."]
