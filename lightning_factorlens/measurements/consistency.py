@@ -81,8 +81,7 @@ class Consistency(Measurement):
             "{prefix}/accuracy_signal",
             "loss_signal plus half the fraction of the inputs whose predicted class differs from that of the averaged "
             "predictions: the default of LabelFreeStopping.",
-            reading="Its lowest value is near the highest test accuracy. It begins when the network tells its inputs "
-            "apart.",
+            reading="The epoch of its lowest smoothed value is kept. It begins when the network tells its inputs apart.",
             better="lower",
             chart="stop signals",
             monitored=True,

@@ -135,8 +135,8 @@ def test_the_certainty_is_that_of_the_documentation():
     table = (root / "docs/stopping.md").read_text()
     tried = figures()["stop"]
     titles = {
-        "loss_signal": "`LabelFreeStopping()` | best epoch",
-        "accuracy_signal": '`LabelFreeStopping(target="accuracy")` | best epoch',
+        "loss_signal": '`LabelFreeStopping(target="loss")` | best epoch',
+        "accuracy_signal": "`LabelFreeStopping()` | best epoch",
         "consistency": "the default of version 0.1 | best epoch",
     }
     for signal, (regret, points) in tried["by_signal"].items():
