@@ -34,7 +34,7 @@ def shortened(output: str) -> str:
         ValueError: The output has no table, or no line about the restored weights.
     """
     lines = output.splitlines()
-    restored = re.search(r"with the weights that the model has now \(epoch (\d+)\)", output)
+    restored = re.search(r"with the weights that the model has now \(.*epoch (\d+)\)", output)
     epochs = [int(number) for number in re.findall(r"^ +(\d+)  .* \| ", output, re.MULTILINE)]
     if restored is None or not epochs:
         raise ValueError("The demo's output has no table of epochs or no line about the restored weights.")

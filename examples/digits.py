@@ -137,7 +137,7 @@ def main() -> None:
     extra = PICTURES if args.pictures else ()
     logger = TensorBoardLogger(args.log_dir, name="digits")
     if not args.compare:
-        stop = LabelFreeStopping(mode="stop", restore_best=True)
+        stop = LabelFreeStopping(mode="stop", restore_best="average")
         trainer, report = run(args.epochs, args.wrong_labels, args.seed, logger, stop, extra)
         report_stop(trainer, stop, report)
         print(f"To share what was measured: factorlens report {logger.log_dir} --output report.html")

@@ -64,7 +64,7 @@ def main() -> None:
             lens.record_loss(loss)
         observations.append(lens.observe(unlabelled, epoch=epoch, step=epoch * 19))
         print(epoch_line(observations[-1], measurements))
-        signal = observations[-1]["consistency"]["loss_signal"]
+        signal = observations[-1]["consistency"]["accuracy_signal"]
         # The rate is constant: it will not fall any more.
         state, decision = rule.step(state, signal, EpochInfo(epoch, lr=2e-3, min_future_lr=math.inf))
         if decision.best_epoch == epoch:

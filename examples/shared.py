@@ -143,6 +143,9 @@ def report_stop(trainer: Trainer, stop: LabelFreeStopping, report: Report) -> No
     print("Test accuracy, known to this report alone:")
     print(f"  {best:.1%}  best epoch ({best_epoch})")
     print(f"  {accuracies[-1]:.1%}  when training ended (epoch {end})")
-    print(f"  {accuracy:.1%}  with the weights that the model has now (epoch {stop.best_epoch or end})")
+    which = f"epoch {stop.best_epoch or end}"
+    if stop.restore_best == "average" and stop.best_epoch is not None:
+        which = f"an average up to {which}"
+    print(f"  {accuracy:.1%}  with the weights that the model has now ({which})")
     assert trainer.logger is not None and trainer.logger.log_dir is not None
     print(f"To see the curves: tensorboard --logdir {Path(trainer.logger.log_dir).parent}")

@@ -79,7 +79,7 @@ def test_the_report_shows_no_rank_where_there_is_none(shared):
 
 def test_digits(tmp_path):
     out = run(ROOT / "examples/digits.py", "--epochs", "3", cwd=tmp_path)
-    assert "No stop before max_epochs = 3 ended the run: factorlens/loss_signal" in out
+    assert "No stop before max_epochs = 3 ended the run: factorlens/accuracy_signal" in out
     assert len(re.findall(r"^  \d+\.\d%  ", out, re.MULTILINE)) == 3, "the best, the last and the restored weights"
     assert "tensorboard --logdir runs/digits" in out
     assert len(re.findall(r"^ +\d+  .* \| ", out, re.MULTILINE)) == 4

@@ -29,10 +29,10 @@ LONG_HEADER = (
 )
 #: The rows: name of the stop, what is handed over, and the candidate.
 ROWS = (
-    ('`LabelFreeStopping(target="accuracy")`', "average", rows_of.PRIMARY),
-    ('`LabelFreeStopping(target="accuracy")`', "best epoch", rows_of.ACCURACY_KEPT),
-    ("`LabelFreeStopping()`", "average", rows_of.LOSS),
-    ("`LabelFreeStopping()`", "best epoch", rows_of.LOSS_KEPT),
+    ("`LabelFreeStopping()`", "average", rows_of.PRIMARY),
+    ("`LabelFreeStopping()`", "best epoch", rows_of.ACCURACY_KEPT),
+    ('`LabelFreeStopping(target="loss")`', "average", rows_of.LOSS),
+    ('`LabelFreeStopping(target="loss")`', "best epoch", rows_of.LOSS_KEPT),
     ("the default of version 0.1", "best epoch", candidates.OLD),
     ("clean split of 10 %, patience 5", "best epoch", "clean validation split, patience 5"),
     ("clean split of 10 %, patience 10", "best epoch", "clean validation split, patience 10"),

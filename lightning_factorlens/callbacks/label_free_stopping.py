@@ -23,7 +23,7 @@ from lightning_factorlens.callbacks._stopping_arguments import (
     warn_of_untested_signal,
 )
 from lightning_factorlens.callbacks._stopping_results import StoppingResults
-from lightning_factorlens.callbacks._stopping_rule import stopping_rule
+from lightning_factorlens.callbacks._stopping_rule import stopping_rule, target_of
 from lightning_factorlens.callbacks._stopping_scalars import log_scalars, values_for_loggers
 from lightning_factorlens.callbacks._weights_outcome import NOT_ASKED_FOR, Outcome
 from lightning_factorlens.results import HandedOver, StoppingDecision
@@ -56,13 +56,15 @@ class LabelFreeStopping(StoppingResults):
     Args:
         monitor: Tag of the metric that the rule receives; lower is better, otherwise wrap the rule in `Maximize`. It
             begins with the prefix of the `FactorLensCallback`. None for the signal of the target:
-            ``"factorlens/loss_signal"`` or ``"factorlens/accuracy_signal"``.
+            ``"factorlens/accuracy_signal"`` or ``"factorlens/loss_signal"``.
         rule: A rule of `lightning_factorlens.stopping`; None for `default_rule(target)`.
         min_probability: The rule decides to stop when the estimated probability that the best epoch lies behind reaches
             this value, above 0 and below 1. None leaves that decision to the rule's patience. Which epoch is kept is
             the rule's choice in either case.
-        target: ``"loss"`` for the epoch with the lowest test loss, ``"accuracy"`` for that with the highest test
-            accuracy. It selects the default monitor and what the probability refers to.
+        target: ``"accuracy"`` for the epoch with the highest test accuracy, ``"loss"`` for that with the lowest test
+            loss. It selects the default monitor and what the probability refers to. None for that of ``monitor``, and
+            for ``"accuracy"`` where ``monitor`` is not a signal of either: on 68 confirmation runs the accuracy's
+            signal was the better stop for the test loss, too (`default_monitor`).
         mode: ``"advise"`` reports once when the rule would stop, and changes nothing. ``"stop"`` stops the training
             with ``Trainer.should_stop``, but not before ``min_epochs`` and ``min_steps``. ``"lr"`` multiplies the
             learning rates by ``factor`` instead, after which the rule starts anew.
@@ -87,7 +89,8 @@ class LabelFreeStopping(StoppingResults):
         prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
             the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
-        target: The argument of that name; None for a rule of your own that does not read it.
+        target: ``"accuracy"`` or ``"loss"``, by the argument of that name or by ``monitor``; None for your own rule
+            that does not read it.
         best_epoch: With ``restore_best``, the epoch whose weights are kept, or the last one of the average, counted
             from 1; None if there is none.
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.
@@ -101,7 +104,7 @@ class LabelFreeStopping(StoppingResults):
     Example:
         >>> from lightning.pytorch import Trainer
         >>> from lightning_factorlens import FactorLensCallback
-        >>> stopping = LabelFreeStopping(target="accuracy", mode="stop", restore_best="average")
+        >>> stopping = LabelFreeStopping(mode="stop", restore_best="average")
         >>> stopping.tags[:3]
         ('factorlens/stop_score', 'factorlens/should_stop', 'factorlens/stop_best_epoch')
         >>> trainer = Trainer(accelerator="cpu", logger=False, callbacks=[FactorLensCallback(), stopping])
@@ -113,7 +116,7 @@ class LabelFreeStopping(StoppingResults):
         monitor: str | None = None,
         rule: Rule | None = None,
         min_probability: float | None = None,
-        target: str = "loss",
+        target: str | None = None,
         mode: str = "advise",
         factor: float = 0.1,
         min_lr: float = 0.0,
@@ -123,7 +126,7 @@ class LabelFreeStopping(StoppingResults):
         restore_best: bool | str = False,
     ) -> None:
         if monitor is None:
-            monitor = default_monitor(target)
+            monitor = default_monitor() if target is None else default_monitor(target)
         check_rule(monitor, rule)
         check_action(mode, factor, min_lr)
         check_int("cooldown", cooldown, 0)
@@ -134,7 +137,7 @@ class LabelFreeStopping(StoppingResults):
         super().__init__(monitor, chosen, tag_name, verbose, restore_best)
         # not `self.mode`: EarlyStopping reads that attribute as "min" or "max" (`monitor_op`, `state_key`)
         self.action = mode
-        self.target = None if chosen is rule else target
+        self.target = None if chosen is rule else target or target_of(monitor)
         self.factor = factor
         self.min_lr = min_lr
         self.cooldown = cooldown

@@ -46,7 +46,7 @@ class BestOfRun:
 
     Attributes:
         observation: The observation.
-        criterion: What makes it the best, such as ``default rule on loss_signal`` or ``lowest factorlens/score``.
+        criterion: What makes it the best, such as ``default rule on accuracy_signal`` or ``lowest factorlens/score``.
     """
 
     observation: Observation

@@ -69,7 +69,7 @@ class Consistency(Measurement):
             "loss_signal",
             "{prefix}/loss_signal",
             "Cross-entropy against the network's averaged predictions, shifted and not, plus three times how unevenly "
-            "the classes are predicted, plus the memorisation gap: the default of LabelFreeStopping.",
+            'the classes are predicted, plus the memorisation gap: what LabelFreeStopping(target="loss") reads.',
             reading="Its lowest value is near the lowest test loss. It begins when the network tells its inputs apart.",
             unit="nats",
             better="lower",
@@ -80,7 +80,8 @@ class Consistency(Measurement):
             "accuracy_signal",
             "{prefix}/accuracy_signal",
             "loss_signal plus half the fraction of the inputs whose predicted class differs from that of the averaged "
-            'predictions: what LabelFreeStopping(target="accuracy") reads.',
+            "predictions: the default of LabelFreeStopping.",
+            reading="The epoch of its lowest smoothed value is kept. It begins when the network tells inputs apart.",
             better="lower",
             chart="stop signals",
             monitored=True,

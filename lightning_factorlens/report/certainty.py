@@ -32,8 +32,8 @@ def figures() -> Mapping[str, Any]:
 
 #: How a sentence calls the rule that was tried with a signal.
 RULES = {
-    "loss_signal": "default rule",
-    "accuracy_signal": "default rule for the accuracy",
+    "accuracy_signal": "default rule",
+    "loss_signal": "default rule for the loss",
     "consistency": "default rule of version 0.1, whose signal this record has,",
 }
 

@@ -55,7 +55,7 @@ class StopAdvice:
 
     @property
     def criterion(self) -> str:
-        """What has chosen the best epoch, such as ``default rule on loss_signal``."""
+        """What has chosen the best epoch, such as ``default rule on accuracy_signal``."""
         return f"{self.source} on {self.signal}" if self.signal else self.source
 
 

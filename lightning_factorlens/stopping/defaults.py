@@ -13,27 +13,30 @@ from lightning_factorlens.stopping.smoothing import Smoothed, Smoothing
 
 #: The signals of `lightning_factorlens.metrics.stop_signal`, by what the epoch that is kept should be best in.
 DEFAULT_MONITORS = {"loss": "factorlens/loss_signal", "accuracy": "factorlens/accuracy_signal"}
-DEFAULT_MONITOR = DEFAULT_MONITORS["loss"]
+DEFAULT_MONITOR = DEFAULT_MONITORS["accuracy"]
 
 
-def default_monitor(target: str = "loss") -> str:
+def default_monitor(target: str = "accuracy") -> str:
     """Returns the metric that the default rule was tested on.
 
     Args:
-        target: ``"loss"`` or ``"accuracy"``: what the epoch that is kept should be best in.
+        target: ``"accuracy"`` or ``"loss"``: what the epoch that is kept should be best in. The accuracy is the default
+            because its metric was the better stop for the test loss, too: on the confirmation runs of the third part of
+            ``benchmarks/stopping``, with averaged weights, its regret in test loss was 0.19 against 0.20, and it
+            stopped none of 17 healthy runs early against two.
 
     Raises:
         ValueError: Another target.
 
     Example:
-        >>> default_monitor("accuracy")
-        'factorlens/accuracy_signal'
+        >>> default_monitor(), default_monitor("loss")
+        ('factorlens/accuracy_signal', 'factorlens/loss_signal')
     """
     check_choice("target", target, TARGETS)
     return DEFAULT_MONITORS[target]
 
 
-def default_rule(target: str = "loss") -> Rule:
+def default_rule(target: str = "accuracy") -> Rule:
     """Returns the default rule: the lowest smoothed value, and a patience of 10 that rests on planned plateaus.
 
     The first 5 epochs do not count: at that time the network predicts the same few classes for all inputs. While the
@@ -41,8 +44,8 @@ def default_rule(target: str = "loss") -> Rule:
     counts towards the patience (`ScheduledPatience`).
 
     Args:
-        target: ``"loss"`` or ``"accuracy"``: what the epoch that is kept should be best in. The rule is the same for
-            both, its metric is not: see `default_monitor`.
+        target: ``"accuracy"`` or ``"loss"``: what the epoch that is kept should be best in. The rule is the same for
+            both, its metric is not: see `default_monitor`, which also says why the accuracy is the default.
 
     Raises:
         ValueError: Another target.

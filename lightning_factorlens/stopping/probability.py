@@ -22,15 +22,16 @@ class BestEpochBehind(RuleWrapper):
 
     The probability comes from a logistic model of a few numbers of the series (`SeriesFeatures`), fitted on recorded
     runs for the signals of `default_monitor`: of the measurements at which it says 80%, about four in five had the
-    epoch with the lowest test loss at or before them. At the last planned epoch it is 1 by this definition, and by that
-    alone nothing is stopped. Which epoch is kept remains the wrapped rule's choice. A
+    epoch with the highest test accuracy, or the lowest test loss, at or before them. At the last planned epoch it is 1
+    by this definition, and by that alone nothing is stopped. Which epoch is kept remains the wrapped rule's choice. A
     measurement without a value has no probability, and nothing is stopped by it if there is a ``min_probability``.
 
     Attributes:
         rule: The rule that chooses the epoch to keep, and that decides to stop if there is no ``min_probability``.
         min_probability: Stop when the probability reaches this value, above 0 and below 1; None leaves the decision to
             ``rule``.
-        target: What "best" means: ``"loss"``, the lowest test loss, or ``"accuracy"``, the highest test accuracy.
+        target: What "best" means: ``"accuracy"``, the highest test accuracy, or ``"loss"``, the lowest test loss. The
+            series has to be that of the target's signal.
 
     Raises:
         ValueError: An option is out of its range.
@@ -47,7 +48,7 @@ class BestEpochBehind(RuleWrapper):
     """
 
     min_probability: float | None = None
-    target: str = "loss"
+    target: str = "accuracy"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -11,8 +11,10 @@ from lightning_factorlens.stopping.defaults import annealing_rule, default_monit
 from lightning_factorlens.stopping.replay import epoch_infos, replay
 from lightning_factorlens.stopping.rule import Rule
 
-#: Name of the default rule's own signal, without the prefix of its tag.
+#: Name of the signal that the default rule reads, without the prefix of its tag.
 SIGNAL = default_monitor().partition("/")[2]
+#: The signals on which the default rule was tested; the first one that a record holds is read.
+SIGNALS = (SIGNAL, default_monitor("loss").partition("/")[2])
 #: How texts call the default rule.
 DEFAULT_SOURCE = "default rule"
 #: The value of a signal by epoch, by the signal's name.
@@ -44,15 +46,16 @@ def has_decided(advice: StopAdvice | None) -> bool:
 def default_advice(history: Sequence[Observation]) -> StopAdvice | None:
     """What the default rule of `LabelFreeStopping` would have decided about a run of a constant learning rate.
 
-    The history holds no learning rates, which the rule waits for where they are annealed. Where it holds none of the
-    rule's own signal, as histories of version 0.1, the rule of that version is applied to the consistency. Nor does it
-    hold the planned number of epochs, without which there is no probability that the best epoch lies behind.
+    The history holds no learning rates, which the rule waits for where they are annealed. The rule reads
+    ``accuracy_signal``, and where the history holds none of it, ``loss_signal``. Where it holds neither, as those of
+    version 0.1, the rule of that version is applied to the consistency. Nor does the history hold the planned number of
+    epochs, without which there is no probability that the best epoch lies behind.
 
     Args:
         history: The observations of one run, oldest first. Of several in an epoch the last counts, as for the callback.
 
     Returns:
-        The advice; None before the first value of either signal after training has begun.
+        The advice; None before the first value of a signal after training has begun.
 
     Example:
         >>> from lightning_factorlens.results import Scalars
@@ -77,7 +80,7 @@ def add_signals(series: dict[str, dict[int, float]], observation: Observation) -
         series: The series, which are changed.
         observation: The observation. One before training, and a value that is not finite, count for nothing.
     """
-    for name in (SIGNAL, CONSISTENCY.quantity):
+    for name in (*SIGNALS, CONSISTENCY.quantity):
         value = LeadingScalar(name).value_of(observation)
         if value is not None:
             series.setdefault(name, {})[observation.epoch] = value
@@ -92,8 +95,9 @@ def advice_of_series(series: Series) -> StopAdvice | None:
     Returns:
         See `default_advice`.
     """
-    if SIGNAL in series:
-        return _advice(SIGNAL, series[SIGNAL], default_rule())
+    for name in SIGNALS:
+        if name in series:
+            return _advice(name, series[name], default_rule())
     if CONSISTENCY.quantity in series:
         return _advice(CONSISTENCY.quantity, series[CONSISTENCY.quantity], annealing_rule())
     return None

@@ -80,7 +80,7 @@ def test_each_decision_is_in_the_line_of_its_observation(tmp_path):
     kept = [decisions[0] for decisions in found[1:]]
     assert [Decision(d.stop, d.best_epoch, d.score, d.reason, d.probability) for d in kept] == collected.found[-3:]
     assert {(d.monitor, d.rule, d.target, d.action) for d in kept} == {
-        ("factorlens/loss_signal", repr(advised.rule), "loss", "")
+        ("factorlens/accuracy_signal", repr(advised.rule), "accuracy", "")
     }
     assert [(d[1].stop, d[1].action, d[1].target) for d in found[1:]] == [
         (False, "", None), (True, "lr", None), (False, "", None),

@@ -152,6 +152,19 @@ def test_a_resume_with_another_rule_warns_and_starts_anew():
         new.load_state_dict(old.state_dict())
 
 
+@pytest.mark.parametrize("restore_best", [True, "average"])
+def test_a_run_that_was_begun_for_the_loss_resumes_with_the_default(tmp_path, restore_best, monkeypatch):
+    monkeypatch.setattr("lightning_factorlens.measurements.consistency.LEAST_DISTINCTION", 0.0)
+    begun = LabelFreeStopping(target="loss", restore_best=restore_best)
+    train(tmp_path, lens(), begun, ModelCheckpoint(tmp_path, "begun"), epochs=7, enable_checkpointing=True)
+    again = LabelFreeStopping(restore_best=restore_best)
+    with pytest.warns(UserWarning, match="the checkpoint's rule was .*loss_signal.* now it is .*accuracy_signal.*anew"):
+        trainer = resume(tmp_path / "again", tmp_path / "begun.ckpt", again, lens(), epochs=9)
+    assert trainer.current_epoch == 9
+    assert again.state_dict()["rule"] == repr((again.monitor, again.rule))
+    assert begun.decision.best_epoch in (6, 7) and again.decision.best_epoch in (8, 9)
+
+
 def test_the_stop_waits_for_min_epochs_and_min_steps(tmp_path):
     stop = lambda: stopping(rule=Patience(1), mode="stop")  # noqa: E731
     early, _ = train(tmp_path / "a", lens(), stop(), epochs=30)

@@ -99,7 +99,7 @@ def test_fit_ends_with_the_weights_of_the_rules_best_epoch_bit_for_bit(tmp_path,
     assert not same(copies.last, copies.at[3])
     assert stop.best_epoch == 3
     assert kept_files(tmp_path) == [tmp_path / "checkpoints" / os.path.basename(stop.best_weights_path)]
-    assert caplog.text.count("restores the weights of epoch 3, the best of factorlens/loss_signal.") == 1
+    assert caplog.text.count("restores the weights of epoch 3, the best of factorlens/accuracy_signal.") == 1
     assert caplog.text.count("Its weights are restored when `fit` ends.") == (mode == "stop")
 
 
@@ -140,7 +140,9 @@ def test_weights_that_are_the_best_at_the_end_are_left_alone(tmp_path, monkeypat
         _, module = fit(tmp_path, copies, stop)
     assert same(module.state_dict(), copies.last)
     assert stop.best_epoch == 5
-    assert "leaves the weights as they are: the last epoch, 5, is the best of factorlens/loss_signal." in caplog.text
+    assert (
+        "leaves the weights as they are: the last epoch, 5, is the best of factorlens/accuracy_signal." in caplog.text
+    )
     assert len(kept_files(tmp_path)) == 1
 
 

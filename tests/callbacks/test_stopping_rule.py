@@ -54,9 +54,25 @@ def test_rules_of_ones_own_and_other_metrics_have_no_probability():
     for stopping in (with_own_rule, other):
         assert not any("probability" in tag for tag in stopping.tags)
     assert LabelFreeStopping(monitor="mine/loss_signal").tags[-1] == "mine/stop_probability"
-    for_accuracy = LabelFreeStopping(rule=Patience(3), min_probability=0.9, target="accuracy")
-    assert for_accuracy.rule == BestEpochBehind(Patience(3), 0.9, "accuracy")
-    assert for_accuracy.monitor == "factorlens/accuracy_signal"
+    for target in ("accuracy", "loss"):
+        stopping = LabelFreeStopping(rule=Patience(3), min_probability=0.9, target=target)
+        assert stopping.rule == BestEpochBehind(Patience(3), 0.9, target)
+        assert stopping.monitor == f"factorlens/{target}_signal"
+
+
+def test_without_a_target_it_is_that_of_the_monitor_and_else_the_accuracy():
+    assert LabelFreeStopping().monitor == default_monitor() == "factorlens/accuracy_signal"
+    assert (
+        LabelFreeStopping().rule
+        == BestEpochBehind(default_rule(), target="accuracy")
+        == BestEpochBehind(default_rule())
+    )
+    by_loss = LabelFreeStopping(monitor="mine/loss_signal", min_probability=0.9)
+    assert by_loss.rule == BestEpochBehind(default_rule(), 0.9, "loss")
+    targets = []
+    for options in ({}, {"monitor": "mine/loss_signal"}, {"monitor": "factorlens/rmse"}, {"rule": Patience(3)}):
+        targets.append(LabelFreeStopping(**options).target)
+    assert targets == ["accuracy", "loss", "accuracy", None]
 
 
 @pytest.mark.parametrize(
@@ -68,10 +84,11 @@ def test_rules_of_ones_own_and_other_metrics_have_no_probability():
         ),
         (
             {"min_probability": 0.9, "monitor": "factorlens/effective_rank"},
-            "calibrated for 'factorlens/loss_signal' alone",
+            "calibrated for 'factorlens/accuracy_signal' alone",
         ),
         ({"target": "f1"}, "target: found 'f1', allowed are 'loss', 'accuracy'"),
         ({"target": "accuracy", "rule": Patience(3)}, "target: found 'accuracy' together with a rule"),
+        ({"target": "loss", "rule": Patience(3)}, "target: found 'loss' together with a rule"),
     ],
     ids=str,
 )
@@ -80,11 +97,13 @@ def test_an_error_names_the_wrong_argument(options, message):
         LabelFreeStopping(**options)
 
 
-def test_the_probability_is_reached_without_a_planned_number_of_epochs():
+@pytest.mark.parametrize(("target", "reached"), [("loss", 0.8), ("accuracy", 0.7)])
+def test_the_probability_is_reached_without_a_planned_number_of_epochs(target, reached):
     series = [2.0, 1.8, 1.5, 1.3, 1.1, 1.0, 0.9, 0.8, 0.9, 1.0, 1.1, 1.2, 1.3, 1.4]
     infos = [type(info)(info.epoch) for info in epoch_infos(len(series))]
-    probabilities = [decision.probability for decision in replay(BestEpochBehind(default_rule()), series, infos)]
-    assert probabilities[7] < 0.3 < 0.8 < probabilities[-1]
+    rule = BestEpochBehind(default_rule(target), target=target)
+    probabilities = [decision.probability for decision in replay(rule, series, infos)]
+    assert probabilities[7] < 0.3 < reached < probabilities[-1]
     assert probabilities[8:] == sorted(probabilities[8:])
 
 

@@ -144,6 +144,7 @@ def test_the_signal_reads_the_mean_training_loss_of_the_epoch(tmp_path, monkeypa
         observation = callback.history[epoch + 1]
         gap = memorization_gap(outputs, training_loss)
         assert observation.value("memorization_gap") == pytest.approx(gap, abs=1e-6)
+        assert math.isfinite(copies.signals[epoch])  # and with it that of the accuracy, the default
         accuracy = observation.value("accuracy_signal")
         assert accuracy == pytest.approx(accuracy_signal(expected, outputs, labels), rel=1e-5)
 
@@ -153,11 +154,12 @@ def test_the_signals_wait_until_the_inputs_are_told_apart():
     for parameter in lens.model.parameters():
         nn.init.zeros_(parameter)
     first = lens.observe(make_probe(), epoch=1, step=4, training_loss=1.0)
-    assert math.isnan(first["consistency"]["loss_signal"])
+    assert math.isnan(first["consistency"]["loss_signal"]) and math.isnan(first["consistency"]["accuracy_signal"])
     for parameter in lens.model.parameters():
         nn.init.normal_(parameter, std=3.0, generator=torch.Generator().manual_seed(1))
     second = lens.observe(make_probe(), epoch=2, step=8, training_loss=0.0)
     assert math.isfinite(second["consistency"]["loss_signal"])
+    assert math.isfinite(second["consistency"]["accuracy_signal"])
     for parameter in lens.model.parameters():
         nn.init.zeros_(parameter)
     third = lens.observe(make_probe(), epoch=3, step=12, training_loss=9.0)
@@ -177,6 +179,7 @@ def test_without_a_finite_training_loss_there_is_no_signal_and_a_note_says_why()
     lens.record_loss(torch.tensor(math.nan))
     second = lens.observe(make_probe(), epoch=2, step=8)
     assert math.isnan(second["consistency"]["loss_signal"])
+    assert math.isnan(second["consistency"]["accuracy_signal"])
     assert math.isnan(second["consistency"]["memorization_gap"])
     assert "no loss signal: the training loss is NaN or infinite." in second.notes
     assert math.isfinite(second["consistency"]["consistency"])

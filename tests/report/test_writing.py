@@ -135,8 +135,8 @@ def test_the_certainty_is_that_of_the_documentation():
     table = (root / "docs/stopping.md").read_text()
     tried = figures()["stop"]
     titles = {
-        "loss_signal": "`LabelFreeStopping()` | best epoch",
-        "accuracy_signal": '`LabelFreeStopping(target="accuracy")` | best epoch',
+        "loss_signal": '`LabelFreeStopping(target="loss")` | best epoch',
+        "accuracy_signal": "`LabelFreeStopping()` | best epoch",
         "consistency": "the default of version 0.1 | best epoch",
     }
     for signal, (regret, points) in tried["by_signal"].items():
@@ -154,7 +154,7 @@ def test_a_record_gives_no_probability_that_needs_the_planned_number_of_epochs(t
     history = []
     for epoch in range(1, 13):
         history.append(
-            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "loss_signal": 2 / epoch}))
+            observation(epoch, 2 / epoch, consistency=Scalars({"consistency": 1.0, "accuracy_signal": 2 / epoch}))
         )
     text = " ".join(page_of(history, tmp_path).texts)
     assert "found epoch 12 the best" in text.replace("Default", "default")

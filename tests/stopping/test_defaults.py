@@ -3,6 +3,7 @@
 import pytest
 
 from lightning_factorlens.stopping import (
+    DEFAULT_MONITOR,
     AfterAnnealing,
     AfterWarmup,
     GeneralizationLoss,
@@ -20,6 +21,7 @@ from lightning_factorlens.stopping import (
 def test_the_default_is_smoothed_patience_that_rests_on_plateaus_after_a_warm_up(target):
     assert default_rule(target) == Smoothed(AfterWarmup(ScheduledPatience(10), 5), Smoothing(1, 0.5))
     assert default_monitor(target) == f"factorlens/{target}_signal"
+    assert default_monitor() == DEFAULT_MONITOR == "factorlens/accuracy_signal"
 
 
 def test_the_first_default_is_kept_by_name():

@@ -46,7 +46,7 @@ RULES = [
     ScheduledPatience(2),
     default_rule(),
     BestEpochBehind(Patience(2)),
-    BestEpochBehind(default_rule("accuracy"), 0.6, "accuracy"),
+    BestEpochBehind(default_rule("loss"), 0.6, "loss"),
 ]
 VALUES = st.one_of(st.floats(-5, 5, width=16), st.just(math.nan), st.just(math.inf))
 

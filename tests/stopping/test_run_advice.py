@@ -16,21 +16,22 @@ from lightning_factorlens.results import History, Scalars
 from lightning_factorlens.results.findings import StopAdvice
 from lightning_factorlens.stopping.run_advice import run_advice
 
-OWN = StopAdvice("LabelFreeStopping", 12, None, signal="accuracy_signal")
+OWN = StopAdvice("LabelFreeStopping", 12, None, signal="loss_signal")
 
 
 @pytest.fixture
 def history(observe):
-    """A run whose loss_signal is lowest at epoch 18 and whose consistency is lowest at epoch 25."""
+    """A run of which accuracy_signal is lowest at epoch 18, loss_signal at epoch 21 and consistency at epoch 25."""
     found = []
     for epoch in range(1, 31):
-        numbers = {"consistency": 1 + 0.05 * abs(epoch - 25), "loss_signal": 1 + 0.05 * abs(epoch - 18)}
+        best = {"consistency": 25, "loss_signal": 21, "accuracy_signal": 18}
+        numbers = {name: 1 + 0.05 * abs(epoch - best_epoch) for name, best_epoch in best.items()}
         found.append(observe(epoch).with_record("consistency", Scalars(numbers)))
     return found
 
 
 @pytest.mark.parametrize(
-    ("advice", "epoch", "by"), [(None, 18, "default rule on loss_signal"), (OWN, 12, OWN.criterion)]
+    ("advice", "epoch", "by"), [(None, 18, "default rule on accuracy_signal"), (OWN, 12, OWN.criterion)]
 )
 def test_summary_figures_best_values_and_report_agree(history, advice, epoch, by):
     report = run_report(history, MEASUREMENTS, "factorlens", "cost", advice)
@@ -48,13 +49,20 @@ def test_summary_figures_best_values_and_report_agree(history, advice, epoch, by
     assert table.header[2] == f"best, epoch {epoch}"
 
 
-def test_records_without_the_signal_are_judged_by_the_rule_of_their_version(history, tmp_path):
+@pytest.mark.parametrize(
+    ("names", "epoch", "by"),
+    [
+        (("consistency", "loss_signal"), 21, "default rule on loss_signal"),
+        (("consistency",), 25, "default rule on consistency"),
+    ],
+)
+def test_records_without_the_signal_are_judged_by_what_they_have(history, names, epoch, by, tmp_path):
     for place, observation in enumerate(history):
-        numbers = {"consistency": observation["consistency"]["consistency"]}
+        numbers = {name: observation["consistency"][name] for name in names}
         history[place] = observation.with_record("consistency", Scalars(numbers))
     write_jsonl(history, tmp_path / "old.jsonl")
     advice = run_advice(list(iterate_jsonl(tmp_path / "old.jsonl")))
-    assert (advice.criterion, advice.best_epoch) == ("default rule on consistency", 25)
+    assert (advice.criterion, advice.best_epoch) == (by, epoch)
 
 
 def test_a_checkpoint_knows_the_signal_of_its_rule(history):
