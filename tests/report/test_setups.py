@@ -41,7 +41,8 @@ def test_equal_setups_are_said_to_be_comparable():
 
 
 def test_charts_of_what_may_not_be_compared_say_so():
-    parts = COMPARISON.build([subject("a", SETUP), subject("b", replace(SETUP, probe="c" * 32))])
+    other = replace(SETUP, probe="c" * 32)
+    parts = COMPARISON.build([subject("a", SETUP, SETUP), subject("b", other, other)])
     captions = [part.caption for part in parts if hasattr(part, "source")]
     assert captions == ["May not be compared: different samples."] * 2 + [""]
 
