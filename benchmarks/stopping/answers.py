@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 from typing import Any
 
 from benchmarks.stopping.campaign.derive import RECORDS as CAMPAIGN_RECORDS
-from benchmarks.stopping.campaign.score import IMAGES, PARTS
+from benchmarks.stopping.campaign.score import IMAGES
+from benchmarks.stopping.campaign.tasks import PARTS
+from benchmarks.stopping.campaign.third_score import NO_IMAGES
 from benchmarks.stopping.candidates import DEFAULT
 from benchmarks.stopping.certainty import write_certainty
 from benchmarks.stopping.make_records import read
@@ -40,8 +41,12 @@ from lightning_factorlens.results.leading_scalar import WINDOW
 
 #: A rise of the test loss above its lowest by more than this fraction of it counts.
 RISE = 0.1
-#: Names of the data sets in words.
-DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+#: What the runs of each study are, in words.
+FIRST = "trainings of small networks that classify images (MNIST, CIFAR-10)"
+NEWEST = (
+    "trainings of small networks that classify images (MNIST, CIFAR-10, tasks made from these, scikit-learn's digits, "
+    "drawn shapes)"
+)
 
 
 @dataclass(frozen=True)
@@ -50,13 +55,11 @@ class JudgedRun:
 
     Attributes:
         name: Name of the run.
-        dataset: Name of its data set.
         consistency: The signal of the answers; NaN where it has no value.
         losses: The hidden test loss.
     """
 
     name: str
-    dataset: str
     consistency: Sequence[float]
     losses: Sequence[float]
 
@@ -84,22 +87,22 @@ def first_study() -> list[JudgedRun]:
     """All runs of the first study, of both its parts."""
     found = []
     for record in [*load(RECORDS, "dev"), *load(RECORDS, "confirm")]:
-        losses = record["hidden"]["test_loss"]
-        found.append(JudgedRun(record["record"], record["task"]["dataset"], DEFAULT.of(record), losses))
+        found.append(JudgedRun(record["record"], DEFAULT.of(record), record["hidden"]["test_loss"]))
     return found
 
 
 def newest_study() -> list[JudgedRun]:
-    """The classifications of images among the runs of the second campaign, of both its parts."""
+    """The classifications of images among the runs of the second campaign, of all its parts."""
     found = []
-    for tasks in PARTS.values():
+    for part, tasks in PARTS.items():
         for task in tasks:
-            if task.dataset not in IMAGES:
+            is_image = task.dataset not in NO_IMAGES if part == "third" else task.dataset in IMAGES
+            if not is_image:
                 continue
             for path in sorted(CAMPAIGN_RECORDS.glob(f"{task.name}-s[0-9]*.json.gz")):
                 record = read(path)
                 values = [math.nan if value is None else value for value in record["signals"]["consistency"]]
-                found.append(JudgedRun(record["record"], task.dataset, values, record["hidden"]["test_loss"]))
+                found.append(JudgedRun(record["record"], values, record["hidden"]["test_loss"]))
     return found
 
 
@@ -159,11 +162,12 @@ def rises(found: Sequence[Moment], verdict: str) -> tuple[int, int]:
     return sum(chosen), len(chosen)
 
 
-def answer_figures(runs: Sequence[JudgedRun]) -> dict[str, Any]:
+def answer_figures(runs: Sequence[JudgedRun], kind: str) -> dict[str, Any]:
     """The figures that a report quotes, as they are stored in the package.
 
     Args:
         runs: The runs of one study.
+        kind: What they are, in words.
     """
     found = moments(runs)
     lows = {}
@@ -172,16 +176,10 @@ def answer_figures(runs: Sequence[JudgedRun]) -> dict[str, Any]:
         lows[verdict] = [round(100 * share), n_runs]
     return {
         "n_runs": len(runs),
-        "kind": f"trainings of small networks that classify images ({_counted(runs)})",
+        "kind": kind,
         "new_lows": lows,
         "rises": {verdict: list(rises(found, verdict)) for verdict in (RISEN, NO_SIGN)},
     }
-
-
-def _counted(runs: Sequence[JudgedRun]) -> str:
-    """The number of runs by data set, in words."""
-    counts = Counter(run.dataset for run in runs)
-    return ", ".join(f"{count} on {DATASETS[name]}" for name, count in counts.most_common())
 
 
 def _print(name: str, figures: Mapping[str, Any]) -> None:
@@ -197,8 +195,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the newest study's figures into the package")
     arguments = parser.parse_args()
-    newest = answer_figures(newest_study())
-    _print("first study", answer_figures(first_study()))
+    newest = answer_figures(newest_study(), NEWEST)
+    _print("first study", answer_figures(first_study(), FIRST))
     _print("second campaign", newest)
     if arguments.write:
         write_certainty({"answers": newest})

@@ -51,7 +51,7 @@ def certainty(finding: Finding, advice: StopAdvice | None = None) -> str:
     Example:
         >>> from lightning_factorlens.results.findings import RISEN
         >>> certainty(Finding(MEMORISING, RISEN, "consistency has risen"))
-        'In 31 of 36 recorded runs that ended with this answer the test loss had risen by more than a tenth.'
+        'In 62 of 71 recorded runs that ended with this answer the test loss had risen by more than a tenth.'
     """
     if finding.verdict == UNKNOWN:
         return ""

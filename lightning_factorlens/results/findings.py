@@ -104,8 +104,8 @@ def run_findings(
 
     The criterion for a lasting rise is that the last `WINDOW` observations all lie more than `RISE` above the lowest
     value after `WARMUP_EPOCHS`. Of the 72 runs that are recorded in ``benchmarks/stopping/records`` 49 have such a
-    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others. Of 58 later runs,
-    it was 31 of 36 and 6 of 22 (``python -m benchmarks.stopping.answers``).
+    rise; in 47 of them the test loss rose by more than a tenth too, as it did in 4 of the 23 others. Of 120
+    later runs, it was 62 of 71 and 10 of 49 (``python -m benchmarks.stopping.answers``).
 
     Args:
         history: The observations, oldest first, with or without tensors.

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from observations import make_observation
 
+from lightning_factorlens.report.sections import comparison as section
 from lightning_factorlens.report.sections.comparison import COMPARISON
 from lightning_factorlens.report.sections.verdict import VERDICT
 from lightning_factorlens.report.setups import course_changes, differences, unknown_setups
@@ -39,6 +40,13 @@ def test_equal_setups_are_said_to_be_comparable():
     assert not differences([subject("a", SETUP), subject("b", SETUP)])
 
 
+def test_charts_of_what_may_not_be_compared_say_so():
+    other = replace(SETUP, probe="c" * 32)
+    parts = COMPARISON.build([subject("a", SETUP, SETUP), subject("b", other, other)])
+    captions = [part.caption for part in parts if hasattr(part, "source")]
+    assert captions == ["May not be compared: different samples."] * 2 + [""]
+
+
 @pytest.mark.parametrize(
     ("change", "name", "not_compared", "compared"),
     [
@@ -57,7 +65,8 @@ def test_equal_setups_are_said_to_be_comparable():
         ({"model": "Other"}, "class of the model", {"consistency", "effective_rank", "spectra/mean_alpha"}, set()),
     ],
 )
-def test_numbers_that_a_difference_affects_may_not_be_compared(change, name, not_compared, compared):
+def test_numbers_that_a_difference_affects_may_not_be_compared(change, name, not_compared, compared, monkeypatch):
+    monkeypatch.setattr(section, "CHARTS", ())
     strong, cells = comparison(subject("a", SETUP), subject("b", replace(SETUP, **change)))
     assert strong == [f"Different {name}."]
     for number in not_compared:
