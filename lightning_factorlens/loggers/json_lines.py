@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -156,12 +158,17 @@ class JSONLinesSink:
 
     def _put_line(self, position: tuple[int, int], line: str) -> None:
         """Appends a line, or replaces the last one if it belongs to the same observation."""
-        with self.path.open("a", encoding="utf-8") as file:
-            if position == self._last_position:
+        if position != self._last_position:
+            self._last_start = self.path.stat().st_size if self.path.exists() else 0
+        self._last_position = None
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
                 file.truncate(self._last_start)
-            else:
-                self._last_start = self.path.stat().st_size
-            file.write(line + "\n")
+                file.write(line + "\n")
+        except BaseException:
+            with suppress(OSError):  # a part of the line would damage the next one
+                os.truncate(self.path, self._last_start)
+            raise
         self._last_end = self.path.stat().st_size
         self._last_position = position
 

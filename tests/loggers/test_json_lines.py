@@ -5,6 +5,7 @@ from records import kept, strict_json
 
 from lightning_factorlens import JSONLinesSink, read_jsonl, write_jsonl
 from lightning_factorlens.loggers.base import Sink
+from lightning_factorlens.results import Observation, Scalars
 from lightning_factorlens.results.serialization import to_json
 
 
@@ -61,3 +62,19 @@ def test_a_new_run_replaces_the_file_and_a_resumed_one_continues_it(observe, tmp
     resumed.close()
     resumed.write(observe(0))  # another call of fit
     assert [o.epoch for o in read_jsonl(path)] == [0]
+
+
+def test_a_line_that_does_not_fit_on_the_disk_damages_no_other(tmp_path):
+    resource = pytest.importorskip("resource")
+    observations = [Observation(epoch, epoch, {"c": Scalars({"consistency": 0.5})}) for epoch in range(3)]
+    sink = JSONLinesSink(tmp_path / "curves.jsonl")
+    sink.write(observations[0])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sink.path.stat().st_size + 10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            sink.write(observations[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    sink.write(observations[2])
+    assert [observation.epoch for observation in read_jsonl(sink.path)] == [0, 2]
