@@ -15,7 +15,8 @@ class WatchedTrainingStep:
     micro-batch by ``n``; or the sum over its items, such as tokens, by their number in all micro-batches of the step
     (``num_items_in_batch``), where the model or ``compute_loss_func`` takes that number. Multiplied by ``n``, the mean
     over all micro-batches is in both cases what the Trainer logs as ``loss``, of which micro-batches have equal weights
-    in the first case, and items in the second. Several devices of one process are averaged already, and several
+    in the first case, and items in the second; where the last step of an epoch has fewer micro-batches, the Trainer
+    weights it as the others. Several devices of one process are averaged already, and several
     processes by `TrainingLoss.mean`.
 
     Args:
