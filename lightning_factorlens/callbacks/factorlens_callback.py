@@ -119,7 +119,8 @@ class FactorLensCallback(Callback):
             full observation has failed, the signal alone is measured in its place.
         verbose: Whether to print the table of layers, a line if an observation takes more than a second (through the
             Trainer's progress bar), and a summary of the run.
-        **lens_options: Fields of `LensOptions`, such as ``ranks=(1, 4)``, which change those of ``lens``.
+        **lens_options: Fields of `LensOptions`, such as ``ranks=(1, 4)``, which change those of ``lens``. A YAML
+            file of ``LightningCLI`` has them below ``lens:``.
 
     Attributes:
         observation: The last observation, whole; None before the first. After training in child processes

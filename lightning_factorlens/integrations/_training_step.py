@@ -21,16 +21,35 @@ class WatchedTrainingStep:
 
     Args:
         trainer: The Trainer.
-        receive: Called with the loss of every training step, as the Trainer returns it.
+        receive: Called with the Trainer and the loss of every training step, as the Trainer returns it.
+
+    Attributes:
+        receive: The same function.
     """
 
-    def __init__(self, trainer: Any, receive: Callable[[Any], None]) -> None:
+    def __init__(self, trainer: Any, receive: Callable[[Any, Any], None]) -> None:
+        self.receive = receive
+        self._trainer = trainer
         self._training_step = trainer.training_step
-        self._receive = receive
-        update_wrapper(self, trainer.training_step)
+        # without its __dict__, since two callbacks of one Trainer each have a WatchedTrainingStep with attributes
+        update_wrapper(self, self._training_step, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Makes the step of the Trainer, and returns what it returns."""
         loss = self._training_step(*args, **kwargs)
-        self._receive(loss)
+        self.receive(self._trainer, loss)
         return loss
+
+
+def is_watched(training_step: Any, receive: Callable[[Any, Any], None]) -> bool:
+    """Whether a training step, or one that it wraps, passes its loss on to a function.
+
+    Args:
+        training_step: The ``training_step`` of a Trainer.
+        receive: The function.
+    """
+    while training_step is not None:
+        if isinstance(training_step, WatchedTrainingStep) and training_step.receive == receive:
+            return True
+        training_step = getattr(training_step, "__wrapped__", None)
+    return False

@@ -30,7 +30,7 @@ from lightning_factorlens.integrations._evaluation_metrics import (
     monitored_name,
 )
 from lightning_factorlens.integrations._trainer_observer import TrainerObserver
-from lightning_factorlens.integrations._training_step import WatchedTrainingStep
+from lightning_factorlens.integrations._training_step import WatchedTrainingStep, is_watched
 from lightning_factorlens.lens import FactorLens
 from lightning_factorlens.loggers.base import CompositeSink, Sink
 from lightning_factorlens.loggers.declared_tags import later_tags
@@ -99,7 +99,7 @@ class HuggingFaceCallback(TrainerCallback):
         self.probe_source = probe
         self.probe_size = probe_size
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = options_with(lens, lens_options, "lens", FOR_TRANSFORMERS)
+        self.options = options_with(lens, lens_options, "lens", FOR_TRANSFORMERS, HuggingFaceCallback)
         self.outputs = outputs
         self.forward_fn = check_forward_fn(forward_fn)
         self.prefix = prefix
@@ -131,22 +131,23 @@ class HuggingFaceCallback(TrainerCallback):
         observation: that of `WatchedTrainingStep`. It returns what it returned before.
 
         Args:
-            trainer: The Trainer, before ``train()``.
+            trainer: The Trainer, before ``train()``; attach the callback again where another one has had it since.
 
         Returns:
             The callback.
         """
         callbacks = trainer.callback_handler.callbacks
-        if self not in callbacks:
-            callbacks.insert(0, self)
+        if self in callbacks:  # attached before, or passed as callbacks=[…], which puts it behind others
+            callbacks.remove(self)
+        callbacks.insert(0, self)
+        if not is_watched(trainer.training_step, self._receive_loss):
             trainer.training_step = WatchedTrainingStep(trainer, self._receive_loss)  # type: ignore[method-assign]
         self._trainer = trainer
         return self
 
-    def _receive_loss(self, loss: Any) -> None:
+    def _receive_loss(self, trainer: Trainer, loss: Any) -> None:
         """Sums up the losses of training steps on their device; see `WatchedTrainingStep`."""
-        trainer = self._trainer
-        if trainer is not None and self._is_training and self._observer is not None:
+        if trainer is self._trainer and self._is_training and self._observer is not None:
             self._attempt(lambda: self.state.training_loss.add(loss, trainer.current_gradient_accumulation_steps))
 
     def on_train_begin(
@@ -162,6 +163,11 @@ class HuggingFaceCallback(TrainerCallback):
             raise ValueError(
                 "callbacks: found a HuggingFaceCallback that knows no Trainer; write HuggingFaceCallback(…)"
                 ".attach(trainer) in place of Trainer(callbacks=[…]), so that its scalars reach the other callbacks."
+            )
+        if trainer.args is not args:
+            raise ValueError(
+                "callbacks: found a HuggingFaceCallback that has been attached to another Trainer since; make one for "
+                "each Trainer, or call attach(trainer) again before train()."
             )
         self.state = RunState()
         self._observer = None

@@ -125,8 +125,8 @@ class ObservationMethods(SelectionMethods):
 
         Args:
             probe: See `observe`.
-            epoch: See `observe`.
-            step: See `observe`.
+            epoch: Number of finished epochs. At epoch 0 and step 0 the network is untrained, see `observe`.
+            step: Position on the x axis of the loggers.
             measurements: Those of the lens's measurements to make; None for all, which is a full observation.
             training_loss: See `observe`.
 
@@ -153,8 +153,8 @@ class ObservationMethods(SelectionMethods):
 
         Args:
             probe: See `observe`.
-            epoch: See `observe`.
-            step: See `observe`.
+            epoch: See `measure`.
+            step: See `measure`.
             measurements: See `measure`.
             worker: The thread on which parts of measurements are computed, see `Context.deferred`; None for none. With
                 several processes it is not used: what each has computed is collected by all of them together.

@@ -129,7 +129,7 @@ class Consistency(Measurement):
             return found  # an untrained network's predictions enter neither the ensemble nor a signal
         has_begun = self._has_begun(context, outputs, is_probability)
         context.keep_state({"average": ensemble.average, "has_begun": has_begun})
-        training_loss = context.training_loss
+        training_loss = _cross_entropy_of_training(context)
         if training_loss is not None:
             found["memorization_gap"] = memorization_gap(outputs, training_loss, is_probability)
         if not has_begun and math.isfinite(value):
@@ -165,3 +165,12 @@ class Consistency(Measurement):
             return None
         average: Tensor = context.state["average"]
         return average if average.shape == outputs.shape else None
+
+
+def _cross_entropy_of_training(context: Context) -> float | None:
+    """The mean training loss; None, with a note, where it is negative, which a cross-entropy never is."""
+    training_loss = context.training_loss
+    if training_loss is not None and training_loss < 0:
+        context.note(absence_note("memorization_gap", f"the training loss, {training_loss:.3g}, is no cross-entropy."))
+        return None
+    return training_loss

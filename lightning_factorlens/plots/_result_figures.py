@@ -30,6 +30,7 @@ from lightning_factorlens.plots.unit_pictures import feature_maps_figure, weight
 from lightning_factorlens.plots.unit_spread import unit_spread_figure
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from torch import Tensor
@@ -88,10 +89,13 @@ def _concepts(record: results.ConceptRecord) -> Figure | None:
     return None if record.page is None else concept_sheet_figure(record.page)
 
 
-def _exemplars(exemplars: results.Exemplars, inputs: Tensor | None = None, **options: Any) -> Figure | None:
+def _exemplars(
+    exemplars: results.Exemplars, inputs: Tensor | np.ndarray | None = None, **options: Any
+) -> Figure | None:
     if inputs is None:
         raise TypeError(
-            "inputs: Exemplars holds positions of images alone; pass the images of the probe, as plot(inputs=images)."
+            "inputs: Exemplars holds positions of images alone; pass the images of the probe, as plot(inputs=images), "
+            "or as plot(inputs=lens.draw(samples).inputs)."
         )
     return exemplars_figure(exemplars, inputs, **options)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,12 +30,15 @@ TOP = 0.66
 CAPTION = 0.24
 
 
-def exemplars_figure(exemplars: Exemplars, inputs: Tensor, vectors: Sequence[int] | None = None) -> Figure | None:
+def exemplars_figure(
+    exemplars: Exemplars, inputs: Tensor | np.ndarray, vectors: Sequence[int] | None = None
+) -> Figure | None:
     """For every singular vector, the images with the largest signals and those with the smallest.
 
     Args:
         exemplars: From `hierarchy.exemplary_images`.
-        inputs: The images of the probe, shape (N, C, H, W).
+        inputs: The images of the probe, shape (N, C, H, W), as a tensor or an array; ``lens.draw(samples).inputs`` are
+            those of a dataset or a loader.
         vectors: Numbers of the vectors, at most eight; the first ones unless given.
 
     Returns:
@@ -42,7 +46,8 @@ def exemplars_figure(exemplars: Exemplars, inputs: Tensor, vectors: Sequence[int
         and ``negative/…``.
 
     Raises:
-        ValueError: Another argument than exemplars, or a vector that the layer does not have.
+        ValueError: Another argument than exemplars, inputs that are neither a tensor nor an array or too few, or a
+            vector that the layer does not have.
 
     Example:
         >>> import torch
@@ -51,6 +56,9 @@ def exemplars_figure(exemplars: Exemplars, inputs: Tensor, vectors: Sequence[int
         >>> figure = exemplars_figure(exemplary_images(layer_signals(model, images)["0"]), images)
     """
     check_type("exemplars", exemplars, Exemplars, "pass exemplary_images(signals)")
+    if isinstance(inputs, np.ndarray):
+        inputs = torch.from_numpy(inputs)
+    check_type("inputs", inputs, Tensor, "pass the images of the probe, as lens.draw(samples).inputs")
     if not is_images(inputs):
         return None
     r = len(exemplars.s)

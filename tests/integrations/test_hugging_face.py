@@ -266,6 +266,45 @@ def test_the_training_loss_is_the_one_that_the_trainer_logs(tmp_path):
     assert trainer.callback_handler.callbacks[-1].means == pytest.approx(logged, rel=1e-6)
 
 
+def test_two_callbacks_and_one_attached_late_or_again_have_all_losses(tmp_path):
+    late = HuggingFaceCallback(probe_size=12, ranks=(1, 2), outputs="classes", measurements=[Consistency()])
+    trainer = make_trainer(tmp_path, callbacks=[late], num_train_epochs=1)
+    again = observing(trainer, prefix="again", measurements=[Consistency()])
+    trainer.remove_callback(again)
+    again.attach(trainer)
+    late.attach(trainer).attach(trainer)
+    assert trainer.callback_handler.callbacks[:2] == [late, again]
+    counts = []
+    trainer.add_callback(OnEpochEnd(lambda: counts.append([c.state.training_loss.count for c in (late, again)])))
+    trainer.train()
+    assert counts == [[4, 4]]
+    gaps = [c.history[-1]["consistency"]["memorization_gap"] for c in (late, again)]
+    assert gaps[0] == gaps[1]
+    assert math.isfinite(gaps[0])
+
+
+def test_a_callback_observes_the_trainer_to_which_it_was_attached_last(tmp_path):
+    first, second = (make_trainer(tmp_path, num_train_epochs=1) for _ in range(2))
+    callback = observing(first, measurements=[Consistency()])
+    callback.attach(second)
+    with pytest.raises(ValueError, match=r"attached to another Trainer since; .* call attach\(trainer\) again"):
+        first.train()
+    callback.attach(first)
+    first.train()
+    assert callback.lens.model is first.model
+    assert math.isfinite(callback.history[-1]["consistency"]["memorization_gap"])
+
+
+class OnEpochEnd(transformers.TrainerCallback):
+    """Calls a function at the end of an epoch."""
+
+    def __init__(self, work):
+        self.work = work
+
+    def on_epoch_end(self, args, state, control, **kwargs):
+        self.work()
+
+
 class ReadsLoss(transformers.TrainerCallback):
     """Reads the mean training loss when the Trainer logs its own."""
 

@@ -256,3 +256,18 @@ def test_outputs_without_classes_are_noted():
 def test_a_wrong_shift_is_named(shift):
     with pytest.raises(ValueError, match=r"shift: must be .*found"):
         Consistency(shift=shift)
+
+
+def test_a_negative_training_loss_is_no_cross_entropy_and_counts_as_unknown():
+    observations = []
+    for losses in ([], [torch.tensor(-3.0), torch.tensor(1.0)]):
+        lens = lens_with(Consistency())
+        for parameter in lens.model.parameters():
+            nn.init.normal_(parameter, std=3.0, generator=torch.Generator().manual_seed(1))
+        for loss in losses:
+            lens.record_loss(loss)
+        observations.append(lens.observe(make_probe(), epoch=1, step=1))
+    unknown, negative = observations
+    assert math.isnan(negative["consistency"]["memorization_gap"])
+    assert negative["consistency"]["loss_signal"] == unknown["consistency"]["loss_signal"]
+    assert "no memorization gap: the training loss, -1, is no cross-entropy." in negative.notes

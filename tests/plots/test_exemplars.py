@@ -28,3 +28,10 @@ def test_the_images_of_both_sides_are_drawn_for_the_chosen_vectors():
         exemplars_figure(exemplars, inputs, vectors=[3])
     with pytest.raises(ValueError, match="^inputs: found 1 images"):
         exemplars_figure(exemplars, inputs[:1])
+    array = exemplars_figure(exemplars, inputs.numpy(), vectors=[0])
+    assert {image.get_gid() for image in array.findobj(AxesImage)} < set(drawn)
+    for wrong in (list(inputs), "images", None):
+        with pytest.raises(
+            ValueError, match=r"^inputs: must be of type Tensor, found .* lens\.draw\(samples\)\.inputs"
+        ):
+            exemplars_figure(exemplars, wrong)
