@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
@@ -96,6 +97,7 @@ def options_with(
     changes: Mapping[str, Any],
     name: str = "options",
     advice: Mapping[str, str] | None = None,
+    made: type | None = None,
 ) -> LensOptions:
     """Options with some of their fields changed.
 
@@ -104,6 +106,7 @@ def options_with(
         changes: New values by the name of the field.
         name: Name of the argument that has the options, for messages.
         advice: What to do in place of passing an argument of another class of the package, by its name.
+        made: The class that is made with these options, whose other arguments an error lists too; None for none.
 
     Raises:
         TypeError: ``options`` is something else, or a name is not that of a field.
@@ -129,10 +132,24 @@ def options_with(
         if unknown in (advice or {}):
             raise TypeError(f"{unknown}: is no argument here; {(advice or {})[unknown]}.")
         if unknown not in allowed:
-            meant = get_close_matches(unknown, allowed, n=1)
-            question = f"did you mean {meant[0]}? The" if meant else "the"
-            raise TypeError(f"{unknown}: is no argument; {question} options of a lens are {', '.join(allowed)}.")
+            raise TypeError(_unknown_argument(unknown, allowed, _arguments_of(made)))
     return replace(options, **changes)
+
+
+def _arguments_of(made: type | None) -> list[str]:
+    """The names of the arguments of a class, without those that it takes by ``**``."""
+    if made is None:
+        return []
+    parameters = signature(made).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+
+
+def _unknown_argument(unknown: str, options: Sequence[str], others: Sequence[str]) -> str:
+    """The message about an argument that neither the options of a lens nor the class have."""
+    meant = get_close_matches(unknown, [*others, *options], n=1)
+    question = f"did you mean {meant[0]}? The" if meant else "the"
+    message = f"{unknown}: is no argument; {question} options of a lens are {', '.join(options)}"
+    return f"{message}; the other arguments are {', '.join(others)}." if others else f"{message}."
 
 
 @dataclass(frozen=True)

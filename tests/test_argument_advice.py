@@ -45,6 +45,16 @@ def test_an_argument_of_another_class_is_accepted_or_the_error_says_what_to_writ
         FactorLens(NET, probe=torch.rand(8, 2))
 
 
+@pytest.mark.parametrize("made", [FactorLens, FactorLensCallback])
+def test_a_mistyped_argument_is_answered_by_the_closest_one_and_by_all_that_are_allowed(made):
+    first = (NET,) if made is FactorLens else ()
+    for name in sorted(arguments_of(made) - {"model", "lens", "options"}):
+        with pytest.raises(TypeError, match=rf"^{name}x: is no argument; did you mean {name}\? ") as caught:
+            made(*first, **{f"{name}x": 3})
+        for allowed in arguments_of(made) | arguments_of(LensOptions):
+            assert f" {allowed}" in str(caught.value)
+
+
 def test_the_callback_of_transformers_has_advice_for_the_same_arguments():
     pytest.importorskip("transformers", reason="transformers is not installed")
     from lightning_factorlens import HuggingFaceCallback

@@ -93,9 +93,13 @@ class AveragedWeights(BestWeights):
         return has_average
 
     def _keep(self, trainer: Trainer, epoch: int) -> None:
-        self.take(trainer, epoch, self._average.in_place_of(trainer.strategy.lightning_module_state_dict()))
+        self.take(trainer, epoch, self._averaged)
         super().judge(trainer, epoch, best_epoch=epoch)
         self._is_final = self.best is not None
+
+    def _averaged(self, weights: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is written: the average, which the first process has and writes."""
+        return self._average.in_place_of(weights)
 
     def finish(self, trainer: Trainer, best_epoch: int | None) -> Outcome | None:
         """Gives the module the average, and leaves no other file of this run.

@@ -13,7 +13,7 @@ from lightning_factorlens.callbacks._attempts import Attempts
 from lightning_factorlens.callbacks._module_forward import as_sentence
 from lightning_factorlens.callbacks._weights_files import KeptWeights, WeightsFiles, paths_after_resume
 from lightning_factorlens.callbacks._weights_outcome import BEST, NO_BEST_EPOCH, Outcome
-from lightning_factorlens.callbacks._weights_store import weights_store
+from lightning_factorlens.callbacks._weights_store import Change, weights_store
 
 
 class BestWeights:
@@ -96,20 +96,20 @@ class BestWeights:
 
     # ---- during training
 
-    def take(self, trainer: Trainer, epoch: int, weights: Mapping[str, Any] | None = None) -> None:
+    def take(self, trainer: Trainer, epoch: int, change: Change | None = None) -> None:
         """Writes the present weights, of which an observation has just been made, or others.
 
         Args:
             trainer: The Trainer.
             epoch: The epoch, counted from 1.
-            weights: Weights to be written in place of the present ones; None for those.
+            change: Returns weights to be written in place of the present ones; None for those.
         """
         self._drop_candidate(trainer)
         if not self._files.folder:
             return
         path = self._files.new_path(trainer, epoch)
         event = f"could not keep the weights of epoch {epoch}"
-        if self._attempts.together(trainer, event, lambda: weights_store(trainer).write(path, weights)):
+        if self._attempts.together(trainer, event, lambda: weights_store(trainer).write(path, change)):
             self._written.add(path)
             self._candidate = KeptWeights(path, epoch, trainer.global_step)
 

@@ -80,6 +80,7 @@ class CallbackResults:
         n_failed = self.state.n_failed
         self.state = self._new_state()
         self.state.n_failed = n_failed
+        self._observation = None
 
     def leave(self, trainer: Trainer, kept: list[Exception] | None = None) -> None:
         """Leaves the results for the main process, if this is a child process.
@@ -113,6 +114,7 @@ class CallbackResults:
             ValueError: The state cannot be read, and ``on_error="raise"``.
         """
         self.state = self._new_state()
+        self._observation = None  # that of another run, or of later steps
         try:
             self.state = self.state.from_state_dict(state_dict, record_types(self._settings.measurements))
         except Exception as error:

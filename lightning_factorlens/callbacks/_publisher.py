@@ -27,6 +27,7 @@ from lightning_factorlens.loggers.declared_tags import declared_tags
 from lightning_factorlens.loggers.logger_sink import LoggerSink
 from lightning_factorlens.loggers.tables import cost_line, run_report
 from lightning_factorlens.loggers.tags import monitored_scalars, with_cost
+from lightning_factorlens.results import Observation
 
 
 class Publisher:
@@ -83,10 +84,12 @@ class Publisher:
         if self._waits_for_figures:
             self._finish_figures()
 
-    def amend(self) -> None:
-        """Passes the last observation, which has been written, to the sinks that keep decisions."""
-        observation = self._results.observation
-        assert observation is not None
+    def amend(self, observation: Observation) -> None:
+        """Passes the last observation to the sinks that keep decisions.
+
+        Args:
+            observation: It has been written, or it is the last one of a checkpoint, which may be condensed.
+        """
         with self._results.state.budget.writing():
             self._sink.amend(observation)
 

@@ -122,13 +122,19 @@ class UnfinishedObservation:
         Raises:
             Exception: A sink has failed.
         """
+        state = self._results.state
         observation = self._results.observation
         if observation is None:  # there has been none since the run was resumed
+            if state.history:
+                last = state.history[-1].with_decision(found)
+                state.replace_last(last, state.warm_start)
+                self._publisher.amend(last)
             return
-        self._results.observation = observation.with_decision(found)
-        self._results.state.replace_last(self._results.observation, self._results.state.warm_start)
+        observation = observation.with_decision(found)
+        self._results.observation = observation
+        state.replace_last(observation, state.warm_start)
         if self._pending is None:
-            self._publisher.amend()
+            self._publisher.amend(observation)
         else:
             self._pending.observation = self._pending.observation.with_decision(found)
 

@@ -27,11 +27,11 @@ def newest_share(n_epochs: int) -> float:
 
 
 class WeightAverage:
-    """Polynomial-decay averaging of the weights and floating-point buffers at the ends of the epochs.
+    """Polynomial-decay averaging of the weights and of buffers that are no whole numbers, by epochs.
 
     Shamir and Zhang (2013), "Stochastic gradient descent for non-smooth optimization: convergence results and optimal
     averaging schemes": w̄_t = (1 − (η + 1) / (t + η)) w̄_{t−1} + (η + 1) / (t + η) w_t. It needs one copy of the
-    weights, which lies in main memory in float32 or float64. Statistics of batch norms are averaged like weights
+    weights, which lies in main memory in at least single precision. Statistics of batch norms are averaged like weights
     and not measured anew; whole numbers are those of the newest epoch. An epoch at which a finite value has become NaN
     or infinite is left out; what is infinite from the first epoch on, such as a mask of attention, stays as it is.
 
@@ -49,7 +49,19 @@ class WeightAverage:
 
         Args:
             weights: A module's ``state_dict``; it is not changed.
+
+        Raises:
+            Exception: They cannot be averaged, as sparse ones; nothing is left of the average, of which a part may
+                have been changed.
         """
+        try:
+            self._update(weights)
+        except BaseException:
+            self.n_epochs = 0
+            self._values = {}
+            raise
+
+    def _update(self, weights: Mapping[str, Any]) -> None:
         floating = {name: value for name, value in weights.items() if _is_averaged(value)}
         shapes = {name: value.shape for name, value in floating.items()}
         if shapes != {name: value.shape for name, value in self._values.items()}:
@@ -69,7 +81,13 @@ class WeightAverage:
 
         Args:
             weights: The module's ``state_dict``.
+
+        Raises:
+            ValueError: The module does not have all of the averaged weights any more.
         """
+        missing = sorted(self._values.keys() - weights.keys())
+        if missing:
+            raise ValueError(f"weights: the average has {missing[0]!r}, which the module has lost since the last epoch")
         result = dict(weights)
         for name, value in self._values.items():
             result[name] = value.to(weights[name].dtype)
@@ -90,11 +108,12 @@ class WeightAverage:
 
 
 def _is_averaged(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.is_floating_point()
+    return isinstance(value, Tensor) and (value.is_floating_point() or value.is_complex())
 
 
 def _dtype(value: Tensor) -> torch.dtype:
-    return torch.float64 if value.dtype == torch.float64 else torch.float32
+    """At least single precision."""
+    return torch.promote_types(value.dtype, torch.float32) if value.dtype.itemsize > 1 else torch.float32
 
 
 def _has_diverged(average: Tensor, newest: Tensor) -> bool:

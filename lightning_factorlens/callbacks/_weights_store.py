@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,6 +16,8 @@ from lightning.pytorch.strategies import Strategy
 
 #: Appended to the name of a file that is being written.
 UNFINISHED = ".part"
+#: Takes the present weights, as the module's ``state_dict`` has them, and returns those that are written.
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
 
 class WeightsStore(ABC):
@@ -33,14 +35,15 @@ class WeightsStore(ABC):
         self.trainer = trainer
         self.strategy = trainer.strategy
 
-    def content(self, weights: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def content(self, change: Change | None = None) -> dict[str, Any]:
         """What is written: weights and buffers as the module's ``state_dict`` has them, and when they were so.
 
         Args:
-            weights: Weights to be written in place of the present ones; None for those.
+            change: Returns weights to be written in place of the present ones; None for those.
         """
-        if weights is None:
-            weights = self.strategy.lightning_module_state_dict()
+        weights: Mapping[str, Any] = self.strategy.lightning_module_state_dict()
+        if change is not None:
+            weights = change(weights)
         return {
             "epoch": self.trainer.current_epoch,
             "global_step": self.trainer.global_step,
@@ -49,12 +52,12 @@ class WeightsStore(ABC):
         }
 
     @abstractmethod
-    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
+    def write(self, path: str, change: Change | None = None) -> None:
         """Writes the present weights, or others.
 
         Args:
             path: The file; its folder is created.
-            weights: Weights to be written in place of the present ones; None for those.
+            change: Returns weights to be written in place of the present ones; None for those.
         """
 
     @abstractmethod
@@ -82,9 +85,9 @@ class WeightsStore(ABC):
 class WholeWeightsStore(WeightsStore):
     """For strategies under which each process has all weights: the first process writes, every process reads."""
 
-    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
+    def write(self, path: str, change: Change | None = None) -> None:
         """Writes the file under another name and renames it, so that a killed process leaves no damaged file."""
-        content = self.content(weights)  # on every process, because modules may communicate in it
+        content = self.content(change)  # on every process, because modules may communicate in it
         if not self.trainer.is_global_zero:
             return
         files = get_filesystem(path)
@@ -133,9 +136,9 @@ class ShardedWeightsStore(WeightsStore):
     Depending on the strategy's options the "file" is a folder with one file a process.
     """
 
-    def write(self, path: str, weights: Mapping[str, Any] | None = None) -> None:
+    def write(self, path: str, change: Change | None = None) -> None:
         """Lets the strategy write a checkpoint that has weights only."""
-        self.strategy.save_checkpoint(self.content(weights), path)
+        self.strategy.save_checkpoint(self.content(change), path)
         self.strategy.barrier()
 
     def problem(self, path: str, is_trusted: bool) -> str:

@@ -182,7 +182,7 @@ class FactorLensCallback(Callback):
         self.every_n_train_steps = every_n_train_steps
         self.reuse_validation = reuse_validation
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
-        self.options = options_with(lens, lens_options, "lens", FOR_LIGHTNING)
+        self.options = options_with(lens, lens_options, "lens", FOR_LIGHTNING, FactorLensCallback)
         self.tensorboard = check_options("tensorboard", tensorboard, TensorBoardOptions)
         self.sinks = check_sinks(sinks)
         self.prefix = check_prefix(prefix)

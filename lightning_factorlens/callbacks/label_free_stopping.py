@@ -163,6 +163,7 @@ class LabelFreeStopping(StoppingResults):
             check_no_averaging(trainer, self.restore_best)
             self._weights.close()
         self._spawn_results.begin(trainer, partial(self._leave_results, trainer))
+        self._has_trained = False
         self._lens_callback = find_lens_callback(trainer, self.monitor)
         self.prefix = self._lens_callback.prefix
         warn_of_untested_signal(self.monitor, self.action, self.restore_best)
@@ -172,6 +173,7 @@ class LabelFreeStopping(StoppingResults):
         if trainer.global_step == 0:
             self._reset()  # a second `fit` is another run
             self._attempts.has_warned = False
+        self._has_trained = True
         self._open_weights(trainer)
         if self.action == "lr":
             check_scheduler_supported(trainer)
@@ -254,7 +256,8 @@ class LabelFreeStopping(StoppingResults):
             outcome = self._weights.finish(trainer, self._course.state.best_epoch)
             if outcome is not None and self.verbose and not outcome.is_reported:
                 rank_zero_info(f"LabelFreeStopping {outcome.words} of {self.monitor}.")
-        if outcome is not None and self._course.decision is not None:
+        has_decided = self._course.decision is not None or self._course.state.best_epoch is not None
+        if outcome is not None and has_decided and self._has_trained:
             self._record(trainer, handed_over(self, outcome))
         self._leave_results(trainer)
 

@@ -13,10 +13,11 @@ class WatchedTrainingStep:
     ``training_step`` returns the loss of one micro-batch by which the gradients are computed, on its device. Its sum
     over the ``n`` micro-batches of an optimizer step is the loss of that step: the Trainer divides the mean loss of a
     micro-batch by ``n``; or the sum over its items, such as tokens, by their number in all micro-batches of the step
-    (``num_items_in_batch``), where the model or ``compute_loss_func`` takes that number. Multiplied by ``n``, the mean
-    over all micro-batches is in both cases what the Trainer logs as ``loss``, of which micro-batches have equal weights
-    in the first case, and items in the second. Several devices of one process are averaged already, and several
-    processes by `TrainingLoss.mean`.
+    (``num_items_in_batch``), where the model or ``compute_loss_func`` takes that number. Multiplied by ``n``, the
+    losses have a mean over all micro-batches in which micro-batches have equal weights in the first case, and the items
+    of a step in the second. It is what the Trainer logs as ``loss`` where all steps have equally many micro-batches;
+    the Trainer's own mean is over steps. Several devices of one process are averaged already, and several processes by
+    `TrainingLoss.mean`.
 
     Args:
         trainer: The Trainer.

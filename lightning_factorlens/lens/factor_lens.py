@@ -102,7 +102,7 @@ class FactorLens(ObservationMethods, ConceptMethods, HierarchyMethods, LayerMeth
             )
         check_int("probe_size", probe_size, 1)
         self.model, self.forward_fn = unwrap_model(model, check_forward_fn(forward_fn))
-        self.options = options_with(options, lens_options, advice=FOR_LENS)
+        self.options = options_with(options, lens_options, advice=FOR_LENS, made=FactorLens)
         self.measurements = check_measurements(default_measurements() if measurements is None else measurements)
         self.forward_context = forward_context
         self.process_group = SingleProcess() if process_group is None else process_group

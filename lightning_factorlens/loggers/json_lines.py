@@ -6,11 +6,12 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from lightning_factorlens.loggers.picture_lines import PictureLines, read_pictures, with_pictures
 from lightning_factorlens.measurements import Measurement, record_types
 from lightning_factorlens.results import Observation
-from lightning_factorlens.results.serialization import from_json, to_json
+from lightning_factorlens.results.serialization import from_json, to_json, with_decisions
 
 
 def write_jsonl(observations: Iterable[Observation], path: str | PathLike[str]) -> None:
@@ -116,7 +117,7 @@ class JSONLinesSink:
             self._keep_earlier_lines(observation.step)
             self._last_position = None
             self._is_open = True
-        self._write_line(observation)
+        self._put_line(_position(observation), to_json(observation))
         if self._writes_pictures:
             self._pictures.write(observation)
 
@@ -129,20 +130,38 @@ class JSONLinesSink:
         self._is_open = False
 
     def amend(self, observation: Observation) -> None:
-        """Replaces the observation's line by one with its decisions, if it is the file's last line, from this sink."""
-        is_last = self.path.exists() and self.path.stat().st_size == self._last_end
-        if is_last and _position(observation) == self._last_position:
-            self._write_line(observation)
+        """Puts its decisions into the observation's line, if it is the file's last line, from this sink.
 
-    def _write_line(self, observation: Observation) -> None:
-        """Appends a line, or replaces the last one if it belongs to the same observation."""
+        In a run that was resumed and has written no line yet, the line is that of the run before. It keeps its numbers,
+        of which the checkpoint may have had a part only.
+        """
+        if not self.path.exists():
+            return
         position = _position(observation)
+        if not self._is_open and position != self._last_position:
+            self._continue_behind(observation)
+        elif position == self._last_position and self.path.stat().st_size == self._last_end:
+            with self.path.open("rb") as file:
+                file.seek(self._last_start)
+                line = file.read().decode("utf-8")
+            self._put_line(position, with_decisions(line, observation))
+
+    def _continue_behind(self, observation: Observation) -> None:
+        """Puts the decisions into the line of an observation in the file, and removes the lines behind it."""
+        lines = _finished_lines(self.path.read_text(encoding="utf-8"))
+        places = [place for place, line in enumerate(lines) if _position_of_line(line) == _position(observation)]
+        if places:
+            kept = [*lines[: places[-1]], with_decisions(lines[places[-1]], observation)]
+            self.path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def _put_line(self, position: tuple[int, int], line: str) -> None:
+        """Appends a line, or replaces the last one if it belongs to the same observation."""
         with self.path.open("a", encoding="utf-8") as file:
             if position == self._last_position:
                 file.truncate(self._last_start)
             else:
                 self._last_start = self.path.stat().st_size
-            file.write(to_json(observation) + "\n")
+            file.write(line + "\n")
         self._last_end = self.path.stat().st_size
         self._last_position = position
 
@@ -156,6 +175,11 @@ class JSONLinesSink:
 
 def _position(observation: Observation) -> tuple[int, int]:
     return observation.epoch, observation.step
+
+
+def _position_of_line(line: str) -> tuple[Any, Any]:
+    content = json.loads(line)
+    return content.get("epoch"), content.get("step")
 
 
 def _finished_lines(text: str) -> list[str]:

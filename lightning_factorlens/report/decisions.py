@@ -75,9 +75,8 @@ def weights_in_words(subject: Subject) -> str:
     Args:
         subject: A run with recorded decisions.
     """
-    for observation in reversed(subject.history):
-        if observation.handed_over:
-            return _last_change(observation.handed_over)
+    if subject.history and subject.history[-1].handed_over:
+        return _last_change(subject.history[-1].handed_over)
     return "not recorded, as in a training that was interrupted or still goes on"
 
 

@@ -38,7 +38,8 @@ class Observation(Plottable):
         notes: Remarks without which the numbers could be misread, in words.
         is_full: Whether all measurements were made. A signal-only observation has the records of some of them.
         decisions: What each `LabelFreeStopping` of the run has decided by this observation.
-        handed_over: Which weights each of them has given the module at the end of ``fit``; on the last observation.
+        handed_over: Which weights each of them has given the module at the end of ``fit``; on the last observation of
+            that ``fit``, so that a run that went on has it on an earlier observation too.
         setup: The samples, the layers and the options with which it was made; None where that was not recorded, as
             before version 0.2.0.
     """
@@ -116,9 +117,13 @@ class Observation(Plottable):
         return replace(self, records={**self.records, name: record})
 
     def with_decision(self, found: StoppingDecision | HandedOver) -> Observation:
-        """A copy with one more decision, or with one more statement about the weights at the end of ``fit``."""
+        """A copy with one more decision, or with one more statement about the weights at the end of ``fit``.
+
+        What the same callback has stated before about the weights is replaced, as by a second ``fit``.
+        """
         if isinstance(found, HandedOver):
-            return replace(self, handed_over=(*self.handed_over, found))
+            others = tuple(each for each in self.handed_over if each.tag != found.tag)
+            return replace(self, handed_over=(*others, found))
         return replace(self, decisions=(*self.decisions, found))
 
     def completed_by(self, later: Observation, order: Sequence[str]) -> Observation:

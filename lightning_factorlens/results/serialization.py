@@ -58,6 +58,24 @@ def to_json(observation: Observation) -> str:
     return json.dumps(line, allow_nan=False, separators=(",", ":"))
 
 
+def with_decisions(line: str, observation: Observation) -> str:
+    """The line of an observation with other decisions; its numbers stay.
+
+    Args:
+        line: From `to_json`.
+        observation: The observation with the decisions, of which nothing else is read.
+
+    Returns:
+        The line, without a line end.
+    """
+    content = json.loads(line)
+    for name in DECISION_FIELDS:
+        content[name] = encode(getattr(observation, name))
+        if not content[name]:
+            del content[name]
+    return json.dumps(content, allow_nan=False, separators=(",", ":"))
+
+
 def pictures_of(observation: Observation) -> dict[str, Record]:
     """The records of an observation that have pictures or diagrams, by the names of their measurements.
 

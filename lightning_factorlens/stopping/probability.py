@@ -22,9 +22,9 @@ class BestEpochBehind(RuleWrapper):
 
     The probability comes from a logistic model of a few numbers of the series (`SeriesFeatures`), fitted on recorded
     runs for the signals of `default_monitor`: of the measurements at which it says 80%, about four in five had the
-    epoch with the highest test accuracy, or the lowest test loss, at or before them. Which epoch is kept remains the
-    wrapped rule's choice. A measurement without a value has no probability, and nothing is stopped by it if there is a
-    ``min_probability``.
+    epoch with the highest test accuracy, or the lowest test loss, at or before them. At the last planned epoch it is 1 by
+    this definition, and by that alone nothing is stopped. Which epoch is kept remains the wrapped rule's choice. A
+    measurement without a value has no probability, and nothing is stopped by it if there is a ``min_probability``.
 
     Attributes:
         rule: The rule that chooses the epoch to keep, and that decides to stop if there is no ``min_probability``.
@@ -68,9 +68,12 @@ class BestEpochBehind(RuleWrapper):
         features_state, features = FEATURES.step(state["features"], value, info)
         probability = fitted_model(self.target, SHARE in features).probability(features)
         stop = decision.stop
-        words = f"{PROBABILITY_WORDS} {probability:.0%}"
         if self.min_probability is not None:
             stop = probability >= self.min_probability
+        if features.get(SHARE) == 1.0:
+            probability = 1.0  # by definition, which the fitted model does not know
+        words = f"{PROBABILITY_WORDS} {probability:.0%}"
+        if self.min_probability is not None:
             words += f", min_probability is {self.min_probability:.0%}"
         decision = replace(decision, stop=stop, probability=probability, reason=f"{decision.reason}; {words}")
         return {"rule": rule_state, "features": features_state}, decision

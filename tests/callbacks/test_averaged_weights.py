@@ -13,6 +13,7 @@ from training import Net, Snapshot, loaders, train
 
 from lightning_factorlens import LabelFreeStopping
 from lightning_factorlens.callbacks import _averaged_weights, label_free_stopping
+from lightning_factorlens.callbacks._weight_average import WeightAverage
 from lightning_factorlens.measurements import Consistency
 from lightning_factorlens.stopping import Decision, Rule
 
@@ -119,13 +120,44 @@ class Diverging(Net):
 
 def test_an_epoch_with_weights_that_are_not_finite_is_not_averaged(tmp_path):
     copies = Copies()
-    _, module = train(tmp_path, lens(), stopping(2, mode="advise"), copies, module=Diverging(), epochs=6)
+    with pytest.warns(UserWarning, match="training losses since the last observation were NaN or infinite"):
+        _, module = train(tmp_path, lens(), stopping(2, mode="advise"), copies, module=Diverging(), epochs=6)
     expected = average(copies, 3)
     mask = expected.pop("mask")
     found = {name: value for name, value in module.state_dict().items() if name in expected}
     floating = [name for name, value in found.items() if value.is_floating_point()]
     assert alike({name: found[name] for name in floating}, {name: expected[name] for name in floating})
     assert torch.equal(module.mask, mask.triu(1))
+
+
+def test_complex_weights_are_averaged():
+    average = WeightAverage()
+    for value in (1.0 + 2.0j, 5.0 - 2.0j):
+        average.update({"w": torch.full((2,), value)})
+    assert torch.equal(average.in_place_of({"w": torch.zeros(2) + 0j})["w"], torch.full((2,), 4.0 - 1.0j))
+
+
+def test_weights_that_cannot_be_averaged_leave_the_module_as_it_is(tmp_path):
+    module, last = Net(), Snapshot()
+    module.register_buffer("graph", torch.eye(2).to_sparse())  # torch.lerp has no sparse variant
+    with pytest.warns(UserWarning, match="could not average the weights of epoch 1"):
+        train(tmp_path, lens(), stopping(2), last, module=module, epochs=3)
+    weights = {name: value for name, value in module.state_dict().items() if name != "graph"}
+    assert all(torch.equal(value, last.weights[name]) for name, value in weights.items())
+
+
+class Renaming(Callback):
+    """Renames a layer after training, like callbacks that make pruning permanent."""
+
+    def on_train_end(self, trainer, pl_module):
+        pl_module.pruned = pl_module.head
+        del pl_module.head
+
+
+def test_weights_that_were_renamed_after_training_do_not_end_it_with_an_error(tmp_path):
+    with pytest.warns(UserWarning, match="could not keep the weights of epoch 2.* has 'head.bias', which the module"):
+        trainer, _ = train(tmp_path, lens(), stopping(2), Renaming(), epochs=2)
+    assert trainer.state.finished
 
 
 @pytest.mark.parametrize("restore_best", [True, "average"])

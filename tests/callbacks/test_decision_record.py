@@ -56,6 +56,15 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
+def resume(checkpoint, *callbacks, epochs):
+    trainer = Trainer(
+        max_epochs=epochs, callbacks=list(callbacks), logger=False, accelerator="cpu", enable_progress_bar=False,
+        enable_model_summary=False, enable_checkpointing=False, default_root_dir=checkpoint.parent,
+    )  # fmt: skip
+    trainer.fit(Net(), *loaders(), ckpt_path=checkpoint)
+    return trainer
+
+
 def test_each_decision_is_in_the_line_of_its_observation(tmp_path):
     path = tmp_path / "curves.jsonl"
     advised = stopping(rule=None)
@@ -109,16 +118,52 @@ def test_a_resumed_run_has_each_decision_once(tmp_path):
     train(tmp_path, lens(path), stopping(), keep, epochs=4, enable_checkpointing=True)
     before = lines(path)
     callback = lens(path)
-    trainer = Trainer(
-        max_epochs=5, callbacks=[callback, stopping()], logger=False, accelerator="cpu", enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=False,
-    )  # fmt: skip
-    trainer.fit(Net(), *loaders(), ckpt_path=tmp_path / "kept" / "epoch=1.ckpt")
+    resume(tmp_path / "kept" / "epoch=1.ckpt", callback, stopping(), epochs=5)
     after = lines(path)
     assert after[:3] == before[:3]
     assert [[d["epoch"] for d in line.get("decisions", ())] for line in after] == [[], [1], [2], [3], [4], [5]]
     assert [len(observation.decisions) for observation in callback.history] == [0, 1, 1, 1, 1, 1]
     assert [line["epoch"] for line in after if "handed_over" in line] == [5]
+
+
+@pytest.mark.filterwarnings("ignore:You're resuming from a checkpoint that ended before the epoch")
+@pytest.mark.parametrize("used_before", [False, True])
+def test_a_decision_by_an_observation_of_before_the_resume_is_in_its_line(tmp_path, used_before):
+    path = tmp_path / "curves.jsonl"
+    keep = ModelCheckpoint(tmp_path / "kept", "{step}", every_n_train_steps=3, save_top_k=-1)
+    callback, stop = lens(path, every_n_train_steps=3), stopping()
+    train(tmp_path, callback, stop, keep, epochs=2, enable_checkpointing=True)
+    before = lines(path)
+    if not used_before:
+        without = {name: value for name, value in before[1].items() if name != "decisions"}
+        path.write_text(json.dumps(before[0]) + "\n" + json.dumps(without) + "\n")  # the run was killed here
+        callback, stop = lens(path, every_n_train_steps=3), stopping()
+    resume(tmp_path / "kept" / "step=3.ckpt", callback, stop, epochs=1)  # after an observation, within the epoch
+    first, second = lines(path)
+    assert first == before[0]
+    assert second.pop("handed_over")[0]["weights"] == "unchanged"
+    assert second == before[1]
+    assert [[d.epoch for d in observation.decisions] for observation in callback.history] == [[], [1]]
+
+
+def test_weights_are_told_where_the_resumed_run_has_made_no_observation(tmp_path):
+    path = tmp_path / "curves.jsonl"
+    keep = ModelCheckpoint(tmp_path / "kept", "{epoch}", save_on_train_epoch_end=True)
+    train(
+        tmp_path, lens(path, every_n_epochs=2), stopping(restore_best=True), keep, epochs=2, enable_checkpointing=True
+    )
+    callback = lens(path, every_n_epochs=2)
+    resume(tmp_path / "kept" / "epoch=1.ckpt", callback, stopping(restore_best=True), epochs=3)
+    for last in (read_jsonl(path)[-1], callback.history[-1]):
+        assert [(end.weights, end.epoch) for end in last.handed_over] == [("best", 2)]
+
+
+def test_a_fit_that_trains_nothing_adds_nothing(tmp_path):
+    path = tmp_path / "curves.jsonl"
+    trainer, module = train(tmp_path, lens(path), stopping(), epochs=1)
+    before = lines(path)
+    trainer.fit(module, *loaders())
+    assert lines(path) == before
 
 
 def test_without_a_rule_lines_are_as_before_and_lines_of_before_are_read(tmp_path):

@@ -96,3 +96,9 @@ def test_the_first_stop_counts_and_of_several_rules_the_first_that_has_chosen():
 def test_the_last_callback_that_changed_the_weights_tells_which_they_are(handed_over, words):
     found = [HandedOver("factorlens/stop", weights, epoch, "") for weights, epoch in handed_over]
     assert weights_in_words(run([decided(1)], handed_over=found)).startswith(words)
+
+
+def test_weights_of_a_fit_after_which_the_run_went_on_are_not_those_of_its_end():
+    subject = run([decided(1)], handed_over=[HandedOver("factorlens/stop", "best", 1, "")])
+    went_on = replace(subject, history=[*subject.history, replace(subject.history[-1], handed_over=(), epoch=9)])
+    assert weights_in_words(went_on).startswith("not recorded")

@@ -80,8 +80,9 @@ def test_a_lasting_rise_makes_it_more_probable_and_a_new_low_less():
 @pytest.mark.parametrize("max_epochs", [None, -1, 1, 100])
 def test_constant_and_single_values_have_a_probability(max_epochs):
     for series in ([1.0], [0.0], [1.0] * 20, [0.0] * 20):
-        for found in stated(BestEpochBehind(default_rule()), series, max_epochs):
-            assert 0 < found < 1
+        for epoch, found in enumerate(stated(BestEpochBehind(default_rule()), series, max_epochs), start=1):
+            is_last = max_epochs is not None and 0 < max_epochs <= epoch
+            assert found == 1 if is_last else 0 < found < 1
 
 
 def test_a_series_of_gaps_has_no_probability_and_does_not_stop():
@@ -108,3 +109,12 @@ def test_a_threshold_outside_of_its_range_is_refused(value):
 def test_an_unknown_target_is_refused():
     with pytest.raises(ValueError, match="target: .*'loss'.*'accuracy'"):
         BestEpochBehind(Patience(1), target="f1")
+
+
+def test_at_the_last_planned_epoch_the_best_one_is_certainly_behind_and_nothing_is_stopped_by_that():
+    falling = [2.0 - 0.05 * epoch for epoch in range(20)]
+    decisions = decisions_of(BestEpochBehind(default_rule(), min_probability=0.99), falling, max_epochs=20)
+    assert decisions[-2].probability < 0.9
+    assert decisions[-1].probability == 1
+    assert "estimated probability of 100%" in decisions[-1].reason
+    assert not any(decision.stop for decision in decisions)

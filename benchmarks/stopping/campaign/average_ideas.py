@@ -18,7 +18,6 @@ import torch
 from torch import nn
 
 from benchmarks.reporting import markdown_table, write_json
-from benchmarks.stopping.campaign.averaged_weights import Score, decide_on, score_of
 from benchmarks.stopping.campaign.averages import load_flat
 from benchmarks.stopping.campaign.data import load as load_parts
 from benchmarks.stopping.campaign.losses import loss_and_accuracy
@@ -29,6 +28,7 @@ from benchmarks.stopping.campaign.rules import scheduled
 from benchmarks.stopping.campaign.run import outputs
 from benchmarks.stopping.campaign.saved_weights import hidden_scores, saved_weights
 from benchmarks.stopping.campaign.signals import Array, loss_signal, smoothed
+from benchmarks.stopping.campaign.weight_scores import Score, decide_on, score_of
 
 #: Epochs after the kept one, at most up to the stop.
 AFTER = 8

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +22,10 @@ from benchmarks.stopping.campaign.predictions import Predictions
 from benchmarks.stopping.campaign.raw import RawRun, load
 from benchmarks.stopping.campaign.rules import scheduled
 from benchmarks.stopping.campaign.signals import accuracy_signal, loss_signal
-from benchmarks.stopping.replay import CAP, LEAST
+from benchmarks.stopping.campaign.weight_scores import Score, decide_on, score_of
 from benchmarks.stopping.statistics import bootstrap_weights, mean_and_interval
 from lightning_factorlens.callbacks._averaged_weights import EPOCHS_AFTER
-from lightning_factorlens.stopping import Patience, Rule, epoch_infos, replay
+from lightning_factorlens.stopping import Patience, Rule
 
 Series = Callable[[RawRun], np.ndarray]
 #: The name of a stop, its rule, and the series that it reads; the last two need the labels of a validation split.
@@ -57,19 +56,6 @@ RIVALS = (
 )
 
 
-@dataclass(frozen=True)
-class Score:
-    """What some weights cost, relative to the run's best single epoch, which averages may surpass.
-
-    Attributes:
-        regret: (loss − lowest loss) / (mean loss − lowest loss), as in the first study's `PROTOCOL.md`, at most `CAP`.
-        points: Points of accuracy lost.
-    """
-
-    regret: float
-    points: float
-
-
 def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -> dict[str, Score]:
     """The score of everything that could be handed over at a stop.
 
@@ -96,33 +82,6 @@ def scores_of(run: RawRun, stop: str, data: Path | None, weights: Path | None) -
         if found is not None:
             recorded[POLYNOMIAL] = found
     return {name: score_of(run, float(loss), float(accuracy)) for name, (loss, accuracy) in recorded.items()}
-
-
-def decide_on(run: RawRun, rule: Rule, values: np.ndarray) -> tuple[int, int]:
-    """The epoch that a rule keeps and the one after which it stops, which may be the last.
-
-    Args:
-        run: The run.
-        rule: The rule.
-        values: The series that it reads.
-    """
-    decisions = replay(rule, values.tolist(), epoch_infos(run.epochs, run.learning_rate.tolist()))
-    last = next((t for t, decision in enumerate(decisions, start=1) if decision.stop), run.epochs)
-    return decisions[last - 1].best_epoch or last, last
-
-
-def score_of(run: RawRun, loss: float, accuracy: float) -> Score:
-    """The score of weights from their hidden test loss and accuracy.
-
-    Args:
-        run: The run.
-        loss: Hidden test loss.
-        accuracy: Hidden test accuracy.
-    """
-    lowest = float(np.min(run.hidden_test_loss))
-    scale = max(float(np.mean(run.hidden_test_loss)) - lowest, LEAST)
-    points = 100 * (float(np.max(run.hidden_test_accuracy)) - accuracy)
-    return Score(min(CAP, (loss - lowest) / scale), points)
 
 
 def comparison_table(runs: Sequence[RawRun], scores: Sequence[Mapping[str, Mapping[str, Score]]]) -> str:

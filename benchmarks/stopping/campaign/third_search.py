@@ -28,6 +28,8 @@ OFFSETS = (0, 3, 5, 8, 10)
 SHARES = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 AVERAGES = {"polynomial": "averaged", "swa": "plain mean of the later half"}
 IMAGES = ("mnist", "cifar10")
+#: What is left out together: the name in the figures, and the field of a task.
+GROUPS = {"task": "name", "regime": "regime", "data_set": "dataset"}
 
 
 def members() -> dict[str, list[Candidate]]:
@@ -69,19 +71,17 @@ def table(found: Scores, families: dict[str, list[Candidate]]) -> tuple[str, dic
         found: The scores of all members.
         families: The families.
     """
-    regimes = [task["regime"] for task in found.tasks]
-    tasks = [task["name"] for task in found.tasks]
+    groups = {kind: [task[key] for task in found.tasks] for kind, key in GROUPS.items()}
     rows = []
     figures = {}
     for name, family in families.items():
         scored: list[list[Outcome]] = [list(found[member.name].outcomes) for member in family]
         in_sample = [mean(capped(outcomes)) for outcomes in scored]
         best = min(range(len(family)), key=lambda member: in_sample[member])
-        left_out = {group: leave_tasks_out(scored, names) for group, names in (("task", tasks), ("regime", regimes))}
+        left_out = {kind: leave_tasks_out(scored, names) for kind, names in groups.items()}
         figures[name] = {
             "in_sample": in_sample[best],
-            "task_left_out": mean(capped(left_out["task"])),
-            "regime_left_out": mean(capped(left_out["regime"])),
+            **{f"{kind}_left_out": mean(capped(outcomes)) for kind, outcomes in left_out.items()},
             "points": mean(outcome.points for outcome in left_out["task"]),
         }
         rows.append(
@@ -93,9 +93,9 @@ def table(found: Scores, families: dict[str, list[Candidate]]) -> tuple[str, dic
                 *text_of(found, family[best].name),
             )
         )
-    header = ("family", "members", "regret, in sample", "task left out", "regime left out", "points, task left out",
-              "best member", "its worst regime", "healthy stopped early", "plateaus too low",
-              "noisy annealed")  # fmt: skip
+    left_out_columns = [f"{kind.replace('_', ' ')} left out" for kind in GROUPS]
+    header = ("family", "members", "regret, in sample", *left_out_columns, "points, task left out", "best member",
+              "its worst regime", "healthy stopped early", "plateaus too low", "noisy annealed")  # fmt: skip
     return markdown_table(header, rows), figures
 
 

@@ -45,7 +45,7 @@ RANK_CURVES = Section(
     "Rank curves",
     "rank-curves",
     "Inputs and activations of all layers are written together as a sum of r non-negative components. The error that "
-    "remains at rank r says how many components the network's picture of the probe needs: a network that tells inputs "
+    "remains at rank r says how many components describe inputs and activations: a network that tells inputs "
     "apart more finely needs more. No factorisation passes below the truncated SVD, which may be negative.",
     "Rank curves are recorded by the measurement ReconstructionError, which is among the default measurements.",
     _build,
