@@ -1,6 +1,7 @@
 """Runs the demo and writes its lines into the README: ``make readme``.
 
-The table is shortened to the untrained network, the epoch whose weights were restored, and the last.
+The table is shortened to the untrained network, the epoch whose weights were restored, or the last
+one of which they are an average, and the last of all.
 Figures differ in the last digits between machines.
 """
 

@@ -89,8 +89,8 @@ class LabelFreeStopping(StoppingResults):
         prefix: First part of the logged tags: that of the `FactorLensCallback`, once ``fit`` has begun; before that,
             the text of ``monitor`` before the first slash.
         action: The argument ``mode``.
-        target: ``"accuracy"`` or ``"loss"``, by the argument of that name or by ``monitor``; None for your own rule
-            that does not read it.
+        target: ``"accuracy"`` or ``"loss"``, by the argument of that name or by ``monitor``; None for a rule of your
+            own that does not read it.
         best_epoch: With ``restore_best``, the epoch whose weights are kept, or the last one of the average, counted
             from 1; None if there is none.
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.

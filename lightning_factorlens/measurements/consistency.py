@@ -81,7 +81,8 @@ class Consistency(Measurement):
             "{prefix}/accuracy_signal",
             "loss_signal plus half the fraction of the inputs whose predicted class differs from that of the averaged "
             "predictions: the default of LabelFreeStopping.",
-            reading="The epoch of its lowest smoothed value is kept. It begins when the network tells inputs apart.",
+            reading="The epoch of its lowest smoothed value is kept. It begins when the network tells its inputs "
+            "apart.",
             better="lower",
             chart="stop signals",
             monitored=True,

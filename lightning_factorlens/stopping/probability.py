@@ -23,7 +23,7 @@ class BestEpochBehind(RuleWrapper):
     The probability comes from a logistic model of a few numbers of the series (`SeriesFeatures`), fitted on recorded
     runs for the signals of `default_monitor`: of the measurements at which it says 80%, about four in five had the
     epoch with the highest test accuracy, or the lowest test loss, at or before them. At the last planned epoch it is 1
-    by this definition, and by that alone nothing is stopped. Which epoch is kept remains the wrapped rule's choice. A
+    by definition, and by that alone nothing is stopped. Which epoch is kept remains the wrapped rule's choice. A
     measurement without a value has no probability, and nothing is stopped by it if there is a ``min_probability``.
 
     Attributes:

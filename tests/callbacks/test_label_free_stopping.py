@@ -269,7 +269,7 @@ def test_a_misconfiguration_fails_before_training(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"monitor": "loss"}, "monitor: must be a tag such as 'factorlens/loss_signal', found 'loss'"),
+        ({"monitor": "loss"}, "monitor: must be a tag such as 'factorlens/accuracy_signal', found 'loss'"),
         ({"rule": "patience"}, r"rule: must be a rule such as Patience\(\) or None for the default, found 'patience'"),
         ({"mode": "warn"}, "mode: found 'warn', allowed are 'advise', 'stop', 'lr'"),
         ({"factor": 1.0}, r"factor: must be a number between 0 and 1, found 1\.0"),
