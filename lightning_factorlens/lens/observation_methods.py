@@ -27,7 +27,10 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 class ObservationMethods(SelectionMethods):
-    """The methods of `FactorLens` that make observations; see there for the attributes."""
+    """The methods of `FactorLens` that make observations.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     _cache: dict[str, Any]
     _used: UsedParameters
