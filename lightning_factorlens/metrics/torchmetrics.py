@@ -181,7 +181,7 @@ class NuclearNorm(_FunctionOfAllImages):
 
 
 class MutualInformation(_FunctionOfAllImages):
-    """Mutual information between images and predicted classes, in nats; ``update(outputs)``, see `mutual_information`."""
+    """Mutual information of images and predicted classes, in nats; ``update(outputs)``, see `mutual_information`."""
 
     arguments = ("outputs",)
     function = staticmethod(confidence.mutual_information)
