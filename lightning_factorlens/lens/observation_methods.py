@@ -102,6 +102,8 @@ class ObservationMethods(SelectionMethods):
 
         Example:
             >>> import torch
+            >>> from torch import nn
+            >>> from lightning_factorlens import FactorLens
             >>> model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
             >>> optimizer = torch.optim.SGD(model.parameters(), 0.1)
             >>> lens = FactorLens(model, ranks=(1, 2), outputs="classes")
