@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.argument_advice import check_known
 from lightning_factorlens.capture.layer_patterns import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
 from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
@@ -125,13 +125,7 @@ def options_with(
             "fields by name, such as ranks=(1, 4)."
         )
     allowed = [field.name for field in fields(LensOptions)]
-    for unknown in changes:
-        if unknown in (advice or {}):
-            raise TypeError(f"{unknown}: is no argument here; {(advice or {})[unknown]}.")
-        if unknown not in allowed:
-            meant = get_close_matches(unknown, allowed, n=1)
-            question = f"did you mean {meant[0]}? The" if meant else "the"
-            raise TypeError(f"{unknown}: is no argument; {question} options of a lens are {', '.join(allowed)}.")
+    check_known(changes, allowed, advice or {}, "options of a lens")
     return replace(options, **changes)
 
 

@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "hierarchy": MIDDLE,
     "visualization": MIDDLE,
     "plots": {"stopping", "results", "_validation"},
-    "config": {"factorization", "capture"} | FLOOR,
+    "config": {"argument_advice", "factorization", "capture"} | FLOOR,
     "argument_advice": set(),
     "background": set(),
     "budget": {"results"},
