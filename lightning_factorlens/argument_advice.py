@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from inspect import signature
 
 _OF_STOPPING = ("monitor", "mode", "rule", "target", "min_probability", "restore_best")
 _OF_TENSORBOARD = ("layout", "figures_every_n")
@@ -54,3 +56,61 @@ FOR_LENS = {
     **_same(_OF_TENSORBOARD, "FactorLensCallback has it, in TensorBoardOptions; draw figures by plot()"),
     **_same(_OF_STOPPING, "it is an argument of LabelFreeStopping; in a loop call a rule such as default_rule()"),
 }
+#: For `LabelFreeStopping`, a subclass of Lightning's ``EarlyStopping`` whose rule has what is an argument there.
+FOR_STOPPING = {
+    "patience": "a rule has it: write rule=AfterWarmup(Patience(5)), or min_probability=… in its place",
+    "min_delta": "a rule has it: write rule=AfterWarmup(Patience(10, min_delta=…))",
+    **_same(("min_epochs", "min_steps"), "write rule=MinEpochs(default_rule(), epochs=…), or give it to the Trainer"),
+    **_same(
+        ("strict", "check_finite", "stopping_threshold", "divergence_threshold", "check_on_train_epoch_end"),
+        "EarlyStopping alone has it; rules are in lightning_factorlens.stopping",
+    ),
+    **_same(
+        {*_OF_OBSERVING, *_OF_WRITING, *_OF_TENSORBOARD, "probe", "probe_size", "measurements", "lens", "ranks"}
+        - {"verbose"},
+        "it is an argument of FactorLensCallback, another callback",
+    ),
+}
+
+
+def arguments_of(made: type) -> list[str]:
+    """The names of the arguments of a class, without those that it takes by ``**``.
+
+    Args:
+        made: The class.
+    """
+    parameters = signature(made).parameters.values()
+    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
+
+
+def check_known(
+    unknown: Iterable[str], allowed: Iterable[str], advice: Mapping[str, str], what: str, others: Sequence[str] = ()
+) -> None:
+    """Refuses arguments that a class does not have.
+
+    Args:
+        unknown: Names of the arguments that were passed by no name of the class.
+        allowed: Names that it has.
+        advice: What to write in place of some arguments, by their names.
+        what: What the allowed names are called in the message.
+        others: Further arguments of the class, which the message lists after them.
+
+    Raises:
+        TypeError: There is such an argument.
+
+    Example:
+        >>> check_known(["rank"], ["ranks", "seed"], {}, "options")
+        Traceback (most recent call last):
+        ...
+        TypeError: rank: is no argument; did you mean ranks? The options are ranks, seed.
+    """
+    allowed = list(allowed)
+    for name in unknown:
+        if name in advice:
+            raise TypeError(f"{name}: is no argument here; {advice[name]}.")
+        if name not in allowed:
+            meant = get_close_matches(name, [*others, *allowed], n=1)
+            question = f"did you mean {meant[0]}? The" if meant else "the"
+            message = f"{name}: is no argument; {question} {what} are {', '.join(allowed)}"
+            rest = f"; the other arguments are {', '.join(others)}." if others else "."
+            raise TypeError(message + rest)

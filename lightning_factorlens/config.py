@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
-from inspect import signature
 from typing import Any
 
 from lightning_factorlens._validation import check_bool, check_choice, check_int
+from lightning_factorlens.argument_advice import arguments_of, check_known
 from lightning_factorlens.capture.layer_patterns import LayerPatterns, check_patterns
 from lightning_factorlens.capture.signs import SignPolicy, resolve_sign_policy
 from lightning_factorlens.factorization import WEIGHTINGS, Solver, Weighting, check_solver, checked_ranks
@@ -128,28 +127,9 @@ def options_with(
             "fields by name, such as ranks=(1, 4)."
         )
     allowed = [field.name for field in fields(LensOptions)]
-    for unknown in changes:
-        if unknown in (advice or {}):
-            raise TypeError(f"{unknown}: is no argument here; {(advice or {})[unknown]}.")
-        if unknown not in allowed:
-            raise TypeError(_unknown_argument(unknown, allowed, _arguments_of(made)))
+    others = [] if made is None else arguments_of(made)
+    check_known(changes, allowed, advice or {}, "options of a lens", others)
     return replace(options, **changes)
-
-
-def _arguments_of(made: type | None) -> list[str]:
-    """The names of the arguments of a class, without those that it takes by ``**``."""
-    if made is None:
-        return []
-    parameters = signature(made).parameters.values()
-    return [parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD]
-
-
-def _unknown_argument(unknown: str, options: Sequence[str], others: Sequence[str]) -> str:
-    """The message about an argument that neither the options of a lens nor the class have."""
-    meant = get_close_matches(unknown, [*others, *options], n=1)
-    question = f"did you mean {meant[0]}? The" if meant else "the"
-    message = f"{unknown}: is no argument; {question} options of a lens are {', '.join(options)}"
-    return f"{message}; the other arguments are {', '.join(others)}." if others else f"{message}."
 
 
 @dataclass(frozen=True)

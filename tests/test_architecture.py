@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "hierarchy": MIDDLE,
     "visualization": MIDDLE,
     "plots": {"stopping", "results", "_validation"},
-    "config": {"factorization", "capture"} | FLOOR,
+    "config": {"argument_advice", "factorization", "capture"} | FLOOR,
     "argument_advice": set(),
     "background": set(),
     "budget": {"results"},
@@ -150,6 +150,9 @@ def imported_modules(path):
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
+            for alias in node.names:
+                binds_the_package = alias.asname is None and alias.name.startswith(f"{NAME}.")
+                assert alias.name != NAME and not binds_the_package, f"{path}: import names, the package reaches all"
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: imports are absolute here"
@@ -161,6 +164,14 @@ def exists(part):
     return (PACKAGE / part).is_dir() or (PACKAGE / f"{part}.py").exists()
 
 
+def is_allowed(module, allowed):
+    """Whether the package's own module ``module``, or a name at its top level, lies within what is allowed."""
+    parts = module.removeprefix(f"{NAME}.").split(".")
+    if not exists(parts[0]):  # a public name counts as the module that it comes from
+        parts = lightning_factorlens._MODULES.get(parts[0], parts[0]).split(".")
+    return parts[0] in ("__version__", *allowed) or ".".join(parts[:2]) in allowed
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_follow_the_order_of_the_packages(path):
     package = package_of(path)
@@ -168,11 +179,21 @@ def test_imports_follow_the_order_of_the_packages(path):
     file = path.relative_to(PACKAGE).as_posix()
     allowed = NARROWER.get(file, {package} | MAY_IMPORT[package] | UPWARD.get(file, set()))
     for module in imported_modules(path):
-        parts = module.split(".")
-        if parts[0] == NAME and len(parts) > 1 and exists(parts[1]):
-            assert parts[1] in allowed or ".".join(parts[1:3]) in allowed, f"{path} imports {module}"
-        if parts[0] in HEAVY:
-            assert package in HEAVY[parts[0]], f"{path} imports {module}"
+        if module.startswith(f"{NAME}."):
+            assert is_allowed(module, allowed), f"{path} imports {module}"
+        heavy = module.split(".")[0]
+        assert package in HEAVY.get(heavy, {package}), f"{path} imports {module}"
+
+
+def test_public_names_count_as_the_modules_that_they_come_from(tmp_path):
+    assert not is_allowed(f"{NAME}.FactorLens", MAY_IMPORT["results"])
+    assert is_allowed(f"{NAME}.FactorLens", MAY_IMPORT["callbacks"])
+    assert is_allowed(f"{NAME}.__version__", MAY_IMPORT["results"])
+    for statement in (f"import {NAME} as fl", f"import {NAME}.plots"):
+        file = tmp_path / "file.py"
+        file.write_text(f"def late():\n    {statement}\n")
+        with pytest.raises(AssertionError, match="import names"):
+            imported_modules(file)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

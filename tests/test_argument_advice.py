@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
 from lightning_factorlens import FactorLens, FactorLensCallback, LabelFreeStopping, LensOptions, TensorBoardOptions
@@ -53,6 +54,19 @@ def test_a_mistyped_argument_is_answered_by_the_closest_one_and_by_all_that_are_
             made(*first, **{f"{name}x": 3})
         for allowed in arguments_of(made) | arguments_of(LensOptions):
             assert f" {allowed}" in str(caught.value)
+
+
+def test_the_stop_says_where_arguments_of_early_stopping_and_of_the_lens_belong():
+    early = arguments_of(EarlyStopping) - {"monitor", "mode", "verbose", "log_rank_zero_only"}
+    for name in sorted(early | arguments_of(FactorLensCallback) - arguments_of(LabelFreeStopping) - {"forward_fn"}):
+        with pytest.raises(TypeError, match=f"^{name}: is no argument"):
+            LabelFreeStopping(**{name: 3})
+    with pytest.raises(TypeError, match=r"patience: is no argument here; a rule has it: write rule="):
+        LabelFreeStopping(patience=3)
+    with pytest.raises(
+        TypeError, match=r"did you mean restore_best\? The arguments are monitor, rule, .*restore_best\.$"
+    ):
+        LabelFreeStopping(restore=True)
 
 
 def test_the_callback_of_transformers_has_advice_for_the_same_arguments():

@@ -9,6 +9,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 
 from lightning_factorlens._validation import check_bool, check_int
+from lightning_factorlens.argument_advice import FOR_STOPPING, arguments_of, check_known
 from lightning_factorlens.callbacks._best_weights import BestWeights
 from lightning_factorlens.callbacks._decision_record import handed_over, stopping_decision
 from lightning_factorlens.callbacks._lr_schedule import check_scheduler_supported
@@ -83,6 +84,8 @@ class LabelFreeStopping(StoppingResults):
             epoch ends); a file of 47 MB (ResNet-18) takes about 0.1 s. A resumed run goes on with the file of its
             checkpoint, and with the average in it. Weights that a callback of your own averages at the end of the
             training would be replaced; of two instances the last one in the list restores.
+        **unknown: None are accepted; those of ``EarlyStopping`` and of `FactorLensCallback` are refused with an error
+            that says what to write in their place.
 
     Attributes:
         decision: The rule's latest `Decision`; None before the first measurement of an epoch.
@@ -96,7 +99,7 @@ class LabelFreeStopping(StoppingResults):
         best_weights_path: Their file, which ``Trainer.test(ckpt_path=…)`` reads; None if there is none.
 
     Raises:
-        ValueError: An argument is invalid; raised by the constructor.
+        ValueError, TypeError: An argument is invalid or unknown; raised by the constructor.
         MisconfigurationException: Raised before the first training step if there is no `FactorLensCallback` with this
             prefix, if it does not log ``monitor`` or another metric of the rule, if mode ``"lr"`` cannot change the
             rates of the scheduler, or if another callback averages the weights while ``restore_best`` is set.
@@ -124,7 +127,9 @@ class LabelFreeStopping(StoppingResults):
         tag_name: str = "stop",
         verbose: bool = True,
         restore_best: bool | str = False,
+        **unknown: Any,
     ) -> None:
+        check_known(unknown, arguments_of(LabelFreeStopping), FOR_STOPPING, "arguments")
         if monitor is None:
             monitor = default_monitor() if target is None else default_monitor(target)
         check_rule(monitor, rule)

@@ -32,7 +32,7 @@ class Rectify:
     """
 
     def __call__(self, block: Block) -> list[Block]:
-        """One block."""
+        """Returns the block with its negative values set to 0."""
         return [replace(block, samples=block.samples.clamp_min(0))]
 
 
@@ -49,7 +49,7 @@ class Split:
     """
 
     def __call__(self, block: Block) -> list[Block]:
-        """Two blocks."""
+        """Returns the block of the positive parts and that of the negative parts."""
         positive = replace(block, name=f"{block.name}/pos", samples=block.samples.clamp_min(0))
         negative = replace(block, name=f"{block.name}/neg", samples=(-block.samples).clamp_min(0))
         return [positive, negative]
@@ -60,7 +60,7 @@ class KeepSigned:
     """Keeps the values signed and lets the block's factor be signed too (semi-NMF: Ding, Li and Jordan, 2010)."""
 
     def __call__(self, block: Block) -> list[Block]:
-        """One signed block."""
+        """Returns the block, marked as signed."""
         return [replace(block, signed=True)]
 
 
@@ -69,7 +69,7 @@ class SubtractMin:
     """x − min x: undoes a normalisation whose constants are not known, up to scale."""
 
     def __call__(self, block: Block) -> list[Block]:
-        """One block."""
+        """Returns the block less its smallest value."""
         return [replace(block, samples=block.samples - block.samples.min())]
 
 
@@ -108,7 +108,7 @@ class Denormalize:
             )
 
     def __call__(self, block: Block) -> list[Block]:
-        """One block; rounding errors below zero are cut off.
+        """Returns one block; rounding errors below zero are cut off.
 
         Raises:
             ValueError: A channel without constants, or constants that cannot be those of the normalisation.

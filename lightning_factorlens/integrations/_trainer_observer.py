@@ -30,7 +30,7 @@ from lightning_factorlens.sampling.probe_batch import ProbeSource, draw_batches
 
 
 class ObserverSettings(Protocol):
-    """The arguments of the callback that the observer reads; see there."""
+    """The arguments of `HuggingFaceCallback` that the observer reads; its docstring describes them."""
 
     probe_source: ProbeSource | None
     probe_size: int

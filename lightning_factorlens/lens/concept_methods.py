@@ -20,7 +20,10 @@ from lightning_factorlens.results import Concepts, TCAVResult
 
 
 class ConceptMethods(SelectionMethods):
-    """The methods of `FactorLens` for concepts; see there for the attributes."""
+    """The methods of `FactorLens` for concepts.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     @abstractmethod
     def _copy(self) -> ConceptMethods:

@@ -18,7 +18,10 @@ from lightning_factorlens.results import Exemplars, ProbeSignals, Signals
 
 
 class HierarchyMethods(SelectionMethods):
-    """The methods of `FactorLens` for the singular vectors of the weights; see there for the attributes."""
+    """The methods of `FactorLens` for the singular vectors of the weights.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     def signals(self, probe: Any, layers: str | Sequence[str] | None = None, *, extrema: bool = False) -> ProbeSignals:
         """How strongly every sample excites every singular vector of every layer, with one forward pass of the probe.

@@ -15,7 +15,10 @@ T = TypeVar("T")
 
 
 class LayerMethods(LensMethods):
-    """The methods of `FactorLens` for the computation of one layer; see there for the attributes."""
+    """The methods of `FactorLens` for the computation of one layer.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     def panels(self, probe: Any, layer: str, image: int = 0) -> LayerDecomposition:
         """Every step of a layer's computation for one sample in the basis of its singular vectors.

@@ -17,7 +17,10 @@ from lightning_factorlens.results import LayerInfo
 
 
 class LensMethods(ABC):
-    """Base of the mixins of `FactorLens`; see there for the attributes."""
+    """The base of the classes of methods of `FactorLens`.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     model: nn.Module
     options: LensOptions

@@ -27,7 +27,10 @@ LAYER_NEEDS = CAPTURE_NEEDS | {"gradients"}
 
 
 class ObservationMethods(SelectionMethods):
-    """The methods of `FactorLens` that make observations; see there for the attributes."""
+    """The methods of `FactorLens` that make observations.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     _cache: dict[str, Any]
     _used: UsedParameters
@@ -99,6 +102,8 @@ class ObservationMethods(SelectionMethods):
 
         Example:
             >>> import torch
+            >>> from torch import nn
+            >>> from lightning_factorlens import FactorLens
             >>> model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
             >>> optimizer = torch.optim.SGD(model.parameters(), 0.1)
             >>> lens = FactorLens(model, ranks=(1, 2), outputs="classes")

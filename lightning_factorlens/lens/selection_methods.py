@@ -35,7 +35,10 @@ OUTPUT_BATCH = 3
 
 
 class SelectionMethods(LensMethods):
-    """The methods of `FactorLens` for the choice of layers and of the output; see there for the attributes."""
+    """The methods of `FactorLens` for the choice of layers and of the output.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     measurements: Sequence[Measurement]
     state: RunState

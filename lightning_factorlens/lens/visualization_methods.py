@@ -32,7 +32,10 @@ T = TypeVar("T")
 
 
 class VisualizationMethods(LensMethods):
-    """The methods of `FactorLens` for pictures of what units respond to; see there for the attributes."""
+    """The methods of `FactorLens` for pictures of what units respond to.
+
+    The docstring of `FactorLens` describes the attributes.
+    """
 
     def visualize(
         self,

@@ -20,7 +20,10 @@ from lightning_factorlens.metrics.probabilities import log_probabilities
 
 
 class Consistency(ImageMetric):
-    """`lightning_factorlens.metrics.consistency.consistency` over batches; ``update(outputs, shifted, labels)``.
+    """Consistency of predictions under small shifts, over all images of all batches.
+
+    ``update(outputs, shifted, labels)`` takes a batch; the value is that of
+    `lightning_factorlens.metrics.consistency.consistency`.
 
     Args:
         is_probability: Whether the outputs are probabilities; None decides it by the first batch.
@@ -102,26 +105,26 @@ class _MeanOverImages(ImageMetric):
 
 
 class PredictionChanges(_MeanOverImages):
-    """`prediction_changes.prediction_changes`; ``update(before, outputs)``."""
+    """Share of images whose predicted class has changed; ``update(before, outputs)``, see `prediction_changes`."""
 
     reads_probabilities = False
     function = staticmethod(prediction_changes.prediction_changes)
 
 
 class MeanTotalVariation(_MeanOverImages):
-    """`prediction_changes.mean_total_variation`; ``update(before, outputs)``."""
+    """Mean distance between two predictions of an image; ``update(before, outputs)``, see `mean_total_variation`."""
 
     function = staticmethod(prediction_changes.mean_total_variation)
 
 
 class Confidence(_MeanOverImages):
-    """`confidence.confidence`; ``update(outputs)``."""
+    """Mean probability of the predicted class; ``update(outputs)``, see `confidence`."""
 
     function = staticmethod(confidence.confidence)
 
 
 class PredictionEntropy(_MeanOverImages):
-    """`confidence.entropy`; ``update(outputs)``."""
+    """Mean entropy of the predictions, in nats; ``update(outputs)``, see `entropy`."""
 
     function = staticmethod(confidence.entropy)
 
@@ -170,7 +173,7 @@ class _FunctionOfAllImages(ImageMetric):
 
 
 class NuclearNorm(_FunctionOfAllImages):
-    """`nuclear_norm.nuclear_norm`; ``update(outputs)``."""
+    """Nuclear norm of the matrix of all predictions; ``update(outputs)``, see `nuclear_norm`."""
 
     higher_is_better = True
     arguments = ("outputs",)
@@ -178,14 +181,14 @@ class NuclearNorm(_FunctionOfAllImages):
 
 
 class MutualInformation(_FunctionOfAllImages):
-    """`confidence.mutual_information`; ``update(outputs)``."""
+    """Mutual information of images and predicted classes, in nats; ``update(outputs)``, see `mutual_information`."""
 
     arguments = ("outputs",)
     function = staticmethod(confidence.mutual_information)
 
 
 class KLToUniform(_FunctionOfAllImages):
-    """`confidence.kl_to_uniform`; ``update(outputs)``."""
+    """Divergence of the mean prediction from equal shares, in nats; ``update(outputs)``, see `kl_to_uniform`."""
 
     higher_is_better = False
     arguments = ("outputs",)
@@ -193,7 +196,7 @@ class KLToUniform(_FunctionOfAllImages):
 
 
 class RankMe(_FunctionOfAllImages):
-    """`rankme.rankme`; ``update(features)``."""
+    """Effective rank of the features of all images; ``update(features)``, see `rankme`."""
 
     higher_is_better = True
     reads_probabilities = False
