@@ -139,6 +139,7 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.stopping import AfterWarmup as AfterWarmup
     from lightning_factorlens.stopping import AllOf as AllOf
     from lightning_factorlens.stopping import AnyOf as AnyOf
+    from lightning_factorlens.stopping import BestEpochBehind as BestEpochBehind
     from lightning_factorlens.stopping import Decision as Decision
     from lightning_factorlens.stopping import EpochInfo as EpochInfo
     from lightning_factorlens.stopping import GeneralizationLoss as GeneralizationLoss
@@ -149,9 +150,11 @@ if TYPE_CHECKING:  # the same names for type checkers and editors
     from lightning_factorlens.stopping import Patience as Patience
     from lightning_factorlens.stopping import Plateau as Plateau
     from lightning_factorlens.stopping import Rule as Rule
+    from lightning_factorlens.stopping import ScheduledPatience as ScheduledPatience
     from lightning_factorlens.stopping import Smoothed as Smoothed
     from lightning_factorlens.stopping import Smoothing as Smoothing
     from lightning_factorlens.stopping import State as State
+    from lightning_factorlens.stopping import annealing_rule as annealing_rule
     from lightning_factorlens.stopping import default_rule as default_rule
     from lightning_factorlens.stopping import epoch_infos as epoch_infos
     from lightning_factorlens.stopping.replay import replay as replay

@@ -73,9 +73,9 @@ PUBLIC_NAMES: dict[str, tuple[str, ...]] = {
     "spectra.layer_spectra": ("layer_spectra",),
     "spectra.tensor_svd": ("tensor_svd",),
     "stopping": (
-        "AfterAnnealing", "AfterWarmup", "AllOf", "AnyOf", "Decision", "EpochInfo", "GeneralizationLoss",
-        "MannKendall", "Maximize", "MinEpochs", "OnMetric", "Patience", "Plateau", "Rule", "Smoothed",
-        "Smoothing", "State", "default_rule", "epoch_infos",
+        "AfterAnnealing", "AfterWarmup", "AllOf", "AnyOf", "BestEpochBehind", "Decision", "EpochInfo",
+        "GeneralizationLoss", "MannKendall", "Maximize", "MinEpochs", "OnMetric", "Patience", "Plateau", "Rule",
+        "ScheduledPatience", "Smoothed", "Smoothing", "State", "annealing_rule", "default_rule", "epoch_infos",
     ),
     "stopping.replay": ("replay",),
     "visualization": (

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_factorlens
-from lightning_factorlens import concepts, default_measurements
+from lightning_factorlens import concepts, default_measurements, stopping
 from lightning_factorlens.loggers.figure_schedule import numbered_figures
 
 ROOT = Path(__file__).parent.parent
@@ -128,6 +128,13 @@ def test_what_the_documentation_imports_has_a_name_at_the_top_level():
                 if not BELOW_THE_TOP.search(f"{node.module}.{name}"):
                     found = getattr(lightning_factorlens, name, None)
                     assert found is getattr(module, name), f"add {name} of {node.module} to _public_names.py"
+
+
+def test_rules_that_the_documentation_names_have_a_name_at_the_top_level():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    shown = [name for name in stopping.__all__ if re.search(rf"`{name}(\(.*?\))?`", text)]
+    assert "Patience" in shown
+    assert [name for name in shown if not hasattr(lightning_factorlens, name)] == []
 
 
 def test_the_readme_is_short():
