@@ -89,22 +89,21 @@ def long_table(found: Scores) -> str:
 
 
 def stop_figures(found: Scores) -> dict[str, Any]:
-    """What a report quotes of the table: the regret and the points lost of its rows for this and the older default.
+    """What a report quotes: regret and points lost of this and the older default, by what is handed over.
 
     Args:
         found: The scores of the records of the third part.
     """
-    figures = {}
-    rules = {
-        "loss_signal": rows_of.LOSS_KEPT,
-        "accuracy_signal": rows_of.ACCURACY_KEPT,
-        "consistency": candidates.OLD,
+    rows = {
+        "loss_signal": {"best epoch": rows_of.LOSS_KEPT, "average": rows_of.LOSS},
+        "accuracy_signal": {"best epoch": rows_of.ACCURACY_KEPT, "average": rows_of.PRIMARY},
+        "consistency": {"best epoch": candidates.OLD},
     }
-    for signal, name in rules.items():
-        row = found[name]
-        regret = mean_and_interval(row.regrets, found.weights, ".2f")
-        points = mean_and_interval([outcome.points for outcome in row.outcomes], found.weights, ".1f")
-        figures[signal] = [regret, points]
+    figures: dict[str, dict[str, tuple[str, str]]] = {}
+    for signal, names in rows.items():
+        figures[signal] = {}
+        for handed_over, name in names.items():
+            figures[signal][handed_over] = _measures(found, found[name])
     return {"n_runs": len(found.records), "by_signal": figures}
 
 

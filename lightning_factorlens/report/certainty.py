@@ -24,7 +24,8 @@ def figures() -> Mapping[str, Any]:
         percentage of epochs after which the test loss still reached a new low, as the mean over runs, and the number
         of runs with such an answer; after each answer to "Memorising?" at the end of a run, in how many the test loss
         had risen by more than a tenth, and the number of runs with such an answer. ``"stop"``: the number of
-        confirmation runs, and by the default rule's signal its regret in test loss and the points of accuracy lost.
+        confirmation runs, and by the default rule's signal and what is handed over the regret in test loss and the
+        points of accuracy lost.
     """
     content: Mapping[str, Any] = json.loads(FIGURES_FILE.read_text(encoding="utf-8"))
     return content
@@ -75,12 +76,17 @@ def _certainty_of_stop(advice: StopAdvice | None) -> str:
     tried = figures()["stop"]
     if advice is None or not advice.is_default or advice.signal not in tried["by_signal"]:
         return "This rule with this signal was not tried on recorded runs, so that nothing is known of its errors."
-    regret, points = tried["by_signal"][advice.signal]
-    return (
+    by_weights = tried["by_signal"][advice.signal]
+    regret, points = by_weights["best epoch"]
+    sentence = (
         f"On {tried['n_runs']} runs on which the {RULES[advice.signal]} was tried once, its best epoch had a regret of "
         f"{regret} in test loss, where 0 is the best epoch of the run and 1 a random one, and was {points} points of "
-        "accuracy below the best; in brackets 95 % intervals."
+        "accuracy below the best"
     )
+    if "average" in by_weights:
+        regret, points = by_weights["average"]
+        sentence += f"; the average of the weights up to five epochs after it had {regret} and {points}"
+    return f"{sentence}; in brackets 95 % intervals."
 
 
 def recorded_runs() -> str:
