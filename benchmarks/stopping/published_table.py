@@ -99,11 +99,11 @@ def stop_figures(found: Scores) -> dict[str, Any]:
         "accuracy_signal": {"best epoch": rows_of.ACCURACY_KEPT, "average": rows_of.PRIMARY},
         "consistency": {"best epoch": candidates.OLD},
     }
-    figures: dict[str, dict[str, tuple[str, str]]] = {}
+    figures: dict[str, dict[str, list[str]]] = {}
     for signal, names in rows.items():
         figures[signal] = {}
         for handed_over, name in names.items():
-            figures[signal][handed_over] = _measures(found, found[name])
+            figures[signal][handed_over] = list(_measures(found, found[name]))
     return {"n_runs": len(found.records), "by_signal": figures}
 
 
