@@ -30,7 +30,7 @@ def declared_tags(measurements: Sequence[Measurement], ranks: Sequence[int], pre
 def later_tags(
     measurements: Sequence[Measurement], ranks: Sequence[int], prefix: str = PREFIX, class_scores: bool = True
 ) -> list[str]:
-    """Those of `declared_tags` that the first observations may lack.
+    """The tags of `declared_tags` that the first observations may lack.
 
     Args:
         measurements: See `declared_tags`.

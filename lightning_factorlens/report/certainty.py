@@ -90,7 +90,7 @@ def _certainty_of_stop(advice: StopAdvice | None) -> str:
 
 
 def recorded_runs() -> str:
-    """Of which recorded runs the certainty of the answers is, in a sentence."""
+    """A sentence that says on how many recorded runs, and of which kind, the certainty of the answers rests."""
     answers = figures()["answers"]
     return (
         f"The counts beside the first two answers are of {answers['n_runs']} {answers['kind']}, whose test loss is "

@@ -232,7 +232,7 @@ def test_what_others_monitor_is_found(tmp_path):
     checkpoint = ModelCheckpoint(tmp_path, monitor="factorlens_spectra/mean_alpha")
     options = {"enable_checkpointing": True, "module": Net(schedule="factorlens_total/rmse/rank_2")}
     train(tmp_path, lens(max_overhead=TINY), checkpoint, LabelFreeStopping(), look, epochs=1, **options)
-    assert {"factorlens_spectra/mean_alpha", "factorlens_total/rmse/rank_2", "factorlens/loss_signal"} <= look.found
+    assert {"factorlens_spectra/mean_alpha", "factorlens_total/rmse/rank_2", "factorlens/accuracy_signal"} <= look.found
     chosen = signal_of(default_measurements(), "factorlens", look.found, [])
     assert [m.name for m in chosen] == ["consistency", "reconstruction_error", "weight_spectra"]
 
