@@ -141,13 +141,15 @@ class HuggingFaceCallback(TrainerCallback):
             callbacks.remove(self)
         callbacks.insert(0, self)
         if not is_watched(trainer.training_step, self._receive_loss):
-            trainer.training_step = WatchedTrainingStep(trainer, self._receive_loss)  # type: ignore[method-assign]
+            watched: Any = trainer  # whose type forbids another method in place of this one
+            watched.training_step = WatchedTrainingStep(trainer, self._receive_loss)
         self._trainer = trainer
         return self
 
     def _receive_loss(self, trainer: Trainer, loss: Any) -> None:
         """Sums up the losses of training steps on their device; see `WatchedTrainingStep`."""
-        if trainer is self._trainer and self._is_training and self._observer is not None:
+        is_own = trainer is self._trainer
+        if is_own and self._is_training and self._observer is not None:
             self._attempt(lambda: self.state.training_loss.add(loss, trainer.current_gradient_accumulation_steps))
 
     def on_train_begin(
