@@ -33,6 +33,16 @@ def skip_rasterization(request, monkeypatch):
 
 
 @pytest.fixture
+def worker():
+    """A thread beside the test, which ends with it."""
+    from lightning_factorlens.background import BackgroundWorker
+
+    worker = BackgroundWorker()
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
 def planted():
     """Blocks that share exactly rank-r non-negative factors: ``planted(r, sizes, N, dtype)``."""
 

@@ -24,7 +24,7 @@ class WatchedTrainingStep:
         receive: Called with the Trainer and the loss of every training step, as the Trainer returns it.
 
     Attributes:
-        receive: The same function.
+        receive: The function to which losses are passed on.
     """
 
     def __init__(self, trainer: Any, receive: Callable[[Any, Any], None]) -> None:

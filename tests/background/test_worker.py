@@ -15,13 +15,6 @@ import torch
 from lightning_factorlens.background.worker import SWITCH_INTERVAL, BackgroundWorker
 
 
-@pytest.fixture
-def worker():
-    worker = BackgroundWorker()
-    yield worker
-    worker.close()
-
-
 def test_work_is_done_in_order_on_one_other_thread(worker):
     done = []
     tasks = [worker.submit(lambda n=n: done.append((n, threading.get_ident()))) for n in range(5)]

@@ -3,20 +3,11 @@
 from dataclasses import replace
 from typing import ClassVar
 
-import pytest
 import torch
 from torch import nn
 
 from lightning_factorlens import FactorLens
-from lightning_factorlens.background import BackgroundWorker
 from lightning_factorlens.measurements import Measurement, Scalar, WeightSpectra, weight_spectra
-
-
-@pytest.fixture
-def worker():
-    worker = BackgroundWorker()
-    yield worker
-    worker.close()
 
 
 class Deferring(Measurement):
